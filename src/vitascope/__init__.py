@@ -1,0 +1,61 @@
+"""Vitascope: the whole of "An Image is Worth 16x16 Words" as one practical toolkit.
+
+import vitascope as vs
+
+model = vs.create_model("ViT-B/16", classes=10)
+checkpoint = vs.load("runs/flowers/model")
+vs.Predictor(checkpoint)("photo.jpg")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from vitascope.version import __version__
+
+if TYPE_CHECKING:
+    from vitascope import data, evaluation, models
+    from vitascope.checkpoints.load import load
+    from vitascope.checkpoints.save import save
+    from vitascope.data.open import open_data
+    from vitascope.inference.predictor import Predictor
+    from vitascope.models.catalogue import create_model, model_config, model_names
+
+__all__ = [
+    "Predictor",
+    "__version__",
+    "create_model",
+    "data",
+    "evaluation",
+    "load",
+    "model_config",
+    "model_names",
+    "models",
+    "open_data",
+    "save",
+]
+
+# Looked up on first use, so that `import vitascope` (and `vitascope --help`) does not wait for torch.
+_HOMES = {
+    "Predictor": "inference.predictor",
+    "create_model": "models.catalogue",
+    "load": "checkpoints.load",
+    "model_config": "models.catalogue",
+    "model_names": "models.catalogue",
+    "open_data": "data.open",
+    "save": "checkpoints.save",
+}
+_PACKAGES = ("data", "evaluation", "models")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f"vitascope.{name}")
+    if name in _HOMES:
+        return getattr(import_module(f"vitascope.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'vitascope' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

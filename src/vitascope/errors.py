@@ -1,0 +1,61 @@
+"""The exception tree: every error says what was received, what was expected and what to do.
+
+VitascopeError
+├── UserError            the user can mend it: the command line prints one line and exits with 2
+│   ├── ConfigError      arguments, recipes, model fields
+│   ├── DataError        folders, parquet files, splits, labels
+│   │   └── ImageError   one image that cannot be read or is refused
+│   └── CheckpointError  weights and what travels with them
+├── DivergedError        training met a loss that is not finite
+└── Stopped              training was asked to stop by a signal and has saved
+"""
+
+from __future__ import annotations
+
+import signal
+
+
+class VitascopeError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class UserError(VitascopeError):
+    """Something the user can mend; its text is one line: received, expected, remedy."""
+
+
+class ConfigError(UserError):
+    """A setting is unknown, of the wrong kind or contradicts another."""
+
+
+class DataError(UserError):
+    """A data source cannot be opened, or holds what it should not."""
+
+
+class ImageError(DataError):
+    """One image cannot be decoded or is refused (format, size, truncation)."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint cannot be recognised, trusted or matched to a model."""
+
+
+class DivergedError(VitascopeError):
+    """The loss stopped being finite; the last good checkpoint is kept."""
+
+
+class Stopped(VitascopeError):
+    """A signal asked training to stop; everything needed to resume has been saved."""
+
+    def __init__(self, signal_number: int, message: str) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number
+
+    @property
+    def exit_code(self) -> int:
+        """128 + signal number: 143 for SIGTERM, 130 for Ctrl-C."""
+        return 128 + int(self.signal_number)
+
+    @property
+    def signal_name(self) -> str:
+        """For messages: "SIGTERM"."""
+        return signal.Signals(self.signal_number).name

@@ -1,0 +1,55 @@
+"""Multi-head self-attention (Equation 2, Appendix A), with the kernel chosen by device and need."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Recorder = Callable[[Tensor, Tensor], None]
+
+
+def attention_weights(q: Tensor, k: Tensor) -> Tensor:
+    """softmax(q kᵀ / √d), (B, h, T, d) twice → (B, h, T, T); each row sums to 1."""
+    return torch.softmax((q * (1.0 / math.sqrt(q.shape[-1]))) @ k.transpose(-2, -1), dim=-1)
+
+
+def attend_two_products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention written out as two batched products, (B, h, T, d) three times → (B, h, T, d)."""
+    return attention_weights(q, k).to(v.dtype) @ v
+
+
+def attend_fused(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """The same by PyTorch's fused kernel, which never holds the T×T weights."""
+    return F.scaled_dot_product_attention(q, k, v)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention by the faster form: on a CPU the fused kernel's backward takes half of a training step."""
+    training_on_cpu = q.device.type == "cpu" and q.requires_grad and torch.is_grad_enabled()
+    return attend_two_products(q, k, v) if training_on_cpu else attend_fused(q, k, v)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with biases on all four projections, (B, T, D) → (B, T, D)."""
+
+    def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
+        self.recorder: Recorder | None = None
+        """When set, it is handed q and k, (B, h, T, d) each, of every forward pass; the output stays the same."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, t, width = x.shape
+        qkv = self.qkv(x).reshape(b, t, 3, self.heads, width // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, h, T, d) each
+        if self.recorder is not None:
+            self.recorder(q, k)
+        x = attend(q, k, v).transpose(1, 2).reshape(b, t, width)
+        return self.dropout(self.out(x))

@@ -1,0 +1,55 @@
+"""Convolutions of the hybrid stem and of the BiT-ResNet: weight standardisation and TensorFlow's SAME padding."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def pad_same(x: Tensor, kernel: int, stride: int, value: float = 0.0) -> Tensor:
+    """TensorFlow's SAME: output ⌈n/stride⌉; an odd pixel goes to the right and the bottom (7×7/2 at 224: 2, 3)."""
+
+    def amounts(n: int) -> tuple[int, int]:
+        total = max((-(-n // stride) - 1) * stride + kernel - n, 0)
+        return total // 2, total - total // 2
+
+    top, bottom = amounts(x.shape[-2])
+    left, right = amounts(x.shape[-1])
+    return F.pad(x, (left, right, top, bottom), value=value) if top + bottom + left + right else x
+
+
+class StdConv2d(nn.Conv2d):
+    """Convolution whose kernel is standardised over (in, height, width) per output channel (Qiao et al., 2019).
+
+    `rule="std"` divides by (std + 1e-5), as the stem of the official ViT hybrids does; `rule="variance"` by
+    √(variance + 1e-10), as BiT does. `padding="same"` pads as TensorFlow, `"explicit"` by kernel // 2 on all
+    sides. Never a bias.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, *, rule: str, padding: str
+    ) -> None:
+        super().__init__(
+            inputs, outputs, kernel, stride, padding=kernel // 2 if padding == "explicit" else 0, bias=False
+        )
+        self.rule, self.same = rule, padding == "same"
+
+    def standardised(self) -> Tensor:
+        """The kernel as it is used, (out, in, k, k)."""
+        w = self.weight.float()
+        centred = w - w.mean(dim=(1, 2, 3), keepdim=True)
+        variance = centred.square().mean(dim=(1, 2, 3), keepdim=True)
+        if self.rule == "std":
+            return centred / (variance.sqrt() + 1e-5)
+        return centred * torch.rsqrt(variance + 1e-10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.same:
+            x = pad_same(x, self.kernel_size[0], self.stride[0])
+        return F.conv2d(x, self.standardised().to(x.dtype), None, self.stride, self.padding)
+
+
+def max_pool_same(x: Tensor) -> Tensor:
+    """3×3 max pooling with stride 2 and SAME padding, which never wins over a pixel."""
+    return F.max_pool2d(pad_same(x, 3, 2, value=-torch.inf), kernel_size=3, stride=2)

@@ -1,0 +1,76 @@
+"""Position embeddings: learned, fixed sine-cosine or none, and their resizing (Section 3.2)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vitascope.layers.patches import Size
+
+
+def resize_positions(table: Tensor, old_grid: Size, new_grid: Size, class_row: bool) -> Tensor:
+    """Interpolates E_pos by location in the image, (1, [1+]N, D) → (1, [1+]N', D); the class row is kept.
+
+    Linear with aligned corners: what `scipy.ndimage.zoom(order=1)` does in the official `checkpoint.py`,
+    extended to grids that are not square. Differentiable. Raises ValueError when `old_grid` does not fit.
+    """
+    prefix = int(class_row)
+    rows, columns = old_grid
+    if table.shape[1] != prefix + rows * columns:
+        raise ValueError(
+            f"table of {table.shape[1]} rows for a grid of {rows}×{columns} and {prefix} class row"
+        )
+    if old_grid == new_grid:
+        return table
+    grid = table[:, prefix:].reshape(1, rows, columns, -1).permute(0, 3, 1, 2)  # (1, D, r, c)
+    grid = F.interpolate(grid.float(), size=new_grid, mode="bilinear", align_corners=True)
+    resized = grid.permute(0, 2, 3, 1).reshape(1, new_grid[0] * new_grid[1], -1).to(table.dtype)
+    return torch.cat([table[:, :prefix], resized], dim=1)
+
+
+def sincos_positions(grid: Size, width: int, temperature: float = 10_000.0) -> Tensor:
+    """Fixed 2-D sine-cosine positions, (1, N, D), in [−1, 1] (`big_vision/models/vit.py`, from MoCo v3)."""
+    y, x = torch.meshgrid(torch.arange(grid[0]), torch.arange(grid[1]), indexing="ij")
+    frequency = 1.0 / temperature ** (torch.arange(width // 4, dtype=torch.float64) / (width // 4 - 1))
+    angle_x = x.flatten()[:, None] * frequency  # (N, D/4)
+    angle_y = y.flatten()[:, None] * frequency
+    table = torch.cat([angle_x.sin(), angle_x.cos(), angle_y.sin(), angle_y.cos()], dim=1)
+    return table[None].float()
+
+
+class Positions(nn.Module):
+    """The stored E_pos of one grid, handed out for any grid; a size other than the stored is computed once."""
+
+    def __init__(self, kind: str, grid: Size, width: int, class_row: bool) -> None:
+        super().__init__()
+        self.kind, self.grid, self.width, self.class_row = kind, grid, width, class_row
+        rows = int(class_row) + grid[0] * grid[1]
+        self.table = nn.Parameter(torch.zeros(1, rows, width)) if kind == "learned" else None
+        self._cache: dict[Size, tuple[object, Tensor]] = {}
+
+    def forward(self, grid: Size) -> Tensor:
+        """E_pos for `grid` as (1, [1+]N, D); differentiable while learned positions are being trained."""
+        if self.table is not None:
+            if grid == self.grid:
+                return self.table
+            if torch.is_grad_enabled() and self.table.requires_grad:
+                return resize_positions(self.table, self.grid, grid, self.class_row)
+        return self._computed_once(grid)
+
+    def _computed_once(self, grid: Size) -> Tensor:
+        # A table that was written to, moved or cast must not be answered from the cache.
+        source = self.table
+        stamp = None if source is None else (source.data_ptr(), source._version, source.dtype, source.device)
+        held = self._cache.get(grid)
+        if held is None or held[0] != stamp:
+            with torch.inference_mode(False), torch.no_grad():
+                held = (stamp, self._compute(grid))
+            self._cache[grid] = held
+        return held[1]
+
+    def _compute(self, grid: Size) -> Tensor:
+        if self.table is not None:
+            return resize_positions(self.table.detach(), self.grid, grid, self.class_row)
+        table = sincos_positions(grid, self.width)
+        return F.pad(table, (0, 0, int(self.class_row), 0))  # a class row of zeros, as in MAE

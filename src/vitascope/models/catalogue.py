@@ -1,0 +1,130 @@
+"""The catalogue of models: every published name, its sizes, and how one is made."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from vitascope.errors import ConfigError
+from vitascope.models.config import (
+    BiTConfig,
+    ModelConfig,
+    StemConfig,
+    ViTConfig,
+    image_size_pair,
+    make_config,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+    from vitascope.models.bit import BiT
+    from vitascope.models.vit import ViT
+
+# Table 1 of the paper, and `configs/models.py` for Ti, S and the dropout rates. "b" is B at half width (Figure 4).
+SIZES: dict[str, ViTConfig] = {
+    "Ti": ViTConfig(width=192, depth=12, heads=3, hidden=768),
+    "S": ViTConfig(width=384, depth=12, heads=6, hidden=1536),
+    "b": ViTConfig(width=384, depth=12, heads=6, hidden=1536),
+    "B": ViTConfig(width=768, depth=12, heads=12, hidden=3072),
+    "L": ViTConfig(width=1024, depth=24, heads=16, hidden=4096, dropout=0.1),
+    "H": ViTConfig(width=1280, depth=32, heads=16, hidden=5120, patch=14, dropout=0.1),
+}
+
+# A hybrid's name gives the patch in image pixels as the authors count it, except R+ViT-Ti/16: its root reduces the
+# image by 4, not by 2 as the comment in the official code says, so that one patch spans 32 pixels.
+HYBRIDS: dict[str, ViTConfig] = {
+    "R+ViT-Ti/16": replace(SIZES["Ti"], patch=8, stem=StemConfig()),
+    "R26+ViT-S/32": replace(SIZES["S"], patch=1, stem=StemConfig(units=(2, 2, 2, 2))),
+    "R26+ViT-B/32": replace(SIZES["B"], patch=1, stem=StemConfig(units=(2, 2, 2, 2))),
+    "R50+ViT-B/16": replace(SIZES["B"], patch=1, stem=StemConfig(units=(3, 4, 9)), dropout=0.1),
+    "R50+ViT-L/32": replace(SIZES["L"], patch=1, stem=StemConfig(units=(3, 4, 6, 3))),
+}
+
+RESNETS: dict[str, BiTConfig] = {
+    f"BiT-R{depth}x{factor}": BiTConfig(units=units, width_factor=factor)
+    for depth, units in {
+        50: (3, 4, 6, 3),
+        101: (3, 4, 23, 3),
+        152: (3, 8, 36, 3),
+        200: (3, 24, 36, 3),
+    }.items()
+    for factor in (1, 2, 3, 4)
+}
+
+PLAIN_NAMES = ("ViT-Ti/16", "ViT-S/32", "ViT-S/16", "ViT-b/32", "ViT-B/32", "ViT-B/16", "ViT-B/8", "ViT-L/32", "ViT-L/16", "ViT-H/14")  # fmt: skip
+"""The pure ViTs that were published; the patch number of a ViT name is free beyond them."""
+
+
+def model_names() -> tuple[str, ...]:
+    """Every catalogued name, pure ViTs first, then hybrids, then ResNets."""
+    return (*PLAIN_NAMES, *HYBRIDS, *RESNETS)
+
+
+def model_config(name: str, **changes: Any) -> ModelConfig:
+    """The config behind a name, with any field changed; raises `ConfigError` naming the nearest names or fields."""
+    base = HYBRIDS.get(name) or RESNETS.get(name)
+    if base is None:
+        match = re.fullmatch(r"ViT-(\w+)/(\d+)", name)
+        if match is None or match[1] not in SIZES or int(match[2]) < 1:
+            near = difflib.get_close_matches(name, model_names(), 3, cutoff=0.5)
+            hint = (
+                f"did you mean {', '.join(near)}?" if near else f"for example {', '.join(model_names()[:6])}"
+            )
+            raise ConfigError(
+                f"no model {name!r}; {hint} (ViT-{{Ti,S,b,B,L,H}}/PATCH takes any patch number)"
+            )
+        base = make_config(
+            ViTConfig, {**_fields(SIZES[match[1]]), "patch": int(match[2])} | _fit(int(match[2]))
+        )
+    if "image_size" in changes:
+        changes["image_size"] = image_size_pair(changes["image_size"])
+    if isinstance(changes.get("stem"), dict):
+        changes["stem"] = make_config(StemConfig, changes["stem"])
+    return make_config(type(base), {**_fields(base), **changes})
+
+
+def create_model(name: str, *, generator: torch.Generator | None = None, **changes: Any) -> ViT | BiT:
+    """A new model with official initial values: `create_model("ViT-B/16", classes=10, image_size=224)`.
+
+    Any field of the config is a keyword. The head starts from zero, as in the official code, so that all logits
+    are equal until it is trained. Randomness comes from `generator`, or from torch's own. Raises `ConfigError`.
+    """
+    return build_model(model_config(name, **changes), generator)
+
+
+def build_model(config: ModelConfig, generator: torch.Generator | None = None) -> ViT | BiT:
+    """A model of this config with official initial values, float32, on the CPU, in training mode."""
+    from vitascope.models.initialise import initialise
+
+    model = empty_model(config).to_empty(device="cpu")
+    initialise(model, generator)
+    return model
+
+
+def empty_model(config: ModelConfig) -> ViT | BiT:
+    """The model without memory for its parameters (torch's meta device): for counting and for loading into."""
+    import torch
+
+    from vitascope.models.bit import BiT
+    from vitascope.models.vit import ViT
+
+    with torch.device("meta"):
+        return ViT(config) if isinstance(config, ViTConfig) else BiT(config)
+
+
+def count_parameters(config: ModelConfig) -> int:
+    """Number of trainable values; takes no memory for them."""
+    return sum(parameter.numel() for parameter in empty_model(config).parameters())
+
+
+def _fields(config: ModelConfig) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in config.__dataclass_fields__}
+
+
+def _fit(patch: int) -> dict[str, Any]:
+    # 224 pixels unless they do not divide by this patch; then the next size down that does.
+    side = max(224 // patch, 1) * patch
+    return {"image_size": (side, side)}

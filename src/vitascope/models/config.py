@@ -1,0 +1,252 @@
+"""What defines a model: one frozen dataclass per architecture, free of torch so that a command line can read them."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import Any, Literal, TypeVar
+
+from vitascope.errors import ConfigError
+
+Size = tuple[int, int]
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StemConfig:
+    """The ResNet in front of a hybrid (Section 3.1, "Hybrid Architecture"; `models_resnet.py`)."""
+
+    units: tuple[int, ...] = ()
+    """Bottleneck units per stage; empty: the root alone (7×7 convolution and pooling), as in R+ViT-Ti/16."""
+    width_factor: float = 1.0
+    """Multiplies the 64 channels of the root and everything after it."""
+
+    @property
+    def root_channels(self) -> int:
+        """Channels after the root."""
+        return int(64 * self.width_factor)
+
+    @property
+    def channels(self) -> int:
+        """Channels of the feature map that the Transformer sees."""
+        return self.root_channels * (4 * 2 ** (len(self.units) - 1) if self.units else 1)
+
+    @property
+    def stride(self) -> int:
+        """Image pixels per step of the feature map: 4 after the root, doubled by each stage but the first."""
+        return 4 * 2 ** max(len(self.units) - 1, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViTConfig:
+    """Every choice of a Vision Transformer; defaults are the paper's published model with its linear head."""
+
+    image_size: Size = (224, 224)
+    """Height and width in pixels that the stored positions are for; other sizes work at call time."""
+    channels: int = 3
+    """Channels of the image."""
+    patch: int = 16
+    """Patch side P; pixels, or cells of the stem's feature map in a hybrid."""
+    width: int = 768
+    """D, the size of a token."""
+    depth: int = 12
+    """L, the number of blocks."""
+    heads: int = 12
+    """Attention heads; each has D/heads channels."""
+    hidden: int = 3072
+    """M, the hidden size of the MLPs."""
+    classes: int = 1000
+    """K; 0 for no head, when the model returns its features."""
+    stem: StemConfig | None = None
+    """The convolutional stem of a hybrid; None for a pure ViT."""
+    class_token: bool = True
+    """Prepend a learned class token."""
+    registers: int = 0
+    """Extra learned tokens without positions (Darcet et al., 2024)."""
+    pooling: Literal["token", "mean", "token+mean"] = "token"
+    """What the head sees: the class token (Equation 4), the mean of the patches, or both side by side."""
+    positions: Literal["learned", "sincos", "none"] = "learned"
+    """Learned 1-D positions (the paper), fixed 2-D sine-cosine, or none (Table 8's first row)."""
+    class_row: bool = True
+    """The position table has a row for the class token, as the paper's has; ignored without a class token."""
+    norm: Literal["tokens", "pooled"] = "tokens"
+    """The final LayerNorm is applied to all tokens (the paper) or after pooling (timm's `fc_norm`)."""
+    representation_size: int | None = None
+    """Width of the hidden layer of the pre-training head (Section 3.1); None: one linear layer."""
+    representation_activation: Literal["gelu", "tanh"] = "gelu"
+    """Its nonlinearity: GELU in new models, tanh in the official code and its files."""
+    gelu: Literal["tanh", "erf"] = "tanh"
+    """GELU by its tanh approximation (flax, hence all Google files) or exactly (timm, Hugging Face, torchvision)."""
+    norm_eps: float = 1e-6
+    """Added to the variance in every LayerNorm."""
+    layer_scale: float | None = None
+    """Initial factor per channel on both residual branches (DeiT III, DINOv2); None: no such layer."""
+    dropout: float = 0.0
+    """After the positions, the attention's output and both layers of the MLPs (`models_vit.py`)."""
+    stochastic_depth: float = 0.0
+    """Probability of dropping the last block's branches in training; grows linearly from 0 at the first."""
+    head_bias: float = 0.0
+    """Initial bias of the last layer; −10 with a sigmoid loss over many classes (`head_bias_init`)."""
+
+    def __post_init__(self) -> None:
+        _check_sizes(self, ("channels", "patch", "width", "depth", "heads", "hidden"))
+        if self.classes < 0 or self.registers < 0:
+            raise ConfigError(f"classes={self.classes}, registers={self.registers}: neither may be negative")
+        if self.width % self.heads:
+            raise ConfigError(
+                f"width {self.width} is not divisible by heads {self.heads}: choose another heads or width"
+            )
+        if self.positions == "sincos" and (self.width % 4 or self.width < 8):
+            raise ConfigError(
+                f"width {self.width} with sine-cosine positions must be a multiple of 4, at least 8"
+            )
+        if "token" in self.pooling and not self.class_token:
+            raise ConfigError(f'pooling "{self.pooling}" needs class_token=True; use pooling="mean"')
+        for name in ("dropout", "stochastic_depth"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected a probability in [0, 1)")
+        step = self.pixels_per_token
+        if any(side % step for side in self.image_size):
+            h, w = self.image_size
+            raise ConfigError(
+                f"image_size {h}×{w} is not divisible by {step} pixels per token: change image_size or patch"
+            )
+
+    @property
+    def pixels_per_token(self) -> int:
+        """Image pixels from one patch to the next; for a hybrid the stem's stride times the patch."""
+        return self.patch * (self.stem.stride if self.stem else 1)
+
+    @property
+    def grid(self) -> Size:
+        """Rows and columns of patches that the stored positions are for."""
+        return self.image_size[0] // self.pixels_per_token, self.image_size[1] // self.pixels_per_token
+
+    @property
+    def tokens(self) -> int:
+        """T at the stored grid: class token, registers and patches."""
+        return self.prefix + self.grid[0] * self.grid[1]
+
+    @property
+    def prefix(self) -> int:
+        """Tokens before the patches."""
+        return int(self.class_token) + self.registers
+
+    @property
+    def has_class_row(self) -> bool:
+        """Whether the position table really starts with a row for the class token."""
+        return self.class_token and self.class_row and self.positions != "none"
+
+    @property
+    def pooled(self) -> int:
+        """Size of what pooling hands to the head."""
+        return self.width * (2 if self.pooling == "token+mean" else 1)
+
+    @property
+    def features(self) -> int:
+        """D', the size of what the last linear layer sees."""
+        return self.representation_size or self.pooled
+
+
+@dataclass(frozen=True, kw_only=True)
+class BiTConfig:
+    """A BiT-ResNet, the paper's baseline: pre-activation, GroupNorm, standardised kernels (`bit_pytorch/models.py`)."""
+
+    image_size: Size = (224, 224)
+    """Height and width in pixels it is trained at; it accepts any size of 32 and more."""
+    channels: int = 3
+    """Channels of the image."""
+    units: tuple[int, int, int, int] = (3, 4, 6, 3)
+    """Bottleneck units in each of the four stages."""
+    width_factor: int = 1
+    """Multiplies all channels (the x1…x4 of the names)."""
+    base_width: int = 64
+    """Channels of the root before the factor; 64 in all published models, less for small studies."""
+    small_images: bool = False
+    """A 3×3 root of stride 1 without pooling instead of 7×7 and pooling: the usual change for 32-pixel images."""
+    classes: int = 1000
+    """K; 0 for no head, when the model returns its features."""
+    head_bias: float = 0.0
+    """Initial bias of the last layer."""
+
+    def __post_init__(self) -> None:
+        _check_sizes(self, ("channels", "width_factor", "base_width"))
+        if self.base_width * self.width_factor % 32:
+            raise ConfigError(
+                f"base_width {self.base_width} × width_factor {self.width_factor} must be a multiple of 32, "
+                "the number of groups in GroupNorm"
+            )
+        if self.classes < 0:
+            raise ConfigError(f"classes is {self.classes}, expected 0 or more")
+
+    @property
+    def root_channels(self) -> int:
+        """Channels after the root."""
+        return self.base_width * self.width_factor
+
+    @property
+    def features(self) -> int:
+        """D', the size of what the last linear layer sees."""
+        return self.root_channels * 32
+
+    @property
+    def pixels_per_token(self) -> int:
+        """Image pixels per cell of the last feature map."""
+        return 8 if self.small_images else 32
+
+
+ModelConfig = ViTConfig | BiTConfig
+ARCHITECTURES: dict[str, type[ViTConfig] | type[BiTConfig]] = {"vit": ViTConfig, "bit": BiTConfig}
+
+
+def config_to_dict(config: ModelConfig) -> dict[str, Any]:
+    """JSON-able form, with "architecture" first; `config_from_dict` reads it back exactly."""
+    name = next(name for name, kind in ARCHITECTURES.items() if type(config) is kind)
+    return {"architecture": name, **asdict(config)}
+
+
+def config_from_dict(values: dict[str, Any]) -> ModelConfig:
+    """The config that `config_to_dict` wrote; raises `ConfigError` naming what is unknown or missing."""
+    rest = dict(values)
+    kind = rest.pop("architecture", None)
+    if kind not in ARCHITECTURES:
+        raise ConfigError(f"architecture is {kind!r}, expected one of {', '.join(ARCHITECTURES)}")
+    if isinstance(rest.get("stem"), dict):
+        rest["stem"] = make_config(StemConfig, rest["stem"])
+    return make_config(ARCHITECTURES[kind], rest)
+
+
+def make_config(kind: type[Config], values: dict[str, Any]) -> Config:
+    """`kind(**values)` with JSON's lists made tuples and every name checked; raises `ConfigError`."""
+    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
+    for name in values:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+            raise ConfigError(f"{kind.__name__} has no field {name!r}; {hint}")
+    needed = [
+        n
+        for n, f in known.items()
+        if f.default is MISSING and f.default_factory is MISSING and n not in values
+    ]
+    if needed:
+        raise ConfigError(f"{kind.__name__} lacks {', '.join(needed)}")
+    return kind(
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    )
+
+
+def image_size_pair(size: int | tuple[int, int] | list[int]) -> Size:
+    """224 → (224, 224); (192, 256) stays; raises `ConfigError` for anything else."""
+    pair = (size, size) if isinstance(size, int) else tuple(size)
+    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
+        raise ConfigError(f"image_size is {size!r}, expected one positive number or (height, width)")
+    return pair[0], pair[1]
+
+
+def _check_sizes(config: ModelConfig, names: tuple[str, ...]) -> None:
+    h, w = config.image_size
+    values = {name: getattr(config, name) for name in names} | {"image height": h, "image width": w}
+    for name, value in values.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ConfigError(f"{name} is {value!r}, expected a whole number of at least 1")

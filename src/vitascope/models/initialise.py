@@ -1,0 +1,74 @@
+"""All initial values in one place (`models_vit.py`, `models_resnet.py`, `bit_pytorch/models.py`)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from vitascope.layers.convolution import StdConv2d
+from vitascope.layers.encoder import LayerScale
+from vitascope.models.bit import BiT
+from vitascope.models.bit import Unit as BiTUnit
+from vitascope.models.stem import Unit as StemUnit
+from vitascope.models.vit import ViT
+
+# flax draws from a normal cut off at two standard deviations and divides by what the cut leaves of the spread.
+_TRUNCATED_STD = 0.87962566103423978
+
+
+@torch.no_grad()
+def initialise(model: ViT | BiT, generator: torch.Generator | None = None) -> None:
+    """Writes the official initial values into every parameter; `generator` None takes torch's own."""
+    for module in model.modules():
+        if isinstance(module, nn.LayerNorm | nn.GroupNorm):
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, LayerScale):
+            nn.init.constant_(module.gamma, module.initial)
+        elif isinstance(module, StdConv2d):
+            _lecun_normal(module.weight, generator)
+    for module in model.modules():  # each unit starts as its shortcut
+        if isinstance(module, StemUnit):
+            nn.init.zeros_(module.norm3.weight)
+    if isinstance(model, ViT):
+        _initialise_vit(model, generator)
+    if model.head.linear is not None:
+        nn.init.zeros_(model.head.linear.weight)
+        nn.init.constant_(model.head.linear.bias, model.config.head_bias)
+
+
+def _initialise_vit(model: ViT, generator: torch.Generator | None) -> None:
+    _lecun_normal(model.patches.projection.weight, generator)
+    nn.init.zeros_(_not_none(model.patches.projection.bias))
+    embedding = model.embedding
+    if embedding.class_token is not None:
+        nn.init.zeros_(embedding.class_token)
+    if embedding.registers is not None:
+        nn.init.normal_(embedding.registers, std=0.02, generator=generator)
+    if embedding.positions is not None and embedding.positions.table is not None:
+        nn.init.normal_(embedding.positions.table, std=0.02, generator=generator)
+    for block in model.encoder.blocks:
+        attention, mlp = block.attention, block.mlp
+        # q, k and v are D×D each to the official code, although their kernels lie in one tensor here.
+        for kernel in (*attention.qkv.weight.chunk(3), attention.out.weight, mlp.fc1.weight, mlp.fc2.weight):
+            nn.init.xavier_uniform_(kernel, generator=generator)
+        nn.init.zeros_(attention.qkv.bias)
+        nn.init.zeros_(attention.out.bias)
+        nn.init.normal_(mlp.fc1.bias, std=1e-6, generator=generator)
+        nn.init.normal_(mlp.fc2.bias, std=1e-6, generator=generator)
+    if model.head.hidden is not None:
+        _lecun_normal(model.head.hidden.weight, generator)
+        nn.init.zeros_(model.head.hidden.bias)
+
+
+def _lecun_normal(kernel: Tensor, generator: torch.Generator | None) -> None:
+    fan_in = kernel[0].numel()
+    std = math.sqrt(1.0 / fan_in) / _TRUNCATED_STD
+    nn.init.trunc_normal_(kernel, std=std, a=-2 * std, b=2 * std, generator=generator)
+
+
+def _not_none(tensor: Tensor | None) -> Tensor:
+    assert tensor is not None
+    return tensor

@@ -1,0 +1,69 @@
+"""The ResNet in front of a hybrid (Section 3.1): v1 bottlenecks with GroupNorm and standardised kernels.
+
+`models_resnet.py` of the official code: SAME padding, GroupNorm of 32 groups with eps 1e-6, and in every unit
+the last GroupNorm starts from zero, so that the unit starts as its shortcut.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vitascope.layers.convolution import StdConv2d, max_pool_same
+from vitascope.models.config import StemConfig
+
+
+def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> StdConv2d:
+    return StdConv2d(inputs, outputs, kernel, stride, rule="std", padding="same")
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(32, channels, eps=1e-6)
+
+
+class Unit(nn.Module):
+    """Bottleneck 1×1, 3×3 (with the stride), 1×1, each followed by GroupNorm; ReLU after the sum."""
+
+    def __init__(self, inputs: int, width: int, stride: int) -> None:
+        super().__init__()
+        outputs = 4 * width
+        self.conv1, self.norm1 = _convolution(inputs, width, 1), _norm(width)
+        self.conv2, self.norm2 = _convolution(width, width, 3, stride), _norm(width)
+        self.conv3, self.norm3 = _convolution(width, outputs, 1), _norm(outputs)
+        changes = inputs != outputs or stride != 1
+        self.shortcut = _convolution(inputs, outputs, 1, stride) if changes else None
+        self.shortcut_norm = _norm(outputs) if changes else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept = x
+        if self.shortcut is not None and self.shortcut_norm is not None:
+            kept = self.shortcut_norm(self.shortcut(x))
+        x = F.relu(self.norm1(self.conv1(x)))
+        x = F.relu(self.norm2(self.conv2(x)))
+        return F.relu(self.norm3(self.conv3(x)) + kept)
+
+
+class Stem(nn.Module):
+    """Root and stages, (B, C, H, W) → (B, channels, H/stride, W/stride)."""
+
+    def __init__(self, config: StemConfig, channels: int) -> None:
+        super().__init__()
+        width = config.root_channels
+        self.root = _convolution(channels, width, 7, 2)
+        self.root_norm = _norm(width)
+        stages: list[nn.Module] = []
+        inputs = width
+        for stage, units in enumerate(config.units):
+            size = width * 2**stage
+            stage_units: list[nn.Module] = []
+            for unit in range(units):
+                stage_units.append(Unit(inputs, size, stride=2 if unit == 0 and stage > 0 else 1))
+                inputs = 4 * size
+            stages.append(nn.Sequential(*stage_units))
+        self.stages = nn.ModuleList(stages)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = max_pool_same(F.relu(self.root_norm(self.root(x))))
+        for stage in self.stages:
+            x = stage(x)
+        return x
