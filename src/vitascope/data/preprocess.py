@@ -1,0 +1,215 @@
+"""From any image to what the model sees: resize, crop, normalise, in one place for every command.
+
+Training, evaluation, prediction and serving call the same three steps: `read_image` (bytes → uint8),
+`Preprocess.resize` (geometry, uint8), `Preprocess.normalise` (uint8 → float32, on the images' device).
+Shapes: B batch, C channels, H, W the image as read, h, w the size the model sees.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vitascope.data import preprocess_formats as formats
+from vitascope.data.images import read_image
+from vitascope.data.resize import Interpolation, fit_box, resample
+from vitascope.errors import CheckpointError, ConfigError
+
+_LARGEST_SIDE = 16_384  # a file may claim any size; refuse before memory is taken
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocess:
+    """How an image becomes a model input; travels with the weights as `preprocessor.json`.
+
+    Raises ConfigError where a field is out of range or contradicts another.
+    """
+
+    size: tuple[int, int]
+    """(height, width) in pixels that the model sees."""
+    channels: int = 3
+    """1 = grey, 3 = RGB; any other count takes arrays only."""
+    fit: Literal["crop", "squash"] = "crop"
+    """"crop": resize so that the shorter side fits, keep the middle. "squash": resize both sides, whatever
+    the ratio, as the official test pipeline does (vision_transformer, input_pipeline.py)."""
+    crop_fraction: float = 1.0
+    """Side of the kept middle over the side after resizing, in (0, 1]. 1 keeps all that fits, like the
+    official pipeline, and suits images that are small already; 0.875 = 224 of 256 is the usual ImageNet
+    crop."""
+    interpolation: Interpolation = "bilinear"
+    """Resampling filter."""
+    antialias: bool = True
+    """True: the filter widens with the reduction (Pillow). False: TensorFlow's plain bilinear with half-pixel
+    centres, two taps per axis, as in the official pipeline; only for "bilinear" and "nearest"."""
+    mean: tuple[float, ...] = (0.5,)
+    """Per channel, subtracted from values in [0, 1]; one number stands for every channel."""
+    std: tuple[float, ...] = (0.5,)
+    """Per channel, divides afterwards; one number stands for every channel."""
+    draft: bool = False
+    """Decode JPEG files at 1/2, 1/4 or 1/8 where that is still no smaller than the resized image: faster on
+    large photographs, slightly different pixels."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", _size(self.size))
+        if not _is_int(self.channels) or not 1 <= self.channels <= 1024:
+            raise ConfigError(f"channels is {self.channels!r}; expected a whole number from 1 to 1024")
+        if self.fit not in ("crop", "squash"):
+            raise ConfigError(f'fit is {self.fit!r}; expected "crop" or "squash"')
+        if self.interpolation not in get_args(Interpolation):
+            raise ConfigError(
+                f"interpolation is {self.interpolation!r}; "
+                f"expected one of {', '.join(get_args(Interpolation))}"
+            )
+        if not _is_number(self.crop_fraction) or not 0 < self.crop_fraction <= 1:
+            raise ConfigError(f"crop_fraction is {self.crop_fraction!r}; expected a number in (0, 1]")
+        if max(self.size) / self.crop_fraction > _LARGEST_SIDE:
+            raise ConfigError(
+                f"crop_fraction {self.crop_fraction} with size {self.size} resizes to more than "
+                f"{_LARGEST_SIDE} pixels a side; raise crop_fraction"
+            )
+        for name in ("antialias", "draft"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"{name} is {getattr(self, name)!r}; expected true or false")
+        if not self.antialias and self.interpolation not in ("nearest", "bilinear"):
+            raise ConfigError(
+                f"antialias=False with interpolation {self.interpolation!r}; "
+                "only bilinear and nearest exist without antialiasing"
+            )
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, _per_channel(name, getattr(self, name), self.channels))
+
+    def __call__(self, image: str | Path | bytes | Image.Image | np.ndarray) -> Tensor:
+        """Path, encoded bytes, Pillow image or uint8 (H, W[, C]) array → normalised float32 (C, h, w) on CPU.
+
+        Raises ImageError (not an image, refused, truncated).
+        """
+        array = self.resize(self.read(image))
+        return self.normalise(torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1))))
+
+    def read(self, image: str | Path | bytes | Image.Image | np.ndarray) -> np.ndarray:
+        """Decodes to uint8 (H, W, C), at reduced scale where `draft` says so. Raises ImageError."""
+        draft = None
+        if self.draft:
+            height, width = (math.ceil(side / self.crop_fraction) for side in self.size)
+            draft = (height, width)
+        return read_image(image, channels=self.channels, draft=draft)
+
+    def resize(self, array: np.ndarray) -> np.ndarray:
+        """uint8 (H, W, C) → uint8 (h, w, C): geometry only. The input itself where nothing is to be done."""
+        source = (array.shape[0], array.shape[1])
+        box = fit_box(source, self.size, self.crop_fraction, keep_ratio=self.fit == "crop")
+        return resample(array, self.size, box=box, interpolation=self.interpolation, antialias=self.antialias)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """uint8 (…, C, H, W) in 0–255 → float32 of the same shape on the same device, (x/255 − mean)/std.
+
+        Computed as (x − 255·mean)/(255·std), which for mean = std = 0.5 is the official (x − 127.5)/127.5
+        to the last bit. Raises ConfigError for another dtype or channel count.
+        """
+        if images.dtype != torch.uint8 or images.ndim < 3 or images.shape[-3] != self.channels:
+            raise ConfigError(
+                f"normalise received {images.dtype} of shape {tuple(images.shape)}; "
+                f"expected uint8 (…, {self.channels}, height, width)"
+            )
+        return (
+            images.to(torch.float32)
+            .sub_(self._scaled(self.mean, images))
+            .div_(self._scaled(self.std, images))
+        )
+
+    def denormalise(self, images: Tensor) -> Tensor:
+        """Undoes `normalise`, for pictures: float (…, C, H, W) → uint8, rounded and clipped to 0–255."""
+        scaled = images.float() * self._scaled(self.std, images) + self._scaled(self.mean, images)
+        return scaled.round_().clamp_(0, 255).to(torch.uint8)
+
+    def _scaled(self, values: tuple[float, ...], images: Tensor) -> Tensor | float:
+        """255·values, shaped to broadcast over (…, C, H, W); a plain number where all channels agree."""
+        if len(set(values)) == 1:
+            return 255.0 * values[0]
+        return torch.tensor([255.0 * v for v in values], device=images.device).view(-1, 1, 1)
+
+    def with_size(self, size: int | tuple[int, int]) -> Preprocess:
+        """The same preprocessing for another (height, width); one number means a square."""
+        return dataclasses.replace(self, size=(size, size) if isinstance(size, int) else size)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field as plain JSON values; `from_dict` gives back an equal object."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Preprocess:
+        """Reads `to_dict`'s form, Hugging Face's preprocessor_config.json or timm's pretrained_cfg.
+
+        Raises CheckpointError for unknown keys (naming the nearest), for values out of range and for foreign
+        settings that have no equivalent here.
+        """
+        if not isinstance(data, Mapping):
+            raise CheckpointError(
+                f"preprocessing is a {type(data).__name__}; expected an object as preprocessor.json holds"
+            )
+        names = [f.name for f in dataclasses.fields(cls)]
+        try:
+            if "input_size" in data:
+                return cls(**formats.from_timm(data))
+            if data.keys() & {"image_mean", "image_processor_type", "feature_extractor_type", "do_resize"}:
+                return cls(**formats.from_huggingface(data))
+            for key in data:
+                if key not in names:
+                    raise CheckpointError(
+                        f"preprocessing has the unknown key {key!r}{_nearest(str(key), names)}"
+                    )
+            if "size" not in data:
+                raise CheckpointError('preprocessing has no "size"; expected [height, width] in pixels')
+            return cls(**data)
+        except ConfigError as error:
+            raise CheckpointError(f"preprocessing: {error}") from error
+
+    def to_huggingface(self) -> dict[str, Any]:
+        """As Hugging Face's preprocessor_config.json; see preprocess_formats.py. Raises ConfigError."""
+        return formats.to_huggingface(self.to_dict())
+
+    def to_timm(self) -> dict[str, Any]:
+        """As the preprocessing part of timm's pretrained_cfg; see preprocess_formats.py."""
+        return formats.to_timm(self.to_dict())
+
+
+def _nearest(key: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(key, names, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; expected {', '.join(names)}"
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _size(value: Any) -> tuple[int, int]:
+    ok = isinstance(value, list | tuple) and len(value) == 2 and all(_is_int(side) for side in value)
+    if not ok or not all(1 <= side <= _LARGEST_SIDE for side in value):
+        raise ConfigError(
+            f"size is {value!r}; expected (height, width), each from 1 to {_LARGEST_SIDE} pixels"
+        )
+    return value[0], value[1]
+
+
+def _per_channel(name: str, values: Any, channels: int) -> tuple[float, ...]:
+    ok = isinstance(values, list | tuple) and all(_is_number(v) for v in values)
+    if not ok or len(values) not in (1, channels):
+        raise ConfigError(f"{name} is {values!r}; expected one number or one for each of {channels} channels")
+    result = tuple(float(v) for v in values)
+    if name == "std" and min(result) <= 0:
+        raise ConfigError(f"std is {values!r}; expected numbers above 0")
+    return result * channels if len(result) == 1 else result
