@@ -27,9 +27,7 @@ class StdConv2d(nn.Conv2d):
     sides. Never a bias.
     """
 
-    def __init__(
-        self, inputs: int, outputs: int, kernel: int, stride: int = 1, *, rule: str, padding: str
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, *, rule: str, padding: str) -> None:
         super().__init__(
             inputs, outputs, kernel, stride, padding=kernel // 2 if padding == "explicit" else 0, bias=False
         )

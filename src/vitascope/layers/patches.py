@@ -32,9 +32,7 @@ def patch_grid(image_size: Size, patch: int) -> Size:
     height, width = image_size
     if height < patch or width < patch or height % patch or width % patch:
         near = " or ".join(f"{h}×{w}" for h, w in _nearest_sizes(image_size, patch))
-        raise ConfigError(
-            f"image of {height}×{width} pixels, but sides must be multiples of {patch}: use {near}"
-        )
+        raise ConfigError(f"image of {height}×{width} pixels, but sides must be multiples of {patch}: use {near}")
     return height // patch, width // patch
 
 

@@ -18,9 +18,7 @@ def resize_positions(table: Tensor, old_grid: Size, new_grid: Size, class_row: b
     prefix = int(class_row)
     rows, columns = old_grid
     if table.shape[1] != prefix + rows * columns:
-        raise ValueError(
-            f"table of {table.shape[1]} rows for a grid of {rows}×{columns} and {prefix} class row"
-        )
+        raise ValueError(f"table of {table.shape[1]} rows for a grid of {rows}×{columns} and {prefix} class row")
     if old_grid == new_grid:
         return table
     grid = table[:, prefix:].reshape(1, rows, columns, -1).permute(0, 3, 1, 2)  # (1, D, r, c)

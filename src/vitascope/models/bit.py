@@ -36,7 +36,7 @@ class Unit(nn.Module):
         y = self.conv1(active)
         y = self.conv2(F.relu(self.norm2(y)))
         y = self.conv3(F.relu(self.norm3(y)))
-        return y + kept  # type: ignore[no-any-return]
+        return y + kept
 
 
 class BiT(nn.Module):
@@ -82,4 +82,4 @@ class BiT(nn.Module):
         return self.tokens(images).mean(dim=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.features(images))  # type: ignore[no-any-return]
+        return self.head(self.features(images))

@@ -54,7 +54,18 @@ RESNETS: dict[str, BiTConfig] = {
     for factor in (1, 2, 3, 4)
 }
 
-PLAIN_NAMES = ("ViT-Ti/16", "ViT-S/32", "ViT-S/16", "ViT-b/32", "ViT-B/32", "ViT-B/16", "ViT-B/8", "ViT-L/32", "ViT-L/16", "ViT-H/14")  # fmt: skip
+PLAIN_NAMES = (
+    "ViT-Ti/16",
+    "ViT-S/32",
+    "ViT-S/16",
+    "ViT-b/32",
+    "ViT-B/32",
+    "ViT-B/16",
+    "ViT-B/8",
+    "ViT-L/32",
+    "ViT-L/16",
+    "ViT-H/14",
+)
 """The pure ViTs that were published; the patch number of a ViT name is free beyond them."""
 
 
@@ -70,15 +81,9 @@ def model_config(name: str, **changes: Any) -> ModelConfig:
         match = re.fullmatch(r"ViT-(\w+)/(\d+)", name)
         if match is None or match[1] not in SIZES or int(match[2]) < 1:
             near = difflib.get_close_matches(name, model_names(), 3, cutoff=0.5)
-            hint = (
-                f"did you mean {', '.join(near)}?" if near else f"for example {', '.join(model_names()[:6])}"
-            )
-            raise ConfigError(
-                f"no model {name!r}; {hint} (ViT-{{Ti,S,b,B,L,H}}/PATCH takes any patch number)"
-            )
-        base = make_config(
-            ViTConfig, {**_fields(SIZES[match[1]]), "patch": int(match[2])} | _fit(int(match[2]))
-        )
+            hint = f"did you mean {', '.join(near)}?" if near else f"for example {', '.join(model_names()[:6])}"
+            raise ConfigError(f"no model {name!r}; {hint} (ViT-{{Ti,S,b,B,L,H}}/PATCH takes any patch number)")
+        base = make_config(ViTConfig, {**_fields(SIZES[match[1]]), "patch": int(match[2])} | _fit(int(match[2])))
     if "image_size" in changes:
         changes["image_size"] = image_size_pair(changes["image_size"])
     if isinstance(changes.get("stem"), dict):

@@ -97,9 +97,7 @@ class ViTConfig:
                 f"width {self.width} is not divisible by heads {self.heads}: choose another heads or width"
             )
         if self.positions == "sincos" and (self.width % 4 or self.width < 8):
-            raise ConfigError(
-                f"width {self.width} with sine-cosine positions must be a multiple of 4, at least 8"
-            )
+            raise ConfigError(f"width {self.width} with sine-cosine positions must be a multiple of 4, at least 8")
         if "token" in self.pooling and not self.class_token:
             raise ConfigError(f'pooling "{self.pooling}" needs class_token=True; use pooling="mean"')
         for name in ("dropout", "stochastic_depth"):
@@ -224,16 +222,10 @@ def make_config(kind: type[Config], values: dict[str, Any]) -> Config:
             near = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
             raise ConfigError(f"{kind.__name__} has no field {name!r}; {hint}")
-    needed = [
-        n
-        for n, f in known.items()
-        if f.default is MISSING and f.default_factory is MISSING and n not in values
-    ]
+    needed = [n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING and n not in values]
     if needed:
         raise ConfigError(f"{kind.__name__} lacks {', '.join(needed)}")
-    return kind(
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    )
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
 def image_size_pair(size: int | tuple[int, int] | list[int]) -> Size:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from vitascope.layers.convolution import StdConv2d
-from vitascope.layers.encoder import LayerScale
+from vitascope.layers.encoder import Block, LayerScale
 from vitascope.models.bit import BiT
-from vitascope.models.bit import Unit as BiTUnit
 from vitascope.models.stem import Unit as StemUnit
 from vitascope.models.vit import ViT
 
@@ -49,7 +49,8 @@ def _initialise_vit(model: ViT, generator: torch.Generator | None) -> None:
         nn.init.normal_(embedding.registers, std=0.02, generator=generator)
     if embedding.positions is not None and embedding.positions.table is not None:
         nn.init.normal_(embedding.positions.table, std=0.02, generator=generator)
-    for block in model.encoder.blocks:
+    for module in model.encoder.blocks:
+        block = cast(Block, module)
         attention, mlp = block.attention, block.mlp
         # q, k and v are D×D each to the official code, although their kernels lie in one tensor here.
         for kernel in (*attention.qkv.weight.chunk(3), attention.out.weight, mlp.fc1.weight, mlp.fc2.weight):

@@ -61,7 +61,7 @@ class ViT(nn.Module):
         x = images if self.stem is None else self.stem(images)  # (B, C, H, W)
         x = self.patches(x)  # (B, N, D)
         x = self.embedding(x, grid)  # (B, T, D), Equation 1
-        return self.encoder(x)  # type: ignore[no-any-return]  # Equations 2 and 3
+        return self.encoder(x)  # Equations 2 and 3
 
     def features(self, images: Tensor) -> Tensor:
         """What the last linear layer sees, (B, C, H, W) → (B, D')."""

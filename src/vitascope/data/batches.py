@@ -1,0 +1,134 @@
+"""Batches in an order that is a pure function of the seed: a resume needs only the step.
+
+The training stream is the endless row of epochs, each a permutation drawn from (seed, epoch); step s takes its
+positions s·B … s·B + B − 1, whatever the number of workers or processes. The randomness of an image's augmentation
+comes from (seed, epoch, index) alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from vitascope.data.source import Source
+from vitascope.errors import DataError
+
+Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+Batch = tuple[Tensor, Tensor]
+"""Images uint8 (B, C, H, W) and labels int64 (B,)."""
+Item = tuple[int, int]
+"""(epoch, index) of one training image."""
+
+_ORDER, _AUGMENT = 0, 1  # keeps the streams of random numbers drawn from one seed apart
+
+
+@lru_cache(maxsize=2)
+def permutation(seed: int, epoch: int, size: int) -> np.ndarray:
+    """The order of `size` images in an epoch, int64 (size,)."""
+    return np.random.default_rng((_ORDER, seed, epoch)).permutation(size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """Which images each step sees."""
+
+    size: int
+    """Images in the training set."""
+    batch: int
+    """Images in a step, over all processes; may exceed `size`."""
+    seed: int
+    """Seed of all permutations."""
+    rank: int = 0
+    """This process."""
+    processes: int = 1
+    """All processes; each takes an equal run of every step's images."""
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise DataError("the training set is empty; expected at least one image")
+        if self.batch % self.processes:
+            raise DataError(f"batch {self.batch} cannot be shared equally by {self.processes} processes")
+
+    def items(self, step: int) -> list[Item]:
+        """(epoch, index) of this process's images in `step`."""
+        share = self.batch // self.processes
+        first = step * self.batch + self.rank * share
+        return [self._item(position) for position in range(first, first + share)]
+
+    def epoch(self, step: int) -> float:
+        """How many times the training set has been seen when `step` begins."""
+        return step * self.batch / self.size
+
+    def _item(self, position: int) -> Item:
+        epoch, place = divmod(position, self.size)
+        return epoch, int(permutation(self.seed, epoch, self.size)[place])
+
+
+class _Augmented(Dataset[Batch]):
+    """Answers a whole step's items at once, so that a source which renders many images together may do so."""
+
+    def __init__(self, source: Source, transform: Transform, seed: int) -> None:
+        self.source, self.transform, self.seed = source, transform, seed
+        self.labels = np.asarray(source.labels)
+
+    def __getitems__(self, items: list[Item]) -> Batch:
+        indices = [index for _, index in items]
+        render = getattr(self.source, "render", None)
+        arrays = render(indices) if render is not None else (self.source[index] for index in indices)
+        images = [
+            self.transform(array, np.random.default_rng((_AUGMENT, self.seed, epoch, index)))
+            for array, (epoch, index) in zip(arrays, items, strict=True)
+        ]
+        return to_tensor(images), torch.from_numpy(self.labels[indices])
+
+
+def to_tensor(images: list[np.ndarray]) -> Tensor:
+    """A list of uint8 (H, W, C) of one size → uint8 (B, C, H, W)."""
+    return torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy())
+
+
+def training_batches(
+    source: Source, transform: Transform, order: Order, start: int, stop: int, workers: int = 0
+) -> Iterator[Batch]:
+    """Steps `start` to `stop` − 1; with `workers` 0 in this process. Raises ImageError for an unreadable image."""
+    loader: DataLoader[Batch] = DataLoader(
+        _Augmented(source, transform, order.seed),
+        batch_sampler=_Steps(order, start, stop),
+        num_workers=workers,
+        collate_fn=_as_is,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=False,
+    )
+    return iter(loader)
+
+
+class _Steps:
+    def __init__(self, order: Order, start: int, stop: int) -> None:
+        self.order, self.start, self.stop = order, start, stop
+
+    def __iter__(self) -> Iterator[list[Item]]:
+        return (self.order.items(step) for step in range(self.start, self.stop))
+
+    def __len__(self) -> int:
+        return max(self.stop - self.start, 0)
+
+
+def _as_is(batch: Batch) -> Batch:
+    return batch
+
+
+def evaluation_batches(
+    source: Source, resize: Callable[[np.ndarray], np.ndarray], batch: int, rank: int = 0, processes: int = 1
+) -> Iterator[Batch]:
+    """Every image once over all processes, in order; the last batch may be smaller."""
+    labels = np.asarray(source.labels)
+    mine = range(rank, len(source), processes)
+    for first in range(0, len(mine), batch):
+        indices = list(mine[first : first + batch])
+        yield to_tensor([resize(source[index]) for index in indices]), torch.from_numpy(labels[indices])

@@ -1,0 +1,47 @@
+"""Evaluation of a model on a source: every image is counted once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from vitascope.data.batches import evaluation_batches
+from vitascope.data.preprocess import Preprocess
+from vitascope.data.source import Source
+from vitascope.evaluation.metrics import Tally
+from vitascope.precision import autocast
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    source: Source,
+    preprocess: Preprocess,
+    *,
+    batch: int = 64,
+    device: torch.device | str = "cpu",
+    precision: str = "float32",
+    rank: int = 0,
+    processes: int = 1,
+    each_batch: Callable[[int], None] | None = None,
+) -> Tally:
+    """Counts `model`'s predictions on this process's share of `source`; the model's mode is left as it was.
+
+    `each_batch` is told how many images are done and may raise to stop. Raises ImageError for an unreadable image.
+    """
+    device = torch.device(device)
+    tally = Tally(len(source.classes))
+    was_training = model.training
+    model.eval()
+    try:
+        for images, labels in evaluation_batches(source, preprocess.resize, batch, rank, processes):
+            with autocast(precision, device):
+                logits = model(preprocess.normalise(images.to(device)))
+            tally.add(logits, labels)
+            if each_batch is not None:
+                each_batch(tally.images)
+    finally:
+        model.train(was_training)
+    return tally

@@ -1,0 +1,79 @@
+"""What is counted in an evaluation: sums only, so that batches and processes add up exactly."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+BINS = 15
+"""Confidence bins of the calibration error (Guo et al., 2017)."""
+
+
+class Tally:
+    """Counts over evaluated images; `add` batches, `merge` other tallies, then read the results."""
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+        self.top5 = 0.0
+        self.loss = 0.0
+        self.confusion = np.zeros((classes, classes), dtype=np.int64)
+        """Images by (true class, predicted class)."""
+        self.bins = np.zeros((3, BINS))
+        """Per confidence bin: images, sum of confidences, correct images."""
+
+    def add(self, logits: Tensor, labels: Tensor) -> None:
+        """Counts a batch: logits (B, K) of any float type, labels int64 (B,) in [0, K)."""
+        logits, labels = logits.detach().float().cpu(), labels.cpu()
+        confidence, predicted = logits.softmax(dim=1).max(dim=1)
+        correct = predicted == labels
+        best = logits.topk(min(5, self.classes), dim=1).indices
+        self.top5 += float((best == labels[:, None]).any(dim=1).sum())
+        self.loss += float(F.cross_entropy(logits.double(), labels, reduction="sum"))
+        np.add.at(self.confusion, (labels.numpy(), predicted.numpy()), 1)
+        place = torch.clamp((confidence * BINS).long(), max=BINS - 1).numpy()
+        for row, values in enumerate((np.ones(len(place)), confidence.numpy(), correct.numpy())):
+            self.bins[row] += np.bincount(place, weights=values, minlength=BINS)
+
+    def vector(self) -> np.ndarray:
+        """All counts in one float64 row, which processes can sum."""
+        return np.concatenate([[self.top5, self.loss], self.confusion.ravel(), self.bins.ravel()])
+
+    def restore(self, vector: np.ndarray) -> None:
+        """Takes over the counts of a `vector`, for example the sum over processes."""
+        self.top5, self.loss = float(vector[0]), float(vector[1])
+        split = 2 + self.classes**2
+        self.confusion = np.rint(vector[2:split]).astype(np.int64).reshape(self.classes, self.classes)
+        self.bins = vector[split:].reshape(3, BINS)
+
+    @property
+    def images(self) -> int:
+        """Images counted."""
+        return int(self.confusion.sum())
+
+    @property
+    def top1(self) -> float:
+        """Share of images whose best class is right, in [0, 1]."""
+        return float(np.trace(self.confusion)) / max(self.images, 1)
+
+    @property
+    def calibration_error(self) -> float:
+        """Expected calibration error: mean gap between confidence and accuracy over the bins, in [0, 1]."""
+        return float(np.abs(self.bins[1] - self.bins[2]).sum()) / max(self.images, 1)
+
+    def per_class(self) -> np.ndarray:
+        """Share of each class's images that are recognised, (K,); NaN for a class without images."""
+        totals = self.confusion.sum(axis=1)
+        return np.divide(np.diag(self.confusion), totals, out=np.full(self.classes, np.nan), where=totals > 0)
+
+    def summary(self) -> dict[str, float | int]:
+        """The figures of the whole set, JSON-able."""
+        n = max(self.images, 1)
+        return {
+            "images": self.images,
+            "top1": self.top1,
+            "top5": self.top5 / n,
+            "loss": self.loss / n,
+            "calibration_error": self.calibration_error,
+        }
