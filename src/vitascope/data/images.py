@@ -1,0 +1,261 @@
+"""Images in, bounded uint8 arrays out: the one place where files and bytes become pixels.
+
+Formats: JPEG, PNG, WEBP, BMP, GIF (first frame), TIFF (first page). Every other format Pillow knows is refused,
+because some of them run other programs (EPS) or have a history of memory errors.
+
+What becomes of each kind of image, the same for training, evaluation, prediction and serving:
+
+================================  =================================================================================
+RGB, grey, palette, 1 bit         as they are; grey is repeated to three channels
+alpha (RGBA, grey + alpha,        composited on white: what lies under transparent pixels is never seen
+transparent palette or colour)
+CMYK, YCCK, YCbCr, HSV            Pillow's conversion to RGB, without the file's colour profile
+16-bit grey                       value / 257, rounded (65535 → 255); not clipped at 255
+16-bit colour PNG                 the upper eight bits (Pillow's reader)
+32-bit integer grey (TIFF)        as 16-bit where all values lie in 0…65535, else refused
+float grey (TIFF)                 value × 255, rounded, where all values lie in 0…1, else refused
+EXIF orientation                  applied, so that the image stands as its photographer saw it
+================================  =================================================================================
+"""
+
+from __future__ import annotations
+
+import io
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+
+from vitascope.errors import ConfigError, ImageError
+
+MAX_PIXELS = 100_000_000
+"""Largest height × width that is decoded unless the caller allows more: 300 MB as RGB."""
+
+EXTENSIONS = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"])
+"""File name endings, lower case, that folders and tar shards take for images."""
+
+FORMATS = "JPEG, PNG, WEBP, BMP, GIF or TIFF"
+"""For messages."""
+
+UInt8 = npt.NDArray[np.uint8]
+ImageLike = str | Path | bytes | Image.Image | np.ndarray
+
+_EXIF_ORIENTATION = 0x0112
+# Each orientation of the EXIF standard, and what brings it upright.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = (5, 6, 7, 8)
+
+# The reader classes are called directly rather than through Image.open: that function warns or raises by a limit
+# of its own, global to the process, which cannot be silenced from several threads at once.
+_READERS: tuple[tuple[tuple[bytes, ...], Callable[[IO[bytes], str], Image.Image]], ...] = (
+    ((b"\xff\xd8\xff",), JpegImagePlugin.jpeg_factory),
+    ((b"\x89PNG\r\n\x1a\n",), PngImagePlugin.PngImageFile),
+    ((b"GIF87a", b"GIF89a"), GifImagePlugin.GifImageFile),
+    ((b"BM",), BmpImagePlugin.BmpImageFile),
+    ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), TiffImagePlugin.TiffImageFile),
+)
+
+
+def read_image(
+    image: ImageLike,
+    *,
+    channels: int = 3,
+    max_pixels: int = MAX_PIXELS,
+    draft: tuple[int, int] | None = None,
+    name: str | None = None,
+) -> UInt8:
+    """Decode one image → uint8 (H, W, channels), a fresh C-contiguous array.
+
+    `image` is a path, the bytes of a file, a PIL image, or a uint8 array (H, W) or (H, W, C) with C = 1 grey,
+    2 grey + alpha, 3 RGB, 4 RGB + alpha; an array whose C already equals `channels` is copied unchanged.
+    `channels` is 1 (grey, ITU-R 601 luma) or 3 (RGB). `draft` = (height, width): a JPEG may be decoded at 1/2, 1/4 or
+    1/8 of its size, never smaller than this; quicker, and not the same pixels. `name` is how messages call the image.
+    Raises ImageError, in one line, for anything unreadable, refused or larger than `max_pixels` (read from the
+    header, before any pixel is decoded); ConfigError for other `channels` of an image that is no such array.
+    """
+    if isinstance(image, np.ndarray):
+        return _from_array(image, channels, max_pixels, printable(name or "the array"))
+    if channels not in (1, 3):
+        raise ConfigError(f"channels={channels}, expected 1 (grey) or 3 (RGB); set channels to 3")
+    if isinstance(image, Image.Image):
+        shown = printable(name or getattr(image, "filename", "") or "the PIL image")
+        return _decode(image, channels, max_pixels, draft=None, shown=shown)
+    if isinstance(image, bytes | bytearray | memoryview):
+        shown = printable(name or f"the {len(image)} bytes received")
+        if len(image) == 0:
+            raise ImageError(f"{shown}: no bytes, expected a {FORMATS} image; replace or remove it")
+        return _read(io.BytesIO(image), channels, max_pixels, draft, shown)
+    if isinstance(image, str | Path):
+        shown = printable(name or str(image))
+        return _read_path(Path(image), channels, max_pixels, draft, shown)
+    raise ImageError(
+        f"received {type(image).__name__}, expected a path, bytes, a PIL image or a uint8 array; convert it first"
+    )
+
+
+def printable(text: str) -> str:
+    """`text` on one line: quoted and escaped when it holds newlines or anything else that does not print."""
+    return text if text.isprintable() else ascii(text)
+
+
+def _read_path(path: Path, channels: int, max_pixels: int, draft: tuple[int, int] | None, shown: str) -> UInt8:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+            raise ImageError(f"{shown}: not a file, expected a {FORMATS} image; give the path of a file")
+        if status.st_size == 0:
+            raise ImageError(f"{shown}: empty file, expected a {FORMATS} image; replace or remove it")
+        with path.open("rb") as file:
+            return _read(file, channels, max_pixels, draft, shown)
+    except FileNotFoundError:
+        raise ImageError(f"{shown}: no such file; check the path") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise ImageError(f"{shown}: cannot be opened ({_reason(error)}); check its path and permissions") from None
+
+
+def _read(file: IO[bytes], channels: int, max_pixels: int, draft: tuple[int, int] | None, shown: str) -> UInt8:
+    header = file.read(30)
+    file.seek(0)
+    reader = next((reader for magic, reader in _READERS if header.startswith(magic)), None)
+    if header[:4] == b"RIFF" and header[8:12] == b"WEBP":
+        # Pillow takes the memory for a WEBP when it opens it, so its size is read here first.
+        _refuse_large(_webp_size(header), max_pixels, shown)
+        reader = WebPImagePlugin.WebPImageFile
+    if reader is None:
+        raise ImageError(f"{shown}: not a {FORMATS} image (it begins with {header[:12]!r}); convert or remove it")
+    try:
+        opened = reader(file, shown)
+    except ImageError:
+        raise
+    except Exception as error:  # whatever a reader meets in a damaged header
+        raise _damaged(shown, error) from None
+    with opened:
+        return _decode(opened, channels, max_pixels, draft, shown)
+
+
+def _decode(image: Image.Image, channels: int, max_pixels: int, draft: tuple[int, int] | None, shown: str) -> UInt8:
+    _refuse_large(image.size, max_pixels, shown)
+    try:
+        orientation = _orientation(image)
+        if draft is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
+            height, width = draft
+            image.draft(None, (height, width) if orientation in _SIDEWAYS else (width, height))
+        image.load()
+        _refuse_large(image.size, max_pixels, shown)  # a GIF frame may be larger than its header says
+        pixels = _to_mode(image, "L" if channels == 1 else "RGB", shown)
+        if orientation in _UPRIGHT:
+            pixels = pixels.transpose(_UPRIGHT[orientation])
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:  # truncated and damaged data raise a dozen different types
+        raise _damaged(shown, error) from None
+    array = np.array(pixels, dtype=np.uint8)  # a copy, hence writable
+    return array[:, :, None] if channels == 1 else array
+
+
+def _to_mode(image: Image.Image, mode: str, shown: str) -> Image.Image:
+    """Any decoded PIL image → "L" or "RGB", by the table at the top of this file."""
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _deep_grey(image, shown)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        if image.mode == "La":  # the only one that Pillow does not convert straight to RGBA
+            image = image.convert("LA")
+        image = image.convert("RGBA")
+        opaque = Image.new("RGB", image.size, (255, 255, 255))
+        opaque.paste(image, mask=image.getchannel("A"))
+        image = opaque
+    elif image.mode not in ("RGB", "L"):
+        image = image.convert("RGB")
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _deep_grey(image: Image.Image, shown: str) -> Image.Image:
+    """16-bit, 32-bit or float grey → "L"."""
+    values = np.asarray(image)
+    if image.mode == "F":
+        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
+            raise ImageError(f"{shown}: float pixels outside 0…1, expected 0…1; save it with 8 or 16 bits")
+        return Image.fromarray(np.rint(values * 255).astype(np.uint8))
+    wide = values.astype(np.int64)
+    if wide.min() < 0 or wide.max() > 65535:
+        raise ImageError(f"{shown}: 32-bit pixels outside 0…65535, expected 0…65535; save it with 8 or 16 bits")
+    grey = Image.fromarray(((wide + 128) // 257).astype(np.uint8))
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):  # one grey value that counts as transparent: white, like all transparency
+        grey.paste(255, mask=Image.fromarray(np.where(wide == transparent, 255, 0).astype(np.uint8)))
+    return grey
+
+
+def _from_array(array: np.ndarray, channels: int, max_pixels: int, shown: str) -> UInt8:
+    if array.dtype != np.uint8:
+        hint = "multiply by 255, round and" if np.issubdtype(array.dtype, np.floating) else "scale to 0…255 and"
+        raise ImageError(f"{shown}: {array.dtype} array, expected uint8 in 0…255; {hint} convert to uint8")
+    stacked = array[:, :, None] if array.ndim == 2 else array
+    if stacked.ndim != 3 or stacked.size == 0:
+        raise ImageError(
+            f"{shown}: array of shape {array.shape}, expected (H, W) or (H, W, C); give one image at a time"
+        )
+    height, width, depth = stacked.shape
+    _refuse_large((width, height), max_pixels, shown)
+    if depth == channels:
+        return np.array(stacked, dtype=np.uint8, order="C")
+    if channels not in (1, 3) or depth > 4:
+        first = " (is it channels-first? transpose to H, W, C)" if height in (1, 3, 4) else ""
+        raise ImageError(
+            f"{shown}: array of shape {array.shape}, expected 1 to 4 channels last{first}, "
+            f"to be read as {channels}; give (H, W, {channels})"
+        )
+    squeezed = np.ascontiguousarray(stacked[:, :, 0] if depth == 1 else stacked)
+    if depth == 2:  # Pillow builds grey + alpha from bands only
+        image = Image.merge("LA", [Image.fromarray(np.ascontiguousarray(stacked[:, :, band])) for band in (0, 1)])
+    else:
+        image = Image.fromarray(squeezed)
+    return _decode(image, channels, max_pixels, draft=None, shown=shown)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except Exception:  # a damaged EXIF block does not make the pixels unreadable
+        return 1
+
+
+def _webp_size(header: bytes) -> tuple[int, int]:
+    """(width, height) from the first 30 bytes of a WEBP file (container specification, RFC 9649)."""
+    kind = header[12:16]
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(header[24:27], "little"), 1 + int.from_bytes(header[27:30], "little")
+    if kind == b"VP8L":  # after the one-byte signature: 14 bits of width − 1, then 14 of height − 1
+        bits = int.from_bytes(header[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return int.from_bytes(header[26:28], "little") & 0x3FFF, int.from_bytes(header[28:30], "little") & 0x3FFF
+
+
+def _refuse_large(size: tuple[int, int], max_pixels: int, shown: str) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{shown}: {width}×{height} = {width * height:,} pixels, expected at most {max_pixels:,}; make it smaller"
+        )
+
+
+def _damaged(shown: str, error: Exception) -> ImageError:
+    return ImageError(f"{shown}: cannot be decoded ({_reason(error)}); it is damaged: replace or remove it")
+
+
+def _reason(error: Exception) -> str:
+    """The error's own words, on one line, without the path that the message begins with already."""
+    text = (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__
+    return printable(" ".join(text.split()))

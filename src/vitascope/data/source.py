@@ -1,0 +1,157 @@
+"""What a data set is here: an indexable, deterministic list of decoded images with labels, in up to three splits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from vitascope.data.images import UInt8, printable
+from vitascope.errors import ConfigError, DataError
+
+Int64 = npt.NDArray[np.int64]
+
+_SPLIT_WORDS: Mapping[str, str] = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+}
+
+
+class Source(Protocol):
+    """One split: map-style, deterministic, picklable (loader workers are forked or spawned)."""
+
+    @property
+    def name(self) -> str:
+        """For people: "cifar10 train"."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Label i is classes[i]; the order does not depend on the file system."""
+
+    @property
+    def labels(self) -> Int64:
+        """(n,) int64, each in 0 … len(classes) − 1; known without decoding anything."""
+
+    def __len__(self) -> int:
+        """How many images."""
+
+    def __getitem__(self, index: int, /) -> UInt8:
+        """Decoded uint8 (H, W, 3), the caller's own to change; ImageError, naming the item, if it is unreadable."""
+
+    def describe(self, index: int, /) -> str:
+        """How messages name an item: its path, or "cifar10 train[17]"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splits:
+    """The parts of a data set; a part that the data does not have is None. All have the same classes in one order."""
+
+    train: Source | None = None
+    """What a model learns from."""
+    validation: Source | None = None
+    """What settings are chosen on."""
+    test: Source | None = None
+    """What is reported."""
+
+    def __post_init__(self) -> None:
+        parts = list(self.present().values())
+        for other in parts[1:]:
+            require_same_classes(parts[0], other)
+
+    def present(self) -> dict[str, Source]:
+        """The splits there are, in the order train, validation, test."""
+        named = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: source for name, source in named.items() if source is not None}
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Those of every split; empty if there is none."""
+        return next((source.classes for source in self.present().values()), ())
+
+
+@dataclass(frozen=True, eq=False)
+class Subset:
+    """Some items of another source, in the order of `indices`."""
+
+    source: Source
+    """Where the items come from."""
+    indices: Int64
+    """(n,) positions in `source`."""
+    name: str
+    """For people."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.source.classes
+
+    @property
+    def labels(self) -> Int64:
+        return self.source.labels[self.indices]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> UInt8:
+        return self.source[int(self.indices[index])]
+
+    def describe(self, index: int) -> str:
+        return self.source.describe(int(self.indices[index]))
+
+
+def stratified_holdout(source: Source, fraction: float, seed: int) -> tuple[Subset, Subset]:
+    """Split off about `fraction` of every class → (rest, held out); the same for the same source, fraction and seed.
+
+    A class with two or more images keeps at least one on each side; one with a single image keeps it in the rest.
+    Raises ConfigError unless 0 < fraction < 1, DataError where nothing can be held out.
+    """
+    if not 0 < fraction < 1:
+        raise ConfigError(f"hold-out fraction {fraction}, expected between 0 and 1; try 0.1")
+    labels = source.labels
+    held: list[Int64] = []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        # Seeded per class, so that adding a class does not move the images of another.
+        shuffled = np.random.default_rng((seed, int(label))).permutation(members)
+        if len(members) >= 2:
+            held.append(shuffled[: min(max(round(fraction * len(members)), 1), len(members) - 1)])
+    if not held:
+        raise DataError(
+            f"{printable(source.name)}: {len(source)} images, no class has two, so none can be held out; add images"
+        )
+    chosen = np.sort(np.concatenate(held))
+    rest = np.setdiff1d(np.arange(len(labels), dtype=np.int64), chosen)
+    return Subset(source, rest, f"{source.name} (rest)"), Subset(source, chosen, f"{source.name} (held out)")
+
+
+def require_same_classes(first: Source, second: Source) -> None:
+    """DataError listing the differences unless both have the same classes in the same order."""
+    if first.classes == second.classes:
+        return
+    lacking = [name for name in first.classes if name not in set(second.classes)]
+    extra = [name for name in second.classes if name not in set(first.classes)]
+    differences = [f"{word}: {some(names)}" for word, names in (("lacks", lacking), ("has besides", extra)) if names]
+    raise DataError(
+        f"{printable(second.name)} and {printable(first.name)} have different classes, expected the same; "
+        f"the former {'; '.join(differences) or 'has them in another order'}; rename, add or remove classes"
+    )
+
+
+def split_of_name(name: str) -> str | None:
+    """Which split a file or folder name speaks of ("train-00000-of-00002" → "train"), None if none or several."""
+    found = {_SPLIT_WORDS[word] for word in re.split(r"[^a-z]+", name.lower()) if word in _SPLIT_WORDS}
+    return found.pop() if len(found) == 1 else None
+
+
+def some(names: list[str] | tuple[str, ...], most: int = 8) -> str:
+    """A list for a message: the first few names, and how many more."""
+    shown = ", ".join(printable(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,0 +1,161 @@
+"""Rows of an Arrow table as a source: what parquet files and the Hub's data sets have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from vitascope.data.images import UInt8, printable, read_image
+from vitascope.data.source import Int64, some
+from vitascope.errors import DataError, ImageError
+
+_IMAGE_COLUMNS = ("image", "img")
+_LABEL_COLUMNS = ("label", "fine_label", "labels")
+
+
+@dataclass(frozen=True, eq=False)
+class TableSource:
+    """Encoded images in one column of Arrow memory (mapped or not), decoded one by one."""
+
+    name: str
+    """For people."""
+    classes: tuple[str, ...]
+    """Label i is classes[i]."""
+    labels: Int64
+    """(n,) int64."""
+    load: Callable[[], Any] = field(repr=False)
+    """→ the pyarrow.ChunkedArray of images; called again in a process that received this source pickled."""
+    _state: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> UInt8:
+        row = int(np.arange(len(self))[index]) if index < 0 else index
+        if row >= len(self):
+            raise IndexError(f"{self.name} has {len(self)} images, asked for {index}")
+        chunks, starts = self._chunks()
+        chunk = int(np.searchsorted(starts, row, side="right")) - 1
+        data = chunks[chunk][row - int(starts[chunk])].as_py()
+        if data is None:
+            raise ImageError(f"{printable(self.describe(row))}: no image bytes in this row; remove the row")
+        return read_image(data, name=self.describe(row))
+
+    def describe(self, index: int) -> str:
+        return f"{self.name}[{index}]"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_state": {}}
+
+    def _chunks(self) -> tuple[list[Any], Int64]:
+        if "chunks" not in self._state:
+            column = self.load()
+            chunks = [bytes_of(chunk) for chunk in column.chunks]
+            starts = np.cumsum([0, *(len(chunk) for chunk in chunks)])[:-1].astype(np.int64)
+            self._state["chunks"] = (chunks, starts)
+        result: tuple[list[Any], Int64] = self._state["chunks"]
+        return result
+
+
+def bytes_of(chunk: Any) -> Any:
+    """An Arrow array of {bytes, path} or of plain binary → the array of bytes."""
+    import pyarrow as pa
+
+    return chunk.field("bytes") if pa.types.is_struct(chunk.type) else chunk
+
+
+def choose_columns(schema: Any, features: Mapping[str, Any], options: Mapping[str, str], where: str) -> tuple[str, str]:
+    """(image column, label column): those asked for as `image=`, `label=`, else by name, else by kind.
+
+    `schema` is a pyarrow.Schema, `features` the Hub's description of the columns (may be empty).
+    Raises DataError, listing the columns, where the choice is not plain.
+    """
+    import pyarrow as pa
+
+    def holds_images(column: str) -> bool:
+        kind = schema.field(column).type
+        if pa.types.is_struct(kind):
+            return any(kind.field(i).name == "bytes" for i in range(kind.num_fields))
+        return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+    def holds_labels(column: str) -> bool:
+        feature = features.get(column)
+        return isinstance(feature, Mapping) and feature.get("_type") == "ClassLabel"
+
+    def choose(role: str, names: Sequence[str], suits: Callable[[str], bool]) -> str:
+        asked = options.get(role)
+        if asked is not None and asked not in schema.names:
+            raise DataError(f"{where}: no column {asked!r} for {role}=, expected one of: {some(schema.names)}")
+        named = [name for name in names if name in schema.names]
+        candidates = [asked] if asked else named[:1] or [name for name in schema.names if suits(name)]
+        if len(candidates) != 1:
+            raise DataError(
+                f"{where}: {'no' if not candidates else 'more than one possible'} {role} column among "
+                f"{some(schema.names)}; name it by adding :{role}=COLUMN"
+            )
+        return candidates[0]
+
+    image = choose("image", _IMAGE_COLUMNS, holds_images)
+    if not holds_images(image):
+        raise DataError(
+            f"{where}: column {image!r} is {schema.field(image).type}, expected image bytes; add :image=COLUMN"
+        )
+    return image, choose("label", _LABEL_COLUMNS, holds_labels)
+
+
+def class_names(features: Mapping[str, Any], column: str) -> tuple[str, ...] | None:
+    """The names of a Hub ClassLabel, or None where the file has none."""
+    feature = features.get(column)
+    names = feature.get("names") if isinstance(feature, Mapping) else None
+    if isinstance(names, Mapping):  # older files: {"0": "airplane", …}
+        names = [names[key] for key in sorted(names, key=int)]
+    return tuple(str(name) for name in names) if isinstance(names, list) and names else None
+
+
+def encode_labels(
+    columns: Mapping[str, Any], names: tuple[str, ...] | None, where: str
+) -> tuple[tuple[str, ...], dict[str, Int64]]:
+    """Label columns per split (integers, booleans or strings) → (classes, int64 labels per split).
+
+    Without `names`, strings are sorted and integers 0…k are called "0"…"k", over all splits together.
+    """
+    import pyarrow as pa
+
+    values: dict[str, list[Any]] = {}
+    for split, column in columns.items():
+        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+        if not (
+            pa.types.is_integer(kind)
+            or pa.types.is_boolean(kind)
+            or pa.types.is_string(kind)
+            or pa.types.is_large_string(kind)
+        ):
+            raise DataError(
+                f"{where}: the labels of {split} are {kind}, expected integers or strings; add :label=COLUMN"
+            )
+        if column.null_count:
+            raise DataError(f"{where}: {column.null_count} rows of {split} have no label; remove or label them")
+        values[split] = column.to_pylist()
+    texts = {isinstance(value, str) for rows in values.values() for value in rows[:1]}
+    if len(texts) > 1:
+        raise DataError(f"{where}: labels are strings in one split and integers in another; make them alike")
+    if texts == {True}:
+        classes = names or tuple(sorted({value for rows in values.values() for value in rows}))
+        numbers = {name: number for number, name in enumerate(classes)}
+        unknown = sorted({value for rows in values.values() for value in rows} - set(numbers))
+        if unknown:
+            raise DataError(f"{where}: labels {some(unknown)} are not among its {len(classes)} class names; mend them")
+        return classes, {s: np.array([numbers[v] for v in rows], dtype=np.int64) for s, rows in values.items()}
+    labels = {split: np.array(rows, dtype=np.int64) for split, rows in values.items()}
+    highest = max((int(rows.max()) for rows in labels.values() if len(rows)), default=-1)
+    lowest = min((int(rows.min()) for rows in labels.values() if len(rows)), default=0)
+    classes = names or tuple(str(number) for number in range(highest + 1))
+    if lowest < 0 or highest >= len(classes):
+        raise DataError(
+            f"{where}: labels from {lowest} to {highest}, expected 0 to {len(classes) - 1} for its "
+            f"{len(classes)} classes; mend them or add :label=COLUMN"
+        )
+    return classes, labels
