@@ -1,0 +1,283 @@
+"""Generated fractals: a labelled set of images of any size without a download.
+
+A class is a function system (ifs.py); an instance is a perturbation of its parameters, a view and a way of painting
+(fractal_paint.py). Everything about image i follows from (seed, i), so any image can be had alone, in any order and in
+any process. After FractalDB (Kataoka et al., "Pre-training without Natural Images", ACCV 2020).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from vitascope.data.source import Splits
+from vitascope.data.sources import fractal_paint, ifs
+from vitascope.data.sources.uniforms import uniforms
+from vitascope.errors import DataError
+
+_STREAM = 1 << 20  # instances' random numbers; the systems' streams are small numbers
+_DRAWS = 192  # random numbers per image, of which some depend on options
+_BLOCK = 64  # images whose parameters are handled together
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FractalConfig:
+    """What to generate; the fields are the options of `fractals:key=value,…`."""
+
+    classes: int = 1000
+    """Number of function systems (FractalDB-1k has 1,000)."""
+    size: int = 32
+    """Side of the square images, pixels."""
+    instances: int = 1000
+    """Training images per class (FractalDB: 1,000)."""
+    validation: int = 10
+    """Further images per class for the validation split; 0 for none."""
+    colour: bool = False
+    """Hues along the fractal's parts instead of grey."""
+    background: bool = False
+    """Plain, graded or noisy background instead of black."""
+    jitter: float = 0.15
+    """Each parameter of each map is multiplied by a number within 1 ± this (1p-frac uses 0.1, FractalDB 0.2 to 1.8)."""
+    rotation: float = 30.0
+    """Largest rotation to either side, degrees; images are flipped both ways besides, as in FractalDB."""
+    fewest_maps: int = 2
+    """Fewest affine maps in a system (FractalDB: 2)."""
+    most_maps: int = 7
+    """Most affine maps in a system (FractalDB: 7 or 8 by version; here at most 7)."""
+    min_fill: float = 0.2
+    """Least share of its bounding box that a system covers (FractalDB: 0.2)."""
+    max_fill: float = 0.8
+    """Largest such share: fuller ones are featureless blots."""
+    seed: int = 0
+    """Fixes all systems and all images."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in _BOUNDS:
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise DataError(f"fractals: {name}={value} is out of range; expected {low} to {high}.")
+        if self.fewest_maps > self.most_maps:
+            raise DataError(
+                f"fractals: fewest_maps={self.fewest_maps} exceeds most_maps={self.most_maps}; "
+                "expected fewest_maps ≤ most_maps."
+            )
+        if self.min_fill + 0.1 > self.max_fill:
+            raise DataError(
+                f"fractals: min_fill={self.min_fill} and max_fill={self.max_fill} leave too little between them; "
+                "expected max_fill to be at least 0.1 larger."
+            )
+
+
+_BOUNDS: tuple[tuple[str, float, float], ...] = (
+    ("classes", 1, 1_000_000),
+    ("size", 8, 1024),
+    ("instances", 1, 10**9),
+    ("validation", 0, 10**6),
+    ("jitter", 0.0, 0.5),
+    ("rotation", 0.0, 180.0),
+    ("fewest_maps", 2, ifs.MAX_MAPS),
+    ("most_maps", 2, ifs.MAX_MAPS),
+    ("min_fill", 0.0, 0.4),
+    ("max_fill", 0.1, 1.0),
+    ("seed", 0, 2**63 - 1),
+)
+
+
+class Fractals:
+    """A split of generated images: a Source whose image `index` has label index % classes.
+
+    Images `first` to `first + count − 1` of the endless sequence that the configuration defines; `first` is a multiple
+    of the number of classes. Function systems are found when first needed and kept.
+    """
+
+    def __init__(
+        self, config: FractalConfig, *, split: str = "train", first: int = 0, count: int | None = None
+    ) -> None:
+        self.config = config
+        self.split = split
+        self.name = f"fractals {split}"
+        self.classes = tuple(f"fractal-{i:04d}" for i in range(config.classes))
+        self._first = first
+        self._count = config.classes * config.instances if count is None else count
+        self._words = 2 * config.size + -2 * config.size % ifs.BASES
+        self._known = np.zeros(config.classes, dtype=bool)
+        self._maps = np.zeros((config.classes, ifs.MAX_MAPS, 6))
+        self._table = np.zeros((config.classes, ifs.MAX_DEPTH, self._words), dtype=np.int8)
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Class of every image, int64 (len,)."""
+        return np.arange(self._count, dtype=np.int64) % self.config.classes
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "labels"}
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Generate one image, uint8 (S, S, 3). Raises IndexError outside 0 … len − 1."""
+        image: np.ndarray = self.render(np.array([index]))[0]
+        return image
+
+    def describe(self, index: int) -> str:
+        """Name an image in messages: "fractals train[17]"."""
+        return f"{self.name}[{index}]"
+
+    def render(self, indices: np.ndarray) -> np.ndarray:
+        """Generate images, int (n,) → uint8 (n, S, S, 3), each the same as alone. Raises IndexError."""
+        indices = np.asarray(indices, dtype=np.int64)
+        if indices.size and not (indices.min() >= 0 and indices.max() < self._count):
+            raise IndexError(
+                f"{self.name} has images 0 to {self._count - 1}; received {indices.min()} to {indices.max()}"
+            )
+        size = self.config.size
+        images = np.empty((len(indices), size, size, 3), dtype=np.uint8)
+        for start in range(0, len(indices), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            images[part] = self._render_block(indices[part] + self._first)
+        return images
+
+    def systems(self, labels: np.ndarray) -> np.ndarray:
+        """Function systems of the given classes before perturbation, float64 (n, 7, 6), absent maps all zero."""
+        self._find_systems(np.asarray(labels, dtype=np.int64))
+        return self._maps[labels].copy()
+
+    def _find_systems(self, labels: np.ndarray) -> None:
+        missing = np.unique(labels[~self._known[labels]])
+        if not len(missing):
+            return
+        c = self.config
+        maps, shares = ifs.sample_systems(
+            c.seed, missing, fewest=c.fewest_maps, most=c.most_maps, fill=(c.min_fill, c.max_fill)
+        )
+        self._maps[missing] = maps
+        self._table[missing] = ifs.word_table(shares, self._words)
+        self._known[missing] = True
+
+    def _render_block(self, numbers: np.ndarray) -> np.ndarray:
+        """Images by their numbers in the endless sequence, (n,) → uint8 (n, S, S, 3)."""
+        c = self.config
+        labels = numbers % c.classes
+        self._find_systems(labels)
+        u = uniforms(c.seed, _STREAM, numbers, _DRAWS)
+        maps = perturb(self._maps[labels], u[:, :42], c.jitter)
+        words = ifs.compose(maps, self._table[labels])  # (6, n, K)
+        points = ifs.inner_points(maps, words)  # (n, B, 2, K)
+        placed = ifs.follow(views(points, u[:, 42:50], c), words)
+        counts, sums = fractal_paint.count_points(placed, points, c.size, c.colour)
+        return paint(counts, sums, u[:, 50:], c)
+
+
+def perturb(maps: np.ndarray, u: np.ndarray, jitter: float) -> np.ndarray:
+    """Instances of systems: (n, 7, 6), u (n, 42) in [0, 1) → maps times 1 ± jitter, kept contractive."""
+    return ifs.contract(maps * (1.0 + jitter * (2.0 * u - 1.0)).reshape(maps.shape))
+
+
+def views(points: np.ndarray, u: np.ndarray, c: FractalConfig) -> np.ndarray:
+    """Affine maps into pixels, (6, n) in the order a b c d e f: fit to the picture, flip, turn, zoom, shift.
+
+    points (n, B, 2, K) tell where each attractor lies; u (n, 8) decides.
+    """
+    angle = np.deg2rad(c.rotation) * (2 * u[:, 0] - 1)
+    flip_x, flip_y = np.where(u[:, 1] < 0.5, -1.0, 1.0), np.where(u[:, 2] < 0.5, -1.0, 1.0)
+    cos, sin = np.cos(angle), np.sin(angle)
+    turn = np.stack([cos * flip_x, -sin * flip_y, sin * flip_x, cos * flip_y]).astype(np.float32)  # (4, n)
+    x, y = points[:, :, 0].reshape(len(u), -1), points[:, :, 1].reshape(len(u), -1)
+    view = np.empty((6, len(u)), dtype=np.float32)
+    for axis in (0, 1):
+        p, q = turn[2 * axis], turn[2 * axis + 1]
+        along = p[:, None] * x + q[:, None] * y
+        low, high = along.min(axis=1), along.max(axis=1)
+        zoom = 0.7 + 0.3 * u[:, 3] + 0.15 * (u[:, 4 + axis] - 0.5)
+        scale = (zoom * c.size / np.maximum(high - low, 1e-6)).astype(np.float32)
+        shift = (u[:, 6 + axis] - 0.5) * 0.9 * np.maximum(1 - zoom, 0.1) * c.size
+        view[2 * axis], view[2 * axis + 1] = p * scale, q * scale
+        view[4 + axis] = c.size / 2 + shift - scale * (low + high) / 2
+    return view
+
+
+def paint(counts: np.ndarray, sums: np.ndarray, u: np.ndarray, c: FractalConfig) -> np.ndarray:
+    """Colour the counted points: (n, S, S) twice → uint8 (n, S, S, 3). u (n, 142) decides patch, shade and colours."""
+    patch = np.ones((len(u), 2, 2), dtype=np.float32)
+    # Half of the images draw single pixels, the others a random part of a 2×2 patch with its first pixel.
+    patch[:, 0, 1], patch[:, 1, 0], patch[:, 1, 1] = ((u[:, 1:4] < 0.5) & (u[:, :1] < 0.5)).T
+    counts = fractal_paint.stamp(counts, patch)
+    shade = fractal_paint.brightness(counts, (0.7 * u[:, 4]).astype(np.float32))
+    value = 0.5 + 0.5 * u[:, 5]
+    if not c.colour and not c.background:
+        grey = (shade * (255 * value).astype(np.float32)[:, None, None] + np.float32(0.5)).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=3)
+    if c.colour:
+        sums = fractal_paint.stamp(sums, patch)
+        entry = (sums / np.maximum(counts, 1.0) * (fractal_paint.PALETTE - 1)).astype(np.int64)
+        table = fractal_paint.palettes(u[:, 6], 1.4 * (u[:, 7] - 0.5), 0.3 + 0.7 * u[:, 8], value)
+        entry += (np.arange(len(u)) * fractal_paint.PALETTE)[:, None, None]
+        ink = table.reshape(-1, 3)[entry]  # (n, S, S, 3)
+    else:
+        ink = np.broadcast_to(value.astype(np.float32)[:, None, None, None], (*counts.shape, 3))
+    picture = shade[..., None] * ink
+    if c.background:
+        picture = np.where((counts > 0)[..., None], picture, _behind(u, c))
+    painted: np.ndarray = (picture * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+    return painted
+
+
+def _behind(u: np.ndarray, c: FractalConfig) -> np.ndarray:
+    """Backgrounds, float32 (n, S, S, 3): half of them without gradient, half without noise, grey unless colour."""
+    cells = fractal_paint.NOISE_CELLS
+    strength = np.where(u[:, 10:12] < 0.5, 0.0, 2 * u[:, 10:12] - 1)
+    base = u[:, 12:15] if c.colour else np.repeat(u[:, 12:13], 3, axis=1)
+    tilt = u[:, 16:22].reshape(-1, 2, 3) if c.colour else np.repeat(u[:, 16:18, None], 3, axis=2)
+    slope = (2 * tilt - 1) * strength[:, :1, None] * 0.8
+    grid = 2 * u[:, 24 : 24 + cells * cells].reshape(-1, cells, cells) - 1
+    numbers = (0.7 * base, slope, 0.4 * strength[:, 1], grid)
+    return fractal_paint.backgrounds(c.size, *(part.astype(np.float32) for part in numbers))
+
+
+def parse_options(options: dict[str, str]) -> FractalConfig:
+    """Turn `key=value` texts into a FractalConfig. Raises DataError naming the nearest key or the expected value."""
+    kinds = {field.name: type(field.default) for field in dataclasses.fields(FractalConfig)}
+    values: dict[str, Any] = {}
+    for key, text in options.items():
+        if key not in kinds:
+            near = difflib.get_close_matches(key, kinds, n=1, cutoff=0.0)[0]
+            raise DataError(f"fractals: unknown option '{key}'; nearest is '{near}'; options are {', '.join(kinds)}.")
+        values[key] = _parse(key, text, kinds[key])
+    return FractalConfig(**values)
+
+
+def _parse(key: str, text: str, kind: type) -> bool | int | float:
+    lowered = text.strip().lower()
+    if kind is bool:
+        if lowered in ("true", "false"):
+            return lowered == "true"
+        near = difflib.get_close_matches(lowered, ("true", "false"), n=1, cutoff=0.0)[0]
+        raise DataError(f"fractals: {key}={text} is not a choice; expected true or false; nearest is '{near}'.")
+    try:
+        return int(lowered) if kind is int else float(lowered)
+    except ValueError:
+        what = "a whole number" if kind is int else "a number"
+        raise DataError(f"fractals: {key}={text} is not {what}; write for example {key}={_example(key)}.") from None
+
+
+def _example(key: str) -> str:
+    return str(getattr(FractalConfig(), key))
+
+
+def open_fractals(options: dict[str, str]) -> Splits:
+    """Open `fractals:key=value,…`: train, and validation with further instances of the same classes; no test split.
+
+    Raises DataError for an unknown option or a value out of range.
+    """
+    config = parse_options(options)
+    train = Fractals(config)
+    validation = None
+    if config.validation:
+        count = config.classes * config.validation
+        validation = Fractals(config, split="validation", first=len(train), count=count)
+    return Splits(train=train, validation=validation, test=None)
