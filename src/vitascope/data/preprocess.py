@@ -67,8 +67,7 @@ class Preprocess:
             raise ConfigError(f'fit is {self.fit!r}; expected "crop" or "squash"')
         if self.interpolation not in get_args(Interpolation):
             raise ConfigError(
-                f"interpolation is {self.interpolation!r}; "
-                f"expected one of {', '.join(get_args(Interpolation))}"
+                f"interpolation is {self.interpolation!r}; expected one of {', '.join(get_args(Interpolation))}"
             )
         if not _is_number(self.crop_fraction) or not 0 < self.crop_fraction <= 1:
             raise ConfigError(f"crop_fraction is {self.crop_fraction!r}; expected a number in (0, 1]")
@@ -94,7 +93,7 @@ class Preprocess:
         Raises ImageError (not an image, refused, truncated).
         """
         array = self.resize(self.read(image))
-        return self.normalise(torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1))))
+        return self.normalise(torch.from_numpy(array.transpose(2, 0, 1).copy()))
 
     def read(self, image: str | Path | bytes | Image.Image | np.ndarray) -> np.ndarray:
         """Decodes to uint8 (H, W, C), at reduced scale where `draft` says so. Raises ImageError."""
@@ -121,11 +120,7 @@ class Preprocess:
                 f"normalise received {images.dtype} of shape {tuple(images.shape)}; "
                 f"expected uint8 (…, {self.channels}, height, width)"
             )
-        return (
-            images.to(torch.float32)
-            .sub_(self._scaled(self.mean, images))
-            .div_(self._scaled(self.std, images))
-        )
+        return images.to(torch.float32).sub_(self._scaled(self.mean, images)).div_(self._scaled(self.std, images))
 
     def denormalise(self, images: Tensor) -> Tensor:
         """Undoes `normalise`, for pictures: float (…, C, H, W) → uint8, rounded and clipped to 0–255."""
@@ -165,9 +160,7 @@ class Preprocess:
                 return cls(**formats.from_huggingface(data))
             for key in data:
                 if key not in names:
-                    raise CheckpointError(
-                        f"preprocessing has the unknown key {key!r}{_nearest(str(key), names)}"
-                    )
+                    raise CheckpointError(f"preprocessing has the unknown key {key!r}{_nearest(str(key), names)}")
             if "size" not in data:
                 raise CheckpointError('preprocessing has no "size"; expected [height, width] in pixels')
             return cls(**data)
@@ -199,9 +192,7 @@ def _is_number(value: Any) -> bool:
 def _size(value: Any) -> tuple[int, int]:
     ok = isinstance(value, list | tuple) and len(value) == 2 and all(_is_int(side) for side in value)
     if not ok or not all(1 <= side <= _LARGEST_SIDE for side in value):
-        raise ConfigError(
-            f"size is {value!r}; expected (height, width), each from 1 to {_LARGEST_SIDE} pixels"
-        )
+        raise ConfigError(f"size is {value!r}; expected (height, width), each from 1 to {_LARGEST_SIDE} pixels")
     return value[0], value[1]
 
 

@@ -16,7 +16,7 @@ from vitascope.errors import CheckpointError, ConfigError
 log = logging.getLogger(__name__)
 
 _PIL_CODES = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
-_EXTRA = ("antialias", "draft")  # not in Hugging Face's form; written beside it when not the default
+_EXTRA = ("channels", "antialias", "draft")  # not in Hugging Face's form; written beside it when not the default
 
 
 def from_huggingface(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,9 +45,7 @@ def from_huggingface(data: Mapping[str, Any]) -> dict[str, Any]:
     target = _height_width(data.get("crop_size", 224), "crop_size") if crops else resized
     # The one fraction that rounds to both sizes; DeiT's and Bit's processors give two pairs of whole numbers.
     fraction = min(inner / outer for inner, outer in zip(target, resized, strict=True))
-    if fraction > 1 or any(
-        int(inner / fraction + 1e-6) != outer for inner, outer in zip(target, resized, strict=True)
-    ):
+    if fraction > 1 or any(int(inner / fraction + 1e-6) != outer for inner, outer in zip(target, resized, strict=True)):
         raise CheckpointError(
             f"preprocessor_config.json crops {target} out of {resized}; expected the same share of both "
             "sides, at most all of it"
@@ -103,6 +101,8 @@ def to_huggingface(fields: Mapping[str, Any]) -> dict[str, Any]:
         result["antialias"] = False
     if fields["draft"]:
         result["draft"] = True
+    if fields["channels"] != 3:
+        result["channels"] = fields["channels"]
     return result
 
 
@@ -147,7 +147,5 @@ def _height_width(value: Any, name: str) -> tuple[int, int]:
             f'preprocessor_config.json has {name} {value!r}; expected {{"height", "width"}} or one number'
         )
     if min(value) < 1:
-        raise CheckpointError(
-            f"preprocessor_config.json has {name} {tuple(value)}; expected at least 1 pixel"
-        )
+        raise CheckpointError(f"preprocessor_config.json has {name} {tuple(value)}; expected at least 1 pixel")
     return value[0], value[1]
