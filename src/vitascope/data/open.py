@@ -124,7 +124,7 @@ CATALOGUE: tuple[Entry, ...] = (
         name="fractals",
         typed="fractals or fractals:KEY=VALUE,…",
         holds="generated fractals, one iterated function system per class",
-        splits="train, test",
+        splits="train, validation",
         needs="",
         opener=_fractals,
     ),

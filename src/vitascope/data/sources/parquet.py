@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vitascope.data.images import printable
 from vitascope.data.source import Source, Splits, split_of_name
+from vitascope.data.sources.cache import cache_folder, written_whole
 from vitascope.data.sources.table import TableSource, choose_columns, class_names, encode_labels
 from vitascope.errors import DataError
 
 log = logging.getLogger(__name__)
+
+
+MEMORY_BYTES = 512 << 20
+"""Encoded images of one split up to this size are held in memory, by each process; more are mapped from a file."""
 
 
 @dataclass(frozen=True)
@@ -26,25 +33,60 @@ class _Column:
     column: str
 
     def __call__(self) -> Any:
+        """→ pyarrow.ChunkedArray, in memory or mapped from an uncompressed copy in the cache folder."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        chunks: list[Any] = []
+        total = 0
         for file in self.files:
             with _reading(file):
-                # One row group at a time: Arrow's binary arrays hold at most 2 GiB each.
+                metadata = pq.read_metadata(file, memory_map=True)
+            groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+            columns = [group.column(i) for group in groups for i in range(group.num_columns)]
+            total += sum(c.total_uncompressed_size for c in columns if c.path_in_schema.split(".")[0] == self.column)
+        if total <= MEMORY_BYTES:
+            return pa.chunked_array([chunk for batch in self._batches() for chunk in batch.column(0).chunks])
+        stamps = [(str(Path(file).resolve()), os.stat(file).st_size, os.stat(file).st_mtime_ns) for file in self.files]
+        key = hashlib.sha256(json.dumps([self.column, stamps]).encode()).hexdigest()[:32]
+        path = cache_folder() / "arrow" / f"{key}.arrow"
+        if not path.exists():
+            log.info("copying %d MiB of encoded images to %s, to map them into memory", total >> 20, path)
+            self._copy(path)
+        with _reading(str(path)):
+            return pa.ipc.open_file(pa.memory_map(str(path))).read_all().column(0)
+
+    def _batches(self) -> Iterator[Any]:
+        """The column as tables, one row group at a time: Arrow's binary arrays hold at most 2 GiB each."""
+        import pyarrow.parquet as pq
+
+        for file in self.files:
+            with _reading(file):
                 parquet = pq.ParquetFile(file, memory_map=True)
                 for group in range(parquet.num_row_groups):
-                    chunks += parquet.read_row_group(group, columns=[self.column]).column(0).chunks
-        return pa.chunked_array(chunks)
+                    yield parquet.read_row_group(group, columns=[self.column])
+
+    def _copy(self, path: Path) -> None:
+        import pyarrow as pa
+
+        schema, _ = _schema(self.files[0])
+        schema = pa.schema([schema.field(self.column)])
+        try:
+            with written_whole(path) as temporary, pa.ipc.new_file(str(temporary), schema) as writer:
+                for table in self._batches():
+                    writer.write_table(table.cast(schema))
+        except OSError as error:
+            raise DataError(
+                f"{printable(str(path.parent))}: cannot write the copy of {printable(self.files[0])} "
+                f"({printable(str(error))}); set VITASCOPE_CACHE to a folder with room for it"
+            ) from None
 
 
 def open_parquet(path: str | Path, options: Mapping[str, str] | None = None) -> Splits:
     """One parquet file, or a folder of them named (or lying in folders named) after their split → Splits.
 
     A file whose name speaks of no split is `train`. `options`: image=COLUMN, label=COLUMN (by default image or img;
-    label, fine_label or the only ClassLabel). Images stay encoded in Arrow memory. A split whose labels are all −1
-    (the Hub's mark for hidden labels) is left out. Raises DataError for anything that does not fit.
+    label, fine_label or the only ClassLabel). Images stay encoded, in Arrow memory or mapped (MEMORY_BYTES). A split
+    whose labels are all −1 (the Hub's mark for hidden labels) is left out. Raises DataError for what does not fit.
     """
     options = options or {}
     where = printable(str(path))

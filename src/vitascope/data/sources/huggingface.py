@@ -1,0 +1,77 @@
+"""`hf:owner/name[:config]`: image data sets of the Hugging Face Hub, through the `datasets` library, map-style."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vitascope.data.images import printable
+from vitascope.data.source import Source, Splits, split_of_name
+from vitascope.data.sources.table import TableSource, choose_columns, class_names, encode_labels
+from vitascope.errors import DataError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Column:
+    """The images of one split; pickled as the data set, which the library maps again instead of copying."""
+
+    dataset: Any
+    column: str
+
+    def __call__(self) -> Any:
+        return self.dataset.data.column(self.column)
+
+
+def open_huggingface(name: str, options: Mapping[str, str] | None = None) -> Splits:
+    """`name` "owner/name" or "owner/name:config" → its train, validation and test splits.
+
+    `options`: image=COLUMN, label=COLUMN. Code that comes with a data set is never run. Raises DataError without the
+    `datasets` library, without the data set, and where its columns do not fit.
+    """
+    options = options or {}
+    unknown = sorted(set(options) - {"image", "label"})
+    if unknown:
+        raise DataError(f"hf:{name}: unknown option {unknown[0]!r}, expected image=COLUMN or label=COLUMN")
+    repository, _, config = name.partition(":")
+    where = printable(f"hf:{name}")
+    if repository.count("/") > 1 or not all(repository.split("/")):
+        raise DataError(f"{where}: expected hf:OWNER/NAME or hf:OWNER/NAME:CONFIG; mend the name")
+    try:
+        library = importlib.import_module("datasets")
+    except Exception as error:  # absent, or broken by what it imports in turn
+        raise DataError(
+            f"{where}: the datasets library cannot be imported ({printable(str(error))}); "
+            "run: pip install 'vitascope[datasets]'"
+        ) from None
+    try:
+        loaded = library.load_dataset(repository, config or None)
+    except Exception as error:  # the library's own errors and those of a dozen network libraries below it
+        reason = printable(" ".join(str(error).split())[:300])
+        raise DataError(f"{where}: cannot be loaded ({reason}); check the name, the config and the network") from None
+    parts: dict[str, Any] = {}
+    for split_name, dataset in loaded.items():
+        split = split_of_name(split_name)
+        if split is None or split in parts or len(dataset) == 0:
+            log.warning("%s: split %s left out", where, split_name)
+            continue
+        parts[split] = dataset
+    if not parts:
+        raise DataError(f"{where}: splits {', '.join(loaded)}, expected train, validation or test; use another")
+    first = next(iter(parts.values()))
+    features = first.features.to_dict()
+    image, label = choose_columns(first.data.schema, features, options, where)
+    columns = {split: dataset.data.column(label) for split, dataset in parts.items()}
+    for split in [split for split, column in columns.items() if set(column.unique().to_pylist()) == {-1}]:
+        log.warning("%s: the labels of %s are hidden (all −1); left out", where, split)
+        del columns[split]
+    classes, labels = encode_labels(columns, class_names(features, label), where)
+    sources: dict[str, Source] = {
+        split: TableSource(f"{repository} {split}", classes, labels[split], _Column(parts[split], image))
+        for split in columns
+    }
+    return Splits(train=sources.get("train"), validation=sources.get("validation"), test=sources.get("test"))
