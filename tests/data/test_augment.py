@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,12 +159,12 @@ def test_the_source_image_is_never_changed() -> None:
     image = noise(32, 32)
     image.flags.writeable = False
     for crop in ("inception", "shift", "none"):
-        augment = Augment(AugmentConfig(crop=crop, randaugment_layers=2, erasing=1.0), SIZE)  # type: ignore[arg-type]
+        augment = Augment(AugmentConfig(crop=crop, randaugment_layers=2, erasing=1.0), SIZE)
         for seed in range(10):
             augment(image, np.random.default_rng(seed))
 
 
-PER_IMAGE = {
+PER_IMAGE: dict[str, tuple[AugmentConfig, Any]] = {
     "crop": (AugmentConfig(), "none"),
     "crop_area": (AugmentConfig(), (0.5, 0.6)),
     "crop_ratio": (AugmentConfig(), (1.0, 1.0)),

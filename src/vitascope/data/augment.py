@@ -64,7 +64,8 @@ class Augment:
             if config.crop == "shift":
                 result = shift(result, config.pad_shift, config.pad_mode, rng)
         if config.flip and rng.random() < 0.5:
-            result = result[:, ::-1]
+            # As result[:, ::-1], which costs twice as much once it is made contiguous.
+            result = result.take(np.arange(result.shape[1] - 1, -1, -1), axis=1)
         if config.randaugment_layers:
             result = randaugment(result, config.randaugment_layers, config.randaugment_magnitude, rng)
         if config.erasing and rng.random() < config.erasing:
