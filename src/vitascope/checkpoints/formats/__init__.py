@@ -1,1 +1,1 @@
-
+"""Foreign checkpoint formats, one file each."""

@@ -1,0 +1,68 @@
+"""Fitting a trained model to another task: a new head, another image size (Section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from vitascope.layers.position import resize_positions
+from vitascope.models.bit import BiT
+from vitascope.models.catalogue import empty_model
+from vitascope.models.config import ModelConfig, ViTConfig, image_size_pair
+from vitascope.models.vit import ViT
+
+_POSITIONS = "embedding.positions.table"
+
+
+def assemble(config: ModelConfig, state: Mapping[str, Tensor]) -> ViT | BiT:
+    """The model of this config around these very tensors (not copies), in evaluation mode."""
+    model = empty_model(config)
+    model.load_state_dict(state, assign=True)
+    return model.eval()
+
+
+def replace_head(model: ViT | BiT, classes: int, *, head_bias: float = 0.0) -> ViT | BiT:
+    """The model with a new zero-initialised linear layer D×K, as fine-tuning starts (Section 3.2).
+
+    The hidden layer of a pre-training head is dropped, as the official code drops `pre_logits`. `classes=0`
+    leaves no head. The other weights are the old model's own tensors; the old model should not be used on.
+    Raises `ConfigError`.
+    """
+    changes = {"classes": classes, "head_bias": head_bias}
+    if isinstance(model.config, ViTConfig):
+        config: ModelConfig = replace(
+            model.config, **changes, representation_size=None, representation_activation="gelu"
+        )
+    else:
+        config = replace(model.config, **changes)
+    state = {
+        name: tensor
+        for name, tensor in model.state_dict().items()
+        if not name.startswith(("head.hidden.", "head.linear."))
+    }
+    if classes:
+        inputs = config.pooled if isinstance(config, ViTConfig) else config.features
+        like = next(iter(state.values()))
+        state["head.linear.weight"] = like.new_zeros(classes, inputs)
+        state["head.linear.bias"] = like.new_full((classes,), head_bias)
+    return assemble(config, state).train(model.training)
+
+
+def resize_model(model: ViT | BiT, image_size: int | tuple[int, int]) -> ViT | BiT:
+    """The model with positions stored for another image size, resized once by the official rule (Section 3.2).
+
+    The other weights are the old model's own tensors. Raises `ConfigError` where the patch does not divide it.
+    """
+    size = image_size_pair(image_size)
+    if size == model.config.image_size:
+        return model
+    config = replace(model.config, image_size=size)
+    state = model.state_dict()
+    old = model.config
+    if isinstance(config, ViTConfig) and isinstance(old, ViTConfig) and _POSITIONS in state:
+        with torch.no_grad():
+            state[_POSITIONS] = resize_positions(state[_POSITIONS], old.grid, config.grid, old.has_class_row)
+    return assemble(config, state).train(model.training)

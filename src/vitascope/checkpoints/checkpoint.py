@@ -1,0 +1,48 @@
+"""What a checkpoint is in memory: weights, config, labels and preprocessing, which always travel together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from vitascope.data.preprocess import Preprocess
+from vitascope.errors import CheckpointError
+from vitascope.models.bit import BiT
+from vitascope.models.config import ModelConfig
+from vitascope.models.vit import ViT
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Checkpoint:
+    """A model with everything needed to use it."""
+
+    model: ViT | BiT
+    """In evaluation mode, float32, on the CPU, as `load` returns it."""
+    preprocess: Preprocess
+    """From image to the model's input."""
+    labels: tuple[str, ...]
+    """Class names in the order of the logits; "0", "1", … where nobody named them."""
+    card: dict[str, Any] = field(default_factory=dict)
+    """Data, recipe, results and origin, as JSON values; the model card is made from it."""
+    format: str = "vitascope"
+    """The format it was read from."""
+
+    def __post_init__(self) -> None:
+        if len(self.labels) != self.config.classes:
+            raise CheckpointError(
+                f"{len(self.labels)} labels for a model of {self.config.classes} classes; give one for each"
+            )
+        if self.preprocess.channels != self.config.channels:
+            raise CheckpointError(
+                f"preprocessing makes {self.preprocess.channels} channels, the model takes {self.config.channels}"
+            )
+
+    @property
+    def config(self) -> ModelConfig:
+        """The model's config."""
+        return self.model.config
+
+
+def numbered_labels(classes: int) -> tuple[str, ...]:
+    """Labels for classes that nobody named: "0", "1", …"""
+    return tuple(str(index) for index in range(classes))

@@ -1,0 +1,112 @@
+"""What a reader found at a path, and what a format makes of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from vitascope.checkpoints.keys import Row
+from vitascope.data.preprocess import Preprocess
+from vitascope.errors import CheckpointError
+from vitascope.models.config import ModelConfig, Size, ViTConfig
+
+
+MAX_DEPTH = 1024
+"""More blocks than this in one stacked tensor are taken for a damaged file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Tensors with the descriptions that lie beside them, before anybody knows what they are."""
+
+    path: Path
+    """Where it was found, for messages."""
+    tensors: Mapping[str, Tensor]
+    """Name → tensor as stored."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """`config.json` beside the weights; empty if there is none."""
+    preprocessor: Mapping[str, Any] | None = None
+    """`preprocessor_config.json` beside the weights."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Text inside the weights' file (safetensors)."""
+    model: ModelConfig | None = None
+    """What the caller says it is; decides what a file leaves open, such as the number of heads."""
+    image_size: Size | None = None
+    """What the caller asks for; decides the grid only where the file's positions are not a square."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A foreign checkpoint understood: everything but the weights' translation."""
+
+    config: ModelConfig
+    """The model."""
+    rows: Sequence[Row]
+    """How its tensors are named and laid out in the file."""
+    tensors: Mapping[str, Tensor]
+    """The file's tensors under the names that `rows` use."""
+    preprocess: Preprocess
+    """Given by the file, or the format's usual one."""
+    labels: tuple[str, ...] = ()
+    """Class names; empty if the file has none."""
+
+
+def numbered(names: Iterable[str], pattern: str) -> int:
+    """How many different numbers `pattern` finds in the names: blocks, stages or units, however they are counted.
+
+    Counting them, instead of believing the highest, keeps a file that claims block 999999999 from costing memory.
+    """
+    return len({match[1] for name in names if (match := re.match(pattern, name))})
+
+
+def square_grid(rows: int, extra: int) -> int | None:
+    """Side of the square grid that a table of `rows` has after `extra` other rows; None if it is no square."""
+    side = round(max(rows - extra, 0) ** 0.5)
+    return side if side > 0 and side * side == rows - extra else None
+
+
+def table_size(
+    found: Found, rows: int, *, class_token: bool, pixels_per_token: int, class_row: bool | None = None
+) -> tuple[Size, bool]:
+    """Image size and `class_row` of a position table of `rows`; raises `CheckpointError` where they are open.
+
+    `class_row` None: whichever leaves a square. A grid that is not square must be given by `found.image_size`
+    or `found.model`, because a table does not tell rows from columns.
+    """
+    choices = [class_row] if class_row is not None else [True, False] if class_token else [False]
+    for choice in choices:
+        side = square_grid(rows, int(choice))
+        if side is not None:
+            return (side * pixels_per_token, side * pixels_per_token), choice
+    sizes = [found.image_size, found.model.image_size if found.model is not None else None]
+    for size in [size for size in sizes if size is not None]:
+        for choice in choices:
+            if (size[0] // pixels_per_token) * (size[1] // pixels_per_token) == rows - int(choice):
+                return (
+                    size[0] // pixels_per_token * pixels_per_token,
+                    size[1] // pixels_per_token * pixels_per_token,
+                ), choice
+    raise CheckpointError(
+        f"{found.path}: {rows} rows of positions are no square grid; "
+        f"pass image_size=(height, width) of the size it was trained at"
+    )
+
+
+def heads_for(found: Found, width: int, stated: object = None) -> int:
+    """Attention heads where the tensors do not tell: stated beside them, else the caller's, else 64 channels each."""
+    if isinstance(stated, int):
+        return stated
+    if isinstance(found.model, ViTConfig) and found.model.width == width:
+        return found.model.heads
+    published = {1152: 16, 1280: 16, 1408: 16, 1664: 16}  # H, So400m, g and G have heads wider than 64
+    if width in published or width % 64 == 0:
+        return published.get(width, width // 64)
+    raise CheckpointError(
+        f"{found.path}: the file does not say how many attention heads a width of {width} has; "
+        "pass model= with its catalogue name or config"
+    )

@@ -1,0 +1,46 @@
+"""One file of tensors, recognised by its first bytes and never by its name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor
+
+from vitascope.checkpoints.npz import is_npz, read_npz
+from vitascope.checkpoints.safetensors_file import is_safetensors, read_safetensors
+from vitascope.checkpoints.torch_file import is_torch, read_torch
+from vitascope.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class TensorFile:
+    """Content of a file, whatever its kind."""
+
+    tensors: dict[str, Tensor]
+    """Name → tensor on the CPU."""
+    metadata: dict[str, str] = field(default_factory=dict)
+    """Text stored beside them (safetensors only)."""
+
+
+def read_tensors(path: Path) -> TensorFile:
+    """Reads .npz, safetensors or PyTorch files; raises `CheckpointError` naming the file and what is wrong."""
+    try:
+        if path.stat().st_size == 0:
+            raise CheckpointError(f"{path}: empty file; fetch or save it again")
+        if is_safetensors(path):
+            file = read_safetensors(path)
+            found = TensorFile(file.tensors, file.metadata)
+        elif is_npz(path):
+            found = TensorFile(read_npz(path))
+        elif is_torch(path):
+            found = TensorFile(read_torch(path))
+        else:
+            raise CheckpointError(
+                f"{path}: neither safetensors nor .npz nor a PyTorch file (or its beginning or end is damaged)"
+            )
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if not found.tensors:
+        raise CheckpointError(f"{path}: holds no tensors")
+    return found
