@@ -36,7 +36,7 @@ def evaluate(
     was_training = model.training
     model.eval()
     try:
-        for images, labels in evaluation_batches(source, preprocess.resize, batch, rank, processes):
+        for images, labels in evaluation_batches(source, preprocess.geometry, batch, rank, processes):
             with autocast(precision, device):
                 logits = model(preprocess.normalise(images.to(device)))
             tally.add(logits, labels)

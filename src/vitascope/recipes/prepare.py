@@ -1,0 +1,52 @@
+"""From a recipe's `data` to the images a run trains and is judged on."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from vitascope.data.memory import in_memory
+from vitascope.data.open import open_data
+from vitascope.data.source import Source, Splits, stratified_holdout
+from vitascope.errors import DataError
+from vitascope.recipes.settings import Recipe
+from vitascope.training.settings import memory_bytes
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunData:
+    """The sources of one run."""
+
+    train: Source
+    """What the weights are fitted to."""
+    validation: Source | None
+    """What choices are made on."""
+    test: Source | None
+    """What is reported at the end."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the labels."""
+        return self.train.classes
+
+
+def prepare_data(recipe: Recipe, splits: Splits | None = None) -> RunData:
+    """Opens the data, holds a validation part out if there is none, keeps in memory what fits.
+
+    `splits` stands in for opening `recipe.data`. Raises `DataError` when there is nothing to train on.
+    """
+    splits = splits or open_data(recipe.data, seed=recipe.seed)
+    if splits.train is None or len(splits.train) == 0:
+        raise DataError(f"{recipe.data} has no training images; expected class folders, or a train split")
+    if len(splits.train.classes) < 2:
+        raise DataError(f"{recipe.data} has one class, {splits.train.classes[0]!r}; a classifier needs two or more")
+    train, validation = splits.train, splits.validation
+    if validation is None and recipe.holdout > 0:
+        train, validation = stratified_holdout(train, recipe.holdout, recipe.seed)
+        log.info("%d of the training images are held out for validation", len(validation))
+    budget = memory_bytes(recipe.memory_budget)
+    sources = [s if s is None else in_memory(s, budget) for s in (train, validation, splits.test)]
+    assert sources[0] is not None
+    return RunData(train=sources[0], validation=sources[1], test=sources[2])

@@ -1,0 +1,63 @@
+"""Pre-training (Section 4.1, Table 3): from initial values, with the MLP head of Section 3.1."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vitascope.data.preprocess import Preprocess
+from vitascope.data.source import Splits
+from vitascope.models.catalogue import build_model, model_config
+from vitascope.models.config import ModelConfig, ViTConfig
+from vitascope.recipes.prepare import prepare_data
+from vitascope.recipes.run import run
+from vitascope.recipes.run_folder import check_free
+from vitascope.recipes.settings import PretrainRecipe
+from vitascope.training.loop import Observer
+from vitascope.training.parallel import world
+
+
+def pretrain(
+    recipe: PretrainRecipe,
+    *,
+    splits: Splits | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    observer: Observer | None = None,
+) -> Path:
+    """Pre-trains a model; returns the folder that holds it (RUN/model). `splits` stands in for `recipe.data`.
+
+    Raises `UserError` for what the user can mend, `Stopped` after a signal, `DivergedError`.
+    """
+    check_free(Path(recipe.out), resume=resume, overwrite=overwrite)
+    with world(recipe.device) as w:
+        data = prepare_data(recipe, splits)
+        config = pretraining_config(recipe, len(data.classes))
+        model = build_model(config, torch.Generator().manual_seed(recipe.seed))
+        preprocess = Preprocess(
+            size=config.image_size, channels=config.channels, crop_fraction=crop_fraction(min(config.image_size))
+        )
+        card = {"task": "pre-training", "model": recipe.model, "data": recipe.data}
+        return run(recipe, data, model, preprocess, w, card=card, resume=resume, overwrite=overwrite, observer=observer)
+
+
+def pretraining_config(recipe: PretrainRecipe, classes: int) -> ModelConfig:
+    """The model of a recipe: the catalogue's, with its head and what else the recipe says."""
+    fields: dict[str, Any] = {**recipe.model_fields, "classes": classes}
+    if recipe.image_size is not None:
+        fields["image_size"] = recipe.image_size
+    base = model_config(recipe.model)
+    if isinstance(base, ViTConfig):
+        fields["stochastic_depth"] = recipe.stochastic_depth
+        if recipe.dropout is not None:
+            fields["dropout"] = recipe.dropout
+        if recipe.mlp_head:
+            fields.setdefault("representation_size", fields.get("width", base.width))
+    return model_config(recipe.model, **fields)
+
+
+def crop_fraction(side: int) -> float:
+    """Share kept of the resized image's side in evaluation: all of small images, 224 of 256 of photographs."""
+    return 1.0 if side < 128 else 0.875

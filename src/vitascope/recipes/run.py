@@ -1,0 +1,183 @@
+"""One run from prepared data and model to the result: shared by pre-training, fine-tuning and the demo."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.save import save
+from vitascope.data.preprocess import Preprocess
+from vitascope.data.source import Source
+from vitascope.evaluation.evaluate import evaluate
+from vitascope.models.bit import BiT
+from vitascope.models.vit import ViT
+from vitascope.precision import resolve_precision
+from vitascope.recipes.curves import draw_curves
+from vitascope.recipes.prepare import RunData
+from vitascope.recipes.run_folder import MODEL, RESULTS, check_same, start_folder, write_json
+from vitascope.recipes.settings import DEFAULT_EPOCHS, Recipe, to_dict
+from vitascope.training.loop import Job, Observer, best_weights, copy_weights, new_state, train
+from vitascope.training.parallel import World
+from vitascope.training.settings import seconds
+from vitascope.training.speed import largest_micro_batch, measure_run
+from vitascope.training.state import TrainState, load_state, saved_states
+
+log = logging.getLogger(__name__)
+
+
+def run(
+    recipe: Recipe,
+    data: RunData,
+    model: ViT | BiT,
+    preprocess: Preprocess,
+    world: World,
+    *,
+    card: dict[str, Any],
+    resume: bool = False,
+    overwrite: bool = False,
+    observer: Observer | None = None,
+) -> Path:
+    """Trains `model` as `recipe` says, evaluates it, writes the run's folder; returns the folder of the result.
+
+    The run's folder must have been checked with `check_free`. Raises what `train` raises.
+    """
+    folder = Path(recipe.out)
+    model.to(world.device)
+    if resume:
+        stored = check_same(folder, recipe, data.classes)
+        recipe = _as_stored(recipe, stored)
+    else:
+        recipe = _resolve(recipe, data, model, preprocess, world)
+        if world.first:
+            start_folder(folder, recipe, data.classes, overwrite)
+        world.wait()
+    assert recipe.steps is not None
+    job = make_job(recipe, recipe.steps, data, preprocess)
+    state = new_state(model, recipe)
+    states = saved_states(folder / "checkpoints") if resume else []
+    if states:
+        load_state(states[-1], state)
+        log.info("resumed from step %d of %d", state.counters.step, job.steps)
+    begun, begun_step = time.perf_counter(), state.counters.step
+    train(job, state, world, observer)
+    took = time.perf_counter() - begun
+    _take_result(job, state)
+    results = _evaluate_result(recipe, data, model, preprocess, world)
+    results |= {
+        "steps": job.steps,
+        "train_images": len(data.train),
+        "epochs": round(job.order(world).epoch(job.steps), 2),
+    }
+    if recipe.keep == "best":
+        results["best_step"] = state.counters.best_step
+    if state.counters.step > begun_step:
+        done = state.counters.step - begun_step
+        results |= {"seconds": round(took, 1), "images_per_second": round(done * recipe.batch / took, 1)}
+    if world.first:
+        _write_result(folder, recipe, model, preprocess, data.classes, results, card)
+    world.wait()
+    return folder / MODEL
+
+
+def make_job(recipe: Recipe, steps: int, data: RunData, preprocess: Preprocess) -> Job:
+    """The training job of a resolved recipe."""
+    return Job(
+        settings=recipe,
+        steps=steps,
+        train=data.train,
+        validation=data.validation,
+        preprocess=preprocess,
+        folder=Path(recipe.out),
+    )
+
+
+def _resolve(recipe: Recipe, data: RunData, model: ViT | BiT, preprocess: Preprocess, world: World) -> Recipe:
+    """Everything left open is decided: precision, micro-batch, number of steps and intervals."""
+    precision = resolve_precision(recipe.precision, world.device)
+    precision = "bfloat16" if world.first_says(float(precision == "bfloat16")) else "float32"
+    recipe = dataclasses.replace(recipe, precision=precision)
+    if recipe.micro_batch == "auto":
+        job = make_job(recipe, 1, data, preprocess)
+        recipe = dataclasses.replace(recipe, micro_batch=largest_micro_batch(job, model, world))
+    steps = recipe.steps
+    if recipe.time_budget is not None:
+        steps = measure_run(make_job(recipe, 10**9, data, preprocess), model, world, seconds(recipe.time_budget))
+    elif steps is None:
+        epochs = recipe.epochs or DEFAULT_EPOCHS[type(recipe)]
+        steps = max(math.ceil(epochs * len(data.train) / recipe.batch), 1)
+    job = make_job(recipe, steps, data, preprocess)
+    return dataclasses.replace(
+        recipe,
+        steps=steps,
+        epochs=None,
+        time_budget=None,
+        eval_every=job.every(recipe.eval_every),
+        save_every=job.every(recipe.save_every),
+    )
+
+
+def _as_stored(recipe: Recipe, stored: dict[str, Any]) -> Recipe:
+    """`recipe` with what the first start of the run resolved."""
+    names = ("steps", "precision", "eval_every", "save_every")
+    micro = {"micro_batch": stored["micro_batch"]} if recipe.micro_batch == "auto" else {}
+    return dataclasses.replace(recipe, epochs=None, time_budget=None, **{n: stored[n] for n in names}, **micro)
+
+
+def _take_result(job: Job, state: TrainState) -> None:
+    """Puts the weights that are the run's result into the model."""
+    best = best_weights(job.folder)
+    if job.settings.keep == "best" and best.exists():
+        copy_weights(state.model, load_file(best))
+    elif state.ema is not None:
+        copy_weights(state.model, state.ema.tensors)
+
+
+def _evaluate_result(
+    recipe: Recipe, data: RunData, model: torch.nn.Module, preprocess: Preprocess, world: World
+) -> dict[str, Any]:
+    def figures(source: Source) -> dict[str, float | int]:
+        tally = evaluate(
+            model,
+            source,
+            preprocess,
+            batch=recipe.batch,
+            device=world.device,
+            precision=recipe.precision,
+            rank=world.rank,
+            processes=world.size,
+        )
+        tally.restore(world.sum(tally.vector()))
+        return tally.summary()
+
+    parts = {"validation": data.validation, "test": data.test}
+    return {name: figures(source) for name, source in parts.items() if source is not None}
+
+
+def _write_result(
+    folder: Path,
+    recipe: Recipe,
+    model: ViT | BiT,
+    preprocess: Preprocess,
+    classes: tuple[str, ...],
+    results: dict[str, Any],
+    card: dict[str, Any],
+) -> None:
+    model.cpu().eval()
+    checkpoint = Checkpoint(
+        model=model,
+        config=model.config,
+        preprocess=preprocess,
+        labels=classes,
+        card={**card, "recipe": to_dict(recipe), "results": results},
+    )
+    save(checkpoint, folder / MODEL, overwrite=True)
+    write_json(folder / RESULTS, results)
+    draw_curves(folder)

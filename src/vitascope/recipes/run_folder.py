@@ -1,0 +1,91 @@
+"""The folder of a run: config.yaml, metrics.jsonl, checkpoints/, model/, environment.json, results.json, curves.png."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from vitascope.checkpoints.atomic import atomic_file
+from vitascope.errors import ConfigError
+from vitascope.precision import processor
+from vitascope.recipes.settings import Recipe, differences, to_dict
+from vitascope.version import __version__
+
+CONFIG, ENVIRONMENT, RESULTS, MODEL = "config.yaml", "environment.json", "results.json", "model"
+
+
+def check_free(folder: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuses a folder whose contents would be lost: `ConfigError` unless it is new, resumed or to be overwritten."""
+    if resume and overwrite:
+        raise ConfigError("--resume and --overwrite contradict each other: give one")
+    if resume:
+        if not (folder / CONFIG).is_file():
+            raise ConfigError(f"{folder} holds no run to resume (no {CONFIG}); leave out --resume to start one")
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if not overwrite:
+            raise ConfigError(f"{folder} exists; choose another --out, or give --resume or --overwrite")
+        if not (folder / CONFIG).is_file():
+            raise ConfigError(f"{folder} is not a run (no {CONFIG}), so --overwrite would delete what is not ours")
+
+
+def start_folder(folder: Path, recipe: Recipe, classes: tuple[str, ...], overwrite: bool) -> None:
+    """Makes the folder of a new run and writes the resolved config into it."""
+    if overwrite and folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / ENVIRONMENT, environment())
+    text = yaml.safe_dump({**to_dict(recipe), "classes": list(classes)}, sort_keys=False, allow_unicode=True)
+    with atomic_file(folder / CONFIG) as temporary:  # last, so that a folder with a config is a run
+        temporary.write_text(text)
+
+
+def stored_config(folder: Path) -> dict[str, Any]:
+    """config.yaml of a run; raises `ConfigError` when it cannot be read."""
+    try:
+        values = yaml.safe_load((folder / CONFIG).read_text())
+        if not isinstance(values, dict):
+            raise ValueError("not a mapping")
+        return values
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"{folder / CONFIG} cannot be read ({error}); start again with --overwrite") from error
+
+
+def check_same(folder: Path, recipe: Recipe, classes: tuple[str, ...]) -> dict[str, Any]:
+    """The stored config of a run to resume, after refusing settings or classes that differ from it."""
+    stored = stored_config(folder)
+    changed = differences(stored, recipe)
+    if tuple(stored.get("classes", ())) != classes:
+        changed.append(f"classes: {len(classes)} ({', '.join(classes[:5])}…), was {len(stored.get('classes', ()))}")
+    if changed:
+        raise ConfigError(
+            f"{folder} was started with other settings ({'; '.join(changed)}); use those, or another --out"
+        )
+    return stored
+
+
+def environment() -> dict[str, Any]:
+    """What a run ran on, for those who want to repeat it."""
+    return {
+        "vitascope": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "processor": processor(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
+        "command": ["vitascope", *sys.argv[1:]],
+    }
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Writes `values` atomically."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n")

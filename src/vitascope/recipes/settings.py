@@ -1,0 +1,130 @@
+"""The two recipes of the paper, pre-training (Table 3) and fine-tuning (Table 4), as typed settings; free of torch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal
+
+from vitascope.data.settings import AugmentConfig
+from vitascope.errors import ConfigError
+from vitascope.training.settings import TrainSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(TrainSettings):
+    """What pre-training and fine-tuning have in common."""
+
+    data: str
+    """Training data: a folder of class folders, a parquet file or folder, tar shards, or a name (`vitascope data`)."""
+    out: str
+    """The run's folder; it must not exist yet, unless resumed or overwritten."""
+    image_size: int | None = None
+    """Side in pixels of the images the model sees; a multiple of the patch."""
+    holdout: float = 0.1
+    """Share of the training set held out for validation where the data has no validation split; 0 for none."""
+    device: str | None = None
+    """cpu, cuda, …; none: the GPU if there is one."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.holdout < 1:
+            raise ConfigError(f"holdout is {self.holdout}, expected a share in [0, 1)")
+        if self.image_size is not None and self.image_size < 1:
+            raise ConfigError(f"image_size is {self.image_size}, expected at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainRecipe(Recipe):
+    """From scratch, with the paper's pre-training head; the defaults are those for ImageNet (Table 3)."""
+
+    model: str = "ViT-B/16"
+    """Name in the catalogue (`vitascope models`); the patch number is free."""
+    model_fields: dict[str, Any] = field(default_factory=dict)
+    """Further fields of the model's config, such as depth or heads."""
+    mlp_head: bool = True
+    """Pre-train with a hidden layer of the model's width in the head (Section 3.1); not for ResNets."""
+    lr: float = 3e-3
+    weight_decay: float = 0.3
+    dropout: float | None = None
+    """Dropout of the model; none: the catalogue's rate."""
+    stochastic_depth: float = 0.0
+    """Probability of dropping the last block's branches; grows linearly from the first."""
+    holdout: float = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneRecipe(Recipe):
+    """From a checkpoint, with a new zero head; the defaults are Table 4's: SGD, cosine, clip 1, no weight decay."""
+
+    checkpoint: str
+    """What to start from: a file, a folder or a run, in any format that loads."""
+    optimizer: Literal["adamw", "sgd"] = "sgd"
+    lr: float = 0.01
+    warmup: float = 0.1
+    dropout: float | None = None
+    """Dropout of the model; none: as the checkpoint says."""
+    stochastic_depth: float = 0.0
+    """Probability of dropping the last block's branches; grows linearly from the first."""
+    sweep: bool = False
+    """Try every rate of `sweep_rates` on a held-out part first, then train on everything with the best."""
+    sweep_rates: tuple[float, ...] = (0.003, 0.01, 0.03, 0.06)
+    """Learning rates of the sweep (Table 4)."""
+
+
+DEFAULT_EPOCHS = {PretrainRecipe: 300.0, FinetuneRecipe: 20.0}
+"""Length of a run for which nothing else was said: Table 3's for ImageNet; 20 passes for a folder of photographs."""
+
+_SMALL_IMAGES = AugmentConfig(crop="shift", randaugment_layers=2, erasing=0.25, mixup=0.8, cutmix=1.0)
+
+# Each preset is what it changes. `jft`, `imagenet21k` and `imagenet` are Table 3's rows for ViT-B; `paper` is Table 4.
+PRESETS: dict[type[Recipe], dict[str, dict[str, Any]]] = {
+    PretrainRecipe: {
+        "jft": {"epochs": 7, "batch": 4096, "lr": 8e-4, "weight_decay": 0.1, "decay": "linear", "end_lr": 1e-5, "warmup": 10_000, "loss": "sigmoid", "dropout": 0.0},
+        "imagenet21k": {"epochs": 90, "batch": 4096, "lr": 1e-3, "weight_decay": 0.03, "decay": "linear", "end_lr": 1e-5, "warmup": 10_000, "dropout": 0.1},
+        "imagenet": {"epochs": 300, "batch": 4096, "lr": 3e-3, "weight_decay": 0.3, "warmup": 10_000, "dropout": 0.1},
+        "small": {"epochs": 100, "batch": 128, "lr": 1e-3, "weight_decay": 0.05, "stochastic_depth": 0.1, "label_smoothing": 0.1, "augment": _SMALL_IMAGES},
+        "fractals": {"epochs": 300, "batch": 256, "lr": 1e-3, "weight_decay": 0.05, "stochastic_depth": 0.1, "augment": replace(_SMALL_IMAGES, crop="inception", crop_area=(0.2, 1.0))},
+    },
+    FinetuneRecipe: {
+        "paper": {"steps": 10_000, "batch": 512, "image_size": 384, "warmup": 500.0},
+        "small": {"optimizer": "adamw", "batch": 32, "lr": 5e-4, "weight_decay": 0.05, "layer_decay": 0.75, "label_smoothing": 0.1, "augment": AugmentConfig(crop_area=(0.3, 1.0), randaugment_layers=2)},
+    },
+}  # fmt: skip
+
+
+def preset(kind: type[Recipe], name: str) -> dict[str, Any]:
+    """The changes a preset makes to the defaults of `kind`; raises `ConfigError` for an unknown name."""
+    if name not in PRESETS[kind]:
+        raise ConfigError(f"no preset {name!r}, expected one of {', '.join(PRESETS[kind])}")
+    return PRESETS[kind][name]
+
+
+def to_dict(recipe: Recipe) -> dict[str, Any]:
+    """Plain values for YAML, every default written out."""
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in _plain(asdict(recipe)).items()}
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _plain(v) if isinstance(v, dict) else list(v) if isinstance(v, tuple) else v for name, v in values.items()
+    }
+
+
+# What may differ when a run is resumed: it changes how the work is done or kept, not its result.
+_FREE = {
+    "out", "device", "workers", "memory_budget", "keep_checkpoints", "save_every", "tensorboard", "micro_batch",
+}  # fmt: skip
+
+
+def differences(stored: dict[str, Any], given: Recipe) -> list[str]:
+    """Fields in which `given` contradicts a run's stored config, each as "lr: 0.1, was 0.01"; unset ones agree."""
+    values = to_dict(given)
+    unset = {"steps", "epochs", "time_budget"} if given.steps is None else set()
+    result = []
+    for f in fields(given):
+        name, value = f.name, values[f.name]
+        if name in _FREE | unset or value is None or value == "auto" or name not in stored:
+            continue
+        if stored[name] != value:
+            result.append(f"{name}: {value}, was {stored[name]}")
+    return result

@@ -1,0 +1,63 @@
+"""The learning-rate sweep of Table 4: choose on a held-out part of the training set, then train on all of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import shutil
+from pathlib import Path
+
+from vitascope.data.open import open_data
+from vitascope.data.source import Splits, stratified_holdout
+from vitascope.errors import ConfigError, DataError
+from vitascope.recipes.finetune import finetune
+from vitascope.recipes.run_folder import CONFIG, RESULTS, check_free, write_json
+from vitascope.recipes.settings import FinetuneRecipe
+from vitascope.training.loop import Observer
+
+log = logging.getLogger(__name__)
+
+SWEEP = "sweep"
+
+
+def finetune_with_sweep(
+    recipe: FinetuneRecipe, *, resume: bool = False, overwrite: bool = False, observer: Observer | None = None
+) -> Path:
+    """Fine-tunes once per rate into OUT/sweep/lr-…, then with the best into OUT; returns OUT/model.
+
+    A resumed sweep skips the rates that are done. Raises what `finetune` raises.
+    """
+    out = Path(recipe.out)
+    begun = (out / SWEEP).is_dir()
+    if not (resume and begun):
+        check_free(out, resume=resume, overwrite=overwrite)
+        if overwrite and begun:
+            shutil.rmtree(out)
+    if not recipe.sweep_rates or not recipe.holdout:
+        raise ConfigError("a sweep needs at least one of --sweep_rates and a --holdout above 0")
+    splits = open_data(recipe.data, seed=recipe.seed)
+    if splits.train is None:
+        raise DataError(f"{recipe.data} has no training images; expected class folders, or a train split")
+    rest, held = stratified_holdout(splits.train, recipe.holdout, recipe.seed)
+    accuracies: dict[float, float] = {}
+    for rate in recipe.sweep_rates:
+        folder = out / SWEEP / f"lr-{rate:g}"
+        trial = dataclasses.replace(recipe, lr=rate, sweep=False, out=str(folder))
+        if not (folder / RESULTS).is_file():
+            go_on = (folder / CONFIG).is_file()
+            if folder.exists() and not go_on:
+                shutil.rmtree(folder)  # killed before the run began
+            log.info("sweep: learning rate %g", rate)
+            finetune(trial, splits=Splits(train=rest, validation=held), resume=go_on, observer=observer)
+        accuracies[rate] = json.loads((folder / RESULTS).read_text())["validation"]["top1"]
+        log.info("sweep: learning rate %g reaches %.2f %%", rate, 100 * accuracies[rate])
+    best = max(accuracies, key=lambda rate: accuracies[rate])
+    write_json(out / SWEEP / RESULTS, {"top1_by_rate": {f"{r:g}": a for r, a in accuracies.items()}, "best": best})
+    final = dataclasses.replace(recipe, lr=best, sweep=False, holdout=0.0)
+    return finetune(
+        final,
+        splits=splits,
+        resume=(out / CONFIG).is_file(),
+        observer=observer,
+    )

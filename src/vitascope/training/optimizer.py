@@ -1,0 +1,71 @@
+"""Adam and SGD with decoupled weight decay on kernels, and slower learning of lower layers where asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from vitascope.training.settings import TrainSettings
+
+
+def is_kernel(name: str, module: nn.Module) -> bool:
+    """Whether a parameter is decayed: the official rule is `.*/kernel$`, so no bias, norm, token or position."""
+    return name == "weight" and isinstance(module, nn.Linear | nn.Conv2d)
+
+
+def layer_of(name: str, depth: int) -> int:
+    """0 for everything before the blocks, i + 1 for block (or ResNet stage) i, depth + 1 for norm and head."""
+    parts = name.split(".")
+    if name.startswith("encoder.blocks."):
+        return int(parts[2]) + 1
+    if name.startswith("stages."):
+        return int(parts[1]) + 1
+    return depth + 1 if parts[0] in ("encoder", "head", "norm") else 0
+
+
+def parameter_groups(model: nn.Module, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
+    """Groups of parameters with their `decay`, and `scale`, the multiple of the scheduled rate."""
+    names = [name for name, _ in model.named_parameters()]
+    depth = len({n.split(".")[2] for n in names if n.startswith("encoder.blocks.")}) or len(
+        {n.split(".")[1] for n in names if n.startswith("stages.")}
+    )
+    groups: dict[tuple[float, float], dict[str, Any]] = {}
+    for prefix, module in model.named_modules():
+        for short, parameter in module.named_parameters(recurse=False):
+            if not parameter.requires_grad:
+                continue
+            name = f"{prefix}.{short}" if prefix else short
+            decay = weight_decay if is_kernel(short, module) else 0.0
+            scale = layer_decay ** (depth + 1 - layer_of(name, depth))
+            group = groups.setdefault((decay, scale), {"params": [], "decay": decay, "scale": scale})
+            group["params"].append(parameter)
+    return list(groups.values())
+
+
+def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    """Adam or SGD over `parameter_groups`, one fused call per step; the weight decay is `decay_kernels`' task."""
+    groups = parameter_groups(model, settings.weight_decay, settings.layer_decay)
+    if settings.optimizer == "adamw":
+        return torch.optim.Adam(groups, lr=settings.lr, betas=settings.betas, fused=True)
+    return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, fused=True)
+
+
+@torch.no_grad()
+def decay_kernels(optimizer: torch.optim.Optimizer) -> None:
+    """Shrinks every kernel by lr · decay, before the step and apart from the gradient (Loshchilov & Hutter, 2019)."""
+    for group in optimizer.param_groups:
+        if group["decay"]:
+            torch._foreach_mul_(group["params"], 1 - group["lr"] * group["decay"])
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Sets every group's rate to its multiple of `rate`."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["scale"]
+
+
+def clip_gradients(model: nn.Module, largest: float) -> torch.Tensor:
+    """Scales all gradients so that their global norm is at most `largest` (0: no limit); returns the norm before."""
+    return nn.utils.clip_grad_norm_(model.parameters(), largest or float("inf"), foreach=True)

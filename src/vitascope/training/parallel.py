@@ -1,0 +1,92 @@
+"""One process or several (`torchrun`): who am I, on which device, and the few sums the processes share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from vitascope.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among all; the default is a process alone."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes and reports."""
+        return self.rank == 0
+
+    def sum(self, values: np.ndarray) -> np.ndarray:
+        """Sum over all processes, float64 (n,)."""
+        if self.size == 1:
+            return values
+        tensor = torch.from_numpy(np.asarray(values, dtype=np.float64)).to(self.device)
+        dist.all_reduce(tensor)
+        return tensor.cpu().numpy()
+
+    def largest(self, value: int) -> int:
+        """The largest of all processes' numbers: one process's stop flag stops all."""
+        if self.size == 1:
+            return value
+        tensor = torch.tensor([value], device=self.device)
+        dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+        return int(tensor.item())
+
+    def first_says(self, value: float) -> float:
+        """The first process's number, for what only one may decide."""
+        if self.size == 1:
+            return value
+        tensor = torch.tensor([value], dtype=torch.float64, device=self.device)
+        dist.broadcast(tensor, src=0)
+        return float(tensor.item())
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.size > 1:
+            dist.barrier()
+
+
+def default_device() -> torch.device:
+    """The GPU if there is one, otherwise the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def world(device: str | None = None) -> Iterator[World]:
+    """The world that `torchrun` describes in the environment; NCCL between GPUs, gloo between CPUs."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    chosen = _device(device)
+    if size == 1:
+        yield World(device=chosen)
+        return
+    if chosen.type == "cuda":
+        chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(chosen)
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    try:
+        yield World(dist.get_rank(), size, chosen)
+    finally:
+        dist.destroy_process_group()
+
+
+def _device(name: str | None) -> torch.device:
+    if name is None:
+        return default_device()
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device {name!r} cannot be used here ({reason}); use cpu, or leave it out") from error
+    return device

@@ -1,0 +1,69 @@
+"""metrics.jsonl: one JSON object per line, and nothing in it that differs between two runs of the same settings."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from vitascope.errors import ConfigError
+
+METRICS, SPEED = "metrics.jsonl", "speed.jsonl"
+
+
+class Record:
+    """Appends lines for a run; clock times go to speed.jsonl, so that metrics.jsonl can be compared bit for bit."""
+
+    def __init__(self, folder: Path, resume_bytes: int = 0, tensorboard: bool = False) -> None:
+        self._file = (folder / METRICS).open("ab")
+        self._file.truncate(resume_bytes)  # lines of steps that will be done again
+        self._file.seek(0, 2)
+        self._speed = (folder / SPEED).open("a")
+        self._board = _summary_writer(folder) if tensorboard else None
+
+    def __enter__(self) -> Record:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: object, trace: TracebackType | None) -> None:
+        self._file.close()
+        self._speed.close()
+        if self._board is not None:
+            self._board.close()
+
+    @property
+    def bytes(self) -> int:
+        """Length of metrics.jsonl so far."""
+        return self._file.tell()
+
+    def metrics(self, step: int, values: dict[str, Any]) -> None:
+        """One line of figures that depend on the settings alone."""
+        self._file.write(json.dumps({"step": step, **values}).encode() + b"\n")
+        self._file.flush()
+        if self._board is not None:
+            for name, value in values.items():
+                for key, number in value.items() if isinstance(value, dict) else [(None, value)]:
+                    self._board.add_scalar(f"{name}/{key}" if key else name, number, step)
+
+    def speed(self, step: int, images_per_second: float) -> None:
+        """One line about the machine."""
+        line = {"step": step, "time": round(time.time(), 1), "images_per_second": round(images_per_second, 1)}
+        self._speed.write(json.dumps(line) + "\n")
+        self._speed.flush()
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """All lines of a run's metrics.jsonl; a last line cut short by a kill is left out."""
+    path = folder / METRICS
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+
+def _summary_writer(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except Exception as error:  # absent, or present and broken
+        raise ConfigError(f"--tensorboard needs TensorBoard ({error}); pip install 'vitascope[tensorboard]'") from error
+    return SummaryWriter(str(folder / "tensorboard"))

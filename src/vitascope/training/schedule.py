@@ -1,0 +1,39 @@
+"""The learning rate as a pure function of the step: linear warm-up, then cosine or linear decay (Tables 3 and 4)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from vitascope.training.settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """`schedule(step)` is the learning rate of the step with this number, counted from 0."""
+
+    peak: float
+    """Learning rate at the end of the warm-up."""
+    steps: int
+    """All steps; the rate would reach `end` at this one."""
+    warmup: int
+    """Steps of linear warm-up; the first already learns, at peak / warmup."""
+    decay: str
+    """"cosine", "linear" or "constant"."""
+    end: float
+    """Learning rate at the end."""
+
+    def __call__(self, step: int) -> float:
+        if step < self.warmup:
+            return self.peak * (step + 1) / self.warmup
+        if self.decay == "constant":
+            return self.peak
+        progress = min((step - self.warmup) / max(self.steps - self.warmup, 1), 1.0)
+        left = 0.5 * (1 + math.cos(math.pi * progress)) if self.decay == "cosine" else 1 - progress
+        return self.end + (self.peak - self.end) * left
+
+
+def schedule_of(settings: TrainSettings, steps: int) -> Schedule:
+    """The schedule that `settings` describes for a run of `steps`."""
+    warmup = round(settings.warmup * steps) if settings.warmup < 1 else int(settings.warmup)
+    return Schedule(settings.lr, steps, min(warmup, steps), settings.decay, settings.end_lr)

@@ -1,0 +1,125 @@
+"""How to train: one frozen dataclass that pre-training and fine-tuning fill in with their own values."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+
+from vitascope.data.settings import AugmentConfig
+from vitascope.errors import ConfigError
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """Everything the training loop is told; the length is one of `steps`, `epochs` and `time_budget`."""
+
+    steps: int | None = None
+    """Optimiser steps."""
+    epochs: float | None = None
+    """Passes over the training set, instead of steps."""
+    time_budget: str | None = None
+    """Wall time instead of steps, such as 90s, 10m, 2h: the speed is measured and the schedule set to end in time."""
+    batch: int = 128
+    """Images per optimiser step, over all processes."""
+    micro_batch: int | Literal["auto"] | None = None
+    """Images per forward pass; fewer than a step has: gradients are accumulated. auto: the largest number that fits."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """Adam with decoupled weight decay, or SGD with momentum 0.9."""
+    lr: float = 1e-3
+    """Learning rate at the end of the warm-up."""
+    warmup: float = 0.05
+    """Linear warm-up: a share of all steps if below 1, otherwise steps."""
+    decay: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the learning rate falls after the warm-up."""
+    end_lr: float = 0.0
+    """Learning rate at the last step."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Of Adam (Section 4.1)."""
+    momentum: float = 0.9
+    """Of SGD (Section 4.1)."""
+    weight_decay: float = 0.0
+    """Decoupled, on the kernels of linear layers and convolutions only; multiplied by the learning rate."""
+    layer_decay: float = 1.0
+    """Each block learns at this multiple of the rate of the next (BEiT); 1 for none."""
+    clip: float = 1.0
+    """Largest global norm of the gradient; 0 for no clipping."""
+    loss: Literal["softmax", "sigmoid"] = "softmax"
+    """Cross-entropy over classes, or of each class on its own (pre-training on many labels)."""
+    label_smoothing: float = 0.0
+    """Share of the target spread evenly over all classes, in [0, 1)."""
+    ema: float = 0.0
+    """Decay per step of an exponential moving average of the weights, which then is the result; 0 for none."""
+    keep: Literal["last", "best"] = "last"
+    """Which weights are the result: the last, or those of the best validation (early stopping, Section 4.3)."""
+    precision: Precision = "auto"
+    """Format of the products; auto: whatever is faster here. Weights and optimiser are always float32."""
+    compile: bool = False
+    """Compile the model with torch.compile: a minute's wait, then some faster steps."""
+    workers: int = 0
+    """Processes that read and augment images; 0 for none besides this one."""
+    memory_budget: str = "2G"
+    """Decoded images are kept in memory when they all fit into this; 0 for never."""
+    seed: int = 0
+    """Fixes initial values, order and augmentation."""
+    log_every: int = 10
+    """Steps between lines of metrics.jsonl."""
+    eval_every: int | None = None
+    """Steps between evaluations on the validation set; none: ten in a run."""
+    save_every: int | None = None
+    """Steps between checkpoints to resume from; none: ten in a run."""
+    keep_checkpoints: int = 2
+    """How many of them are kept."""
+    tensorboard: bool = False
+    """Also write TensorBoard's event files (needs the extra `tensorboard`)."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    """Random changes of the training images."""
+
+    def __post_init__(self) -> None:
+        lengths = {n: getattr(self, n) for n in ("steps", "epochs", "time_budget") if getattr(self, n) is not None}
+        if len(lengths) > 1:
+            raise ConfigError(f"{' and '.join(f'{k}={v}' for k, v in lengths.items())}: give only one of them")
+        for name, value in lengths.items():
+            if not isinstance(value, str) and value <= 0:
+                raise ConfigError(f"{name} is {value}, expected more than 0")
+        if self.time_budget is not None:
+            seconds(self.time_budget)
+        memory_bytes(self.memory_budget)
+        for name in ("batch", "log_every", "keep_checkpoints", "eval_every", "save_every"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} is {value}, expected at least 1")
+        if isinstance(self.micro_batch, int) and self.micro_batch < 1:
+            raise ConfigError(f"micro_batch is {self.micro_batch}, expected at least 1")
+        for name in ("lr", "end_lr", "warmup", "weight_decay", "clip", "workers", "seed"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected 0 or more")
+        if self.lr == 0:
+            raise ConfigError("lr is 0, expected more than 0")
+        if self.end_lr > self.lr:
+            raise ConfigError(f"end_lr {self.end_lr} is above lr {self.lr}")
+        for name in ("label_smoothing", "ema", "momentum"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected a number in [0, 1)")
+        if not 0 < self.layer_decay <= 1:
+            raise ConfigError(f"layer_decay is {self.layer_decay}, expected a number in (0, 1]")
+        if any(not 0 <= beta < 1 for beta in self.betas):
+            raise ConfigError(f"betas are {self.betas}, expected two numbers in [0, 1)")
+
+
+def seconds(text: str) -> float:
+    """ "90s" → 90, "10m" → 600, "1.5h" → 5400; raises `ConfigError` for anything else."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h)\s*", str(text))
+    if match is None or float(match[1]) == 0:
+        raise ConfigError(f"time_budget is {text!r}, expected a time such as 90s, 10m or 2h")
+    return float(match[1]) * {"s": 1, "m": 60, "min": 60, "h": 3600}[match[2]]
+
+
+def memory_bytes(text: str) -> int:
+    """ "500M" → 500·2²⁰, "2G" → 2·2³⁰, "0" → 0; raises `ConfigError` for anything else."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?)\s*", str(text))
+    if match is None:
+        raise ConfigError(f"memory_budget is {text!r}, expected a size such as 500M, 2G or 0")
+    return int(float(match[1]) * {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}[match[2]])

@@ -1,0 +1,131 @@
+"""Everything a run needs to go on exactly where it was: weights, average, optimiser, counters."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from vitascope.checkpoints.atomic import atomic_folder
+from vitascope.errors import CheckpointError
+from vitascope.training.ema import Ema
+
+log = logging.getLogger(__name__)
+
+_COUNTERS = "counters.json"
+
+
+@dataclass
+class Counters:
+    """The numbers of a run, JSON-able."""
+
+    step: int = 0
+    """Optimiser steps done."""
+    evaluated: int = 0
+    """The last step whose evaluation is in the record."""
+    best: float = -1.0
+    """Best validation top-1 so far."""
+    best_step: int = -1
+    """The step it was reached at."""
+    loss_sum: float = 0.0
+    """Sum of the losses since the last line of the record."""
+    loss_steps: int = 0
+    """How many steps are in `loss_sum`."""
+    record_bytes: int = 0
+    """Length of metrics.jsonl; what is behind it belongs to steps that will be done again."""
+
+
+@dataclass
+class TrainState:
+    """The mutable state of a run."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    ema: Ema | None = None
+    counters: Counters = field(default_factory=Counters)
+
+    def result_weights(self) -> dict[str, Tensor]:
+        """The weights that a run ends with: the average where there is one."""
+        return self.ema.tensors if self.ema is not None else {n: p.detach() for n, p in self.model.named_parameters()}
+
+
+def save_state(folder: Path, state: TrainState, keep: int) -> Path:
+    """Writes `folder`/step-N atomically, then removes all but the `keep` newest; returns the new one."""
+    path = folder / f"step-{state.counters.step:08d}"
+    if not path.exists():  # the same step holds the same state
+        files = {"model": dict(state.model.state_dict()), "optimizer": _optimizer_tensors(state)}
+        if state.ema is not None:
+            files["ema"] = state.ema.tensors
+        with atomic_folder(path) as temporary:
+            hashes = {}
+            for name, tensors in files.items():
+                file = temporary / f"{name}.safetensors"
+                save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, file)
+                hashes[name] = _sha256(file)
+            (temporary / _COUNTERS).write_text(json.dumps({"counters": asdict(state.counters), "sha256": hashes}))
+    for old in saved_states(folder)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return path
+
+
+def saved_states(folder: Path) -> list[Path]:
+    """Complete checkpoints of a run, oldest first; interrupted writing leaves none that looks complete."""
+    return sorted(path for path in folder.glob("step-*") if (path / _COUNTERS).is_file())
+
+
+def load_state(path: Path, state: TrainState) -> None:
+    """Fills `state` from a folder of `save_state`; a damaged one raises `CheckpointError`, which offers the previous."""
+    try:
+        held = json.loads((path / _COUNTERS).read_text())
+        tensors = {name: _read(path / f"{name}.safetensors", digest) for name, digest in held["sha256"].items()}
+        counters = Counters(**held["counters"])
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise CheckpointError(_damaged(path, error)) from error
+    device = next(state.model.parameters()).device
+    state.model.load_state_dict(tensors["model"])
+    if state.ema is not None:
+        for name, tensor in tensors["ema"].items():
+            state.ema.tensors[name].copy_(tensor)
+    parameters = dict(state.model.named_parameters())
+    for key, tensor in tensors["optimizer"].items():
+        name, _, slot = key.rpartition("/")
+        # Adam's step counter stays on the CPU unless its kernel is fused for a GPU, where PyTorch moves it itself.
+        state.optimizer.state[parameters[name]][slot] = tensor if slot == "step" else tensor.to(device)
+    state.counters = counters
+
+
+def _optimizer_tensors(state: TrainState) -> dict[str, Tensor]:
+    return {
+        f"{name}/{slot}": value
+        for name, parameter in state.model.named_parameters()
+        for slot, value in state.optimizer.state.get(parameter, {}).items()
+        if isinstance(value, Tensor)
+    }
+
+
+def _read(path: Path, digest: str) -> dict[str, Any]:
+    if _sha256(path) != digest:
+        raise ValueError(f"{path.name} does not match its SHA-256")
+    return load_file(path)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    older = [other for other in saved_states(path.parent) if other.name < path.name]
+    remedy = (
+        f"remove it to go on from {older[-1].name}" if older else "there is no older one: start again with --overwrite"
+    )
+    return f"checkpoint {path} is damaged ({error}); {remedy}"
