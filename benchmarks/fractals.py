@@ -17,7 +17,7 @@ from collections.abc import Callable
 import numpy as np
 
 from vitascope.data.sources import ifs
-from vitascope.data.sources.fractals import FractalConfig, Fractals, paint, perturb, views
+from vitascope.data.sources.fractals import STREAM, FractalConfig, Fractals, paint, perturb, views
 from vitascope.data.sources.uniforms import uniforms
 
 CLASSES = 200
@@ -29,10 +29,10 @@ def plain(source: Fractals, indices: np.ndarray, block: int = 16) -> np.ndarray:
     """The same pictures the plain way, grey on black, (n,) → uint8 (n, S, S, 3)."""
     c = source.config
     generator = np.random.default_rng(0)
-    images = []
+    images = np.empty((len(indices), c.size, c.size, 3), dtype=np.uint8)
     for start in range(0, len(indices), block):
         part = indices[start : start + block]
-        u = uniforms(c.seed, 1, part, 192)
+        u = uniforms(c.seed, STREAM, part, 192)
         maps = perturb(source.systems(part % c.classes), u[:, :42], c.jitter)
         shares = ifs.probabilities(maps, np.any(maps != 0, axis=2))
         x, y = ifs.chaos_game(maps, shares, WALKERS, 4 * c.size**2 // WALKERS, generator)
@@ -42,9 +42,9 @@ def plain(source: Fractals, indices: np.ndarray, block: int = 16) -> np.ndarray:
         row = np.clip(r * x + s * y + v + 1, 0, side - 1).astype(np.int64)
         cells = row * side + column + (np.arange(len(part)) * side * side)[:, None]
         counts = np.bincount(cells.reshape(-1), minlength=len(part) * side * side)
-        counts = counts.reshape(-1, side, side)[:, 1:-1, 1:-1].astype(np.float32)
-        images.append(paint(counts, np.zeros_like(counts), u[:, 50:], c))
-    return np.concatenate(images)
+        counts = counts.reshape(-1, side, side)[:, 1:-1, 1:-1].astype(np.int32)
+        paint(counts, np.zeros(counts.shape, dtype=np.float32), u[:, 50:], c, images[start : start + block])
+    return images
 
 
 def rate(work: Callable[[np.ndarray], np.ndarray], indices: np.ndarray) -> float:

@@ -126,8 +126,8 @@ def test_words_cut_the_attractor_into_equal_measures() -> None:
 def test_fast_points_cover_what_the_chaos_game_covers() -> None:
     maps, shares = ifs.sample_systems(0, np.arange(40), fewest=2, most=7, fill=(0.2, 0.8))
     words = ifs.compose(maps, ifs.word_table(shares, 128))
-    x, y = ifs.attractor(words, ifs.inner_points(maps, words))
-    x, y = x.reshape(40, -1), y.reshape(40, -1)
+    points = ifs.attractor(words, ifs.inner_points(maps, words))
+    x, y = points[:, :, 0].reshape(40, -1), points[:, :, 1].reshape(40, -1)
     rx, ry = ifs.chaos_game(maps, shares, 128, 400, np.random.default_rng(0), burn_in=40)
     covered, distances = [], []
     for k in range(40):
@@ -138,7 +138,7 @@ def test_fast_points_cover_what_the_chaos_game_covers() -> None:
         distances.append(np.abs(ours / ours.sum() - theirs / theirs.sum()).sum() / 2)
     assert min(covered) > 0.96  # hardly a point of either where the other has none
     assert np.mean(covered) > 0.99
-    assert max(distances) < 0.25  # total variation between the two densities; two such random walks: 0.04 to 0.08
+    assert max(distances) < 0.15  # total variation between the two densities; two such random walks: 0.04 to 0.08
     assert np.mean(distances) < 0.1
 
 

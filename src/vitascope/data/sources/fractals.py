@@ -19,9 +19,10 @@ from vitascope.data.sources import fractal_paint, ifs
 from vitascope.data.sources.uniforms import uniforms
 from vitascope.errors import DataError
 
-_STREAM = 1 << 20  # instances' random numbers; the systems' streams are small numbers
+STREAM = 1 << 20  # instances' random numbers; the systems' streams are small numbers
 _DRAWS = 192  # random numbers per image, of which some depend on options
 _BLOCK = 64  # images whose parameters are handled together
+_PIXELS = 1 << 16  # pixels painted together: their arrays stay in the processor's cache
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -164,13 +165,18 @@ class Fractals:
         c = self.config
         labels = numbers % c.classes
         self._find_systems(labels)
-        u = uniforms(c.seed, _STREAM, numbers, _DRAWS)
+        u = uniforms(c.seed, STREAM, numbers, _DRAWS)
         maps = perturb(self._maps[labels], u[:, :42], c.jitter)
         words = ifs.compose(maps, self._table[labels])  # (6, n, K)
         points = ifs.inner_points(maps, words)  # (n, B, 2, K)
         placed = ifs.follow(views(points, u[:, 42:50], c), words)
-        counts, sums = fractal_paint.count_points(placed, points, c.size, c.colour)
-        return paint(counts, sums, u[:, 50:], c)
+        images = np.empty((len(numbers), c.size, c.size, 3), dtype=np.uint8)
+        at_once = max(1, _PIXELS // c.size**2)
+        for start in range(0, len(numbers), at_once):
+            part = slice(start, start + at_once)
+            counts, sums = fractal_paint.count_points(placed[:, part], points[part], c.size, c.colour)
+            paint(counts, sums, u[part, 50:], c, images[part])
+        return images
 
 
 def perturb(maps: np.ndarray, u: np.ndarray, jitter: float) -> np.ndarray:
@@ -201,42 +207,38 @@ def views(points: np.ndarray, u: np.ndarray, c: FractalConfig) -> np.ndarray:
     return view
 
 
-def paint(counts: np.ndarray, sums: np.ndarray, u: np.ndarray, c: FractalConfig) -> np.ndarray:
-    """Colour the counted points: (n, S, S) twice → uint8 (n, S, S, 3). u (n, 142) decides patch, shade and colours."""
-    patch = np.ones((len(u), 2, 2), dtype=np.float32)
+def paint(counts: np.ndarray, sums: np.ndarray, u: np.ndarray, c: FractalConfig, out: np.ndarray) -> None:
+    """Colour counted points into `out`, uint8 (n, S, S, 3).
+
+    counts int32 and sums float32 (n, S, S) as from `count_points`; u (n, 142) decides patch, shades and colours.
+    """
+    patch = np.ones((len(u), 2, 2), dtype=np.int32)
     # Half of the images draw single pixels, the others a random part of a 2×2 patch with its first pixel.
     patch[:, 0, 1], patch[:, 1, 0], patch[:, 1, 1] = ((u[:, 1:4] < 0.5) & (u[:, :1] < 0.5)).T
     counts = fractal_paint.stamp(counts, patch)
-    shade = fractal_paint.brightness(counts, (0.7 * u[:, 4]).astype(np.float32))
+    steps = fractal_paint.shade_steps(counts, 0.7 * u[:, 4])
     value = 0.5 + 0.5 * u[:, 5]
-    if not c.colour and not c.background:
-        grey = (shade * (255 * value).astype(np.float32)[:, None, None] + np.float32(0.5)).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=3)
     if c.colour:
-        sums = fractal_paint.stamp(sums, patch)
-        entry = (sums / np.maximum(counts, 1.0) * (fractal_paint.PALETTE - 1)).astype(np.int64)
-        table = fractal_paint.palettes(u[:, 6], 1.4 * (u[:, 7] - 0.5), 0.3 + 0.7 * u[:, 8], value)
-        entry += (np.arange(len(u)) * fractal_paint.PALETTE)[:, None, None]
-        ink = table.reshape(-1, 3)[entry]  # (n, S, S, 3)
+        sums = fractal_paint.stamp(sums, patch.astype(np.float32))
+        steps += fractal_paint.hue_steps(counts, sums) * (fractal_paint.SHADES + 1)
+        palette = fractal_paint.palettes(u[:, 6], 1.4 * (u[:, 7] - 0.5), 0.3 + 0.7 * u[:, 8], value)
     else:
-        ink = np.broadcast_to(value.astype(np.float32)[:, None, None, None], (*counts.shape, 3))
-    picture = shade[..., None] * ink
+        palette = np.repeat(value[:, None, None], 3, axis=2)
+    packed = fractal_paint.look_up(fractal_paint.colour_table(palette), steps)
     if c.background:
-        picture = np.where((counts > 0)[..., None], picture, _behind(u, c))
-    painted: np.ndarray = (picture * np.float32(255) + np.float32(0.5)).astype(np.uint8)
-    return painted
+        packed = np.where(counts > 0, packed, _behind(u, c))
+    fractal_paint.unpack(packed, out)
 
 
 def _behind(u: np.ndarray, c: FractalConfig) -> np.ndarray:
-    """Backgrounds, float32 (n, S, S, 3): half of them without gradient, half without noise, grey unless colour."""
+    """Backgrounds, packed (n, S, S): half of them without gradient, half without noise, grey unless colour."""
     cells = fractal_paint.NOISE_CELLS
     strength = np.where(u[:, 10:12] < 0.5, 0.0, 2 * u[:, 10:12] - 1)
     base = u[:, 12:15] if c.colour else np.repeat(u[:, 12:13], 3, axis=1)
     tilt = u[:, 16:22].reshape(-1, 2, 3) if c.colour else np.repeat(u[:, 16:18, None], 3, axis=2)
     slope = (2 * tilt - 1) * strength[:, :1, None] * 0.8
     grid = 2 * u[:, 24 : 24 + cells * cells].reshape(-1, cells, cells) - 1
-    numbers = (0.7 * base, slope, 0.4 * strength[:, 1], grid)
-    return fractal_paint.backgrounds(c.size, *(part.astype(np.float32) for part in numbers))
+    return fractal_paint.backgrounds(c.size, 0.7 * base, slope, 0.4 * strength[:, 1], grid)
 
 
 def parse_options(options: dict[str, str]) -> FractalConfig:

@@ -30,10 +30,10 @@ _FILL_SIZE = 64  # pixels, side of the picture in which the fill rate is measure
 def probabilities(maps: np.ndarray, used: np.ndarray) -> np.ndarray:
     """Chance of each map, proportional to the area |ad − bc| it covers: (n, M, 6), bool (n, M) → (n, M), rows sum to 1.
 
-    A map gets at least 2 % of the largest one's, or parts that are mere lines would never be drawn.
+    A map gets at least a tenth of the largest one's, or parts that are mere lines would never be drawn.
     """
     area = np.abs(maps[..., 0] * maps[..., 3] - maps[..., 1] * maps[..., 2])
-    area = np.where(used, np.maximum(area, 0.02 * np.max(area * used, axis=1, keepdims=True)), 0.0)
+    area = np.where(used, np.maximum(area, 0.1 * np.max(area * used, axis=1, keepdims=True)), 0.0)
     shares: np.ndarray = area / area.sum(axis=1, keepdims=True)
     return shares
 
@@ -146,20 +146,26 @@ def word_table(shares: np.ndarray, words: int) -> np.ndarray:
 
 def compose(maps: np.ndarray, table: np.ndarray) -> np.ndarray:
     """Multiply the words out: maps (n, M, 6), table (n, depth, K) → float32 (6, n, K), order a b c d e f."""
-    n, depth, _ = table.shape
+    n, _, count = table.shape
     everyone = np.zeros((6, n, MAX_MAPS + 1), dtype=np.float32)
     everyone[:, :, :MAX_MAPS] = np.moveaxis(maps, -1, 0)
     everyone[0, :, IDENTITY] = everyone[3, :, IDENTITY] = 1.0
     flat = everyone.reshape(6, -1)
-    offset = (np.arange(n) * (MAX_MAPS + 1))[:, None]
-    a, b, c, d, e, f = flat.take(table[:, 0] + offset, axis=1)
-    for level in range(1, depth):
-        if np.all(table[:, level] == IDENTITY):
-            break
-        a2, b2, c2, d2, e2, f2 = flat.take(table[:, level] + offset, axis=1)
+    depths = (table != IDENTITY).any(axis=2).sum(axis=1)  # (n,)
+    order = np.argsort(-depths, kind="stable")  # longest words first, so that each level is a slice of images
+    table = table[order]
+    offset = (order * (MAX_MAPS + 1))[:, None]
+    out = np.empty((6, n, count), dtype=np.float32)
+    done = flat.take(table[:, 0] + offset, axis=1)
+    for level in range(1, depths.max(initial=1)):
+        m = int((depths > level).sum())
+        a, b, c, d, e, f = done[:, :m]
+        a2, b2, c2, d2, e2, f2 = flat.take(table[:m, level] + offset[:m], axis=1)
         e, f = a * e2 + b * f2 + e, c * e2 + d * f2 + f
-        a, b, c, d = a * a2 + b * c2, a * b2 + b * d2, c * a2 + d * c2, c * b2 + d * d2
-    return np.stack([a, b, c, d, e, f])
+        done[4, :m], done[5, :m] = e, f
+        done[:4, :m] = a * a2 + b * c2, a * b2 + b * d2, c * a2 + d * c2, c * b2 + d * d2
+    out[:, order] = done
+    return out
 
 
 def follow(outer: np.ndarray, words: np.ndarray) -> np.ndarray:
@@ -172,17 +178,22 @@ def follow(outer: np.ndarray, words: np.ndarray) -> np.ndarray:
 def inner_points(maps: np.ndarray, words: np.ndarray) -> np.ndarray:
     """BASES sets of K points spread over each attractor: maps (n, M, 6), words (6, n, K) → float32 (n, BASES, 2, K).
 
-    Every point is a word applied to a point of the attractor (the first map's fixed point), hence lies on it.
+    Every point is a word applied to one point of the attractor, hence lies on it. That point is a central one: tips of
+    long arms, such as fixed points may be, would put an image of themselves into every piece.
     """
     a, b, c, d, e, f = np.moveaxis(maps[:, 0], -1, 0)  # (n,)
     scale = (1 - a) * (1 - d) - b * c
     x0 = (((1 - d) * e + b * f) / scale).astype(np.float32)[:, None]
     y0 = ((c * e + (1 - a) * f) / scale).astype(np.float32)[:, None]
+    wa, wb, wc, wd, we, wf = words
+    xs, ys = wa * x0 + wb * y0 + we, wc * x0 + wd * y0 + wf  # (n, K)
+    away = (xs - xs.mean(axis=1, keepdims=True)) ** 2 + (ys - ys.mean(axis=1, keepdims=True)) ** 2
+    central = away.argmin(axis=1)[:, None]
+    x0, y0 = np.take_along_axis(xs, central, axis=1), np.take_along_axis(ys, central, axis=1)
     count = words.shape[2]
     # One base per pair of remainders (of the outer word, of the inner word), evenly spaced in measure.
     rank = _SPREAD[:, None] + BASES * _SPREAD  # (outer, inner)
     starts = ((2 * rank + 1) * count // (2 * BASES**2)).reshape(-1)
-    wa, wb, wc, wd, we, wf = words
     xs = wa[:, starts] * x0 + wb[:, starts] * y0 + we[:, starts]  # (n, BASES²)
     ys = wc[:, starts] * x0 + wd[:, starts] * y0 + wf[:, starts]
     points = np.empty((len(maps), BASES, 2, count), dtype=np.float32)
@@ -200,11 +211,12 @@ def fill_rate(maps: np.ndarray, shares: np.ndarray) -> np.ndarray:
     for start in range(0, len(maps), 64):
         part = slice(start, start + 64)
         words = compose(maps[part], word_table(shares[part], 2 * _FILL_SIZE))
-        x, y = attractor(words, inner_points(maps[part], words))
-        n = len(x)
+        points = attractor(words, inner_points(maps[part], words))
+        n = len(points)
         cells = np.zeros((n, _FILL_SIZE * _FILL_SIZE), dtype=bool)
-        index = np.zeros((n, x[0].size), dtype=np.int64)
-        for values, stride in ((x.reshape(n, -1), 1), (y.reshape(n, -1), _FILL_SIZE)):
+        index = np.zeros((n, points[0].size // 2), dtype=np.int64)
+        for axis, stride in ((0, 1), (1, _FILL_SIZE)):
+            values = points[:, :, axis].reshape(n, -1)
             low, high = values.min(axis=1, keepdims=True), values.max(axis=1, keepdims=True)
             cell = (values - low) / np.maximum(high - low, 1e-9) * np.float32(_FILL_SIZE * 0.99999)
             index += cell.astype(np.int64) * stride
@@ -213,15 +225,18 @@ def fill_rate(maps: np.ndarray, shares: np.ndarray) -> np.ndarray:
     return rates
 
 
-def attractor(words: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Every word applied to its set of points: (6, n, K), (n, BASES, 2, K) → x, y float32 (n, BASES, K/BASES, K).
+def attractor(words: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Every word applied to its set of points: (6, n, K), (n, BASES, 2, K) → float32 (n, BASES, 2, K/BASES, K).
 
-    Word i takes set i mod BASES; K must be a multiple of BASES.
+    Axis 2 is x, y. Word i takes set i mod BASES; K must be a multiple of BASES.
     """
     _, n, count = words.shape
-    w = words.reshape(6, n, count // BASES, BASES, 1).swapaxes(2, 3)  # (6, n, BASES, K/BASES, 1)
-    x, y = points[:, :, 0, None], points[:, :, 1, None]  # (n, BASES, 1, K)
-    return w[0] * x + w[1] * y + w[4], w[2] * x + w[3] * y + w[5]
+    rows = words[[0, 1, 4, 2, 3, 5]]  # x from a b e, y from c d f
+    left = rows.reshape(2, 3, n, count // BASES, BASES).transpose(2, 4, 0, 3, 1)  # (n, B, 2, K/B, 3)
+    left = np.ascontiguousarray(left).reshape(n, BASES, -1, 3)
+    right = np.ones((n, BASES, 3, count), dtype=np.float32)
+    right[:, :, :2] = points
+    return np.matmul(left, right).reshape(n, BASES, 2, count // BASES, count)
 
 
 def chaos_game(
