@@ -35,7 +35,7 @@ def plain(source: Fractals, indices: np.ndarray, block: int = 16) -> np.ndarray:
         u = uniforms(c.seed, STREAM, part, 192)
         maps = perturb(source.systems(part % c.classes), u[:, :42], c.jitter)
         shares = ifs.probabilities(maps, np.any(maps != 0, axis=2))
-        x, y = ifs.chaos_game(maps, shares, WALKERS, 4 * c.size**2 // WALKERS, generator)
+        x, y = ifs.chaos_game(maps, shares, WALKERS, source.points // WALKERS, generator)
         p, q, r, s, t, v = views(np.stack([x, y], axis=1)[:, None], u[:, 42:50], c)[..., None]
         side = c.size + 2
         column = np.clip(p * x + q * y + t + 1, 0, side - 1).astype(np.int64)

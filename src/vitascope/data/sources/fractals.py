@@ -21,6 +21,7 @@ from vitascope.errors import DataError
 
 STREAM = 1 << 20  # instances' random numbers; the systems' streams are small numbers
 _DRAWS = 192  # random numbers per image, of which some depend on options
+_FEWEST_WORDS = 96  # a picture has words² points, four per pixel; with fewer than 96² small ones look like dust
 _BLOCK = 64  # images whose parameters are handled together
 _PIXELS = 1 << 16  # pixels painted together: their arrays stay in the processor's cache
 
@@ -104,7 +105,8 @@ class Fractals:
         self.classes = tuple(f"fractal-{i:04d}" for i in range(config.classes))
         self._first = first
         self._count = config.classes * config.instances if count is None else count
-        self._words = 2 * config.size + -2 * config.size % ifs.BASES
+        words = max(_FEWEST_WORDS, 2 * config.size)
+        self._words = words + -words % ifs.BASES
         self._known = np.zeros(config.classes, dtype=bool)
         self._maps = np.zeros((config.classes, ifs.MAX_MAPS, 6))
         self._table = np.zeros((config.classes, ifs.MAX_DEPTH, self._words), dtype=np.int8)
@@ -124,6 +126,11 @@ class Fractals:
         """Generate one image, uint8 (S, S, 3). Raises IndexError outside 0 … len − 1."""
         image: np.ndarray = self.render(np.array([index]))[0]
         return image
+
+    @property
+    def points(self) -> int:
+        """Points drawn per image."""
+        return self._words**2
 
     def describe(self, index: int) -> str:
         """Name an image in messages: "fractals train[17]"."""
