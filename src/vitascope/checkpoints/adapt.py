@@ -31,13 +31,9 @@ def replace_head(model: ViT | BiT, classes: int, *, head_bias: float = 0.0) -> V
     leaves no head. The other weights are the old model's own tensors; the old model should not be used on.
     Raises `ConfigError`.
     """
-    changes = {"classes": classes, "head_bias": head_bias}
-    if isinstance(model.config, ViTConfig):
-        config: ModelConfig = replace(
-            model.config, **changes, representation_size=None, representation_activation="gelu"
-        )
-    else:
-        config = replace(model.config, **changes)
+    config: ModelConfig = replace(model.config, classes=classes, head_bias=head_bias)
+    if isinstance(config, ViTConfig):
+        config = replace(config, representation_size=None, representation_activation="gelu")
     state = {
         name: tensor
         for name, tensor in model.state_dict().items()

@@ -18,6 +18,8 @@ class Checkpoint:
 
     model: ViT | BiT
     """In evaluation mode, float32, on the CPU, as `load` returns it."""
+    config: ModelConfig
+    """The model's config."""
     preprocess: Preprocess
     """From image to the model's input."""
     labels: tuple[str, ...]
@@ -28,6 +30,8 @@ class Checkpoint:
     """The format it was read from."""
 
     def __post_init__(self) -> None:
+        if self.config != self.model.config:
+            raise CheckpointError("config is not the model's own; pass config=model.config")
         if len(self.labels) != self.config.classes:
             raise CheckpointError(
                 f"{len(self.labels)} labels for a model of {self.config.classes} classes; give one for each"
@@ -36,11 +40,6 @@ class Checkpoint:
             raise CheckpointError(
                 f"preprocessing makes {self.preprocess.channels} channels, the model takes {self.config.channels}"
             )
-
-    @property
-    def config(self) -> ModelConfig:
-        """The model's config."""
-        return self.model.config
 
 
 def numbered_labels(classes: int) -> tuple[str, ...]:

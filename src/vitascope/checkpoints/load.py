@@ -11,10 +11,13 @@ from vitascope.checkpoints.checkpoint import Checkpoint, numbered_labels
 from vitascope.checkpoints.formats.found import Found
 from vitascope.checkpoints.formats.table import READERS
 from vitascope.checkpoints.keys import to_own
-from vitascope.checkpoints.tensor_file import read_tensors
+from vitascope.checkpoints.place import find, locate
+from vitascope.checkpoints.store import WEIGHTS, is_own, read_folder
 from vitascope.errors import CheckpointError, ConfigError
+from vitascope.models.bit import BiT
 from vitascope.models.catalogue import model_config
 from vitascope.models.config import ModelConfig, Size, image_size_pair
+from vitascope.models.vit import ViT
 
 log = logging.getLogger(__name__)
 
@@ -45,31 +48,32 @@ def load(
 
 def adapt(checkpoint: Checkpoint, *, classes: int | None = None, image_size: Size | None = None) -> Checkpoint:
     """The checkpoint for another number of classes or image size; see `load`."""
+    model, preprocess, labels = checkpoint.model, checkpoint.preprocess, checkpoint.labels
     if image_size is not None:
-        checkpoint = replace(
-            checkpoint,
-            model=resize_model(checkpoint.model, image_size),
-            preprocess=checkpoint.preprocess.with_size(image_size),
-        )
-    if classes is not None and classes != checkpoint.config.classes:
+        model, preprocess = resize_model(model, image_size), preprocess.with_size(image_size)
+    if classes is not None and classes != model.config.classes:
         log.warning(
-            "new zero head for %d classes in place of the checkpoint's %d: it must be trained before it is used",
+            "new zero head for %d classes in place of the checkpoint's %d: train it before it is used",
             classes,
-            checkpoint.config.classes,
+            model.config.classes,
         )
-        checkpoint = replace(checkpoint, model=replace_head(checkpoint.model, classes), labels=numbered_labels(classes))
-    elif checkpoint.config.classes:
-        _warn_of_zero_head(checkpoint)
-    return checkpoint
+        model, labels = replace_head(model, classes), numbered_labels(classes)
+    else:
+        _warn_of_zero_head(model)
+    return replace(checkpoint, model=model, config=model.config, preprocess=preprocess, labels=labels)
 
 
 def _read(path: Path, stated: ModelConfig | None, size: Size | None) -> Checkpoint:
-    file = read_tensors(path)
-    return understand(Found(path=path, tensors=file.tensors, metadata=file.metadata, model=stated, image_size=size))
+    place = locate(path)
+    if place.is_dir() and is_own(place):
+        return read_folder(place)
+    if place.is_file() and place.name == WEIGHTS and is_own(place.parent):
+        return read_folder(place.parent)
+    return understand(find(place, stated, size))
 
 
 def understand(found: Found) -> Checkpoint:
-    """A foreign checkpoint, by the names of its tensors."""
+    """A foreign checkpoint, told by the names of its tensors; raises `CheckpointError`."""
     for reader in READERS:
         if reader.recognise(found.tensors.keys()):
             break
@@ -86,6 +90,7 @@ def understand(found: Found) -> Checkpoint:
     state = to_own(draft.rows, draft.tensors, draft.config, found.path)
     return Checkpoint(
         model=assemble(draft.config, state),
+        config=draft.config,
         preprocess=draft.preprocess,
         labels=draft.labels or numbered_labels(draft.config.classes),
         card={"origin": {"format": reader.name, "file": found.path.name}},
@@ -106,11 +111,11 @@ def _refuse_other(config: ModelConfig, stated: ModelConfig, path: Path) -> None:
         raise CheckpointError(f"{path}: not the model that model= names: {'; '.join(differences)}")
 
 
-def _warn_of_zero_head(checkpoint: Checkpoint) -> None:
-    linear = checkpoint.model.head.linear
+def _warn_of_zero_head(model: ViT | BiT) -> None:
+    linear = model.head.linear
     if linear is not None and not linear.weight.any():
         log.warning(
             "the checkpoint's head of %d classes is all zeros, as in the official ImageNet-21k files: "
             "its predictions mean nothing before fine-tuning",
-            checkpoint.config.classes,
+            model.config.classes,
         )

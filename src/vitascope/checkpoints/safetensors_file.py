@@ -162,4 +162,7 @@ def _read_tensor(stream: IO[bytes], entry: _Entry, digest: Any, path: Path) -> T
 
 def _bytes(tensor: Tensor) -> memoryview:
     # The tensor's own memory; a tensor without elements has none.
-    return memoryview(tensor.reshape(-1).view(torch.uint8).numpy()) if tensor.numel() else memoryview(b"")
+    if not tensor.numel():
+        return memoryview(b"")
+    data: Any = tensor.reshape(-1).view(torch.uint8).numpy()
+    return memoryview(data)

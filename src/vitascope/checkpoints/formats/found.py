@@ -15,7 +15,6 @@ from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError
 from vitascope.models.config import ModelConfig, Size, ViTConfig
 
-
 MAX_DEPTH = 1024
 """More blocks than this in one stacked tensor are taken for a damaged file."""
 

@@ -1,0 +1,158 @@
+"""Files and folders that are either wholly there or not at all, whatever happens while they are written.
+
+Everything is written under a temporary name beside the target, forced to the disk and then renamed. A folder
+cannot replace another in one step: the old one steps aside first, and whoever reads in that instant, or after a
+kill in that instant, is sent to it by `settled`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from vitascope.errors import CheckpointError
+
+
+@contextmanager
+def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yields an empty folder that becomes `path` when the block ends without an error.
+
+    Whatever goes wrong, `path` is as it was and the temporary folder is gone; only a killed process leaves one
+    behind, which the next writer of `path` removes. An existing `path` that is not empty is refused unless
+    `overwrite`. Raises `CheckpointError` (exists, disk full, not permitted).
+    """
+    path = Path(os.path.abspath(path))
+    with _as_checkpoint_error(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() and _aside(path).exists():
+            _aside(path).rename(path)  # a writer was killed between its two renames
+        _refuse_existing(path, overwrite)
+        _clear_remains(path)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    try:
+        with _as_checkpoint_error(path):
+            temporary.chmod(0o777 & ~_umask())
+            yield temporary
+            for folder, _, names in os.walk(temporary, topdown=False):
+                for name in names:
+                    _force_to_disk(Path(folder, name))
+                _force_to_disk(Path(folder))
+            if path.is_dir() and any(path.iterdir()):
+                _refuse_existing(path, overwrite)
+                path.rename(_aside(path))
+            elif path.is_dir():
+                path.rmdir()
+            temporary.rename(path)
+            _force_to_disk(path.parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if not path.exists() and _aside(path).exists():
+            _aside(path).rename(path)
+        raise
+    shutil.rmtree(_aside(path), ignore_errors=True)
+
+
+@contextmanager
+def atomic_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
+    """Yields the name of a file to write that becomes `path` when the block ends without an error.
+
+    A killed process leaves the old file, or none, and a temporary file that the next writer removes. Raises
+    `CheckpointError` (exists and not `overwrite`, disk full, not permitted).
+    """
+    path = Path(os.path.abspath(path))
+    with _as_checkpoint_error(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir() or (path.exists() and not overwrite):
+            _refuse_existing(path, False)
+        _clear_remains(path)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        os.close(handle)
+    temporary = Path(name)
+    try:
+        with _as_checkpoint_error(path):
+            temporary.chmod(0o666 & ~_umask())
+            yield temporary
+            _force_to_disk(temporary)
+            temporary.replace(path)
+            _force_to_disk(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def settled(path: Path) -> Path:
+    """Where the folder `path` is now: itself, or the old one put aside by a writer that has not finished."""
+    return path if path.exists() or not _aside(path).exists() else _aside(path)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")
+
+
+def _refuse_existing(path: Path, overwrite: bool) -> None:
+    if path.is_dir() and not overwrite and not any(path.iterdir()):
+        return
+    if path.is_file() or (path.exists() and not overwrite):
+        what = "a file" if path.is_file() else "a folder"
+        remedy = "choose another name" if overwrite else "choose another name or pass overwrite (--overwrite)"
+        raise CheckpointError(f"{path}: there is {what} of this name already; {remedy}")
+
+
+def _clear_remains(path: Path) -> None:
+    # What killed writers left. One target has one writer at a time.
+    for remains in path.parent.glob(f".{_escape(path.name)}.*.tmp"):
+        if remains.is_dir() and not remains.is_symlink():
+            shutil.rmtree(remains, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                remains.unlink()
+    if path.exists():
+        shutil.rmtree(_aside(path), ignore_errors=True)
+
+
+def _escape(name: str) -> str:
+    return "".join(f"[{c}]" if c in "[*?" else c for c in name)
+
+
+def _force_to_disk(path: Path) -> None:
+    if path.is_symlink():
+        return
+    if os.name == "nt" and path.is_dir():
+        return  # Windows cannot open a folder
+    handle = os.open(path, os.O_RDONLY if path.is_dir() or os.name != "nt" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@contextmanager
+def _as_checkpoint_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        number = error.errno if isinstance(error, OSError) else _os_error(str(error))
+        full = number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        remedy = "free some space and save again" if full else "choose a place that can be written"
+        reason = "disk full" if full else os.strerror(number) if number else " ".join(str(error).split())
+        raise CheckpointError(f"{path}: cannot be written ({reason}); {remedy}. What was there is unchanged") from error
+
+
+def _os_error(text: str) -> int | None:
+    # The safetensors library tells the system's error only in words.
+    match = re.search(r"os error (\d+)", text)
+    return int(match[1]) if match else None

@@ -1,0 +1,107 @@
+"""Our own format: a folder of `model.safetensors`, `config.json`, `preprocessor.json` and `README.md`.
+
+`config.json` holds the SHA-256 of the weights, so that a flipped bit, or weights and config of two different
+models, are noticed. The folder is written atomically.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from vitascope.checkpoints.adapt import assemble
+from vitascope.checkpoints.atomic import atomic_folder
+from vitascope.checkpoints.card import model_card
+from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.json_file import dump_json, read_json
+from vitascope.checkpoints.keys import check_tensors, own_shapes
+from vitascope.checkpoints.safetensors_file import read_safetensors, write_safetensors
+from vitascope.data.preprocess import Preprocess
+from vitascope.errors import CheckpointError, ConfigError
+from vitascope.models.config import config_from_dict, config_to_dict
+from vitascope.version import __version__
+
+WEIGHTS, CONFIG, PREPROCESSOR, CARD = "model.safetensors", "config.json", "preprocessor.json", "README.md"
+_MARK = "vitascope"
+
+
+def is_own(folder: Path) -> bool:
+    """Whether this is a folder in our format, by its config."""
+    config = folder / CONFIG
+    return config.is_file() and _MARK in read_json(config)
+
+
+def write_folder(checkpoint: Checkpoint, path: Path, *, overwrite: bool = False) -> None:
+    """Writes the folder atomically; raises `CheckpointError` (exists, disk full, not permitted)."""
+    state = {name: tensor.detach().float() for name, tensor in checkpoint.model.state_dict().items()}
+    with atomic_folder(path, overwrite=overwrite) as folder:
+        sha256 = write_safetensors(folder / WEIGHTS, state, {})
+        config = {
+            _MARK: __version__,
+            "model": config_to_dict(checkpoint.config),
+            "labels": list(checkpoint.labels),
+            "weights_sha256": sha256,
+            "card": checkpoint.card,
+        }
+        (folder / CONFIG).write_bytes(dump_json(config))
+        (folder / PREPROCESSOR).write_bytes(dump_json(checkpoint.preprocess.to_dict()))
+        (folder / CARD).write_text(model_card(checkpoint), encoding="utf-8")
+
+
+def read_folder(folder: Path) -> Checkpoint:
+    """Reads and verifies the folder; raises `CheckpointError` naming the file and what is wrong with it."""
+    file = folder / CONFIG
+    values = read_json(file)
+    labels, card = _labels(values, file), values.get("card", {})
+    if not isinstance(card, dict):
+        raise CheckpointError(f"{file}: card is a {type(card).__name__}, expected an object")
+    if not isinstance(values.get("model"), dict):
+        raise CheckpointError(f'{file}: lacks "model", the description of the architecture')
+    try:
+        config = config_from_dict(values["model"])
+        preprocess = Preprocess.from_dict(read_json(folder / PREPROCESSOR))
+    except (ConfigError, CheckpointError, TypeError) as error:
+        where = "" if str(folder) in str(error) else f"{folder}: "
+        raise CheckpointError(
+            f"{where}{error} (written by vitascope {_version(values)}, this is {__version__})"
+        ) from error
+    weights = _verified_weights(folder, values)
+    check_tensors(weights, own_shapes(config), folder / WEIGHTS)
+    return Checkpoint(
+        model=assemble(config, {name: tensor.float() for name, tensor in weights.items()}),
+        config=config,
+        preprocess=preprocess,
+        labels=labels,
+        card=card,
+    )
+
+
+def _verified_weights(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
+    file, stated = folder / WEIGHTS, values.get("weights_sha256")
+    if not isinstance(stated, str) or not re.fullmatch(r"[0-9a-f]{64}", stated):
+        raise CheckpointError(f"{folder / CONFIG}: lacks weights_sha256, without which nothing is trusted")
+    if not file.is_file():
+        raise CheckpointError(f"{file}: missing; copy the whole folder")
+    try:
+        content = read_safetensors(file)
+    except OSError as error:
+        raise CheckpointError(f"{file}: cannot be read ({error.strerror or error})") from error
+    if content.sha256 != stated:
+        raise CheckpointError(
+            f"{file}: SHA-256 is {content.sha256[:12]}…, {CONFIG} says {stated[:12]}…: "
+            "the weights were damaged or exchanged; copy the folder again or take an older checkpoint"
+        )
+    return content.tensors
+
+
+def _labels(values: dict[str, Any], file: Path) -> tuple[str, ...]:
+    labels = values.get("labels")
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise CheckpointError(f"{file}: labels must be a list of names, one for each class")
+    return tuple(labels)
+
+
+def _version(values: dict[str, Any]) -> str:
+    version = values.get(_MARK)
+    return version[:32] if isinstance(version, str) else "of unknown version"
