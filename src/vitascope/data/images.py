@@ -148,11 +148,11 @@ def _read(file: IO[bytes], channels: int, max_pixels: int, draft: tuple[int, int
 def _decode(image: Image.Image, channels: int, max_pixels: int, draft: tuple[int, int] | None, shown: str) -> UInt8:
     _refuse_large(image.size, max_pixels, shown)
     try:
-        orientation = _orientation(image)
         if draft is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
             height, width = draft
-            image.draft(None, (height, width) if orientation in _SIDEWAYS else (width, height))
+            image.draft(None, (height, width) if _orientation(image) in _SIDEWAYS else (width, height))
         image.load()
+        orientation = _orientation(image)  # only now: Pillow turns a TIFF itself when it loads it
         _refuse_large(image.size, max_pixels, shown)  # a GIF frame may be larger than its header says
         pixels = _to_mode(image, "L" if channels == 1 else "RGB", shown)
         if orientation in _UPRIGHT:

@@ -71,7 +71,9 @@ def open_huggingface(name: str, options: Mapping[str, str] | None = None) -> Spl
         del columns[split]
     classes, labels = encode_labels(columns, class_names(features, label), where)
     sources: dict[str, Source] = {
-        split: TableSource(f"{repository} {split}", classes, labels[split], _Column(parts[split], image))
+        split: TableSource(
+            f"{repository} {split}", classes, labels[split], _Column(parts[split], image), follow_paths=True
+        )
         for split in columns
     }
     return Splits(train=sources.get("train"), validation=sources.get("validation"), test=sources.get("test"))

@@ -28,6 +28,8 @@ class TableSource:
     """(n,) int64."""
     load: Callable[[], Any] = field(repr=False)
     """→ the pyarrow.ChunkedArray of images; called again in a process that received this source pickled."""
+    follow_paths: bool = False
+    """Whether a row without bytes may name a file on this machine; only for tables made on this machine."""
     _state: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
@@ -39,7 +41,11 @@ class TableSource:
             raise IndexError(f"{self.name} has {len(self)} images, asked for {index}")
         chunks, starts = self._chunks()
         chunk = int(np.searchsorted(starts, row, side="right")) - 1
-        data = chunks[chunk][row - int(starts[chunk])].as_py()
+        value = chunks[chunk][row - int(starts[chunk])].as_py()
+        path = value.get("path") if isinstance(value, dict) else None
+        data = value["bytes"] if isinstance(value, dict) else value
+        if data is None and path and self.follow_paths:
+            return read_image(path)
         if data is None:
             raise ImageError(f"{printable(self.describe(row))}: no image bytes in this row; remove the row")
         return read_image(data, name=self.describe(row))
@@ -52,19 +58,11 @@ class TableSource:
 
     def _chunks(self) -> tuple[list[Any], Int64]:
         if "chunks" not in self._state:
-            column = self.load()
-            chunks = [bytes_of(chunk) for chunk in column.chunks]
+            chunks = list(self.load().chunks)
             starts = np.cumsum([0, *(len(chunk) for chunk in chunks)])[:-1].astype(np.int64)
             self._state["chunks"] = (chunks, starts)
         result: tuple[list[Any], Int64] = self._state["chunks"]
         return result
-
-
-def bytes_of(chunk: Any) -> Any:
-    """An Arrow array of {bytes, path} or of plain binary → the array of bytes."""
-    import pyarrow as pa
-
-    return chunk.field("bytes") if pa.types.is_struct(chunk.type) else chunk
 
 
 def choose_columns(schema: Any, features: Mapping[str, Any], options: Mapping[str, str], where: str) -> tuple[str, str]:

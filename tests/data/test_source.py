@@ -1,0 +1,192 @@
+"""Splits, subsets, hold-outs, and images held in memory."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+from vitascope.data.memory import ArraySource, decode_all, estimate_bytes, in_memory
+from vitascope.data.source import Splits, Subset, split_of_name, stratified_holdout
+from vitascope.errors import ConfigError, DataError, ImageError
+
+
+class Listed:
+    """A source of given images, None for an unreadable one; counts how often it decodes."""
+
+    def __init__(self, images: list[np.ndarray | None], labels: list[int], classes: tuple[str, ...] = ("a", "b")):
+        self.name = "listed"
+        self.classes = classes
+        self.images = images
+        self.labels = np.array(labels, dtype=np.int64)
+        self.reads = 0
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        self.reads += 1
+        image = self.images[index]
+        if image is None:
+            raise ImageError(f"{self.describe(index)}: damaged")
+        return image
+
+    def describe(self, index: int) -> str:
+        return f"file{index}.jpg"
+
+
+def square(value: int, side: int = 4) -> np.ndarray:
+    return np.full((side, side, 3), value, np.uint8)
+
+
+def labelled(counts: list[int]) -> Listed:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    labels = np.random.default_rng(5).permutation(labels)
+    return Listed([square(i % 256) for i in range(len(labels))], labels.tolist(), tuple("abcdefgh"[: len(counts)]))
+
+
+def test_holdout_keeps_every_class_on_both_sides() -> None:
+    source = labelled([100, 10, 2, 1, 3])
+    rest, held = stratified_holdout(source, 0.1, seed=0)
+    assert sorted([*rest.indices, *held.indices]) == list(range(len(source)))
+    assert np.bincount(held.labels, minlength=5).tolist() == [10, 1, 1, 0, 1]
+    assert np.bincount(rest.labels, minlength=5).tolist() == [90, 9, 1, 1, 2]
+    assert len(stratified_holdout(source, 0.99, seed=0)[0]) >= 4
+
+
+def test_holdout_depends_on_seed_alone() -> None:
+    source = labelled([50, 50])
+    first, again = (stratified_holdout(source, 0.2, seed=3)[1] for _ in range(2))
+    assert np.array_equal(first.indices, again.indices)
+    assert not np.array_equal(first.indices, stratified_holdout(source, 0.2, seed=4)[1].indices)
+    # Pinned: another version must not move images between the sides of a saved run.
+    assert first.indices[:6].tolist() == [3, 16, 23, 32, 42, 46]
+
+
+def test_holdout_refuses_what_cannot_be_held_out() -> None:
+    with pytest.raises(DataError, match="none can be held out"):
+        stratified_holdout(labelled([1, 1]), 0.5, seed=0)
+    for fraction in (0.0, 1.0, -1.0, float("nan")):
+        with pytest.raises(ConfigError, match="between 0 and 1"):
+            stratified_holdout(labelled([4, 4]), fraction, seed=0)
+
+
+def test_subset_speaks_of_the_items_of_its_source() -> None:
+    subset = Subset(labelled([3, 3]), np.array([4, 1]), "some")
+    assert len(subset) == 2
+    assert subset[0][0, 0, 0] == 4
+    assert subset.describe(1) == "file1.jpg"
+    assert subset.labels.tolist() == subset.source.labels[[4, 1]].tolist()
+    assert subset.classes == ("a", "b")
+    with pytest.raises(IndexError):
+        subset[2]
+
+
+def test_splits_must_agree_on_their_classes() -> None:
+    train, same = (ArraySource(name, ("cat", "dog"), np.zeros(1, np.int64), square(0)[None]) for name in "ts")
+    other = ArraySource("validation", ("cat", "dgo"), np.zeros(1, np.int64), square(0)[None])
+    turned = ArraySource("test", ("dog", "cat"), np.zeros(1, np.int64), square(0)[None])
+    splits = Splits(train=train, test=same)
+    assert list(splits.present()) == ["train", "test"]
+    assert splits.classes == ("cat", "dog")
+    assert Splits().classes == ()
+    with pytest.raises(DataError, match="lacks: dog; has besides: dgo") as caught:
+        Splits(train=train, validation=other)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(DataError, match="another order"):
+        Splits(train=train, test=turned)
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("train-00000-of-00002", "train"),
+        ("test", "test"),
+        ("imagenet-val-000012", "validation"),
+        ("VALIDATION_1", "validation"),
+        ("dev.parquet", "validation"),
+        ("latest", None),
+        ("train-test", None),
+        ("0000", None),
+    ],
+)
+def test_split_of_name(name: str, split: str | None) -> None:
+    assert split_of_name(name) == split
+
+
+def test_in_memory_decodes_each_image_once() -> None:
+    source = labelled([200, 100])
+    calls: list[tuple[int, int]] = []
+    loaded = in_memory(source, 10**6, progress=lambda done, total: calls.append((done, total)), workers=2)
+    assert isinstance(loaded, ArraySource)
+    assert isinstance(loaded.images, np.ndarray)
+    assert loaded.images.shape == (300, 4, 4, 3)
+    assert source.reads == 300 + 16  # and a few to guess the size
+    assert all(np.array_equal(loaded[i], square(i % 256)) for i in range(300))
+    assert calls == [(i + 1, 300) for i in range(300)]
+    assert loaded.describe(7) == "file7.jpg"
+    assert np.array_equal(loaded.labels, source.labels)
+    loaded[0][:] = 99
+    assert loaded[0].max() == 0
+    assert in_memory(loaded, 0) is loaded
+    copy = pickle.loads(pickle.dumps(loaded))
+    assert np.array_equal(copy[3], loaded[3])
+
+
+def test_in_memory_keeps_images_of_several_sizes_in_a_list() -> None:
+    source = Listed([square(1, 4), square(2, 5)], [0, 1])
+    loaded = in_memory(source, 10**4)
+    assert isinstance(loaded, ArraySource)
+    assert isinstance(loaded.images, list)
+    assert loaded[1].shape == (5, 5, 3)
+
+
+def test_in_memory_leaves_what_does_not_fit() -> None:
+    source = labelled([20, 20])
+    assert estimate_bytes(source) == 40 * 48
+    assert in_memory(source, 40 * 48 - 1) is source
+    assert source.reads == 32  # never decoded but for the guess
+    assert in_memory(source, 40 * 48) is not source
+
+
+def test_in_memory_stops_where_the_guess_was_too_low() -> None:
+    # The 16 sampled of 17 images are all but one; that one is far larger.
+    small = np.unique(np.linspace(0, 16, 16).astype(int))
+    images = [square(0, 2) if i in small else square(0, 100) for i in range(17)]
+    source = Listed(images, [0, 1] * 8 + [0])
+    assert estimate_bytes(source) < 1000
+    assert in_memory(source, 1000) is source
+
+
+def test_in_memory_names_a_bad_image() -> None:
+    source = Listed([square(1), None, square(3)], [0, 1, 1])
+    with pytest.raises(ImageError, match=r"file1\.jpg"):
+        in_memory(source, 10**6)
+
+
+@pytest.mark.parametrize("budget", [10**6, 0])
+def test_in_memory_drops_and_counts_bad_images(budget: int, caplog: pytest.LogCaptureFixture) -> None:
+    source = Listed([square(1), None, square(3)], [0, 1, 1])
+    dropped: list[ImageError] = []
+    loaded = in_memory(source, budget, on_error="skip", dropped=dropped)
+    assert [loaded[i][0, 0, 0] for i in range(len(loaded))] == [1, 3]
+    assert loaded.labels.tolist() == [0, 1]
+    assert loaded.describe(1) == "file2.jpg"
+    assert [str(error) for error in dropped] == ["file1.jpg: damaged"]
+    assert "1 of 3 images left out" in caplog.text
+
+
+def test_in_memory_refuses_a_source_without_any_readable_image() -> None:
+    with pytest.raises(DataError, match=r"none of 2 images can be read; first: file0\.jpg"):
+        in_memory(Listed([None, None], [0, 1]), 10**6, on_error="skip")
+    with pytest.raises(ConfigError, match="on_error='drop'"):
+        in_memory(Listed([], []), 1, on_error="drop")  # type: ignore[arg-type]
+
+
+def test_decode_all_is_in_order_and_yields_errors() -> None:
+    images: list[np.ndarray | None] = [square(i % 256) for i in range(600)]
+    images[300] = None
+    results = list(decode_all(Listed(images, [0] * 600), workers=3))
+    assert isinstance(results[300], ImageError)
+    assert [int(r[0, 0, 0]) for i, r in enumerate(results) if i != 300] == [i % 256 for i in range(600) if i != 300]
