@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -31,12 +32,16 @@ def evaluate(
 
     `each_batch` is told how many images are done and may raise to stop. Raises ImageError for an unreadable image.
     """
+
+    def geometry(image: np.ndarray) -> np.ndarray:
+        return preprocess.resize(preprocess.read(image))
+
     device = torch.device(device)
     tally = Tally(len(source.classes))
     was_training = model.training
     model.eval()
     try:
-        for images, labels in evaluation_batches(source, preprocess.geometry, batch, rank, processes):
+        for images, labels in evaluation_batches(source, geometry, batch, rank, processes):
             with autocast(precision, device):
                 logits = model(preprocess.normalise(images.to(device)))
             tally.add(logits, labels)

@@ -20,10 +20,11 @@ from vitascope.evaluation.evaluate import evaluate
 from vitascope.models.bit import BiT
 from vitascope.models.vit import ViT
 from vitascope.precision import resolve_precision
-from vitascope.recipes.curves import draw_curves
+from vitascope.recipes.figures import draw_curves
 from vitascope.recipes.prepare import RunData
+from vitascope.recipes.presets import DEFAULT_EPOCHS
 from vitascope.recipes.run_folder import MODEL, RESULTS, check_same, start_folder, write_json
-from vitascope.recipes.settings import DEFAULT_EPOCHS, Recipe, to_dict
+from vitascope.recipes.settings import Recipe, to_dict
 from vitascope.training.loop import Job, Observer, best_weights, copy_weights, new_state, train
 from vitascope.training.parallel import World
 from vitascope.training.settings import seconds
@@ -101,9 +102,8 @@ def make_job(recipe: Recipe, steps: int, data: RunData, preprocess: Preprocess) 
 
 def _resolve(recipe: Recipe, data: RunData, model: ViT | BiT, preprocess: Preprocess, world: World) -> Recipe:
     """Everything left open is decided: precision, micro-batch, number of steps and intervals."""
-    precision = resolve_precision(recipe.precision, world.device)
-    precision = "bfloat16" if world.first_says(float(precision == "bfloat16")) else "float32"
-    recipe = dataclasses.replace(recipe, precision=precision)
+    fast = world.first_says(float(resolve_precision(recipe.precision, world.device) == "bfloat16"))
+    recipe = dataclasses.replace(recipe, precision="bfloat16" if fast else "float32")
     if recipe.micro_batch == "auto":
         job = make_job(recipe, 1, data, preprocess)
         recipe = dataclasses.replace(recipe, micro_batch=largest_micro_batch(job, model, world))

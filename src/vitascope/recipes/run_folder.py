@@ -1,4 +1,4 @@
-"""The folder of a run: config.yaml, metrics.jsonl, checkpoints/, model/, environment.json, results.json, curves.png."""
+"""The folder of a run: config.yaml, labels.json, environment.json, metrics.jsonl, checkpoints/, model/, results."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ import torch
 import yaml
 
 from vitascope.checkpoints.atomic import atomic_file
+from vitascope.data.source import some
 from vitascope.errors import ConfigError
 from vitascope.precision import processor
 from vitascope.recipes.settings import Recipe, differences, to_dict
 from vitascope.version import __version__
 
-CONFIG, ENVIRONMENT, RESULTS, MODEL = "config.yaml", "environment.json", "results.json", "model"
+CONFIG, LABELS, ENVIRONMENT, RESULTS, MODEL = "config.yaml", "labels.json", "environment.json", "results.json", "model"
 
 
 def check_free(folder: Path, *, resume: bool, overwrite: bool) -> None:
@@ -42,7 +43,8 @@ def start_folder(folder: Path, recipe: Recipe, classes: tuple[str, ...], overwri
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / ENVIRONMENT, environment())
-    text = yaml.safe_dump({**to_dict(recipe), "classes": list(classes)}, sort_keys=False, allow_unicode=True)
+    write_json(folder / LABELS, {"labels": list(classes)})
+    text = yaml.safe_dump(to_dict(recipe), sort_keys=False, allow_unicode=True)
     with atomic_file(folder / CONFIG) as temporary:  # last, so that a folder with a config is a run
         temporary.write_text(text)
 
@@ -58,12 +60,22 @@ def stored_config(folder: Path) -> dict[str, Any]:
         raise ConfigError(f"{folder / CONFIG} cannot be read ({error}); start again with --overwrite") from error
 
 
+def _stored_labels(folder: Path) -> list[str]:
+    try:
+        return list(json.loads((folder / LABELS).read_text())["labels"])
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"{folder / LABELS} cannot be read ({error}); start again with --overwrite") from error
+
+
 def check_same(folder: Path, recipe: Recipe, classes: tuple[str, ...]) -> dict[str, Any]:
     """The stored config of a run to resume, after refusing settings or classes that differ from it."""
     stored = stored_config(folder)
     changed = differences(stored, recipe)
-    if tuple(stored.get("classes", ())) != classes:
-        changed.append(f"classes: {len(classes)} ({', '.join(classes[:5])}…), was {len(stored.get('classes', ()))}")
+    before = tuple(_stored_labels(folder))
+    if before != classes:
+        changed.append(
+            f"classes: {len(classes)} ({', '.join(classes[:5])}…), was {len(before)} ({', '.join(before[:5])}…)"
+        )
     if changed:
         raise ConfigError(
             f"{folder} was started with other settings ({'; '.join(changed)}); use those, or another --out"

@@ -7,6 +7,7 @@ import dataclasses
 import gc
 import math
 import time
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -79,7 +80,7 @@ def measure_evaluation(job: Job, model: nn.Module, world: World, images: int) ->
         if count >= images:
             raise _Enough
 
-    try:
+    with suppress(_Enough):
         evaluate(
             model,
             job.validation,
@@ -89,8 +90,6 @@ def measure_evaluation(job: Job, model: nn.Module, world: World, images: int) ->
             precision=job.settings.precision,
             each_batch=enough,
         )
-    except _Enough:
-        pass
     return (time.perf_counter() - start) / max(done, 1)
 
 

@@ -83,7 +83,7 @@ def saved_states(folder: Path) -> list[Path]:
 
 
 def load_state(path: Path, state: TrainState) -> None:
-    """Fills `state` from a folder of `save_state`; a damaged one raises `CheckpointError`, which offers the previous."""
+    """Fills `state` from a folder of `save_state`; a damaged one raises `CheckpointError`, which offers another."""
     try:
         held = json.loads((path / _COUNTERS).read_text())
         tensors = {name: _read(path / f"{name}.safetensors", digest) for name, digest in held["sha256"].items()}

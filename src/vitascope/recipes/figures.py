@@ -1,9 +1,11 @@
-"""The learning curves of a run, drawn from its metrics.jsonl."""
+"""Pictures of results: learning curves of a run, confusion matrix of an evaluation."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from vitascope.training.record import read_metrics
 
@@ -48,3 +50,25 @@ def _label(axes: Axes, x: str, y: str) -> None:
     axes.set_ylabel(y)
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def draw_confusion(confusion: np.ndarray, labels: tuple[str, ...], path: str | Path) -> None:
+    """Writes a PNG of counts (K, K): rows true, columns predicted, coloured by share of the row."""
+    from matplotlib.figure import Figure
+
+    k = len(labels)
+    share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    side = min(max(0.42 * k + 1.6, 3.6), 14.0)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    if k <= 40:
+        axes.set_xticks(range(k), labels, rotation=90)
+        axes.set_yticks(range(k), labels)
+        for (row, column), count in np.ndenumerate(confusion):
+            if count:
+                ink = "white" if share[row, column] > 0.5 else INK
+                axes.text(column, row, str(count), ha="center", va="center", color=ink, fontsize=8)
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,122 @@
+"""The command line: arguments → typed recipe → one call. torch is imported inside commands only."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import os
+import sys
+import traceback
+from importlib import import_module
+from typing import Any, Protocol
+
+from vitascope.cli.console import Console
+from vitascope.cli.parser import Parser
+from vitascope.errors import Stopped, UserError, VitascopeError
+from vitascope.version import __version__
+
+COMMANDS: dict[str, str] = {
+    "demo": "the whole path on data that comes with the package",
+    "check": "counts, sizes, classes, every unreadable or doubtful file of a data set",
+    "pretrain": "train from scratch with the paper's pre-training head",
+    "finetune": "continue from a checkpoint on other data, at another resolution",
+    "evaluate": "accuracy, loss, calibration of a checkpoint, per class",
+    "predict": "labels and probabilities for image files and folders",
+    "convert": "write a checkpoint in another format",
+    "models": "the catalogue of models",
+    "data": "the kinds and names of data",
+}
+"""Name → what it does; each is a module of `vitascope.cli.commands`."""
+
+
+class Command(Protocol):
+    """What a module in `commands/` offers."""
+
+    def arguments(self, parser: Parser) -> None:
+        """Adds the command's arguments; must not import torch."""
+
+    def run(self, args: Any, parser: Parser, console: Console) -> dict[str, Any]:
+        """Does it, shows it on `console`, and returns what --json prints."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command line; returns the exit code: 0 done, 2 the user can mend it, 143/130 stopped, 1 otherwise."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0 if words else 2
+    if words[0] in ("--version", "-V"):
+        print(f"vitascope {__version__}")
+        return 0
+    name = words[0]
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(COMMANDS)}"
+        print(f"vitascope: error: no command {name!r}; {hint}", file=sys.stderr)
+        return 2
+    return _run(name, words[1:])
+
+
+def _run(name: str, words: list[str]) -> int:
+    command: Command = import_module(f"vitascope.cli.commands.{name}")
+    parser = Parser(name, COMMANDS[name])
+    command.arguments(parser)
+    console = Console(json_only="--json" in words)
+    try:
+        args = parser.parse(words)
+        console.start(verbose=args.verbose)
+        result = command.run(args, parser, console)
+    except UserError as error:
+        return _fail(name, str(error), 2)
+    except Stopped as error:
+        return _fail(name, f"{error}; go on with --resume", error.exit_code)
+    except KeyboardInterrupt:
+        return _fail(name, "interrupted", 130)
+    except BrokenPipeError:  # the reader of our output, such as head, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except VitascopeError as error:
+        return _fail(name, str(error), 1)
+    except Exception as error:
+        return _unexpected(name, error)
+    finally:
+        console.stop()
+    if console.json_only:
+        print(json.dumps({key: value for key, value in result.items() if key != "exit_code"}, ensure_ascii=False))
+    return int(result.get("exit_code", 0))
+
+
+def _fail(name: str, message: str, code: int) -> int:
+    print(f"vitascope {name}: {'error: ' if code in (1, 2) else ''}{' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _unexpected(name: str, error: Exception) -> int:
+    remedies = {
+        "DataLoader worker": "a data worker died; try fewer --workers (0 reads in this process) or more shared memory",
+        "out of memory": "not enough memory; try a smaller --micro_batch, --batch or --image_size",
+        "No space left": "the disk is full; free some space and go on with --resume",
+    }
+    for symptom, remedy in remedies.items():
+        if symptom.lower() in str(error).lower():
+            return _fail(name, f"{remedy} ({str(error).splitlines()[0]})", 1)
+    logging.getLogger(__name__).debug("unexpected error", exc_info=error)
+    traceback.print_exception(error)
+    return _fail(name, f"this should not have happened; please report the lines above with vitascope {__version__}", 1)
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
+    return "\n".join(
+        [
+            "vitascope: Vision Transformers, from a folder of images to a classifier one can look into.",
+            "",
+            "usage: vitascope COMMAND …        (vitascope COMMAND --help tells more)",
+            "",
+            *lines,
+            "",
+            "Begin with: vitascope demo",
+        ]
+    )

@@ -1,0 +1,1 @@
+"""One module per command: `arguments(parser)` and `run(args, parser, console)`."""

@@ -1,0 +1,61 @@
+"""`vitascope evaluate CHECKPOINT DATA`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vitascope.cli.console import Console
+from vitascope.cli.parser import Parser
+from vitascope.errors import ConfigError
+
+
+def arguments(parser: Parser) -> None:
+    """See `vitascope.cli.Command`."""
+    parser.add("checkpoint", help="a file, a folder or a run, in any format that loads")
+    parser.add("data", help="what to evaluate on (`vitascope data` lists the kinds)")
+    parser.add("--split", choices=["train", "validation", "test"], help="default: test, else validation, else all")
+    parser.add("--image_size", type=int, help="side of the images the model sees; default: as the checkpoint says")
+    parser.add("--batch", type=int, default=64, help="images per forward pass")
+    parser.add("--precision", choices=["float32", "bfloat16", "auto"], default="float32", help="format of the products")
+    parser.add("--device", help="cpu, cuda, …; default: the GPU if there is one")
+    parser.add("--on_error", choices=["raise", "skip"], default="raise", help="unreadable images: stop, or count")
+    parser.add("--confusion", help="write a picture of the confusion matrix to this PNG file")
+
+
+def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
+    """See `vitascope.cli.Command`."""
+    if args.batch < 1:
+        raise ConfigError(f"--batch is {args.batch}, expected at least 1")
+    from vitascope.recipes.evaluation import evaluate_checkpoint
+
+    result = evaluate_checkpoint(
+        args.checkpoint,
+        args.data,
+        split=args.split,
+        image_size=args.image_size,
+        batch=args.batch,
+        precision=args.precision,
+        device=args.device,
+        skip_unreadable=args.on_error == "skip",
+        confusion=args.confusion,
+        progress=console.counter("evaluating"),
+    )
+    rows = [[name, f"{100 * c['top1']:.2f} %", c["images"]] for name, c in result["per_class"].items()]
+    if len(rows) > 40:
+        rows = sorted(rows, key=lambda row: float(row[1].split()[0]))[:40]
+        console.say(f"the 40 hardest of {len(result['per_class'])} classes:")
+    console.table("per class", ["class", "top-1", "images"], rows)
+    percent = [f"{100 * result[name]:.2f} %" for name in ("top1", "top5", "calibration_error")]
+    console.table(
+        f"{args.data} ({result['split']})",
+        ["images", "top-1", "top-5", "calibration error", "loss", "unreadable"],
+        [
+            [
+                result["images"],
+                *percent,
+                f"{result['loss']:.4f}",
+                result["skipped"],
+            ]
+        ],
+    )
+    return result

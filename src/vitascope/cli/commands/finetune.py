@@ -1,0 +1,30 @@
+"""`vitascope finetune CHECKPOINT DATA --out RUN`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vitascope.cli.console import Console
+from vitascope.cli.parser import Parser
+from vitascope.cli.runs import add_run_arguments, show_run
+from vitascope.recipes.presets import PRESETS
+from vitascope.recipes.settings import FinetuneRecipe
+
+_POSITIONAL = ("checkpoint", "data")
+
+
+def arguments(parser: Parser) -> None:
+    """See `vitascope.cli.Command`."""
+    parser.add_recipe(FinetuneRecipe, _POSITIONAL, PRESETS[FinetuneRecipe], flags=("sweep",))
+    add_run_arguments(parser)
+
+
+def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
+    """See `vitascope.cli.Command`."""
+    recipe = parser.recipe(args, FinetuneRecipe, _POSITIONAL)
+    from vitascope.recipes.finetune import finetune
+    from vitascope.recipes.sweep import finetune_with_sweep
+
+    begin = finetune_with_sweep if recipe.sweep else finetune
+    model = begin(recipe, resume=args.resume, overwrite=args.overwrite, observer=console.observer("fine-tuning"))
+    return show_run(model, console)

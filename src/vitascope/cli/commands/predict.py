@@ -1,0 +1,65 @@
+"""`vitascope predict CHECKPOINT PATHS…`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vitascope.cli.console import Console
+from vitascope.cli.parser import Parser
+from vitascope.errors import ConfigError
+
+
+def arguments(parser: Parser) -> None:
+    """See `vitascope.cli.Command`."""
+    parser.add("checkpoint", help="a file, a folder or a run, in any format that loads")
+    parser.add("paths", nargs="+", help="image files, and folders whose images are all taken")
+    parser.add("--top", type=int, default=5, help="how many labels per image")
+    parser.add("--batch", type=int, default=32, help="images per forward pass")
+    parser.add("--image_size", type=int, help="side of the images the model sees; default: as the checkpoint says")
+    parser.add("--engine", default="auto", help="auto or eager")
+    parser.add("--device", help="cpu, cuda, …; default: the GPU if there is one")
+    parser.add("--csv", help="also write every prediction to this new CSV file")
+
+
+def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
+    """See `vitascope.cli.Command`."""
+    for name in ("top", "batch"):
+        if getattr(args, name) < 1:
+            raise ConfigError(f"--{name} is {getattr(args, name)}, expected at least 1")
+    from vitascope.checkpoints.load import load
+    from vitascope.inference.files import find_images, predict_files, write_csv
+    from vitascope.inference.predictor import Predictor
+
+    files = find_images(args.paths)
+    predictor = Predictor(
+        load(args.checkpoint, image_size=args.image_size), engine=args.engine, device=args.device, batch=args.batch
+    )
+    results = predict_files(predictor, files, top=args.top, progress=console.counter("predicting"))
+    rows = []
+    for result in results:
+        if result.error is not None:
+            console.say(f"error: {result.error}")
+            continue
+        best, *others = result.predictions
+        more = ", ".join(f"{label} {100 * probability:.1f} %" for label, _, probability in others)
+        rows.append([result.file, best[0], f"{100 * best[2]:.1f} %", more])
+    console.table("predictions", ["file", "label", "probability", "next"], rows)
+    if args.csv:
+        write_csv(args.csv, results)
+    failed = sum(result.error is not None for result in results)
+    if failed:
+        console.say(f"{failed} of {len(results)} files could not be read")
+    return {
+        "predictions": [
+            {
+                "file": result.file,
+                **({"error": result.error} if result.error is not None else {}),
+                "labels": [
+                    {"label": label, "index": index, "probability": probability}
+                    for label, index, probability in result.predictions
+                ],
+            }
+            for result in results
+        ],
+        "exit_code": 2 if failed else 0,
+    }

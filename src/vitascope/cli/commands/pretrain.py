@@ -1,0 +1,28 @@
+"""`vitascope pretrain DATA --model NAME --out RUN`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vitascope.cli.console import Console
+from vitascope.cli.parser import Parser
+from vitascope.cli.runs import add_run_arguments, show_run
+from vitascope.recipes.presets import PRESETS
+from vitascope.recipes.settings import PretrainRecipe
+
+_POSITIONAL = ("data",)
+
+
+def arguments(parser: Parser) -> None:
+    """See `vitascope.cli.Command`."""
+    parser.add_recipe(PretrainRecipe, _POSITIONAL, PRESETS[PretrainRecipe])
+    add_run_arguments(parser)
+
+
+def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
+    """See `vitascope.cli.Command`."""
+    recipe = parser.recipe(args, PretrainRecipe, _POSITIONAL)
+    from vitascope.recipes.pretrain import pretrain
+
+    model = pretrain(recipe, resume=args.resume, overwrite=args.overwrite, observer=console.observer("pre-training"))
+    return show_run(model, console)

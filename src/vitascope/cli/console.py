@@ -1,0 +1,156 @@
+"""What a person sees: progress with rates and time left, tables, messages. Figures for programs go to --json."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console as Rich
+    from rich.progress import Progress
+
+_PLAIN_INTERVAL = 5.0
+"""Seconds between progress lines where the output is not a terminal."""
+
+
+class Console:
+    """Tables on standard output, everything else on standard error; with `json_only` no tables at all."""
+
+    def __init__(self, json_only: bool = False) -> None:
+        self.json_only = json_only
+        self._out: Rich | None = None
+        self._err: Rich | None = None
+        self._progress: Progress | None = None
+
+    @property
+    def out(self) -> Rich:
+        """Standard output."""
+        if self._out is None:
+            from rich.console import Console as Rich
+
+            self._out = Rich(quiet=self.json_only, highlight=False, soft_wrap=not sys.stdout.isatty())
+        return self._out
+
+    @property
+    def err(self) -> Rich:
+        """Standard error."""
+        if self._err is None:
+            from rich.console import Console as Rich
+
+            self._err = Rich(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+        return self._err
+
+    def start(self, verbose: bool) -> None:
+        """Lets the library's log messages appear on standard error."""
+        handler = _Handler(self)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        root = logging.getLogger("vitascope")
+        root.handlers[:] = [handler]
+        root.setLevel(logging.DEBUG if verbose else logging.INFO)
+
+    def stop(self) -> None:
+        """Ends a progress bar that is still shown."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def say(self, text: str) -> None:
+        """A message for the person, on standard error."""
+        self.err.print(text, markup=False)
+
+    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """A table on standard output; columns of numbers are aligned right."""
+        from rich.box import SIMPLE
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table(title=escape(title), title_justify="left", box=SIMPLE, title_style="bold", pad_edge=False)
+        cells = [[value if isinstance(value, str) else f"{value:,}" for value in row] for row in rows]
+        for index, name in enumerate(columns):
+            numeric = all(row[index][:1].isdigit() or row[index][:1] in "-–" for row in cells)
+            table.add_column(name, justify="right" if numeric and cells else "left", overflow="fold")
+        for row in cells:
+            table.add_row(*(escape(value) for value in row))
+        self.out.print(table)
+
+    def progress(self) -> Progress:
+        """The one progress bar of this console, for terminals."""
+        if self._progress is None:
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._progress = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=28),
+                TextColumn("{task.completed:.0f}/{task.total:.0f}  {task.fields[note]}"),
+                TimeRemainingColumn(),
+                console=self.err,
+            )
+            self._progress.start()
+        return self._progress
+
+    def counter(self, what: str) -> Counter:
+        """Progress of something counted: `counter(done, total)`."""
+        return Counter(self, what)
+
+    def observer(self, what: str = "training") -> RunObserver:
+        """Progress of a run, for `train`."""
+        return RunObserver(self, what)
+
+
+class Counter:
+    """Shows `done` of `total`; on a terminal as a bar, otherwise as a line now and then."""
+
+    def __init__(self, console: Console, what: str) -> None:
+        self.console, self.what = console, what
+        self._task: Any = None
+        self._said = self._begun = time.monotonic()
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        if self.console.err.is_terminal:
+            bar = self.console.progress()
+            if self._task is None:
+                self._task = bar.add_task(self.what, total=total, note=note)
+            bar.update(self._task, completed=done, note=note)
+            if done >= total:
+                bar.remove_task(self._task)
+                self._task = None
+        elif time.monotonic() - self._said >= _PLAIN_INTERVAL or (done >= total and self._said != self._begun):
+            self._said = time.monotonic()
+            left = (self._said - self._begun) / max(done, 1) * (total - done)
+            self.console.say(f"{self.what}: {done}/{total}{'  ' + note if note else ''}  {duration(left)} left")
+
+
+class RunObserver:
+    """Shows the loss, the rate and how long is left."""
+
+    def __init__(self, console: Console, what: str) -> None:
+        self.console, self.counter = console, Counter(console, what)
+
+    def stepped(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
+        """See `vitascope.training.loop.Observer`."""
+        self.counter(step, steps, f"loss {loss:.3f}  {images_per_second:.0f} images/s")
+
+    def evaluated(self, step: int, summary: dict[str, float | int]) -> None:
+        """See `vitascope.training.loop.Observer`."""
+        self.console.say(f"step {step}: validation top-1 {100 * summary['top1']:.2f} %, loss {summary['loss']:.3f}")
+
+
+class _Handler(logging.Handler):
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self.console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = "warning: " if record.levelno >= logging.WARNING else ""
+        self.console.say(prefix + self.format(record))
+
+
+def duration(seconds: float) -> str:
+    """75 → "1m15s"; 8 → "8s"; 4000 → "1h06m"."""
+    s = round(seconds)
+    if s < 60:
+        return f"{s}s"
+    return f"{s // 60}m{s % 60:02d}s" if s < 3600 else f"{s // 3600}h{s % 3600 // 60:02d}m"

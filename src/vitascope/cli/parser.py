@@ -1,0 +1,111 @@
+"""Argument parsing: typed dataclasses by jsonargparse, with errors of one line and either spelling of options."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import asdict, is_dataclass
+from typing import Any, NoReturn
+
+from jsonargparse import ArgumentParser, set_parsing_settings
+
+from vitascope.errors import ConfigError
+
+set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+
+class _Strict(ArgumentParser):
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        raise ConfigError(self._clear(message)) from None
+
+    def _clear(self, message: str) -> str:
+        text = " ".join(message.split())
+        text = re.sub(r'^(?:Parser key|Problem with given) "?([\w.]+)"?: ', r"--\1: ", text)
+        unknown = re.search(r"(?:unrecognized arguments:|[Kk]ey) '?(?:--)?([\w.-]+)", text)
+        if unknown and ("unrecognized" in text or "not expected" in text or "No action" in text):
+            options = [o for action in self._actions for o in action.option_strings]
+            near = difflib.get_close_matches(f"--{unknown[1]}", options, 1)
+            text += f"; did you mean {near[0]}?" if near else ""
+        return f"{text} (vitascope {self.prog.split()[-1]} --help lists the options)"
+
+
+class Parser:
+    """One command's arguments; every command has --json and --verbose."""
+
+    def __init__(self, command: str, summary: str) -> None:
+        self.inner = _Strict(prog=f"vitascope {command}", description=f"{summary[0].upper()}{summary[1:]}.")
+        self.inner.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+        self.inner.add_argument("--verbose", action="store_true", help="also show what is logged for debugging")
+        self.presets: dict[str, dict[str, Any]] = {}
+
+    def add(self, *names: str, **options: Any) -> None:
+        """One argument, as argparse takes it."""
+        self.inner.add_argument(*names, **options)
+
+    def add_recipe(
+        self,
+        kind: type,
+        positional: tuple[str, ...],
+        presets: dict[str, dict[str, Any]],
+        flags: tuple[str, ...] = (),
+    ) -> None:
+        """Every field of a dataclass as an option; --config and --preset.
+
+        Those of `positional` are given by place, and those of `flags` stand alone (--sweep, not --sweep true).
+        """
+        self.presets = presets
+        for name in positional:
+            # Not required here, because a --config file may hold it.
+            self.inner.add_argument(name, nargs="?", type=str, help=_field_help(kind, name))
+        self.inner.add_argument("--config", action="config", help="YAML file of options, such as a run's config.yaml")
+        self.inner.add_argument("--preset", choices=list(presets), help="named starting point; other options change it")
+        for name in flags:
+            self.inner.add_argument(f"--{name}", action="store_true", help=_field_help(kind, name))
+        self.inner.add_class_arguments(kind, None, skip={*positional, *flags})
+
+    def parse(self, words: list[str]) -> Any:
+        """The parsed arguments; raises `ConfigError` of one line."""
+        words = [re.sub(r"^--[\w-]+", _underscores, word) for word in words]
+        for name in _values(words, "--preset"):
+            if name in self.presets:
+                self.inner.set_defaults(_flat(self.presets[name]))
+        return self.inner.parse_args(words)
+
+    def recipe(self, args: Any, kind: type, positional: tuple[str, ...]) -> Any:
+        """An instance of `kind` from parsed arguments; raises `ConfigError`."""
+        for name in positional:
+            if getattr(args, name) is None:
+                raise ConfigError(f"{name.upper()} is missing: {_field_help(kind, name)}")
+        values = vars(self.inner.instantiate(args))
+        return kind(**{name: values[name] for name in kind.__dataclass_fields__})  # type: ignore[attr-defined]
+
+
+def _underscores(match: re.Match[str]) -> str:
+    return "--" + match[0][2:].replace("-", "_")
+
+
+def _values(words: list[str], option: str) -> list[str]:
+    pairs = zip(words, [*words[1:], ""], strict=True)
+    return [
+        after if word == option else word.partition("=")[2] for word, after in pairs if word.split("=")[0] == option
+    ]
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if is_dataclass(value) and not isinstance(value, type):
+            flat |= {f"{name}.{key}": inner for key, inner in asdict(value).items()}
+        else:
+            flat[name] = value
+    return flat
+
+
+def _field_help(kind: type, name: str) -> str:
+    from docstring_parser import parse_from_object
+
+    for cls in kind.__mro__:
+        for parameter in parse_from_object(cls).params if is_dataclass(cls) else []:
+            if parameter.arg_name == name and parameter.description:
+                return parameter.description
+    return name

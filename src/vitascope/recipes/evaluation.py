@@ -1,0 +1,124 @@
+"""A checkpoint judged on a data set, with its labels matched by name."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vitascope.checkpoints.checkpoint import numbered_labels
+from vitascope.checkpoints.load import load
+from vitascope.data.memory import in_memory
+from vitascope.data.open import open_data
+from vitascope.data.source import Source, some
+from vitascope.errors import CheckpointError, DataError, ImageError
+from vitascope.evaluation.evaluate import evaluate
+from vitascope.evaluation.metrics import Tally
+from vitascope.precision import resolve_precision
+from vitascope.recipes.figures import draw_confusion
+from vitascope.training.parallel import world
+
+log = logging.getLogger(__name__)
+
+
+def evaluate_checkpoint(
+    checkpoint: str,
+    data: str,
+    *,
+    split: str | None = None,
+    image_size: int | None = None,
+    batch: int = 64,
+    precision: str = "float32",
+    device: str | None = None,
+    skip_unreadable: bool = False,
+    confusion: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Top-1, top-5, loss, calibration, and per class, JSON-able; each readable image is counted once.
+
+    `split` None takes test, else validation, else train. Raises `UserError` for what the user can mend.
+    """
+    ck = load(checkpoint, image_size=image_size)
+    present = open_data(data).present()
+    if split is not None and split not in present:
+        raise DataError(f"{data} has no {split} split, only {', '.join(present) or 'nothing'}; choose another --split")
+    chosen = split or next((name for name in ("test", "validation", "train") if name in present), None)
+    if chosen is None or len(present[chosen]) == 0:
+        raise DataError(f"{data} holds no images to evaluate on")
+    source = relabelled(present[chosen], ck.labels)
+    dropped: list[ImageError] = []
+    if skip_unreadable:
+        source = in_memory(source, 0, on_error="skip", dropped=dropped)
+        if len(source) == 0:
+            raise DataError(f"none of the {len(dropped)} images of {data} can be read; `vitascope check` lists them")
+    with world(device) as w:
+        tally = evaluate(
+            ck.model.to(w.device),
+            source,
+            ck.preprocess,
+            batch=batch,
+            device=w.device,
+            precision=resolve_precision(precision, w.device),
+            rank=w.rank,
+            processes=w.size,
+            each_batch=None if progress is None else lambda done: progress(done, -(-len(source) // w.size)),
+        )
+        tally.restore(w.sum(tally.vector()))
+    if confusion:
+        draw_confusion(tally.confusion, ck.labels, confusion)
+    return {"split": chosen, "skipped": len(dropped), **tally.summary(), "per_class": _per_class(tally, ck.labels)}
+
+
+def _per_class(tally: Tally, labels: tuple[str, ...]) -> dict[str, dict[str, float | int]]:
+    totals, shares = tally.confusion.sum(axis=1), tally.per_class()
+    return {
+        label: {"images": int(n), "top1": float(share)}
+        for label, n, share in zip(labels, totals, shares, strict=True)
+        if n > 0
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class _Relabelled:
+    """A source whose labels are numbers of a checkpoint's classes."""
+
+    source: Source
+    classes: tuple[str, ...]
+    labels: np.ndarray
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self.source[index]
+
+    def describe(self, index: int) -> str:
+        return self.source.describe(index)
+
+
+def relabelled(source: Source, labels: tuple[str, ...]) -> Source:
+    """`source` with its labels in the order of a checkpoint's; raises `DataError` when it has classes beyond them.
+
+    A checkpoint whose classes nobody named takes the data's order if there are as many.
+    """
+    if not labels:
+        raise CheckpointError("this checkpoint has no head, so there is nothing to evaluate: fine-tune it first")
+    if source.classes == labels:
+        return source
+    if labels == numbered_labels(len(labels)) and len(source.classes) == len(labels):
+        log.warning("the checkpoint does not name its classes; the data's are taken in their own order")
+        return _Relabelled(source, labels, source.labels)
+    unknown = [name for name in source.classes if name not in set(labels)]
+    if unknown:
+        raise DataError(
+            f"{source.name} has classes that the checkpoint does not know: {some(unknown)}; it knows {some(labels)}"
+        )
+    place = np.array([labels.index(name) for name in source.classes])
+    return _Relabelled(source, labels, place[source.labels])

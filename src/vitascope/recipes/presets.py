@@ -1,0 +1,86 @@
+"""Named starting points for recipes: the rows of the paper's Tables 3 and 4, and two for small data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from vitascope.data.settings import AugmentConfig
+from vitascope.errors import ConfigError
+from vitascope.recipes.settings import FinetuneRecipe, PretrainRecipe, Recipe
+
+DEFAULT_EPOCHS: dict[type[Recipe], float] = {PretrainRecipe: 300.0, FinetuneRecipe: 20.0}
+"""Length of a run for which nothing else was said: Table 3's for ImageNet; 20 passes for a folder of photographs."""
+
+_SMALL_IMAGES = AugmentConfig(crop="shift", randaugment_layers=2, erasing=0.25, mixup=0.8, cutmix=1.0)
+
+# Each preset is what it changes; the rows of Table 3 are those for ViT-B.
+PRESETS: dict[type[Recipe], dict[str, dict[str, Any]]] = {
+    PretrainRecipe: {
+        "jft": {
+            "epochs": 7.0,
+            "batch": 4096,
+            "lr": 8e-4,
+            "weight_decay": 0.1,
+            "decay": "linear",
+            "end_lr": 1e-5,
+            "warmup": 10_000.0,
+            "loss": "sigmoid",
+            "dropout": 0.0,
+        },
+        "imagenet21k": {
+            "epochs": 90.0,
+            "batch": 4096,
+            "lr": 1e-3,
+            "weight_decay": 0.03,
+            "decay": "linear",
+            "end_lr": 1e-5,
+            "warmup": 10_000.0,
+            "dropout": 0.1,
+        },
+        "imagenet": {
+            "epochs": 300.0,
+            "batch": 4096,
+            "lr": 3e-3,
+            "weight_decay": 0.3,
+            "warmup": 10_000.0,
+            "dropout": 0.1,
+        },
+        "small": {
+            "epochs": 100.0,
+            "batch": 128,
+            "lr": 1e-3,
+            "weight_decay": 0.05,
+            "stochastic_depth": 0.1,
+            "label_smoothing": 0.1,
+            "augment": _SMALL_IMAGES,
+        },
+        "fractals": {
+            "epochs": 300.0,
+            "batch": 256,
+            "lr": 1e-3,
+            "weight_decay": 0.05,
+            "stochastic_depth": 0.1,
+            "augment": replace(_SMALL_IMAGES, crop="inception", crop_area=(0.2, 1.0)),
+        },
+    },
+    FinetuneRecipe: {
+        "paper": {"steps": 10_000, "batch": 512, "image_size": 384, "warmup": 500.0},
+        "small": {
+            "optimizer": "adamw",
+            "batch": 32,
+            "lr": 5e-4,
+            "weight_decay": 0.05,
+            "layer_decay": 0.75,
+            "label_smoothing": 0.1,
+            "augment": AugmentConfig(crop_area=(0.3, 1.0), randaugment_layers=2),
+        },
+    },
+}
+
+
+def preset(kind: type[Recipe], name: str) -> dict[str, Any]:
+    """The changes a preset makes to the defaults of `kind`; raises `ConfigError` for an unknown name."""
+    if name not in PRESETS[kind]:
+        raise ConfigError(f"no preset {name!r}, expected one of {', '.join(PRESETS[kind])}")
+    return PRESETS[kind][name]
