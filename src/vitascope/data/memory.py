@@ -104,14 +104,23 @@ def in_memory(
             raise DataError(f"{printable(source.name)}: none of {len(source)} images can be read; first: {bad[0]}")
     if not fits:
         return Subset(source, np.array(good, dtype=np.int64), source.name) if bad else source
-    one_size = len({image.shape for image in kept}) == 1
+    images = _stacked(kept) if len({image.shape for image in kept}) == 1 else kept
     return ArraySource(
         source.name,
         source.classes,
         source.labels[good],
-        np.stack(kept) if one_size else kept,
+        images,
         [source.describe(index) for index in good],
     )
+
+
+def _stacked(images: list[UInt8]) -> UInt8:
+    """np.stack that lets go of each image as it is copied, so that the peak stays near one copy of all."""
+    result = np.empty((len(images), *images[0].shape), dtype=np.uint8)
+    for index in range(len(images)):
+        result[index] = images[index]
+        images[index] = result[index]
+    return result
 
 
 def estimate_bytes(source: Source) -> int:

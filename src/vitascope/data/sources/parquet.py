@@ -45,7 +45,7 @@ class _Column:
             columns = [group.column(i) for group in groups for i in range(group.num_columns)]
             total += sum(c.total_uncompressed_size for c in columns if c.path_in_schema.split(".")[0] == self.column)
         if total <= MEMORY_BYTES:
-            return pa.chunked_array([chunk for batch in self._batches() for chunk in batch.column(0).chunks])
+            return self.in_memory()
         stamps = [(str(Path(file).resolve()), os.stat(file).st_size, os.stat(file).st_mtime_ns) for file in self.files]
         key = hashlib.sha256(json.dumps([self.column, stamps]).encode()).hexdigest()[:32]
         path = cache_folder() / "arrow" / f"{key}.arrow"
@@ -54,6 +54,13 @@ class _Column:
             self._copy(path)
         with _reading(str(path)):
             return pa.ipc.open_file(pa.memory_map(str(path))).read_all().column(0)
+
+    def in_memory(self) -> Any:
+        """→ pyarrow.ChunkedArray."""
+        import pyarrow as pa
+
+        kind = _schema(self.files[0])[0].field(self.column).type
+        return pa.chunked_array([chunk for batch in self._batches() for chunk in batch.column(0).chunks], kind)
 
     def _batches(self) -> Iterator[Any]:
         """The column as tables, one row group at a time: Arrow's binary arrays hold at most 2 GiB each."""
@@ -106,7 +113,7 @@ def open_parquet(path: str | Path, options: Mapping[str, str] | None = None) -> 
                     f"{printable(member)}: columns or class names differ from those of {printable(first)}, "
                     "expected the same; open them apart"
                 )
-        column = _Column(tuple(members), label)()
+        column = _Column(tuple(members), label).in_memory()
         if len(column) == 0:
             raise DataError(f"{printable(members[0])}: the {split} split has no rows; remove the file")
         if set(column.slice(0, 1).to_pylist()) == {-1} and set(column.to_pylist()) == {-1}:

@@ -99,7 +99,7 @@ def open_webdataset(spec: str) -> Splits:
     unknown = sorted(str(label) for label in present if label not in numbers)
     if unknown:
         raise DataError(f"{shown}: label {printable(unknown[0])} is not among {len(classes)} classes; mend classes.txt")
-    base = re.sub(r"[-_.]*(\d+|[{*?\[].*)?\.tar$", "", os.path.basename(spec.rstrip("/\\"))) or "shards"
+    base = re.sub(r"[-_.]*\d*([{*?\[].*)?\.tar$", "", os.path.basename(spec.rstrip("/\\"))) or "shards"
     sources: dict[str, Source] = {}
     for split, part in found.items():
         name = base if split_of_name(base) == split else f"{base} {split}"

@@ -1,0 +1,180 @@
+"""CIFAR archives: a small imitation of the official ones, and everything that may be wrong with a download."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import tarfile
+import urllib.error
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vitascope.data.memory import ArraySource
+from vitascope.data.sources import cifar
+from vitascope.errors import DataError
+
+
+def records(name: str, labels: list[int]) -> bytes:
+    """Image i: red plane 10 i, green plane counts columns, blue plane counts rows."""
+    rows = []
+    for i, label in enumerate(labels):
+        head = [label] if name == "cifar10" else [19, label]
+        columns, lines = np.tile(np.arange(32), 32), np.repeat(np.arange(32), 32)
+        rows.append(bytes(head) + bytes([10 * i] * 1024) + bytes(columns.tolist()) + bytes(lines.tolist()))
+    return b"".join(rows)
+
+
+def archive(name: str, change: Callable[[dict[str, bytes]], None] | None = None) -> bytes:
+    layout = cifar.ARCHIVES[name]
+    files = {file: records(name, [i, 9]) for i, file in enumerate(layout.train)}
+    files |= {file: records(name, [8]) for file in layout.test}
+    files[layout.names] = "".join(f"name{i}\n" for i in range(layout.classes)).encode() + b"\n"
+    if change:
+        change(files)
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as tar:
+        escape = tarfile.TarInfo("../../escape.txt")
+        escape.size = 1
+        tar.addfile(escape, io.BytesIO(b"x"))
+        for file, content in files.items():
+            info = tarfile.TarInfo(f"{layout.folder}/{file}")
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return stream.getvalue()
+
+
+@pytest.fixture
+def official(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, bytes], Path]:
+    """Declare some bytes to be the official archive; → where it belongs. No network: fetching fails."""
+    monkeypatch.setenv("VITASCOPE_CACHE", str(tmp_path / "cache"))
+
+    def no_network(*_: object, **__: object) -> None:
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setattr(cifar.urllib.request, "urlopen", no_network)
+
+    def declare(name: str, content: bytes) -> Path:
+        entry = dataclasses.replace(
+            cifar.ARCHIVES[name], size=len(content), md5=hashlib.md5(content, usedforsecurity=False).hexdigest()
+        )
+        monkeypatch.setattr(cifar, "ARCHIVES", {**cifar.ARCHIVES, name: entry})
+        return tmp_path / "cache" / entry.url.rpartition("/")[2]
+
+    return declare
+
+
+def serve(monkeypatch: pytest.MonkeyPatch, content: bytes) -> list[str]:
+    asked: list[str] = []
+
+    def answer(url: str, timeout: float) -> io.BytesIO:
+        asked.append(url)
+        assert timeout > 0
+        return io.BytesIO(content)
+
+    monkeypatch.setattr(cifar.urllib.request, "urlopen", answer)
+    return asked
+
+
+@pytest.mark.parametrize(("name", "train"), [("cifar10", [0, 9, 1, 9, 2, 9, 3, 9, 4, 9]), ("cifar100", [0, 9])])
+def test_the_archive_is_fetched_once_and_read(
+    name: str,
+    train: list[int],
+    official: Callable[[str, bytes], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    content = archive(name)
+    path = official(name, content)
+    asked = serve(monkeypatch, content)
+    for _ in range(2):
+        splits = cifar.open_cifar(name)
+    assert asked == [cifar.ARCHIVES[name].url]
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert not list(tmp_path.rglob("escape.txt"))
+    assert splits.train is not None
+    assert splits.test is not None
+    assert splits.train.labels.tolist() == train
+    assert splits.test.labels.tolist() == [8]
+    assert splits.classes[:2] == ("name0", "name1")
+    assert len(splits.classes) == cifar.ARCHIVES[name].classes
+    image = splits.train[1]
+    assert image.shape == (32, 32, 3)
+    assert image[5, 7].tolist() == [10, 7, 5]  # row 5, column 7
+    assert splits.train.describe(1) == f"{name} train[1]"
+    assert isinstance(splits.train, ArraySource)
+
+
+def test_without_network_the_message_says_where_to_put_it(official: Callable[[str, bytes], Path]) -> None:
+    path = official("cifar10", archive("cifar10"))
+    with pytest.raises(DataError, match=r"cannot fetch https://www\.cs\.toronto\.edu") as caught:
+        cifar.open_cifar("cifar10")
+    assert "Name or service not known" in str(caught.value)
+    assert f"put the file at {path} by hand" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert list(path.parent.iterdir()) == []
+    content = archive("cifar10")
+    official("cifar10", content).write_bytes(content)
+    assert cifar.open_cifar("cifar10").train is not None
+
+
+@pytest.mark.parametrize("fault", ["short", "long", "changed"])
+def test_a_bad_download_leaves_nothing_behind(
+    fault: str, official: Callable[[str, bytes], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = archive("cifar100")
+    path = official("cifar100", content)
+    answers = {"short": content[:-1], "long": content + b"x", "changed": content[:-1] + bytes([content[-1] ^ 1])}
+    serve(monkeypatch, answers[fault])
+    with pytest.raises(DataError, match={"short": "broken off", "long": "more than", "changed": "MD5"}[fault]):
+        cifar.open_cifar("cifar100")
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_changed_file_in_the_cache_is_refused(official: Callable[[str, bytes], Path]) -> None:
+    path = official("cifar10", archive("cifar10"))
+    path.parent.mkdir()
+    path.write_bytes(b"something else")
+    with pytest.raises(DataError, match=r"expected .*; delete it"):
+        cifar.open_cifar("cifar10")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda files: files.pop("test_batch.bin"), "test_batch.bin: not in the archive"),
+        (lambda files: files.update({"batches.meta.txt": b"one\n"}), "1 class names, expected 10"),
+        (lambda files: files.update({"test_batch.bin": b"12345"}), "5 bytes, expected records of 3073"),
+        (lambda files: files.update({"test_batch.bin": b""}), "0 bytes"),
+        (lambda files: files.update({"test_batch.bin": bytes([10]) + bytes(3072)}), "label 10, expected below 10"),
+    ],
+)
+def test_archives_of_another_layout(
+    change: Callable[[dict[str, bytes]], None], match: str, official: Callable[[str, bytes], Path]
+) -> None:
+    content = archive("cifar10", change)
+    path = official("cifar10", content)
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=match):
+        cifar.open_cifar("cifar10")
+
+
+def test_a_cache_that_cannot_be_written(
+    official: Callable[[str, bytes], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    official("cifar10", archive("cifar10"))
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("VITASCOPE_CACHE", str(tmp_path / "file"))
+    with pytest.raises(DataError, match="set VITASCOPE_CACHE"):
+        cifar.open_cifar("cifar10")
+
+
+def test_the_official_checksums() -> None:
+    assert {name: entry.md5 for name, entry in cifar.ARCHIVES.items()} == {
+        "cifar10": "c32a1d4ab5d03f1284b67883e8d87530",
+        "cifar100": "03b5dce01913d631647c71ecec9e9cb8",
+    }
