@@ -21,6 +21,7 @@ Progress = Callable[[int, int], None]
 """Called as progress(done, total) from the caller's own thread."""
 
 _SAMPLED = 16  # images decoded to guess the size of all
+_WORTH_A_THREAD = 100_000  # bytes decoded; handing smaller images between threads takes longer than decoding them
 _CHUNK = 256  # images in flight, so that a large source is never decoded far ahead of its reader
 
 
@@ -135,7 +136,10 @@ def estimate_bytes(source: Source) -> int:
 
 
 def decode_all(source: Source, *, workers: int | None = None) -> Iterator[UInt8 | ImageError]:
-    """Every image in order, or the ImageError it raised, decoded by a few threads (Pillow lets them run at once)."""
+    """Every image in order, or the ImageError it raised.
+
+    Decoded by `workers` threads; by default by one per core, or by the caller's own where the images are small.
+    """
 
     def one(index: int) -> UInt8 | ImageError:
         try:
@@ -143,6 +147,13 @@ def decode_all(source: Source, *, workers: int | None = None) -> Iterator[UInt8 
         except ImageError as error:
             return error
 
+    first = [one(index) for index in range(min(len(source), _SAMPLED))]
+    yield from first
+    rest = range(len(first), len(source))
+    largest = max((image.nbytes for image in first if not isinstance(image, ImageError)), default=0)
+    if workers is None and largest < _WORTH_A_THREAD:
+        yield from map(one, rest)
+        return
     with ThreadPoolExecutor(workers or min(os.cpu_count() or 1, 16)) as pool:
-        for start in range(0, len(source), _CHUNK):
-            yield from pool.map(one, range(start, min(start + _CHUNK, len(source))))
+        for start in range(0, len(rest), _CHUNK):
+            yield from pool.map(one, rest[start : start + _CHUNK])
