@@ -6,17 +6,24 @@ import difflib
 from pathlib import Path
 
 from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.formats.table import WRITERS
 from vitascope.checkpoints.store import write_folder
 from vitascope.errors import CheckpointError
 
+FORMATS = ("vitascope", *WRITERS)
+"""Every format that can be written: vitascope, timm and huggingface are folders, google is an .npz file and
+torchvision a safetensors file."""
+
 
 def save(checkpoint: Checkpoint, path: str | Path, format: str = "vitascope", overwrite: bool = False) -> None:
-    """Writes `path`, a folder or a file as the format wants it, wholly or not at all.
+    """Writes `path`, a folder or a file as the format wants it (see `FORMATS`), wholly or not at all.
 
-    Formats: see `formats()`. Raises `CheckpointError` when `path` exists and not `overwrite`, when the disk is
-    full, or when the format cannot hold this model, naming what it cannot hold.
+    Raises `CheckpointError` when `path` exists and not `overwrite`, when the disk is full, or when the format
+    cannot hold this model, naming what it cannot hold. Nothing is written then.
     """
-    if format == "vitascope":
-        return write_folder(checkpoint, Path(path), overwrite=overwrite)
-    near = difflib.get_close_matches(format, ["vitascope"], 1)
-    raise CheckpointError(f"no format {format!r}; did you mean {near}?")
+    if format not in FORMATS:
+        near = difflib.get_close_matches(format, FORMATS, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(FORMATS)}"
+        raise CheckpointError(f"no format {format!r}; {hint}")
+    write = write_folder if format == "vitascope" else WRITERS[format]
+    write(checkpoint, Path(path), overwrite=overwrite)

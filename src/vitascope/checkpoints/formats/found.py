@@ -63,6 +63,22 @@ def numbered(names: Iterable[str], pattern: str) -> int:
     return len({match[1] for name in names if (match := re.match(pattern, name))})
 
 
+def shape_of(found: Found, tensors: Mapping[str, Tensor], name: str, axes: int) -> tuple[int, ...]:
+    """Shape of a tensor that decides the config; raises `CheckpointError` unless it is there with so many axes."""
+    if name not in tensors or tensors[name].ndim != axes:
+        got = f"is {tuple(tensors[name].shape)}" if name in tensors else "is missing"
+        raise CheckpointError(f"{found.path}: {name} {got}; expected a tensor of {axes} axes")
+    return tuple(tensors[name].shape)
+
+
+def stated_size(value: object) -> Size | None:
+    """Height and width from a description: one number or two; None for anything else."""
+    pair = [value, value] if isinstance(value, int) else value
+    if isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(side, int) for side in pair):
+        return pair[0], pair[1]
+    return None
+
+
 def square_grid(rows: int, extra: int) -> int | None:
     """Side of the square grid that a table of `rows` has after `extra` other rows; None if it is no square."""
     side = round(max(rows - extra, 0) ** 0.5)

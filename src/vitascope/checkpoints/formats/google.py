@@ -11,14 +11,21 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from pathlib import Path
 
 from torch import Tensor
 
-from vitascope.checkpoints.formats.found import MAX_DEPTH, Draft, Found, numbered, table_size
-from vitascope.checkpoints.keys import Row, row
+from vitascope.checkpoints.atomic import atomic_file
+from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.formats import bit
+from vitascope.checkpoints.formats.express import refuse_inexpressible
+from vitascope.checkpoints.formats.found import MAX_DEPTH, Draft, Found, numbered, shape_of, table_size
+from vitascope.checkpoints.keys import Row, row, to_foreign
+from vitascope.checkpoints.npz import write_npz
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError
-from vitascope.models.config import StemConfig, ViTConfig
+from vitascope.models.config import BiTConfig, StemConfig, ViTConfig
 
 log = logging.getLogger(__name__)
 
@@ -74,39 +81,42 @@ def rows(config: ViTConfig) -> list[Row]:
     ]
 
 
-def write(config: ViTConfig, foreign: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors named by `rows` → names in the file: as released, or as big_vision where only that can say it."""
-    refuse_inexpressible(config)
-    if _is_big_vision(config):
-        return {"params/" + _today(name): tensor for name, tensor in foreign.items()}
-    return dict(foreign)
+def write(checkpoint: Checkpoint, path: Path, *, overwrite: bool = False) -> None:
+    """One .npz, as released, or as big_vision where only that can say it (labels have no place in either).
+
+    Raises `CheckpointError` for a model that these files have no way to say.
+    """
+    config = checkpoint.config
+    if isinstance(config, BiTConfig):
+        tensors = to_foreign(bit.rows(config), checkpoint.model.state_dict(), config)
+    else:
+        _refuse_inexpressible(config)
+        tensors = to_foreign(rows(config), checkpoint.model.state_dict(), config)
+        if _is_big_vision(config):
+            tensors = {"params/" + _today(name): tensor for name, tensor in tensors.items()}
+    with atomic_file(path, overwrite=overwrite) as temporary:
+        write_npz(temporary, tensors)
 
 
-def refuse_inexpressible(config: ViTConfig) -> None:
-    """Raises `CheckpointError` naming every choice that a Google file has no way to say."""
-    c = config
-    refused = [
-        what
-        for what, wrong in (
+def _refuse_inexpressible(c: ViTConfig) -> None:
+    refuse_inexpressible(
+        "google",
+        (
             (f"{c.registers} register tokens", c.registers > 0),
-            ("exact (erf) GELU; Google files mean its tanh form", c.gelu != "tanh"),
+            ("exact (erf) GELU, where Google files mean its tanh form", c.gelu != "tanh"),
             (f"LayerNorm eps {c.norm_eps:g} instead of 1e-06", c.norm_eps != 1e-6),
             ("LayerScale", c.layer_scale is not None),
             ("its last LayerNorm after the pooling", c.norm != "tokens"),
-            (f"{c.pooling} pooling with a class token", c.class_token and c.pooling != "token"),
+            (f"pooling {c.pooling} with a class token", c.class_token and c.pooling != "token"),
             ("no positions", c.positions == "none"),
             (
                 f"{c.representation_activation} in the head's hidden layer instead of tanh",
                 c.representation_size is not None and c.representation_activation != "tanh",
             ),
-            ("a hybrid stem with big_vision's positions", c.stem is not None and _is_big_vision(c)),
-        )
-        if wrong
-    ]
-    if refused:
-        raise CheckpointError(
-            f'format "google" cannot hold this model, which has {"; ".join(refused)}: use format "vitascope"'
-        )
+            ("a hybrid's stem with positions as in big_vision", c.stem is not None and _is_big_vision(c)),
+            (f"images of {c.image_size[0]}×{c.image_size[1]}, not square", len(set(c.image_size)) > 1),
+        ),
+    )
 
 
 def _is_big_vision(config: ViTConfig) -> bool:
@@ -154,12 +164,7 @@ def _released_form(tensors: Mapping[str, Tensor], found: Found) -> dict[str, Ten
 
 
 def _config(tensors: Mapping[str, Tensor], found: Found) -> ViTConfig:
-    def shape(name: str, axes: int) -> tuple[int, ...]:
-        if name not in tensors or tensors[name].ndim != axes:
-            got = f"is {tuple(tensors[name].shape)}" if name in tensors else "is missing"
-            raise CheckpointError(f"{found.path}: {name} {got}; expected a tensor of {axes} axes")
-        return tuple(tensors[name].shape)
-
+    shape = partial(shape_of, found, tensors)
     patch, _, inputs, width = shape("embedding/kernel", 4)
     first = "Transformer/encoderblock_0/"
     _, heads, _ = shape(first + "MultiHeadDotProductAttention_1/query/kernel", 3)

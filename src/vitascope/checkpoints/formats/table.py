@@ -1,12 +1,21 @@
-"""The foreign formats that are recognised, in the order in which they are asked."""
+"""The foreign formats: how each is told from the others, read and written. One entry for one file beside this."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
-from vitascope.checkpoints.formats import bit, google
+from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.formats import bit, google, huggingface, timm, torchvision
 from vitascope.checkpoints.formats.found import Draft, Found
+
+
+class Write(Protocol):
+    """Writes a file or folder atomically; raises `CheckpointError` for what the format cannot say."""
+
+    def __call__(self, checkpoint: Checkpoint, path: Path, *, overwrite: bool = False) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -24,4 +33,14 @@ class Reader:
 READERS = (
     Reader("google", google.recognise, google.read),
     Reader("google", bit.recognise, bit.read),
+    Reader("huggingface", huggingface.recognise, huggingface.read),
+    Reader("timm", timm.recognise, timm.read),
+    Reader("torchvision", torchvision.recognise, torchvision.read),
 )
+
+WRITERS: dict[str, Write] = {
+    "google": google.write,
+    "timm": timm.write,
+    "huggingface": huggingface.write,
+    "torchvision": torchvision.write,
+}

@@ -1,0 +1,305 @@
+"""Hugging Face transformers: ViT, DINOv2 and DINOv2 with registers, as folders with config.json.
+
+Names are read in both layouts: on disk `encoder.layer.0.attention.attention.query`, in the memory of
+transformers 5 `layers.0.attention.q_proj`; the layout on disk is written, which every version opens. The
+LayerNorm's eps comes from the description (1e-12 for ViT unless stated).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vitascope.checkpoints.atomic import atomic_folder
+from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.formats.express import labels_of, refuse_inexpressible, vit_only
+from vitascope.checkpoints.formats.found import (
+    Draft,
+    Found,
+    heads_for,
+    numbered,
+    shape_of,
+    stated_size,
+    table_size,
+)
+from vitascope.checkpoints.json_file import dump_json
+from vitascope.checkpoints.keys import Row, row, to_foreign
+from vitascope.checkpoints.safetensors_file import write_safetensors
+from vitascope.data.preprocess import Preprocess
+from vitascope.errors import CheckpointError, ConfigError
+from vitascope.models.config import ViTConfig
+
+log = logging.getLogger(__name__)
+
+_PATCHES = "embeddings.patch_embeddings.projection.weight"
+_PREFIXES = {"vit": "vit.", "dinov2": "dinov2.", "dinov2_with_registers": "dinov2_with_registers."}
+_CLASSES = {"vit": "ViT", "dinov2": "Dinov2", "dinov2_with_registers": "Dinov2WithRegisters"}
+_GELU = {"gelu": "erf", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
+_ACTIVATION = {"erf": "gelu", "tanh": "gelu_pytorch_tanh"}
+_EPS = {"vit": 1e-12, "dinov2": 1e-6, "dinov2_with_registers": 1e-6}
+_IN_MEMORY = (
+    (r"^layers\.", "encoder.layer."),
+    (r"\.attention\.q_proj\.", ".attention.attention.query."),
+    (r"\.attention\.k_proj\.", ".attention.attention.key."),
+    (r"\.attention\.v_proj\.", ".attention.attention.value."),
+    (r"\.attention\.o_proj\.", ".attention.output.dense."),
+)
+_IN_MEMORY_VIT = ((r"\.mlp\.fc1\.", ".intermediate.dense."), (r"\.mlp\.fc2\.", ".output.dense."))
+
+
+def recognise(names: Collection[str]) -> bool:
+    """Whether tensors of these names are a ViT of transformers."""
+    return any(name.endswith(_PATCHES) for name in names)
+
+
+def read(found: Found) -> Draft:
+    """Config and table for the tensors found; raises `CheckpointError` where something cannot be represented."""
+    kind = _kind(found)
+    tensors = _names_on_disk(found, kind)
+    config = _config(found, tensors, kind)
+    if not found.config:
+        log.warning("%s: no config.json beside it; assuming the usual LayerNorm eps %g", found.path, config.norm_eps)
+    preprocess = Preprocess.from_dict(found.preprocessor) if found.preprocessor else usual_preprocess(config, kind)
+    return Draft(
+        config=config,
+        rows=rows(config, kind),
+        tensors=tensors,
+        preprocess=preprocess,
+        labels=labels_of(found.config.get("id2label"), config.classes),
+    )
+
+
+def usual_preprocess(config: ViTConfig, kind: str) -> Preprocess:
+    """What the image processor of this kind does by default."""
+    if kind == "vit" or config.channels != 3:
+        return Preprocess(size=config.image_size, channels=config.channels, fit="squash")
+    return Preprocess(
+        size=config.image_size,
+        crop_fraction=0.875,
+        interpolation="bicubic",
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+    )
+
+
+def rows(config: ViTConfig, kind: str) -> list[Row]:
+    """The table of names on disk, without the base model's prefix; every layout is ours."""
+    vit = kind == "vit"
+    norms = ("layernorm_before", "layernorm_after") if vit else ("norm1", "norm2")
+    layers = ("intermediate.dense", "output.dense") if vit else ("mlp.fc1", "mlp.fc2")
+    table = [
+        *_pair("patches.projection", "embeddings.patch_embeddings.projection"),
+        row("embedding.class_token", "embeddings.cls_token"),
+        row("embedding.registers", "embeddings.register_tokens"),
+        row("embedding.positions.table", "embeddings.position_embeddings"),
+    ]
+    for i in range(config.depth):
+        own, foreign = f"encoder.blocks.{i}", f"encoder.layer.{i}"
+        parts = [f"{foreign}.attention.attention.{part}" for part in ("query", "key", "value")]
+        table += [
+            *_pair(f"{own}.norm1", f"{foreign}.{norms[0]}"),
+            row(f"{own}.attention.qkv.weight", *(f"{part}.weight" for part in parts)),
+            row(f"{own}.attention.qkv.bias", *(f"{part}.bias" for part in parts)),
+            *_pair(f"{own}.attention.out", f"{foreign}.attention.output.dense"),
+            row(f"{own}.scale1.gamma", f"{foreign}.layer_scale1.lambda1"),
+            *_pair(f"{own}.norm2", f"{foreign}.{norms[1]}"),
+            *_pair(f"{own}.mlp.fc1", f"{foreign}.{layers[0]}"),
+            *_pair(f"{own}.mlp.fc2", f"{foreign}.{layers[1]}"),
+            row(f"{own}.scale2.gamma", f"{foreign}.layer_scale2.lambda1"),
+        ]
+    return [
+        *table,
+        *_pair("encoder.norm", "layernorm"),
+        *_pair("head.hidden", "pooler.dense"),
+        *_pair("head.linear", "classifier"),
+    ]
+
+
+def write(checkpoint: Checkpoint, path: Path, *, overwrite: bool = False) -> None:
+    """A folder that `from_pretrained` opens; raises `CheckpointError` for what transformers cannot say."""
+    c = vit_only("huggingface", checkpoint.config)
+    kind = "dinov2_with_registers" if c.registers else "dinov2" if c.layer_scale is not None else "vit"
+    _refuse_inexpressible(c, kind)
+    try:
+        preprocessor = checkpoint.preprocess.to_huggingface()
+    except ConfigError as error:
+        raise CheckpointError(f'format "huggingface" cannot hold the preprocessing: {error}') from error
+    base = to_foreign(rows(c, kind), checkpoint.model.state_dict(), c)
+    if kind != "vit":
+        base["embeddings.mask_token"] = torch.zeros(1, c.width)  # for masked training only
+    prefix = _PREFIXES[kind] if c.classes else ""
+    tensors = {name if name.startswith("classifier.") else prefix + name: t for name, t in base.items()}
+    with atomic_folder(path, overwrite=overwrite) as folder:
+        write_safetensors(folder / "model.safetensors", tensors, {})
+        (folder / "config.json").write_bytes(dump_json(_description(checkpoint, c, kind)))
+        (folder / "preprocessor_config.json").write_bytes(dump_json(preprocessor))
+
+
+def _refuse_inexpressible(c: ViTConfig, kind: str) -> None:
+    dino = kind != "vit"
+    pooling = "token+mean" if dino and c.classes else "token"
+    refuse_inexpressible(
+        "huggingface",
+        (
+            ("no class token", not c.class_token),
+            ("positions without a class row, or fixed ones", c.positions != "learned" or not c.class_row),
+            ("its last LayerNorm after the pooling", c.norm != "tokens"),
+            (f"pooling {c.pooling} where {_CLASSES[kind]} has {pooling}", c.pooling != pooling),
+            ("registers without LayerScale", c.registers > 0 and c.layer_scale is None),
+            (
+                "a hidden layer in the head",
+                c.representation_size is not None and (c.classes > 0 or dino),
+            ),
+            (f"an MLP of {c.hidden}, no multiple of the width", dino and c.hidden % c.width != 0),
+            (
+                f"images of {c.image_size[0]}×{c.image_size[1]}, not square",
+                dino and len(set(c.image_size)) > 1,
+            ),
+        ),
+    )
+
+
+def _description(checkpoint: Checkpoint, c: ViTConfig, kind: str) -> dict[str, Any]:
+    names = [str(label) for label in checkpoint.labels]
+    height, width = c.image_size
+    values: dict[str, Any] = {
+        "architectures": [_CLASSES[kind] + ("ForImageClassification" if c.classes else "Model")],
+        "model_type": kind,
+        "hidden_size": c.width,
+        "num_hidden_layers": c.depth,
+        "num_attention_heads": c.heads,
+        "hidden_act": _ACTIVATION[c.gelu],
+        "hidden_dropout_prob": c.dropout,
+        "attention_probs_dropout_prob": 0.0,
+        "layer_norm_eps": c.norm_eps,
+        "image_size": height if height == width else [height, width],
+        "patch_size": c.patch,
+        "num_channels": c.channels,
+        "qkv_bias": True,
+        "id2label": {str(index): name for index, name in enumerate(names)},
+        "label2id": {name: index for index, name in enumerate(names)},
+    }
+    if kind == "vit":
+        values["intermediate_size"] = c.hidden
+        values["encoder_stride"] = c.patch
+        if c.representation_size is not None:
+            gelu = c.representation_activation == "gelu"
+            values["pooler_output_size"] = c.representation_size
+            values["pooler_act"] = _ACTIVATION[c.gelu] if gelu else "tanh"
+    else:
+        values["mlp_ratio"] = c.hidden // c.width
+        values["layerscale_value"] = c.layer_scale
+        values["drop_path_rate"] = c.stochastic_depth
+        values["use_swiglu_ffn"] = False
+        if c.registers:
+            values["num_register_tokens"] = c.registers
+    return values
+
+
+def _kind(found: Found) -> str:
+    stated = found.config.get("model_type")
+    if stated in _PREFIXES:
+        return str(stated)
+    if stated == "deit" or any(name.endswith("embeddings.distillation_token") for name in found.tensors):
+        raise CheckpointError(
+            f"{found.path}: a distilled DeiT, whose second (distillation) token and head this model has not; "
+            "take the undistilled one"
+        )
+    if stated is not None:
+        raise CheckpointError(
+            f"{found.path}: model_type {str(stated)[:40]!r} in config.json, expected {', '.join(_PREFIXES)}"
+        )
+    if any(name.endswith("register_tokens") for name in found.tensors):
+        return "dinov2_with_registers"
+    return "dinov2" if any(name.endswith("layer_scale1.lambda1") for name in found.tensors) else "vit"
+
+
+def _names_on_disk(found: Found, kind: str) -> dict[str, Tensor]:
+    if any(".mlp.weights_in." in name or ".mlp.gate_proj." in name for name in found.tensors):
+        raise CheckpointError(f"{found.path}: a ViT with SwiGLU (DINOv2 giant), where this model has an MLP")
+    renames = _IN_MEMORY + (_IN_MEMORY_VIT if kind == "vit" else ())
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in found.tensors.items():
+        key = name.removeprefix(_PREFIXES[kind])
+        for pattern, replacement in renames:
+            key = re.sub(pattern, replacement, key)
+        if key == "embeddings.mask_token":  # for masked training only
+            continue
+        if key == "embeddings.register_tokens" and tensor.numel() == 0:
+            continue
+        if key in tensors:
+            raise CheckpointError(f"{found.path}: {key} is there twice, under two names")
+        tensors[key] = tensor
+    if found.config.get("qkv_bias") is False:
+        for name in [name for name in tensors if re.search(r"attention\.(query|key|value)\.weight$", name)]:
+            tensors.setdefault(name.removesuffix("weight") + "bias", torch.zeros(tensors[name].shape[0]))
+    return tensors
+
+
+def _config(found: Found, tensors: Mapping[str, Tensor], kind: str) -> ViTConfig:
+    said = found.config
+    width, channels, patch, _ = shape_of(found, tensors, _PATCHES, 4)
+    table = shape_of(found, tensors, "embeddings.position_embeddings", 3)[1]
+    size = stated_size(said.get("image_size"))
+    if size is None or (size[0] // patch) * (size[1] // patch) + 1 != table:
+        size, _ = table_size(found, table, class_token=True, pixels_per_token=patch, class_row=True)
+    vit = kind == "vit"
+    hidden = "pooler.dense.weight" in tensors
+    classes = shape_of(found, tensors, "classifier.weight", 2)[0] if "classifier.weight" in tensors else 0
+    first = "encoder.layer.0." + ("intermediate.dense.weight" if vit else "mlp.fc1.weight")
+    gelu = _gelu(found, said.get("hidden_act", "gelu"), "hidden_act")
+    scale, eps = said.get("layerscale_value", 1.0), said.get("layer_norm_eps", _EPS[kind])
+    if not isinstance(eps, int | float) or not 0 <= eps < 1 or not isinstance(scale, int | float):
+        raise CheckpointError(f"{found.path}: layer_norm_eps {eps!r} or layerscale_value {scale!r} in config.json")
+    return ViTConfig(
+        image_size=(size[0] // patch * patch, size[1] // patch * patch),
+        channels=channels,
+        patch=patch,
+        width=width,
+        depth=numbered(tensors, r"encoder\.layer\.(\d+)\."),
+        heads=heads_for(found, width, said.get("num_attention_heads")),
+        hidden=shape_of(found, tensors, first, 2)[0],
+        classes=classes,
+        registers=(
+            shape_of(found, tensors, "embeddings.register_tokens", 3)[1]
+            if "embeddings.register_tokens" in tensors
+            else 0
+        ),
+        pooling="token" if vit or not classes else "token+mean",
+        representation_size=shape_of(found, tensors, "pooler.dense.weight", 2)[0] if hidden else None,
+        representation_activation=_pooler_activation(found, gelu) if hidden else "gelu",
+        gelu=gelu,
+        norm_eps=float(eps),
+        layer_scale=None if vit else float(scale),
+        dropout=_rate(said.get("hidden_dropout_prob")),
+        stochastic_depth=0.0 if vit else _rate(said.get("drop_path_rate")),
+    )
+
+
+def _pooler_activation(found: Found, gelu: str) -> Any:
+    stated = found.config.get("pooler_act", "tanh")
+    if stated == "tanh":
+        return "tanh"
+    if _gelu(found, stated, "pooler_act") != gelu:
+        raise CheckpointError(f"{found.path}: pooler_act {stated!r} differs in kind from hidden_act")
+    return "gelu"
+
+
+def _gelu(found: Found, stated: object, key: str) -> Any:
+    if stated not in _GELU:
+        raise CheckpointError(f"{found.path}: {key} {stated!r} in config.json, expected {', '.join(_GELU)}")
+    return _GELU[str(stated)]
+
+
+def _rate(stated: object) -> float:
+    return float(stated) if isinstance(stated, int | float) and 0 <= stated < 1 else 0.0
+
+
+def _pair(own: str, foreign: str) -> list[Row]:
+    return [row(f"{own}.weight", f"{foreign}.weight"), row(f"{own}.bias", f"{foreign}.bias")]

@@ -1,0 +1,266 @@
+"""timm's VisionTransformer, and what shares its names: DeiT, DeiT III, DINOv2 with and without registers.
+
+Read from safetensors or .pth, alone or beside timm's config.json; written as the folder that
+`timm.create_model("local-dir:PATH", pretrained=True)` opens. LayerNorm has eps 1e-6 and GELU is exact unless
+the description says "gelu_tanh".
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vitascope.checkpoints.atomic import atomic_folder
+from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.formats.express import labels_of, refuse_inexpressible, vit_only
+from vitascope.checkpoints.formats.found import (
+    Draft,
+    Found,
+    heads_for,
+    numbered,
+    shape_of,
+    square_grid,
+    stated_size,
+    table_size,
+)
+from vitascope.checkpoints.json_file import dump_json
+from vitascope.checkpoints.keys import Row, row, to_foreign
+from vitascope.checkpoints.safetensors_file import write_safetensors
+from vitascope.data.preprocess import Preprocess
+from vitascope.errors import CheckpointError
+from vitascope.layers.position import Positions
+from vitascope.models.config import ViTConfig
+
+log = logging.getLogger(__name__)
+
+_POSITIONS = "embedding.positions.table"
+_POOLING = {"token": "token", "avg": "mean"}
+_ACTIVATIONS = {"gelu": "erf", "gelu_tanh": "tanh"}
+_TANH_NAMES = ("so400m", "so150m", "giantopt")  # SigLIP's sizes, whose GELU is by tanh
+
+
+def recognise(names: Collection[str]) -> bool:
+    """Whether tensors of these names are a ViT of timm or of the DeiT and DINOv2 families."""
+    return "patch_embed.proj.weight" in names or any(n.startswith("patch_embed.backbone.") for n in names)
+
+
+def read(found: Found) -> Draft:
+    """Config and table for the tensors found; raises `CheckpointError` where something cannot be represented."""
+    _refuse_other_kinds(found)
+    tensors = _usual_names(found)
+    config = _config(found, tensors)
+    described = found.config.get("pretrained_cfg")
+    described = described if isinstance(described, Mapping) else {}
+    labels = described.get("label_names", found.config.get("label_names"))
+    return Draft(
+        config=config,
+        rows=rows(config),
+        tensors=tensors,
+        preprocess=Preprocess.from_dict(described) if "input_size" in described else _guess(found, config),
+        labels=labels_of(labels, config.classes),
+    )
+
+
+def rows(config: ViTConfig) -> list[Row]:
+    """The table of names; every layout is ours."""
+    table = [
+        *_pair("patches.projection", "patch_embed.proj"),
+        row("embedding.class_token", "cls_token"),
+        row("embedding.registers", "reg_token"),
+        row(_POSITIONS, "pos_embed"),
+    ]
+    for i in range(config.depth):
+        own, foreign = f"encoder.blocks.{i}", f"blocks.{i}"
+        table += [
+            *_pair(f"{own}.norm1", f"{foreign}.norm1"),
+            *_pair(f"{own}.attention.qkv", f"{foreign}.attn.qkv"),
+            *_pair(f"{own}.attention.out", f"{foreign}.attn.proj"),
+            row(f"{own}.scale1.gamma", f"{foreign}.ls1.gamma"),
+            *_pair(f"{own}.norm2", f"{foreign}.norm2"),
+            *_pair(f"{own}.mlp.fc1", f"{foreign}.mlp.fc1"),
+            *_pair(f"{own}.mlp.fc2", f"{foreign}.mlp.fc2"),
+            row(f"{own}.scale2.gamma", f"{foreign}.ls2.gamma"),
+        ]
+    return [
+        *table,
+        *_pair("encoder.norm", "norm"),
+        *_pair("head.norm", "fc_norm"),
+        *_pair("head.linear", "head"),
+    ]
+
+
+def write(checkpoint: Checkpoint, path: Path, *, overwrite: bool = False) -> None:
+    """A folder of model.safetensors and config.json; raises `CheckpointError` for what timm cannot say."""
+    c = vit_only("timm", checkpoint.config)
+    refuse_inexpressible(
+        "timm",
+        (
+            (f"LayerNorm eps {c.norm_eps:g} instead of 1e-06", c.norm_eps != 1e-6),
+            ("a hidden layer in the head", c.representation_size is not None),
+            ("the pooling token+mean", c.pooling == "token+mean"),
+        ),
+    )
+    state = dict(checkpoint.model.state_dict())
+    if c.positions == "sincos":
+        # timm has only tables, so the fixed one is written out.
+        positions = Positions("sincos", c.grid, c.width, c.has_class_row)
+        state[_POSITIONS], c = positions(c.grid), replace(c, positions="learned", class_row=c.has_class_row)
+    tensors = to_foreign(rows(c), state, c)
+    if c.registers and c.has_class_row and "pos_embed" in tensors:
+        # In timm either no prefix token has a position or all have; those of the registers are zero.
+        table = tensors["pos_embed"]
+        blank = table.new_zeros(1, c.registers, c.width)
+        tensors["pos_embed"] = torch.cat([table[:, :1], blank, table[:, 1:]], dim=1)
+    with atomic_folder(path, overwrite=overwrite) as folder:
+        write_safetensors(folder / "model.safetensors", tensors, {})
+        (folder / "config.json").write_bytes(dump_json(_description(checkpoint, c)))
+
+
+def _description(checkpoint: Checkpoint, c: ViTConfig) -> dict[str, Any]:
+    ratio = c.hidden / c.width
+    pool = "token" if c.pooling == "token" else "avg"
+    return {
+        # Any name of the class would do: all that differs from it is in model_args.
+        "architecture": "vit_base_patch16_224",
+        "num_classes": c.classes,
+        "num_features": c.width,
+        "global_pool": pool,
+        "model_args": {
+            "img_size": list(c.image_size),
+            "patch_size": c.patch,
+            "in_chans": c.channels,
+            "embed_dim": c.width,
+            "depth": c.depth,
+            "num_heads": c.heads,
+            "mlp_ratio": ratio if int(c.width * ratio) == c.hidden else (c.hidden + 0.5) / c.width,
+            "init_values": c.layer_scale,
+            "class_token": c.class_token,
+            "global_pool": pool,
+            "fc_norm": c.norm == "pooled",
+            "reg_tokens": c.registers,
+            "no_embed_class": not c.has_class_row,
+            "pos_embed": "none" if c.positions == "none" else "learn",
+            "act_layer": "gelu_tanh" if c.gelu == "tanh" else "gelu",
+        },
+        "pretrained_cfg": {
+            **checkpoint.preprocess.to_timm(),
+            "num_classes": c.classes,
+            "label_names": list(checkpoint.labels),
+            "fixed_input_size": True,
+            "first_conv": "patch_embed.proj",
+            "classifier": "head",
+        },
+    }
+
+
+def _refuse_other_kinds(found: Found) -> None:
+    names = found.tensors.keys()
+    for prefix, what in (
+        ("patch_embed.backbone.", "a hybrid of timm, whose stem has other constants (GroupNorm eps 1e-5, "
+         "kernels standardised with 1e-8) than the official one: load the official .npz of the same model"),
+        ("dist_token", "a distilled DeiT, whose second (distillation) token and head this model has not: "
+         "take the undistilled one"),
+        ("attn_pool.", "a ViT with attention pooling (SigLIP), which this model has not"),
+        ("norm_pre.", "a ViT with a LayerNorm before the blocks (CLIP), which this model has not"),
+    ):  # fmt: skip
+        if any(name.startswith(prefix) for name in names):
+            raise CheckpointError(f"{found.path}: {prefix} belongs to {what}")
+    if any(".mlp.w12." in name or ".mlp.fc1_g." in name for name in names):
+        raise CheckpointError(f"{found.path}: a ViT with SwiGLU (DINOv2 giant), where this model has an MLP")
+
+
+def _usual_names(found: Found) -> dict[str, Tensor]:
+    # The DeiT III and DINOv2 repositories differ from timm in a few names.
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in found.tensors.items():
+        if name == "mask_token":  # for masked training only
+            continue
+        name = re.sub(r"^(blocks\.\d+)\.gamma_([12])$", r"\1.ls\2.gamma", name)
+        tensors["reg_token" if name == "register_tokens" else name] = tensor
+    table, registers = tensors.get("pos_embed"), tensors.get("reg_token")
+    if table is not None and registers is not None and table.ndim == registers.ndim == 3:
+        rows, count, cls = table.shape[1], registers.shape[1], int("cls_token" in tensors)
+        if square_grid(rows, cls + count) and not square_grid(rows, 0) and not square_grid(rows, cls):
+            tensors["reg_token"] = registers + table[:, cls : cls + count]
+            tensors["pos_embed"] = torch.cat([table[:, :cls], table[:, cls + count :]], dim=1)
+    return tensors
+
+
+def _config(found: Found, tensors: Mapping[str, Tensor]) -> ViTConfig:
+    args = found.config.get("model_args")
+    args = args if isinstance(args, Mapping) else {}
+    width, channels, patch, _ = shape_of(found, tensors, "patch_embed.proj.weight", 4)
+    class_token = "cls_token" in tensors
+    stated = stated_size(args.get("img_size"))
+    if "pos_embed" in tensors:
+        size, class_row = table_size(
+            replace(found, image_size=stated or found.image_size),
+            shape_of(found, tensors, "pos_embed", 3)[1],
+            class_token=class_token,
+            pixels_per_token=patch,
+        )
+    else:
+        size, class_row = stated or found.image_size or (max(224 // patch, 1) * patch,) * 2, class_token
+    pooled_norm = "fc_norm.weight" in tensors
+    scaled = "blocks.0.ls1.gamma" in tensors
+    return ViTConfig(
+        image_size=size,
+        channels=channels,
+        patch=patch,
+        width=width,
+        depth=numbered(tensors, r"blocks\.(\d+)\."),
+        heads=heads_for(found, width, args.get("num_heads")),
+        hidden=shape_of(found, tensors, "blocks.0.mlp.fc1.weight", 2)[0],
+        classes=shape_of(found, tensors, "head.weight", 2)[0] if "head.weight" in tensors else 0,
+        class_token=class_token,
+        registers=shape_of(found, tensors, "reg_token", 3)[1] if "reg_token" in tensors else 0,
+        pooling=_pooling(found, args, class_token, pooled_norm),
+        positions="learned" if "pos_embed" in tensors or args.get("pos_embed") != "none" else "none",
+        class_row=class_row,
+        norm="pooled" if pooled_norm else "tokens",
+        gelu=_gelu(found, args),
+        norm_eps=1e-6,
+        layer_scale=_initial_scale(args) if scaled else None,
+    )
+
+
+def _pooling(found: Found, args: Mapping[str, Any], class_token: bool, pooled_norm: bool) -> Any:
+    stated = args.get("global_pool", found.config.get("global_pool")) or None
+    if stated is not None and stated not in _POOLING:
+        raise CheckpointError(f"{found.path}: pooling {stated!r} in config.json, expected token or avg")
+    return _POOLING[stated] if stated else "mean" if pooled_norm or not class_token else "token"
+
+
+def _gelu(found: Found, args: Mapping[str, Any]) -> Any:
+    name = str(found.config.get("architecture", ""))
+    usual = "gelu_tanh" if any(part in name for part in _TANH_NAMES) else "gelu"
+    stated = "quickgelu" if "quickgelu" in name else args.get("act_layer") or usual
+    if stated not in _ACTIVATIONS:
+        raise CheckpointError(f"{found.path}: activation {stated!r} in config.json, expected gelu or gelu_tanh")
+    return _ACTIVATIONS[stated]
+
+
+def _initial_scale(args: Mapping[str, Any]) -> float:
+    # Only the start of a training depends on it; DeiT III and DINOv2 begin at 1e-6 and 1e-5.
+    stated = args.get("init_values")
+    return float(stated) if isinstance(stated, int | float) else 1e-5
+
+
+def _guess(found: Found, config: ViTConfig) -> Preprocess:
+    log.warning(
+        "%s: no description of the preprocessing beside the weights; assuming timm's usual crop of 0.9, "
+        "bicubic, mean and std 0.5",
+        found.path,
+    )
+    return Preprocess(size=config.image_size, channels=config.channels, crop_fraction=0.9, interpolation="bicubic")
+
+
+def _pair(own: str, foreign: str) -> list[Row]:
+    return [row(f"{own}.weight", f"{foreign}.weight"), row(f"{own}.bias", f"{foreign}.bias")]
