@@ -130,11 +130,11 @@ class RunObserver:
         self.console, self.counter = console, Counter(console, what)
 
     def stepped(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
-        """See `vitascope.training.loop.Observer`."""
+        """See `vitascope.training.job.Observer`."""
         self.counter(step, steps, f"loss {loss:.3f}  {images_per_second:.0f} images/s")
 
     def evaluated(self, step: int, summary: dict[str, float | int]) -> None:
-        """See `vitascope.training.loop.Observer`."""
+        """See `vitascope.training.job.Observer`."""
         self.console.say(f"step {step}: validation top-1 {100 * summary['top1']:.2f} %, loss {summary['loss']:.3f}")
 
 

@@ -15,7 +15,7 @@ from vitascope.recipes.prepare import prepare_data
 from vitascope.recipes.run import run
 from vitascope.recipes.run_folder import check_free
 from vitascope.recipes.settings import PretrainRecipe
-from vitascope.training.loop import Observer
+from vitascope.training.job import Observer
 from vitascope.training.parallel import world
 
 

@@ -25,11 +25,12 @@ from vitascope.recipes.prepare import RunData
 from vitascope.recipes.presets import DEFAULT_EPOCHS
 from vitascope.recipes.run_folder import MODEL, RESULTS, check_same, start_folder, write_json
 from vitascope.recipes.settings import Recipe, to_dict
-from vitascope.training.loop import Job, Observer, best_weights, copy_weights, new_state, train
+from vitascope.training.job import Job, Observer
+from vitascope.training.loop import best_weights, train
 from vitascope.training.parallel import World
 from vitascope.training.settings import seconds
 from vitascope.training.speed import largest_micro_batch, measure_run
-from vitascope.training.state import TrainState, load_state, saved_states
+from vitascope.training.state import TrainState, copy_weights, load_state, new_state, saved_states
 
 log = logging.getLogger(__name__)
 

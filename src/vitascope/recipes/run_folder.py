@@ -14,7 +14,6 @@ import torch
 import yaml
 
 from vitascope.checkpoints.atomic import atomic_file
-from vitascope.data.source import some
 from vitascope.errors import ConfigError
 from vitascope.precision import processor
 from vitascope.recipes.settings import Recipe, differences, to_dict

@@ -14,7 +14,7 @@ from vitascope.errors import ConfigError, DataError
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.run_folder import CONFIG, RESULTS, check_free, write_json
 from vitascope.recipes.settings import FinetuneRecipe
-from vitascope.training.loop import Observer
+from vitascope.training.job import Observer
 
 log = logging.getLogger(__name__)
 

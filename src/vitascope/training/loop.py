@@ -2,101 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
 
 from vitascope.checkpoints.atomic import atomic_file
-from vitascope.data.augment import Augment
-from vitascope.data.batches import Batch, Order, training_batches
-from vitascope.data.mix import mix_batch
-from vitascope.data.preprocess import Preprocess
-from vitascope.data.source import Source
-from vitascope.errors import DivergedError, Stopped
+from vitascope.data.batches import training_batches
+from vitascope.errors import Stopped
 from vitascope.evaluation.evaluate import evaluate
 from vitascope.evaluation.metrics import Tally
-from vitascope.precision import autocast
-from vitascope.training.ema import Ema
-from vitascope.training.objective import objective
-from vitascope.training.optimizer import clip_gradients, decay_kernels, make_optimizer, set_learning_rate
+from vitascope.training.job import Job, Observer
 from vitascope.training.parallel import World
 from vitascope.training.record import Record
 from vitascope.training.schedule import schedule_of
-from vitascope.training.settings import TrainSettings
 from vitascope.training.signals import StopFlag
-from vitascope.training.state import TrainState, save_state
-
-_STEP, _MIX = 2, 3  # streams of random numbers apart from those of `data.batches`
-
-
-class Observer(Protocol):
-    """Whoever shows how a run is going."""
-
-    def stepped(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
-        """A line of the record has been written."""
-
-    def evaluated(self, step: int, summary: dict[str, float | int]) -> None:
-        """The validation set has been counted."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What to train on and for how long; nothing in it changes while training."""
-
-    settings: TrainSettings
-    """How to train, with the precision resolved."""
-    steps: int
-    """All steps of the run."""
-    train: Source
-    """Training images."""
-    validation: Source | None
-    """Images for choosing, or None."""
-    preprocess: Preprocess
-    """Geometry and normalisation."""
-    folder: Path
-    """The run's folder: metrics.jsonl, checkpoints/."""
-
-    @property
-    def classes(self) -> int:
-        """K."""
-        return len(self.train.classes)
-
-    def order(self, world: World) -> Order:
-        """Which images each step sees in this process."""
-        s = self.settings
-        return Order(size=len(self.train), batch=s.batch, seed=s.seed, rank=world.rank, processes=world.size)
-
-    def every(self, wanted: int | None) -> int:
-        """An interval in steps; None means ten in the run."""
-        return wanted or max(math.ceil(self.steps / 10), 1)
-
-    def transform(self) -> Callable[[np.ndarray, np.random.Generator], np.ndarray]:
-        """Augmentation of one image, uint8 (H, W, 3) → (h, w, C)."""
-        return _Transform(Augment(self.settings.augment, self.preprocess), self.preprocess)
-
-
-@dataclass(frozen=True)
-class _Transform:
-    augment: Augment
-    preprocess: Preprocess
-
-    def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return self.augment(self.preprocess.read(image), rng)
-
-
-def new_state(model: nn.Module, settings: TrainSettings) -> TrainState:
-    """The state of a run that has not begun."""
-    ema = Ema(model, settings.ema) if settings.ema else None
-    return TrainState(model, make_optimizer(model, settings), ema)
+from vitascope.training.state import TrainState, result_in_model, save_state
+from vitascope.training.step import parallel_model, training_step
 
 
 def train(job: Job, state: TrainState, world: World, observer: Observer | None = None) -> None:
@@ -136,65 +60,8 @@ def train(job: Job, state: TrainState, world: World, observer: Observer | None =
             record.__exit__(None, None, None)
 
 
-def parallel_model(model: nn.Module, settings: TrainSettings, world: World) -> nn.Module:
-    """`model` as the forward pass calls it: compiled if asked for, gradients averaged over the processes."""
-    runner: nn.Module = torch.compile(model) if settings.compile else model  # type: ignore[assignment]
-    if world.size == 1:
-        return runner
-    return nn.parallel.DistributedDataParallel(
-        runner, device_ids=[world.device.index] if world.device.type == "cuda" else None
-    )
-
-
 def _due(step: int, interval: int, steps: int) -> bool:
     return step > 0 and (step % interval == 0 or step == steps)
-
-
-def training_step(job: Job, state: TrainState, runner: nn.Module, batch: Batch, world: World) -> None:
-    """One optimiser step on this process's share of the images."""
-    s, counters = job.settings, state.counters
-    rate = schedule_of(s, job.steps)(counters.step)
-    set_learning_rate(state.optimizer, rate)
-    # Dropout and stochastic depth depend on the step alone, so that a resumed run draws what it would have drawn.
-    torch.manual_seed(_seed(_STEP, s.seed, counters.step, world.rank))
-    images, labels = (tensor.to(world.device, non_blocking=True) for tensor in batch)
-    x = job.preprocess.normalise(images)
-    x, labels = mix_batch(x, labels, job.classes, s.augment, (_MIX, s.seed, counters.step, world.rank))
-    loss = _gradients(job, runner, x, labels, world)
-    norm = clip_gradients(state.model, s.clip)
-    if not math.isfinite(float(loss)) or not math.isfinite(float(norm)):
-        raise DivergedError(
-            f"loss {float(loss)}, gradient norm {float(norm)} at step {counters.step} (learning rate {rate:.3g}): "
-            f"the last checkpoint is kept; try a lower --lr, a longer --warmup or --precision float32"
-        )
-    decay_kernels(state.optimizer)
-    state.optimizer.step()
-    state.optimizer.zero_grad(set_to_none=True)
-    if state.ema is not None:
-        state.ema.update(state.model, counters.step)
-    counters.step += 1
-    counters.loss_sum += float(loss)
-    counters.loss_steps += 1
-
-
-def _gradients(job: Job, runner: nn.Module, images: Tensor, labels: Tensor, world: World) -> Tensor:
-    """Adds the gradients of the mean loss over this process's images, in micro-batches; returns that loss."""
-    s = job.settings
-    micro = s.micro_batch if isinstance(s.micro_batch, int) else len(images)
-    total = torch.zeros((), device=world.device)
-    starts = range(0, len(images), micro)
-    for start in starts:
-        x, y = images[start : start + micro], labels[start : start + micro]
-        last = start == starts[-1]
-        # Gradients travel between processes once a step, with the last micro-batch.
-        if isinstance(runner, nn.parallel.DistributedDataParallel):
-            runner.require_backward_grad_sync = last
-        with autocast(s.precision, world.device):
-            logits = runner(x)
-        loss = objective(logits, y, s.loss, s.label_smoothing) * (len(x) / len(images))
-        loss.backward()  # type: ignore[no-untyped-call]
-        total += loss.detach()
-    return total
 
 
 def _log(
@@ -227,7 +94,7 @@ def _evaluate(
         counters.evaluated = counters.step
         return
     tally = Tally(job.classes)
-    with swapped_weights(state):
+    with result_in_model(state):
         with suppress(_Interrupted):
             tally = evaluate(
                 state.model,
@@ -262,30 +129,6 @@ def best_weights(folder: Path) -> Path:
     return folder / "checkpoints" / "best.safetensors"
 
 
-class swapped_weights:
-    """Within it the model carries the weights that would be the result (the moving average, where there is one)."""
-
-    def __init__(self, state: TrainState) -> None:
-        self.state = state
-        self.trained: dict[str, Tensor] = {}
-
-    def __enter__(self) -> None:
-        if self.state.ema is not None:
-            self.trained = {n: p.detach().clone() for n, p in self.state.model.named_parameters()}
-            copy_weights(self.state.model, self.state.ema.tensors)
-
-    def __exit__(self, *_: object) -> None:
-        if self.trained:
-            copy_weights(self.state.model, self.trained)
-
-
-@torch.no_grad()
-def copy_weights(model: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Writes `tensors` into the parameters of the same names."""
-    for name, parameter in model.named_parameters():
-        parameter.copy_(tensors[name])
-
-
 class _Interrupted(Exception):
     pass
 
@@ -311,7 +154,3 @@ class Stopwatch:
         rate = steps * self.batch / max(time.perf_counter() - self.start, 1e-9)
         self.restart()
         return rate
-
-
-def _seed(*parts: int) -> int:
-    return int(np.random.SeedSequence(parts).generate_state(1)[0])

@@ -16,9 +16,11 @@ from torch import nn
 from vitascope.data.batches import training_batches
 from vitascope.errors import ConfigError, Stopped
 from vitascope.evaluation.evaluate import evaluate
-from vitascope.training.loop import Job, new_state, parallel_model, training_step
+from vitascope.training.job import Job
 from vitascope.training.parallel import World
 from vitascope.training.signals import StopFlag
+from vitascope.training.state import new_state
+from vitascope.training.step import parallel_model, training_step
 
 _MARGIN = 0.92
 """Share of a time budget that is planned for: what was measured varies, and the result is written afterwards."""

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from vitascope.checkpoints.atomic import atomic_folder
 from vitascope.errors import CheckpointError
 from vitascope.training.ema import Ema
+from vitascope.training.optimizer import make_optimizer
+from vitascope.training.settings import TrainSettings
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,12 @@ class TrainState:
     def result_weights(self) -> dict[str, Tensor]:
         """The weights that a run ends with: the average where there is one."""
         return self.ema.tensors if self.ema is not None else {n: p.detach() for n, p in self.model.named_parameters()}
+
+
+def new_state(model: nn.Module, settings: TrainSettings) -> TrainState:
+    """The state of a run that has not begun."""
+    ema = Ema(model, settings.ema) if settings.ema else None
+    return TrainState(model, make_optimizer(model, settings), ema)
 
 
 def save_state(folder: Path, state: TrainState, keep: int) -> Path:
@@ -129,3 +137,27 @@ def _damaged(path: Path, error: Exception) -> str:
         f"remove it to go on from {older[-1].name}" if older else "there is no older one: start again with --overwrite"
     )
     return f"checkpoint {path} is damaged ({error}); {remedy}"
+
+
+class result_in_model:
+    """Within it the model carries the weights that would be the result (the moving average, where there is one)."""
+
+    def __init__(self, state: TrainState) -> None:
+        self.state = state
+        self.trained: dict[str, Tensor] = {}
+
+    def __enter__(self) -> None:
+        if self.state.ema is not None:
+            self.trained = {n: p.detach().clone() for n, p in self.state.model.named_parameters()}
+            copy_weights(self.state.model, self.state.ema.tensors)
+
+    def __exit__(self, *_: object) -> None:
+        if self.trained:
+            copy_weights(self.state.model, self.trained)
+
+
+@torch.no_grad()
+def copy_weights(model: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Writes `tensors` into the parameters of the same names."""
+    for name, parameter in model.named_parameters():
+        parameter.copy_(tensors[name])

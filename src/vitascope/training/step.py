@@ -1,0 +1,84 @@
+"""One optimiser step: images to the device, mixed; forward, loss, backward, clip, decay, step, average."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vitascope.data.batches import Batch
+from vitascope.data.mix import mix_batch
+from vitascope.errors import DivergedError
+from vitascope.precision import autocast
+from vitascope.training.job import Job
+from vitascope.training.objective import objective
+from vitascope.training.optimizer import clip_gradients, decay_kernels, set_learning_rate
+from vitascope.training.parallel import World
+from vitascope.training.schedule import schedule_of
+from vitascope.training.settings import TrainSettings
+from vitascope.training.state import TrainState
+
+_STEP, _MIX = 2, 3  # streams of random numbers apart from those of `data.batches`
+
+
+def parallel_model(model: nn.Module, settings: TrainSettings, world: World) -> nn.Module:
+    """`model` as the forward pass calls it: compiled if asked for, gradients averaged over the processes."""
+    runner: nn.Module = torch.compile(model) if settings.compile else model  # type: ignore[assignment]
+    if world.size == 1:
+        return runner
+    return nn.parallel.DistributedDataParallel(
+        runner, device_ids=[world.device.index] if world.device.type == "cuda" else None
+    )
+
+
+def training_step(job: Job, state: TrainState, runner: nn.Module, batch: Batch, world: World) -> None:
+    """One optimiser step on this process's share of the images."""
+    s, counters = job.settings, state.counters
+    rate = schedule_of(s, job.steps)(counters.step)
+    set_learning_rate(state.optimizer, rate)
+    # Dropout and stochastic depth depend on the step alone, so that a resumed run draws what it would have drawn.
+    torch.manual_seed(_seed(_STEP, s.seed, counters.step, world.rank))
+    images, labels = (tensor.to(world.device, non_blocking=True) for tensor in batch)
+    x = job.preprocess.normalise(images)
+    x, labels = mix_batch(x, labels, job.classes, s.augment, (_MIX, s.seed, counters.step, world.rank))
+    loss = _gradients(job, runner, x, labels, world)
+    norm = clip_gradients(state.model, s.clip)
+    if not math.isfinite(float(loss)) or not math.isfinite(float(norm)):
+        raise DivergedError(
+            f"loss {float(loss)}, gradient norm {float(norm)} at step {counters.step} (learning rate {rate:.3g}): "
+            f"the last checkpoint is kept; try a lower --lr, a longer --warmup or --precision float32"
+        )
+    decay_kernels(state.optimizer)
+    state.optimizer.step()
+    state.optimizer.zero_grad(set_to_none=True)
+    if state.ema is not None:
+        state.ema.update(state.model, counters.step)
+    counters.step += 1
+    counters.loss_sum += float(loss)
+    counters.loss_steps += 1
+
+
+def _gradients(job: Job, runner: nn.Module, images: Tensor, labels: Tensor, world: World) -> Tensor:
+    """Adds the gradients of the mean loss over this process's images, in micro-batches; returns that loss."""
+    s = job.settings
+    micro = s.micro_batch if isinstance(s.micro_batch, int) else len(images)
+    total = torch.zeros((), device=world.device)
+    starts = range(0, len(images), micro)
+    for start in starts:
+        x, y = images[start : start + micro], labels[start : start + micro]
+        last = start == starts[-1]
+        # Gradients travel between processes once a step, with the last micro-batch.
+        if isinstance(runner, nn.parallel.DistributedDataParallel):
+            runner.require_backward_grad_sync = last
+        with autocast(s.precision, world.device):
+            logits = runner(x)
+        loss = objective(logits, y, s.loss, s.label_smoothing) * (len(x) / len(images))
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += loss.detach()
+    return total
+
+
+def _seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
