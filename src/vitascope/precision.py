@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import platform
-import tempfile
 import time
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
@@ -19,6 +17,7 @@ from typing import Any
 
 import torch
 
+from vitascope.cache import cache_folder, written_whole
 from vitascope.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -26,11 +25,6 @@ log = logging.getLogger(__name__)
 PRECISIONS = ("auto", "float32", "bfloat16")
 _WORTH_IT = 1.25
 """bfloat16 must be this many times faster in products: casts and everything else gain nothing."""
-
-
-def cache_folder() -> Path:
-    """$VITASCOPE_CACHE, or ~/.cache/vitascope: downloads and what was measured of this machine."""
-    return Path(os.environ.get("VITASCOPE_CACHE") or Path.home() / ".cache" / "vitascope")
 
 
 def processor() -> str:
@@ -106,9 +100,7 @@ def _gain_at(rows: int) -> float:
 
 def _remember(path: Path, known: dict[str, float]) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-            json.dump(known, file, indent=1)
-        os.replace(file.name, path)
+        with written_whole(path) as temporary:
+            temporary.write_text(json.dumps(known, indent=1))
     except OSError as error:  # a read-only home only costs the next start a fraction of a second
         log.debug("could not write %s: %s", path, error)

@@ -19,10 +19,10 @@ from typing import IO
 
 import numpy as np
 
+from vitascope.cache import cache_folder, written_whole
 from vitascope.data.images import UInt8, printable
 from vitascope.data.memory import ArraySource
 from vitascope.data.source import Int64, Splits
-from vitascope.data.sources.cache import cache_folder, written_whole
 from vitascope.errors import DataError
 
 log = logging.getLogger(__name__)

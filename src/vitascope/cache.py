@@ -1,4 +1,4 @@
-"""Where files are kept that were fetched or converted once."""
+"""Where things are kept that were fetched, converted or measured once."""
 
 from __future__ import annotations
 
