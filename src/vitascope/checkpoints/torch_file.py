@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
 import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -51,7 +51,7 @@ def read_torch(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, Tensor]:
         return _state_dict(content, path)
     except CheckpointError:
         raise
-    except pickle.UnpicklingError as error:
+    except UnpicklingError as error:
         raise CheckpointError(
             f"{path}: holds Python objects beside tensors, which are never loaded "
             f"({_reason(error)}); ask its author for a safetensors file"

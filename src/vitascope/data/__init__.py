@@ -1,1 +1,1 @@
-
+"""From bytes to batches: images, sources, preprocessing, augmentation, order."""

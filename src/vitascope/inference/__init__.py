@@ -1,1 +1,1 @@
-
+"""Using a trained model: images in, labels and probabilities out."""

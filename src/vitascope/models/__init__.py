@@ -1,1 +1,1 @@
-
+"""The Vision Transformer, its hybrids, the BiT-ResNet baseline, and their catalogue."""

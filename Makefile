@@ -1,0 +1,36 @@
+# The environment is made once in .venv; `make` itself is only a shorthand (README gives the same lines without it).
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: demo test check format clean
+.DELETE_ON_ERROR:
+
+demo: $(READY)  ## pre-train on fractals, fine-tune on digits, evaluate, predict: at most 4 minutes on 2 cores
+	$(BIN)/vitascope demo --out runs/demo
+
+test: $(READY)  ## all tests
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## lint, format, types; the direction of imports is a test
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_architecture.py
+
+format: $(READY)  ## mend what can be mended automatically
+	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks
+
+# torch is installed first and alone: with its version fixed, nothing pulls in a GPU build of several gigabytes.
+# The peers (timm, transformers, torchvision) serve parity tests only, and those tests skip without them.
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,peers]"
+	touch $@
+
+clean:  ## remove the environment and caches, never runs/
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist

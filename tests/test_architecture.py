@@ -1,0 +1,129 @@
+"""The plan of the house, held: imports point downwards only, light modules stay light, peers stay out."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parent.parent / "src" / "vitascope"
+
+# From the ground up; a module imports only from its own floor or below, and a room never from a room beside it
+# unless the pair is listed. docs/architecture.md draws the same picture.
+FLOORS = [
+    {"errors", "version", "cache"},
+    {"precision"},
+    {"data", "layers"},
+    {"models", "evaluation"},
+    {"checkpoints"},
+    {"training", "inference"},
+    {"recipes"},
+    {"cli"},
+]
+PEERS = {"torchvision", "timm", "transformers", "torchmetrics", "lightning", "kornia"}
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    return path.relative_to(SOURCE).with_suffix("").parts[0]
+
+
+@cache
+def imported(path: Path) -> frozenset[str]:
+    """Full names of everything a file imports, inside functions too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(names)
+
+
+def own_rooms(path: Path) -> set[str]:
+    return {n.split(".")[1] for n in imported(path) if n.startswith("vitascope.")}
+
+
+def floor_of(name: str) -> int:
+    return next(number for number, rooms in enumerate(FLOORS) if name in rooms)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_imports_point_downwards(path: Path) -> None:
+    here = room(path)
+    if here in ("__init__", "__main__"):  # the front doors, which hand out names from every floor
+        return
+    for other in own_rooms(path) - {here}:
+        assert floor_of(other) < floor_of(here), f"{path.name} on floor {floor_of(here)} imports {other}"
+
+
+def test_no_circle_between_files() -> None:
+    modules = {"vitascope." + ".".join(p.relative_to(SOURCE).with_suffix("").parts): p for p in FILES}
+    # "from vitascope.data.mix import mixup" names vitascope.data.mix.mixup, of which a part is a file.
+    arrows = {
+        name: {part for wanted in imported(path) for part in (wanted, wanted.rpartition(".")[0]) if part in modules}
+        for name, path in modules.items()
+        if path.name != "__init__.py"
+    }
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, f"circle: {' → '.join([*path[path.index(name) :], name])}"
+        if name not in done:
+            for other in arrows.get(name, set()):
+                visit(other, (*path, name))
+            done.add(name)
+
+    for name in arrows:
+        visit(name, ())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_every_file_says_what_it_is_and_needs_no_peer(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text())), f"{path} has no docstring"
+    assert not {name.split(".")[0] for name in imported(path)} & PEERS
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_no_file_is_overfull(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 350, f"{path}: look for the second idea"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_no_pickle_and_no_prints(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    readers = {name for name in imported(path) if name.split(".")[0] in ("pickle", "dill", "cloudpickle", "shelve")}
+    assert readers <= {"pickle.UnpicklingError"}, "the error may be caught, nothing may be unpickled"
+    if room(path) != "cli":
+        calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        assert not [c for c in calls if isinstance(c, ast.Name) and c.id == "print"], "libraries log, they never print"
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "vitascope",
+        "vitascope.cli",
+        "vitascope.recipes.settings",
+        "vitascope.recipes.presets",
+        "vitascope.models.config",
+    ],
+)
+def test_light_modules_do_not_import_torch(module: str) -> None:
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_public_names_are_pinned() -> None:
+    import vitascope
+
+    assert sorted(vitascope.__all__) == vitascope.__all__
+    for name in vitascope.__all__:
+        assert getattr(vitascope, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = vitascope.nonsense
