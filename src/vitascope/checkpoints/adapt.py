@@ -24,6 +24,7 @@ def assemble(config: ModelConfig, state: Mapping[str, Tensor]) -> ViT | BiT:
     return model.eval()
 
 
+@torch.inference_mode(False)
 def replace_head(model: ViT | BiT, classes: int, *, head_bias: float = 0.0) -> ViT | BiT:
     """The model with a new zero-initialised linear layer D×K, as fine-tuning starts (Section 3.2).
 
@@ -47,6 +48,7 @@ def replace_head(model: ViT | BiT, classes: int, *, head_bias: float = 0.0) -> V
     return assemble(config, state).train(model.training)
 
 
+@torch.inference_mode(False)
 def resize_model(model: ViT | BiT, image_size: int | tuple[int, int]) -> ViT | BiT:
     """The model with positions stored for another image size, resized once by the official rule (Section 3.2).
 

@@ -6,6 +6,8 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from vitascope.checkpoints.adapt import assemble, replace_head, resize_model
 from vitascope.checkpoints.checkpoint import Checkpoint, numbered_labels
 from vitascope.checkpoints.formats.found import Found
@@ -24,6 +26,7 @@ log = logging.getLogger(__name__)
 _DEFINING = ("width", "depth", "heads", "hidden", "patch", "stem", "units", "width_factor")
 
 
+@torch.inference_mode(False)
 def load(
     path: str | Path,
     classes: int | None = None,

@@ -86,29 +86,39 @@ def square_grid(rows: int, extra: int) -> int | None:
 
 
 def table_size(
-    found: Found, rows: int, *, class_token: bool, pixels_per_token: int, class_row: bool | None = None
+    found: Found,
+    rows: int,
+    *,
+    class_token: bool,
+    pixels_per_token: int,
+    class_row: bool | None = None,
+    stated: Size | None = None,
 ) -> tuple[Size, bool]:
     """Image size and `class_row` of a position table of `rows`; raises `CheckpointError` where they are open.
 
-    `class_row` None: whichever leaves a square. A grid that is not square must be given by `found.image_size`
-    or `found.model`, because a table does not tell rows from columns.
+    A size `stated` beside the weights is believed where it fits. Otherwise the grid is taken to be a square,
+    with or without a class row as `class_row` says or else as it comes out. Only where it is none does the
+    caller's size decide, because a table does not tell rows from columns.
     """
     choices = [class_row] if class_row is not None else [True, False] if class_token else [False]
-    for choice in choices:
-        side = square_grid(rows, int(choice))
-        if side is not None:
-            return (side * pixels_per_token, side * pixels_per_token), choice
-    sizes = [found.image_size, found.model.image_size if found.model is not None else None]
-    for size in [size for size in sizes if size is not None]:
-        for choice in choices:
-            if (size[0] // pixels_per_token) * (size[1] // pixels_per_token) == rows - int(choice):
-                return (
-                    size[0] // pixels_per_token * pixels_per_token,
-                    size[1] // pixels_per_token * pixels_per_token,
-                ), choice
+
+    def fitting(size: Size | None) -> tuple[Size, bool] | None:
+        if size is None:
+            return None
+        grid = size[0] // pixels_per_token, size[1] // pixels_per_token
+        fits = [choice for choice in choices if grid[0] * grid[1] == rows - int(choice)]
+        return ((grid[0] * pixels_per_token, grid[1] * pixels_per_token), fits[0]) if fits else None
+
+    sides = [square_grid(rows, int(choice)) for choice in choices]
+    squares = [(side * pixels_per_token,) * 2 for side in sides if side is not None]
+    asked = [found.image_size, found.model.image_size if found.model is not None else None]
+    for size in (stated, *squares, *asked):
+        result = fitting(size)
+        if result is not None:
+            return result
     raise CheckpointError(
         f"{found.path}: {rows} rows of positions are no square grid; "
-        f"pass image_size=(height, width) of the size it was trained at"
+        "pass image_size=(height, width) of the size it was trained at"
     )
 
 
@@ -119,7 +129,8 @@ def heads_for(found: Found, width: int, stated: object = None) -> int:
     if isinstance(found.model, ViTConfig) and found.model.width == width:
         return found.model.heads
     published = {1152: 16, 1280: 16, 1408: 16, 1664: 16}  # H, So400m, g and G have heads wider than 64
-    if width in published or width % 64 == 0:
+    # At 1536 some have heads of 64, some of 96; guessing would be silently wrong.
+    if width in published or (width % 64 == 0 and width != 1536):
         return published.get(width, width // 64)
     raise CheckpointError(
         f"{found.path}: the file does not say how many attention heads a width of {width} has; "

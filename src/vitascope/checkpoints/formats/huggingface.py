@@ -246,9 +246,14 @@ def _config(found: Found, tensors: Mapping[str, Tensor], kind: str) -> ViTConfig
     said = found.config
     width, channels, patch, _ = shape_of(found, tensors, _PATCHES, 4)
     table = shape_of(found, tensors, "embeddings.position_embeddings", 3)[1]
-    size = stated_size(said.get("image_size"))
-    if size is None or (size[0] // patch) * (size[1] // patch) + 1 != table:
-        size, _ = table_size(found, table, class_token=True, pixels_per_token=patch, class_row=True)
+    size, _ = table_size(
+        found,
+        table,
+        class_token=True,
+        pixels_per_token=patch,
+        class_row=True,
+        stated=stated_size(said.get("image_size")),
+    )
     vit = kind == "vit"
     hidden = "pooler.dense.weight" in tensors
     classes = shape_of(found, tensors, "classifier.weight", 2)[0] if "classifier.weight" in tensors else 0
@@ -258,7 +263,7 @@ def _config(found: Found, tensors: Mapping[str, Tensor], kind: str) -> ViTConfig
     if not isinstance(eps, int | float) or not 0 <= eps < 1 or not isinstance(scale, int | float):
         raise CheckpointError(f"{found.path}: layer_norm_eps {eps!r} or layerscale_value {scale!r} in config.json")
     return ViTConfig(
-        image_size=(size[0] // patch * patch, size[1] // patch * patch),
+        image_size=size,
         channels=channels,
         patch=patch,
         width=width,

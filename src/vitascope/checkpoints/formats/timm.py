@@ -43,7 +43,15 @@ log = logging.getLogger(__name__)
 _POSITIONS = "embedding.positions.table"
 _POOLING = {"token": "token", "avg": "mean"}
 _ACTIVATIONS = {"gelu": "erf", "gelu_tanh": "tanh"}
-_TANH_NAMES = ("so400m", "so150m", "giantopt")  # SigLIP's sizes, whose GELU is by tanh
+# Names of architectures whose arguments are not written beside the weights, where they differ from the rule.
+_TANH_NAMES = re.compile(
+    r"vit_(so400m_patch16|giantopt_patch16|base_patch32)_siglip|vit_large_patch16_siglip(_gap)?_512"
+)
+_HEADS = {
+    "vit_base_patch16_gap_224": 16,
+    "vit_giantopt_patch16_siglip_gap_256": 16,
+    "vit_giantopt_patch16_siglip_gap_384": 16,
+}
 
 
 def recognise(names: Collection[str]) -> bool:
@@ -201,10 +209,11 @@ def _config(found: Found, tensors: Mapping[str, Tensor]) -> ViTConfig:
     stated = stated_size(args.get("img_size"))
     if "pos_embed" in tensors:
         size, class_row = table_size(
-            replace(found, image_size=stated or found.image_size),
+            found,
             shape_of(found, tensors, "pos_embed", 3)[1],
             class_token=class_token,
             pixels_per_token=patch,
+            stated=stated,
         )
     else:
         size, class_row = stated or found.image_size or (max(224 // patch, 1) * patch,) * 2, class_token
@@ -216,7 +225,7 @@ def _config(found: Found, tensors: Mapping[str, Tensor]) -> ViTConfig:
         patch=patch,
         width=width,
         depth=numbered(tensors, r"blocks\.(\d+)\."),
-        heads=heads_for(found, width, args.get("num_heads")),
+        heads=heads_for(found, width, args.get("num_heads", _HEADS.get(str(found.config.get("architecture"))))),
         hidden=shape_of(found, tensors, "blocks.0.mlp.fc1.weight", 2)[0],
         classes=shape_of(found, tensors, "head.weight", 2)[0] if "head.weight" in tensors else 0,
         class_token=class_token,
@@ -240,7 +249,7 @@ def _pooling(found: Found, args: Mapping[str, Any], class_token: bool, pooled_no
 
 def _gelu(found: Found, args: Mapping[str, Any]) -> Any:
     name = str(found.config.get("architecture", ""))
-    usual = "gelu_tanh" if any(part in name for part in _TANH_NAMES) else "gelu"
+    usual = "gelu_tanh" if _TANH_NAMES.match(name) else "gelu"
     stated = "quickgelu" if "quickgelu" in name else args.get("act_layer") or usual
     if stated not in _ACTIVATIONS:
         raise CheckpointError(f"{found.path}: activation {stated!r} in config.json, expected gelu or gelu_tanh")

@@ -1,0 +1,23 @@
+"""What every test gets: one thread per process, and caches that are not the user's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Before torch is imported: small tensors gain nothing from threads, and processes started here inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache folder of the session's own, in place of the user's."""
+    folder = tmp_path_factory.mktemp("cache")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("VITASCOPE_CACHE", str(folder))
+    patch.setenv("MPLCONFIGDIR", str(folder))
+    yield folder
+    patch.undo()

@@ -1,0 +1,305 @@
+"""Logits equal to timm's, transformers' and torchvision's on random weights, read from them and written for them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import vitascope as vs
+from peers import peer, randomise
+from vitascope.errors import CheckpointError
+
+pytestmark = [
+    pytest.mark.peers,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+LIMIT = 1e-5
+
+TIMM: dict[str, dict[str, Any]] = {
+    "AugReg, DeiT": {},
+    "DeiT III": {"init_values": 1e-6, "no_embed_class": True},
+    "DINOv2": {"init_values": 1e-5, "patch_size": 14, "img_size": 56, "num_classes": 0},
+    "DINOv2 with registers": {
+        "init_values": 1e-5,
+        "patch_size": 14,
+        "img_size": 56,
+        "num_classes": 0,
+        "reg_tokens": 4,
+        "no_embed_class": True,
+    },
+    "registers with positions": {"reg_tokens": 4},
+    "mean, norm after it": {"global_pool": "avg"},
+    "mean without class token": {"global_pool": "avg", "class_token": False, "fc_norm": False},
+    "mean, registers, no class token": {"global_pool": "avg", "class_token": False, "reg_tokens": 2},
+    "tanh GELU": {"act_layer": "gelu_tanh"},
+    "no positions": {"pos_embed": "none"},
+    "not square": {"img_size": (32, 64)},
+    "grey": {"in_chans": 1},
+}
+
+
+def differ(got: torch.Tensor, expected: torch.Tensor, what: str) -> None:
+    assert got.shape == expected.shape
+    worst = float((got - expected).abs().max())
+    print(f"{what}: worst difference {worst:.2e}, largest value {float(expected.abs().max()):.1f}")
+    assert expected.std() > 0.1  # of random weights' outputs, not of zeros
+    assert worst < LIMIT
+
+
+def timm_model(changes: dict[str, Any]) -> tuple[Any, dict[str, Any], torch.Tensor]:
+    timm = peer("timm")
+    args = {"img_size": 32, "patch_size": 8, "embed_dim": 128, "depth": 2, "num_heads": 2, "num_classes": 7}
+    args |= changes
+    model = randomise(timm.create_model("vit_base_patch16_224", **args))
+    side = args["img_size"]
+    height, width = side if isinstance(side, tuple) else (side, side)
+    images = torch.randn(3, args.get("in_chans", 3), height, width, generator=torch.Generator().manual_seed(1))
+    return model, args, images
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("name", TIMM)
+def test_timm_folder_read(name: str, tmp_path: Path) -> None:
+    model, args, images = timm_model(TIMM[name])
+    peer("timm.models._hub").save_for_hf(model, tmp_path, model_args=args, safe_serialization=True)
+    ck = vs.load(tmp_path)
+    assert ck.format == "timm"
+    differ(ck.model(images), model(images), name)
+    differ(ck.model.tokens(images), model.forward_features(images), f"{name}, tokens")
+
+
+@torch.inference_mode()
+def test_the_comparison_sees_a_wrong_form_of_gelu(tmp_path: Path) -> None:
+    model, args, images = timm_model({"act_layer": "gelu_tanh"})
+    hub = peer("timm.models._hub")
+    hub.save_for_hf(model, tmp_path, model_args=args | {"act_layer": "gelu"}, safe_serialization=True)
+    assert float((vs.load(tmp_path).model(images) - model(images)).abs().max()) > 10 * LIMIT
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("name", [n for n in TIMM if n not in ("tanh GELU", "no positions")])
+def test_timm_state_dict_alone_read(name: str, tmp_path: Path) -> None:
+    model, args, images = timm_model(TIMM[name])
+    torch.save({"model": model.state_dict()}, tmp_path / "weights.pth")
+    size = args["img_size"]
+    ck = vs.load(tmp_path / "weights.pth", image_size=size if isinstance(size, tuple) else None)
+    differ(ck.model(images), model(images), name)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("name", TIMM)
+def test_timm_folder_written(name: str, tmp_path: Path) -> None:
+    model, args, images = timm_model(TIMM[name])
+    peer("timm.models._hub").save_for_hf(model, tmp_path / "theirs", model_args=args, safe_serialization=True)
+    ck = vs.load(tmp_path / "theirs")
+    vs.save(ck, tmp_path / "ours", format="timm")
+    back = peer("timm").create_model(f"local-dir:{tmp_path / 'ours'}", pretrained=True).eval()
+    differ(back(images), model(images), name)
+    again = vs.load(tmp_path / "ours")
+    assert again.config == ck.config
+    assert again.preprocess == ck.preprocess
+    assert same(again.model, ck.model)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "deit_tiny_patch16_224", "deit3_small_patch16_224"])
+def test_timm_published_architectures(name: str, tmp_path: Path) -> None:
+    model = randomise(peer("timm").create_model(name, img_size=64))
+    save_file(model.state_dict(), tmp_path / "any.name")
+    images = torch.randn(2, 3, 64, 64)
+    differ(vs.load(tmp_path / "any.name").model(images), model(images), name)
+
+
+def test_every_timm_vit_is_understood_or_refused() -> None:
+    """By name alone, as a config.json from the Hub gives it: whatever is accepted has timm's heads, GELU and eps."""
+    timm = peer("timm")
+    accepted = 0
+    for name in timm.list_models("vit_*", module="vision_transformer") + timm.list_models("deit*", module="deit"):
+        if re.search("clip|giant|gigantic|huge|large.*(224|256|384|448)$|rope|radio|_pe_|so150m2", name):
+            continue  # refused, or like their smaller siblings
+        with torch.device("meta"):
+            model = timm.create_model(name)
+        said = {"architecture": name, "global_pool": model.global_pool}
+        try:
+            draft = timm_format.read(Found(path=Path(name), tensors=model.state_dict(), config=said))
+            wanted = {
+                key: r.foreign_shape(shape)
+                for r, shape in ((r, own_shapes(draft.config).get(r.own)) for r in draft.rows)
+                if shape is not None
+                for key in r.foreign
+            }
+        except CheckpointError:
+            continue
+        if wanted != {key: tuple(tensor.shape) for key, tensor in draft.tensors.items()}:
+            continue  # to_own refuses it, listing the differences
+        accepted += 1
+        block, config = model.blocks[0], draft.config
+        assert isinstance(config, ViTConfig)
+        assert block.attn.num_heads == config.heads, name
+        assert block.norm1.eps == config.norm_eps, name
+        assert not model.pool_include_prefix, name
+        tanh = "Tanh" in type(block.mlp.act).__name__ or getattr(block.mlp.act, "approximate", "none") == "tanh"
+        assert tanh == (config.gelu == "tanh"), name
+    print(f"{accepted} architectures agree")
+    assert accepted > 40
+
+
+@torch.inference_mode()
+def test_dinov2_repository_names(tmp_path: Path) -> None:
+    """Facebook's files have a class row beside registers, a mask token and other names."""
+    model, _, images = timm_model(TIMM["DINOv2 with registers"])
+    state = dict(model.state_dict())
+    state["register_tokens"] = state.pop("reg_token")
+    row = torch.randn(1, 1, 128)
+    state["pos_embed"] = torch.cat([row, state["pos_embed"]], dim=1)
+    state["cls_token"] = state["cls_token"] - row
+    state["mask_token"] = torch.zeros(1, 128)
+    torch.save(state, tmp_path / "dinov2_reg4.pth")
+    ck = vs.load(tmp_path / "dinov2_reg4.pth")
+    assert (ck.config.registers, ck.config.class_row) == (4, True)
+    differ(ck.model(images), model(images), "DINOv2 repository")
+    vs.save(ck, tmp_path / "timm", format="timm")
+    back = peer("timm").create_model(f"local-dir:{tmp_path / 'timm'}", pretrained=True).eval()
+    differ(back(images), ck.model(images), "written for timm")
+    again = vs.load(tmp_path / "timm")
+    assert again.config == ck.config
+    assert same(again.model, ck.model)
+
+
+@torch.inference_mode()
+def test_google_written_for_timm(tmp_path: Path) -> None:
+    """timm reads our .npz by its own code for the official files."""
+    ck = vs.load(Path(__file__).parents[1] / "golden" / "vit_token.npz")
+    vs.save(ck, tmp_path / "model.npz", format="google")
+    args = {"img_size": 32, "patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 3, "num_classes": 10}
+    model = peer("timm").create_model("vit_base_patch16_224", **args, mlp_ratio=2.0, act_layer="gelu_tanh")
+    model.load_pretrained(str(tmp_path / "model.npz"))
+    images = torch.randn(2, 3, 32, 32)
+    differ(model.eval()(images), ck.model(images), "Google file")
+
+
+HUGGING_FACE: dict[str, tuple[str, dict[str, Any]]] = {
+    "ViT": ("ViTForImageClassification", {}),
+    "ViT, tanh GELU, eps 1e-6": (
+        "ViTForImageClassification",
+        {"hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6},
+    ),
+    "ViT with pooler": ("ViTModel", {}),
+    "ViT without qkv bias": ("ViTForImageClassification", {"qkv_bias": False}),
+    "ViT, not square": ("ViTForImageClassification", {"image_size": [32, 48]}),
+    "DINOv2": ("Dinov2ForImageClassification", {"layerscale_value": 0.5}),
+    "DINOv2 with registers": ("Dinov2WithRegistersForImageClassification", {"num_register_tokens": 4}),
+    "DINOv2 without head": ("Dinov2Model", {}),
+}
+
+
+def hugging_face_model(name: str) -> tuple[Any, torch.Tensor]:
+    transformers = peer("transformers")
+    kind, changes = HUGGING_FACE[name]
+    args: dict[str, Any] = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3, "num_labels": 5}
+    args |= {"image_size": 32, "patch_size": 8}
+    args |= {"intermediate_size": 96} if kind.startswith("ViT") else {"mlp_ratio": 2}
+    config_class = getattr(transformers, kind.removesuffix("ForImageClassification").removesuffix("Model") + "Config")
+    model = randomise(getattr(transformers, kind)(config_class(**(args | changes))))
+    size = changes.get("image_size", [32, 32])
+    return model, torch.randn(3, 3, *size, generator=torch.Generator().manual_seed(1))
+
+
+def hugging_face_output(model: Any, images: torch.Tensor) -> torch.Tensor:
+    output = model(pixel_values=images)
+    return output.logits if hasattr(output, "logits") else output.pooler_output
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("name", HUGGING_FACE)
+def test_hugging_face_folder_read(name: str, tmp_path: Path) -> None:
+    model, images = hugging_face_model(name)
+    model.save_pretrained(tmp_path)
+    ck = vs.load(tmp_path)
+    assert ck.format == "huggingface"
+    assert ck.config.norm_eps == model.config.layer_norm_eps
+    differ(ck.model(images), hugging_face_output(model, images), name)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("name", ["ViT", "DINOv2"])
+def test_hugging_face_names_in_memory(name: str, tmp_path: Path) -> None:
+    model, images = hugging_face_model(name)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    model.config.to_json_file(tmp_path / "config.json")
+    differ(vs.load(tmp_path).model(images), hugging_face_output(model, images), name)
+
+
+@torch.inference_mode()
+def test_hugging_face_in_several_files(tmp_path: Path) -> None:
+    model, images = hugging_face_model("ViT")
+    model.save_pretrained(tmp_path, max_shard_size="50KB")
+    assert not (tmp_path / "model.safetensors").exists()
+    differ(vs.load(tmp_path).model(images), hugging_face_output(model, images), "in several files")
+    next(tmp_path.glob("model-00002*")).unlink()
+    with pytest.raises(CheckpointError, match="model-00002"):
+        vs.load(tmp_path)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("name", HUGGING_FACE)
+def test_hugging_face_folder_written(name: str, tmp_path: Path) -> None:
+    model, images = hugging_face_model(name)
+    model.save_pretrained(tmp_path / "theirs")
+    ck = vs.load(tmp_path / "theirs")
+    vs.save(ck, tmp_path / "ours", format="huggingface")
+    back, info = type(model).from_pretrained(tmp_path / "ours", output_loading_info=True)
+    assert not any(info.values()), info
+    differ(hugging_face_output(back.eval(), images), hugging_face_output(model, images), name)
+    again = vs.load(tmp_path / "ours")
+    assert (again.config, again.labels) == (ck.config, ck.labels)
+    assert again.preprocess.to_huggingface() == ck.preprocess.to_huggingface()  # whole sizes, not a fraction
+    assert same(again.model, ck.model)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("hidden", [None, 40])
+def test_torchvision_read_and_written(hidden: int | None, tmp_path: Path) -> None:
+    module = peer("torchvision.models.vision_transformer")
+    sizes = {"image_size": 32, "patch_size": 8, "num_layers": 2, "num_heads": 2, "hidden_dim": 128, "mlp_dim": 96}
+    model = randomise(module.VisionTransformer(**sizes, num_classes=6, representation_size=hidden))
+    torch.save(model.state_dict(), tmp_path / "theirs.pth")
+    ck = vs.load(tmp_path / "theirs.pth")
+    assert ck.format == "torchvision"
+    images = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    differ(ck.model(images), model(images), "torchvision")
+    vs.save(ck, tmp_path / "ours.safetensors", format="torchvision")
+    back = module.VisionTransformer(**sizes, num_classes=6, representation_size=hidden).eval()
+    back.load_state_dict(load_file(tmp_path / "ours.safetensors"))
+    assert torch.equal(back(images), model(images))
+
+
+def test_timm_description_is_followed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model, args, _ = timm_model({})
+    peer("timm.models._hub").save_for_hf(model, tmp_path, model_args=args, safe_serialization=True)
+    description = json.loads((tmp_path / "config.json").read_text())
+    description["pretrained_cfg"] |= {"mean": [0.1, 0.2, 0.3], "label_names": list("abcdefg")}
+    (tmp_path / "config.json").write_text(json.dumps(description))
+    with caplog.at_level(logging.WARNING):
+        ck = vs.load(tmp_path)
+    assert ck.preprocess.mean == (0.1, 0.2, 0.3)
+    assert ck.labels == tuple("abcdefg")
+    assert not caplog.records
+    for key, value in (("act_layer", "relu"), ("global_pool", "max")):
+        wrong = description | {"model_args": description["model_args"] | {key: value}}
+        (tmp_path / "config.json").write_text(json.dumps(wrong))
+        with pytest.raises(CheckpointError, match=value):
+            vs.load(tmp_path)
+
+
+def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+    a, b = one.state_dict(), other.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
