@@ -1,0 +1,53 @@
+"""Equations 2 and 3, LayerScale and stochastic depth."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vitascope.layers.encoder import Block, Encoder, LayerScale, Mlp, StochasticDepth
+
+
+def test_block_is_equations_2_and_3() -> None:
+    torch.manual_seed(0)
+    block = Block(12, heads=3, hidden=24).eval()
+    z = torch.randn(2, 5, 12)
+    z1 = block.attention(block.norm1(z)) + z
+    torch.testing.assert_close(block(z), block.mlp(block.norm2(z1)) + z1)
+
+
+@pytest.mark.parametrize("form", ["tanh", "erf"])
+def test_gelu_form(form: str) -> None:
+    mlp = Mlp(4, 4, form, dropout=0.0)
+    for layer in (mlp.fc1, mlp.fc2):
+        torch.nn.init.eye_(layer.weight)
+        torch.nn.init.zeros_(layer.bias)
+    x = torch.tensor([-1.0, -0.5, 0.5, 2.0])
+    if form == "erf":
+        expected = x * 0.5 * (1 + torch.erf(x / 2**0.5))
+    else:
+        expected = 0.5 * x * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (x + 0.044715 * x**3)))
+    torch.testing.assert_close(mlp(x), expected)
+
+
+def test_layer_scale_multiplies_each_channel() -> None:
+    scale = LayerScale(3, 0.1)
+    torch.testing.assert_close(scale(torch.ones(1, 2, 3)), torch.full((1, 2, 3), 0.1))
+
+
+def test_stochastic_depth_drops_whole_images_and_keeps_the_mean() -> None:
+    torch.manual_seed(0)
+    drop = StochasticDepth(0.25)
+    out = drop(torch.ones(4000, 3, 2))
+    per_image = out.flatten(1)
+    assert all(len(set(row.tolist())) == 1 for row in per_image[:50])
+    assert sorted(set(per_image[:, 0].tolist())) == [0.0, pytest.approx(4 / 3)]
+    assert float(out.mean()) == pytest.approx(1.0, abs=0.03)
+    assert torch.equal(drop.eval()(torch.ones(5, 3, 2)), torch.ones(5, 3, 2))
+
+
+def test_the_rate_grows_linearly_from_zero() -> None:
+    encoder = Encoder(
+        5, 8, 2, 16, gelu="tanh", norm_eps=1e-6, layer_scale=None, dropout=0.0, stochastic_depth=0.2, final_norm=True
+    )
+    assert [round(block.drop.rate, 4) for block in encoder.blocks] == [0.0, 0.05, 0.1, 0.15, 0.2]  # type: ignore[union-attr]

@@ -1,0 +1,134 @@
+"""The catalogue: every registered model has a published, pinned number of parameters."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vitascope.errors import ConfigError
+from vitascope.models.catalogue import count_parameters, create_model, model_config, model_names
+from vitascope.models.config import BiTConfig, ViTConfig
+
+# 1000 classes, 224 pixels. ViTs and hybrids: `models_test.py` of google-research/vision_transformer; ViT-b/32 has the
+# sizes of S/32. ResNets: R50x1, R50x3, R101x1, R101x3, R152x2 and R152x4 agree with timm's table of the released BiT
+# models; the other sizes were never released and are what this code gives.
+PARAMETERS = {
+    "ViT-Ti/16": 5_717_416,
+    "ViT-S/32": 22_878_952,
+    "ViT-S/16": 22_050_664,
+    "ViT-b/32": 22_878_952,
+    "ViT-B/32": 88_224_232,
+    "ViT-B/16": 86_567_656,
+    "ViT-B/8": 86_576_872,
+    "ViT-L/32": 306_535_400,
+    "ViT-L/16": 304_326_632,
+    "ViT-H/14": 632_045_800,
+    "R+ViT-Ti/16": 6_337_704,
+    "R26+ViT-S/32": 36_431_912,
+    "R26+ViT-B/32": 101_383_976,
+    "R50+ViT-B/16": 98_659_112,
+    "R50+ViT-L/32": 328_994_856,
+    "BiT-R50x1": 25_549_352,
+    "BiT-R50x2": 97_988_712,
+    "BiT-R50x3": 217_319_080,
+    "BiT-R50x4": 383_540_456,
+    "BiT-R101x1": 44_541_480,
+    "BiT-R101x2": 173_852_776,
+    "BiT-R101x3": 387_934_888,
+    "BiT-R101x4": 686_787_816,
+    "BiT-R152x1": 60_185_128,
+    "BiT-R152x2": 236_335_208,
+    "BiT-R152x3": 528_451_240,
+    "BiT-R152x4": 936_533_224,
+    "BiT-R200x1": 64_666_152,
+    "BiT-R200x2": 254_210_152,
+    "BiT-R200x3": 568_633_000,
+    "BiT-R200x4": 1_007_934_696,
+}
+
+
+def test_every_registered_model_is_pinned() -> None:
+    assert set(model_names()) == set(PARAMETERS)
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_parameters(name: str) -> None:
+    assert count_parameters(model_config(name)) == PARAMETERS[name]
+
+
+def test_the_patch_number_is_free() -> None:
+    config = model_config("ViT-Ti/4", image_size=32, classes=10)
+    assert isinstance(config, ViTConfig)
+    assert config.grid == (8, 8)
+    assert model_config("ViT-S/14").image_size == (224, 224)
+    assert model_config("ViT-S/13").image_size == (221, 221)
+
+
+def test_the_root_only_hybrid_really_has_32_pixels_per_token() -> None:
+    config = model_config("R+ViT-Ti/16")
+    assert isinstance(config, ViTConfig)
+    assert config.pixels_per_token == 32
+    assert config.tokens == 50
+
+
+def test_dropout_of_the_official_configs() -> None:
+    rates = {name: getattr(model_config(name), "dropout", None) for name in model_names()}
+    assert {name for name, rate in rates.items() if rate == 0.1} == {
+        "ViT-L/32", "ViT-L/16", "ViT-H/14", "R50+ViT-B/16", "R50+ViT-L/32",
+    }  # fmt: skip
+    assert {rate for rate in rates.values() if rate} == {0.1}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("ViT-B16", {}, "did you mean ViT-B/16"),
+        ("ViT-X/16", {}, "no model 'ViT-X/16'"),
+        ("ResNet50", {}, "no model 'ResNet50'"),
+        ("ViT-Ti/4", {"clases": 3}, "did you mean 'classes'"),
+        ("ViT-Ti/4", {"image_size": 30}, "not divisible by 4"),
+        ("ViT-Ti/4", {"heads": 5}, "width 192 is not divisible by heads 5"),
+        ("ViT-Ti/4", {"depth": 0}, "depth is 0"),
+        ("ViT-Ti/4", {"dropout": 1.0}, "expected a probability"),
+        ("ViT-Ti/4", {"class_token": False}, "needs class_token=True"),
+        ("BiT-R50x1", {"width": 3}, "BiTConfig has no field 'width'"),
+        ("BiT-R50x1", {"base_width": 20}, "multiple of 32"),
+    ],
+)
+def test_mistakes_are_named(name: str, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        model_config(name, **changes)
+
+
+@pytest.mark.parametrize("name", ["ViT-Ti/8", "R+ViT-Ti/16", "BiT-R50x1"])
+def test_a_generator_fixes_the_initial_values(name: str) -> None:
+    one, other, third = (
+        create_model(name, classes=3, image_size=32, generator=torch.Generator().manual_seed(seed))
+        for seed in (1, 1, 2)
+    )
+    pairs = list(zip(one.parameters(), other.parameters(), third.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b, _ in pairs)
+    assert not all(torch.equal(a, c) for a, _, c in pairs)
+
+
+@pytest.mark.parametrize("name", ["ViT-Ti/8", "R+ViT-Ti/16", "R26+ViT-S/32", "BiT-R50x1"])
+def test_contract_of_every_kind(name: str) -> None:
+    model = create_model(name, classes=5, image_size=64, channels=2).eval()
+    config = model.config
+    for size in ((64, 64), (96, 32)):
+        images = torch.randn(2, 2, *size)
+        with torch.no_grad():
+            assert model(images).shape == (2, 5)
+            assert model.features(images).shape == (2, config.features)
+            n = (size[0] // config.pixels_per_token) * (size[1] // config.pixels_per_token)
+            expected = n + (config.prefix if isinstance(config, ViTConfig) else 0)
+            assert model.tokens(images).shape[:2] == (2, expected)
+    with pytest.raises(ConfigError, match=r"expected \(batch, 2, height, width\)"):
+        model(torch.randn(1, 3, 64, 64))
+
+
+def test_small_images_keep_the_resnets_resolution() -> None:
+    config = model_config("BiT-R50x1", small_images=True, base_width=32, image_size=32, classes=10)
+    assert isinstance(config, BiTConfig)
+    model = create_model("BiT-R50x1", small_images=True, base_width=32, image_size=32, classes=10)
+    assert model.tokens(torch.zeros(1, 3, 32, 32)).shape == (1, 16, config.features)
