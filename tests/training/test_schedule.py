@@ -1,0 +1,57 @@
+"""Learning rates: pinned numbers, and nothing but the step decides them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from vitascope.training.schedule import Schedule, schedule_of
+from vitascope.training.settings import TrainSettings
+
+
+def rates(decay: str, warmup: int = 4, steps: int = 12, end: float = 0.0) -> list[float]:
+    schedule = Schedule(0.8, steps, warmup, decay, end)
+    return [schedule(step) for step in range(steps + 1)]
+
+
+def test_warmup_is_linear_and_its_first_step_learns_already() -> None:
+    assert rates("cosine")[:4] == pytest.approx([0.2, 0.4, 0.6, 0.8])
+    assert rates("linear")[:4] == pytest.approx([0.2, 0.4, 0.6, 0.8])
+    assert rates("constant")[:4] == pytest.approx([0.2, 0.4, 0.6, 0.8])
+
+
+def test_cosine_falls_as_half_a_wave_to_the_end() -> None:
+    wave = [0.4 * (1 + math.cos(math.pi * i / 8)) for i in range(9)]
+    assert rates("cosine")[4:] == pytest.approx(wave)
+    assert rates("cosine")[8] == pytest.approx(0.4)  # half the peak, half-way
+    assert rates("cosine", end=0.1)[-1] == pytest.approx(0.1)
+
+
+def test_linear_falls_evenly_to_the_end() -> None:
+    assert rates("linear")[4:] == pytest.approx([0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0])
+    assert rates("linear", end=0.4)[4::4] == pytest.approx([0.8, 0.6, 0.4])
+
+
+def test_constant_stays() -> None:
+    assert rates("constant")[4:] == [0.8] * 9
+
+
+def test_without_warmup_the_first_step_has_the_peak() -> None:
+    assert rates("cosine", warmup=0)[0] == 0.8
+
+
+def test_the_rate_depends_on_the_step_alone() -> None:
+    schedule = Schedule(0.8, 100, 10, "cosine", 0.0)
+    forwards = [schedule(step) for step in range(100)]
+    assert [schedule(step) for step in reversed(range(100))] == forwards[::-1]
+
+
+@pytest.mark.parametrize(("warmup", "steps"), [(0.05, 50), (0.25, 250), (0.0, 0), (1.0, 1), (300.0, 300)])
+def test_warmup_below_one_is_a_share_of_the_steps(warmup: float, steps: int) -> None:
+    assert schedule_of(TrainSettings(steps=1000, warmup=warmup), 1000).warmup == steps
+
+
+def test_a_warmup_longer_than_the_run_only_rises() -> None:
+    schedule = schedule_of(TrainSettings(steps=10, warmup=500.0, lr=1.0), 10)
+    assert [schedule(step) for step in range(10)] == pytest.approx([(step + 1) / 10 for step in range(10)])
