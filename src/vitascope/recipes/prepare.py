@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Literal
 
 from vitascope.data.memory import in_memory
 from vitascope.data.open import open_data
 from vitascope.data.source import Source, Splits, stratified_holdout
-from vitascope.errors import DataError
+from vitascope.errors import DataError, ImageError
 from vitascope.recipes.settings import Recipe
 from vitascope.training.settings import memory_bytes
 
@@ -37,7 +38,7 @@ def prepare_data(recipe: Recipe, splits: Splits | None = None) -> RunData:
 
     `splits` stands in for opening `recipe.data`. Raises `DataError` when there is nothing to train on.
     """
-    splits = splits or open_data(recipe.data, seed=recipe.seed)
+    splits = _readable(splits or open_data(recipe.data, seed=recipe.seed), recipe)
     if splits.train is None or len(splits.train) == 0:
         raise DataError(f"{recipe.data} has no training images; expected class folders, or a train split")
     if len(splits.train.classes) < 2:
@@ -46,7 +47,18 @@ def prepare_data(recipe: Recipe, splits: Splits | None = None) -> RunData:
     if validation is None and recipe.holdout > 0:
         train, validation = stratified_holdout(train, recipe.holdout, recipe.seed)
         log.info("%d of the training images are held out for validation", len(validation))
+    return RunData(train=train, validation=validation, test=splits.test)
+
+
+def _readable(splits: Splits, recipe: Recipe) -> Splits:
+    """Every split decoded into memory where it fits; unreadable images refused or left out as the recipe says."""
     budget = memory_bytes(recipe.memory_budget)
-    sources = [s if s is None else in_memory(s, budget) for s in (train, validation, splits.test)]
-    assert sources[0] is not None
-    return RunData(train=sources[0], validation=sources[1], test=sources[2])
+    return Splits(**{name: _held(source, budget, recipe.on_error) for name, source in splits.present().items()})
+
+
+def _held(source: Source, budget: int, on_error: Literal["raise", "skip"]) -> Source:
+    dropped: list[ImageError] = []
+    held = in_memory(source, budget, on_error=on_error, dropped=dropped)
+    if dropped:
+        log.warning("%d of %d images of %s cannot be read and are left out", len(dropped), len(source), source.name)
+    return held

@@ -21,6 +21,8 @@ class Recipe(TrainSettings):
     """Side in pixels of the images the model sees; a multiple of the patch."""
     holdout: float = 0.1
     """Share of the training set held out for validation where the data has no validation split; 0 for none."""
+    on_error: Literal["raise", "skip"] = "raise"
+    """Unreadable images: stop at the first, or leave them out and say how many."""
     device: str | None = None
     """cpu, cuda, …; none: the GPU if there is one."""
 
