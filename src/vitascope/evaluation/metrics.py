@@ -9,6 +9,8 @@ from torch import Tensor
 
 BINS = 15
 """Confidence bins of the calibration error (Guo et al., 2017)."""
+CONFUSION_CLASSES = 2000
+"""With more classes than this the confusion matrix is not kept: it would take K² counts."""
 
 
 class Tally:
@@ -18,8 +20,11 @@ class Tally:
         self.classes = classes
         self.top5 = 0.0
         self.loss = 0.0
-        self.confusion = np.zeros((classes, classes), dtype=np.int64)
-        """Images by (true class, predicted class)."""
+        self.counts = np.zeros((2, classes), dtype=np.int64)
+        """Images and correct images by true class."""
+        side = classes if classes <= CONFUSION_CLASSES else 0
+        self.confusion = np.zeros((side, side), dtype=np.int64)
+        """Images by (true class, predicted class); (0, 0) beyond `CONFUSION_CLASSES`."""
         self.bins = np.zeros((3, BINS))
         """Per confidence bin: images, sum of confidences, correct images."""
 
@@ -31,31 +36,38 @@ class Tally:
         best = logits.topk(min(5, self.classes), dim=1).indices
         self.top5 += float((best == labels[:, None]).any(dim=1).sum())
         self.loss += float(F.cross_entropy(logits.double(), labels, reduction="sum"))
-        np.add.at(self.confusion, (labels.numpy(), predicted.numpy()), 1)
+        np.add.at(self.counts, (0, labels.numpy()), 1)
+        np.add.at(self.counts, (1, labels[correct].numpy()), 1)
+        if self.confusion.size:
+            np.add.at(self.confusion, (labels.numpy(), predicted.numpy()), 1)
         place = torch.clamp((confidence * BINS).long(), max=BINS - 1).numpy()
         for row, values in enumerate((np.ones(len(place)), confidence.numpy(), correct.numpy())):
             self.bins[row] += np.bincount(place, weights=values, minlength=BINS)
 
     def vector(self) -> np.ndarray:
         """All counts in one float64 row, which processes can sum."""
-        return np.concatenate([[self.top5, self.loss], self.confusion.ravel(), self.bins.ravel()])
+        parts = (self.counts, self.confusion, self.bins)
+        return np.concatenate([[self.top5, self.loss], *(part.ravel() for part in parts)])
 
     def restore(self, vector: np.ndarray) -> None:
         """Takes over the counts of a `vector`, for example the sum over processes."""
         self.top5, self.loss = float(vector[0]), float(vector[1])
-        split = 2 + self.classes**2
-        self.confusion = np.rint(vector[2:split]).astype(np.int64).reshape(self.classes, self.classes)
-        self.bins = vector[split:].reshape(3, BINS)
+        start = 2
+        for name in ("counts", "confusion", "bins"):
+            part: np.ndarray = getattr(self, name)
+            values = vector[start : start + part.size].reshape(part.shape)
+            setattr(self, name, np.rint(values).astype(np.int64) if part.dtype == np.int64 else values)
+            start += part.size
 
     @property
     def images(self) -> int:
         """Images counted."""
-        return int(self.confusion.sum())
+        return int(self.counts[0].sum())
 
     @property
     def top1(self) -> float:
         """Share of images whose best class is right, in [0, 1]."""
-        return float(np.trace(self.confusion)) / max(self.images, 1)
+        return float(self.counts[1].sum()) / max(self.images, 1)
 
     @property
     def calibration_error(self) -> float:
@@ -64,8 +76,8 @@ class Tally:
 
     def per_class(self) -> np.ndarray:
         """Share of each class's images that are recognised, (K,); NaN for a class without images."""
-        totals = self.confusion.sum(axis=1)
-        return np.divide(np.diag(self.confusion), totals, out=np.full(self.classes, np.nan), where=totals > 0)
+        totals, correct = self.counts
+        return np.divide(correct, totals, out=np.full(self.classes, np.nan), where=totals > 0)
 
     def summary(self) -> dict[str, float | int]:
         """The figures of the whole set, JSON-able."""

@@ -14,7 +14,7 @@ from vitascope.checkpoints.load import load
 from vitascope.data.memory import in_memory
 from vitascope.data.open import open_data
 from vitascope.data.source import Source, some
-from vitascope.errors import CheckpointError, DataError, ImageError
+from vitascope.errors import CheckpointError, ConfigError, DataError, ImageError
 from vitascope.evaluation.evaluate import evaluate
 from vitascope.evaluation.metrics import Tally
 from vitascope.precision import resolve_precision
@@ -68,12 +68,14 @@ def evaluate_checkpoint(
         )
         tally.restore(w.sum(tally.vector()))
     if confusion:
+        if not tally.confusion.size:
+            raise ConfigError(f"--confusion has no picture for {len(ck.labels)} classes; leave it out")
         draw_confusion(tally.confusion, ck.labels, confusion)
     return {"split": chosen, "skipped": len(dropped), **tally.summary(), "per_class": _per_class(tally, ck.labels)}
 
 
 def _per_class(tally: Tally, labels: tuple[str, ...]) -> dict[str, dict[str, float | int]]:
-    totals, shares = tally.confusion.sum(axis=1), tally.per_class()
+    totals, shares = tally.counts[0], tally.per_class()
     return {
         label: {"images": int(n), "top1": float(share)}
         for label, n, share in zip(labels, totals, shares, strict=True)
