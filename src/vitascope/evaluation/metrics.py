@@ -36,8 +36,8 @@ class Tally:
         best = logits.topk(min(5, self.classes), dim=1).indices
         self.top5 += float((best == labels[:, None]).any(dim=1).sum())
         self.loss += float(F.cross_entropy(logits.double(), labels, reduction="sum"))
-        np.add.at(self.counts, (0, labels.numpy()), 1)
-        np.add.at(self.counts, (1, labels[correct].numpy()), 1)
+        for row, counted in enumerate((labels, labels[correct])):
+            self.counts[row] += np.bincount(counted.numpy(), minlength=self.classes)
         if self.confusion.size:
             np.add.at(self.confusion, (labels.numpy(), predicted.numpy()), 1)
         place = torch.clamp((confidence * BINS).long(), max=BINS - 1).numpy()
