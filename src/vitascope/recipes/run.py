@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import math
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from vitascope.precision import resolve_precision
 from vitascope.recipes.figures import draw_curves
 from vitascope.recipes.prepare import RunData
 from vitascope.recipes.presets import DEFAULT_EPOCHS
-from vitascope.recipes.run_folder import MODEL, RESULTS, check_same, start_folder, write_json
+from vitascope.recipes.run_folder import MODEL, RESULTS, check_same, locked, start_folder, write_json
 from vitascope.recipes.settings import Recipe, to_dict
 from vitascope.training.job import Job, Observer
 from vitascope.training.loop import best_weights, train
@@ -61,7 +62,22 @@ def run(
         if world.first:
             start_folder(folder, recipe, data.classes, overwrite)
         world.wait()
+    with locked(folder) if world.first else nullcontext():
+        return _run_resolved(recipe, data, model, preprocess, world, card, resume, observer)
+
+
+def _run_resolved(
+    recipe: Recipe,
+    data: RunData,
+    model: ViT | BiT,
+    preprocess: Preprocess,
+    world: World,
+    card: dict[str, Any],
+    resume: bool,
+    observer: Observer | None,
+) -> Path:
     assert recipe.steps is not None
+    folder = Path(recipe.out)
     job = make_job(recipe, recipe.steps, data, preprocess)
     state = new_state(model, recipe)
     states = saved_states(folder / "checkpoints") if resume else []

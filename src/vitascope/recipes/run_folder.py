@@ -7,6 +7,8 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,24 @@ def start_folder(folder: Path, recipe: Recipe, classes: tuple[str, ...], overwri
     text = yaml.safe_dump(to_dict(recipe), sort_keys=False, allow_unicode=True)
     with atomic_file(folder / CONFIG) as temporary:  # last, so that a folder with a config is a run
         temporary.write_text(text)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps a second process from training in the same folder; `ConfigError` when another does. Freed by any exit."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    with (folder / CONFIG).open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigError(
+                f"another process is training in {folder}; wait for it, or choose another --out"
+            ) from error
+        yield
 
 
 def stored_config(folder: Path) -> dict[str, Any]:
