@@ -70,7 +70,7 @@ def _run(name: str, words: list[str]) -> int:
     except UserError as error:
         return _fail(name, str(error), 2)
     except Stopped as error:
-        return _fail(name, f"{error}; go on with --resume", error.exit_code)
+        return _fail(name, f"{error}; {error.remedy}", error.exit_code)
     except KeyboardInterrupt:
         return _fail(name, "interrupted", 130)
     except BrokenPipeError:  # the reader of our output, such as head, has had enough

@@ -106,7 +106,8 @@ class Counter:
     def __init__(self, console: Console, what: str) -> None:
         self.console, self.what = console, what
         self._task: Any = None
-        self._said = self._begun = time.monotonic()
+        self._said = time.monotonic()
+        self._first: tuple[int, float] | None = None  # a resumed run begins in the middle
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
         if self.console.err.is_terminal:
@@ -117,10 +118,13 @@ class Counter:
             if done >= total:
                 bar.remove_task(self._task)
                 self._task = None
-        elif time.monotonic() - self._said >= _PLAIN_INTERVAL or (done >= total and self._said != self._begun):
-            self._said = time.monotonic()
-            left = (self._said - self._begun) / max(done, 1) * (total - done)
-            self.console.say(f"{self.what}: {done}/{total}{'  ' + note if note else ''}  {duration(left)} left")
+            return
+        now = time.monotonic()
+        first, begun = self._first = self._first or (done, now)
+        if now - self._said >= _PLAIN_INTERVAL:
+            self._said = now
+            left = f"  {duration((now - begun) / (done - first) * (total - done))} left" if done > first else ""
+            self.console.say(f"{self.what}: {done}/{total}{'  ' + note if note else ''}{left}")
 
 
 class RunObserver:

@@ -4,15 +4,67 @@ from __future__ import annotations
 
 from typing import Any
 
-from vitascope.cli.console import Console
+from vitascope.cli.console import Console, Counter, duration
 from vitascope.cli.parser import Parser
+from vitascope.errors import ConfigError
+
+STAGES = 6
+"""Four trainings beside pre-training, then evaluation and prediction."""
 
 
 def arguments(parser: Parser) -> None:
     """See `vitascope.cli.Command`."""
     parser.add("--out", default="runs/demo", help="the demo's folder; an earlier demo in it is replaced")
+    parser.add("--seed", type=int, default=0, help="fixes fractals, initial values, order and augmentation")
 
 
 def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     """See `vitascope.cli.Command`."""
-    raise NotImplementedError
+    if args.seed < 0:
+        raise ConfigError(f"--seed is {args.seed}, expected 0 or more")
+    from vitascope.recipes.demo import REPORT, DemoSettings, next_commands, run_demo
+
+    begun = 0
+
+    def stage(title: str) -> Watch:
+        nonlocal begun
+        begun += 1
+        console.say(f"[{begun}/{STAGES}] {title}")
+        return Watch(console.counter(title))
+
+    result = run_demo(DemoSettings(out=args.out, seed=args.seed), stage)
+    console.stop()
+    show(result.summary, console)
+    console.say(f"all of it took {duration(result.summary['seconds'])}; open {args.out}/{REPORT} in a browser")
+    console.say("\nnext, with photographs of your own in one folder per class:")
+    for why, command in next_commands(args.out):
+        console.say(f"  {command}\n      {why}")
+    return {"report": f"{args.out}/{REPORT}", **result.summary}
+
+
+class Watch:
+    """Shows a run's loss and rate; the demo says nothing at every evaluation."""
+
+    def __init__(self, counter: Counter) -> None:
+        self.counter = counter
+
+    def stepped(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
+        """See `vitascope.training.loop.Observer`."""
+        self.counter(step, steps, f"loss {loss:.3f}  {images_per_second:.0f} images/s")
+
+    def evaluated(self, step: int, summary: dict[str, float | int]) -> None:
+        """See `vitascope.training.loop.Observer`."""
+
+
+def show(summary: dict[str, Any], console: Console) -> None:
+    """The accuracies as a table."""
+    few = summary["few_labels"]
+    rows = [
+        (f"{summary['labelled_images']} (all)", summary["pretrained_top1"], summary["scratch_top1"]),
+        (f"{10 * few['per_class']} ({few['per_class']} per digit)", few["pretrained_top1"], few["scratch_top1"]),
+    ]
+    console.table(
+        f"handwritten digits, top-1 on {summary['test_images']} test images",
+        ["labelled images", "pre-trained on fractals", "from scratch"],
+        [[name, f"{100 * ours:.1f} %", f"{100 * plain:.1f} %"] for name, ours, plain in rows],
+    )
