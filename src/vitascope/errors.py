@@ -46,9 +46,10 @@ class DivergedError(VitascopeError):
 class Stopped(VitascopeError):
     """A signal asked training to stop; everything needed to resume has been saved."""
 
-    def __init__(self, signal_number: int, message: str) -> None:
+    def __init__(self, signal_number: int, message: str, remedy: str = "go on with --resume") -> None:
         super().__init__(message)
         self.signal_number = signal_number
+        self.remedy = remedy
 
     @property
     def exit_code(self) -> int:
