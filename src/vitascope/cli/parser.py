@@ -85,7 +85,7 @@ def _underscores(match: re.Match[str]) -> str:
 
 
 def _values(words: list[str], option: str) -> list[str]:
-    pairs = zip(words, [*words[1:], ""], strict=True)
+    pairs = zip(words, [*words, ""][1:], strict=True)
     return [
         after if word == option else word.partition("=")[2] for word, after in pairs if word.split("=")[0] == option
     ]
