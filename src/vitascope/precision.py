@@ -69,7 +69,8 @@ def bfloat16_gain() -> float:
         return float(known[key])
     except (OSError, ValueError, KeyError, TypeError):
         gain = _measure_gain()
-    log.info("bfloat16 products are %.1f times as fast as float32 on this processor", gain)
+    fast, slow, ratio = ("bfloat16", "float32", gain) if gain >= 1 else ("float32", "bfloat16", 1 / max(gain, 0.001))
+    log.info("measured: %s products are %.1f times as fast as %s on this processor", fast, ratio, slow)
     _remember(path, {**(known if isinstance(known, dict) else {}), key: gain})
     return gain
 
