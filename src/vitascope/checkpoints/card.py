@@ -70,7 +70,8 @@ def _text(value: Any) -> str:
     # Names of classes and folders are the user's; nothing of them may become markup.
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     text = " ".join(text.split())
-    return "".join(f"\\{c}" if c in "|`*_<>[]#\\" else c for c in text)
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return "".join(f"\\{c}" if c in "|`*_[]#\\" else c for c in text)
 
 
 def _classes(labels: tuple[str, ...]) -> str:

@@ -90,6 +90,9 @@ def understand(found: Found) -> Checkpoint:
         draft = reader.read(found)
     except ConfigError as error:
         raise CheckpointError(f"{found.path}: {error}") from error
+    except CheckpointError as error:
+        where = "" if str(found.path) in str(error) else f"{found.path}: "
+        raise CheckpointError(f"{where}{error}") from error
     state = to_own(draft.rows, draft.tensors, draft.config, found.path)
     return Checkpoint(
         model=assemble(draft.config, state),

@@ -19,7 +19,7 @@ from vitascope.checkpoints.keys import check_tensors, own_shapes
 from vitascope.checkpoints.safetensors_file import read_safetensors, write_safetensors
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError, ConfigError
-from vitascope.models.config import config_from_dict, config_to_dict
+from vitascope.models.config import ModelConfig, ViTConfig, config_from_dict, config_to_dict
 from vitascope.version import __version__
 
 WEIGHTS, CONFIG, PREPROCESSOR, CARD = "model.safetensors", "config.json", "preprocessor.json", "README.md"
@@ -67,14 +67,33 @@ def read_folder(folder: Path) -> Checkpoint:
             f"{where}{error} (written by vitascope {_version(values)}, this is {__version__})"
         ) from error
     weights = _verified_weights(folder, values)
+    _refuse_deeper(config, len(weights), file)
     check_tensors(weights, own_shapes(config), folder / WEIGHTS)
-    return Checkpoint(
-        model=assemble(config, {name: tensor.float() for name, tensor in weights.items()}),
-        config=config,
-        preprocess=preprocess,
-        labels=labels,
-        card=card,
-    )
+    try:
+        return Checkpoint(
+            model=assemble(config, {name: tensor.float() for name, tensor in weights.items()}),
+            config=config,
+            preprocess=preprocess,
+            labels=labels,
+            card=card,
+        )
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder}: {error}") from error
+
+
+def _refuse_deeper(config: ModelConfig, tensors: int, file: Path) -> None:
+    # Even a model without memory for its values costs some for each block, before shapes can be compared.
+    if isinstance(config, ViTConfig):
+        blocks = config.depth + (sum(config.stem.units) if config.stem else 0)
+        largest = max(config.width, config.hidden, config.classes, config.patch, *config.image_size)
+    else:
+        blocks = sum(config.units)
+        largest = max(config.width_factor, config.base_width, config.classes)
+    if blocks > tensors or largest > 1 << 50:
+        raise CheckpointError(
+            f"{file}: describes {str(blocks)[:20]} blocks and sizes up to {str(largest)[:20]}, the weights have "
+            f"{tensors} tensors; the two do not belong together"
+        )
 
 
 def _verified_weights(folder: Path, values: dict[str, Any]) -> dict[str, Any]:

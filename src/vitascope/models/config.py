@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from vitascope.errors import ConfigError
 
@@ -90,6 +90,9 @@ class ViTConfig:
 
     def __post_init__(self) -> None:
         _check_sizes(self, ("channels", "patch", "width", "depth", "heads", "hidden"))
+        _check_choices(self)
+        if self.representation_size is not None:
+            _check_sizes(self, ("representation_size",))
         if self.classes < 0 or self.registers < 0:
             raise ConfigError(f"classes={self.classes}, registers={self.registers}: neither may be negative")
         if self.width % self.heads:
@@ -234,6 +237,22 @@ def image_size_pair(size: int | tuple[int, int] | list[int]) -> Size:
     if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
         raise ConfigError(f"image_size is {size!r}, expected one positive number or (height, width)")
     return pair[0], pair[1]
+
+
+def _check_choices(config: ViTConfig) -> None:
+    for name, hint in get_type_hints(ViTConfig).items():
+        choices, value = get_args(hint), getattr(config, name)
+        if get_origin(hint) is Literal and value not in choices:
+            raise ConfigError(f"{name} is {value!r}, expected one of {', '.join(choices)}")
+        if hint is bool and not isinstance(value, bool):
+            raise ConfigError(f"{name} is {value!r}, expected true or false")
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if (hint is float or (float in choices and value is not None)) and not number:
+            raise ConfigError(f"{name} is {value!r}, expected a number")
+        if hint is int and (not number or value != int(value)):
+            raise ConfigError(f"{name} is {value!r}, expected a whole number")
+    if not 0 <= config.norm_eps < 1:
+        raise ConfigError(f"norm_eps is {config.norm_eps}, expected a small number of at least 0")
 
 
 def _check_sizes(config: ModelConfig, names: tuple[str, ...]) -> None:

@@ -54,6 +54,13 @@ class Draft:
     labels: tuple[str, ...] = ()
     """Class names; empty if the file has none."""
 
+    def __post_init__(self) -> None:
+        if self.preprocess.channels != self.config.channels:
+            raise CheckpointError(
+                f"the preprocessing described makes {self.preprocess.channels} channels, "
+                f"the weights take {self.config.channels}"
+            )
+
 
 def numbered(names: Iterable[str], pattern: str) -> int:
     """How many different numbers `pattern` finds in the names: blocks, stages or units, however they are counted.

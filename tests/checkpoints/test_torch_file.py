@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from vitascope.checkpoints.tensor_file import read_tensors
+from vitascope.checkpoints.torch_file import read_torch
+from vitascope.errors import CheckpointError
+
+STATE = {"a.weight": torch.randn(3, 4), "a.bias": torch.randn(3).half()}
+
+
+class Canary:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str, int]]:
+        return os.open, (str(self.path), os.O_CREAT | os.O_WRONLY)
+
+
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model", "model_ema"])
+@pytest.mark.parametrize("modern", [True, False])
+def test_state_dicts_are_found(wrapper: str | None, modern: bool, tmp_path: Path) -> None:
+    content = {wrapper: {f"module.{k}": v for k, v in STATE.items()}, "epoch": 3} if wrapper else STATE
+    torch.save(content, tmp_path / "any", _use_new_zipfile_serialization=modern)
+    tensors = read_tensors(tmp_path / "any").tensors
+    assert tensors.keys() == STATE.keys()
+    assert all(torch.equal(tensors[name], STATE[name]) for name in STATE)
+
+
+@pytest.mark.parametrize("modern", [True, False])
+@pytest.mark.parametrize("place", ["beside", "inside", "alone"])
+def test_no_code_runs(place: str, modern: bool, tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    evil = Canary(canary)
+    content = {"beside": {"state_dict": STATE, "args": evil}, "inside": {**STATE, "x": evil}, "alone": evil}[place]
+    torch.save(content, tmp_path / "evil.pth", _use_new_zipfile_serialization=modern)
+    with pytest.raises(CheckpointError, match="never loaded") as caught:
+        read_tensors(tmp_path / "evil.pth")
+    assert "\n" not in str(caught.value)
+    assert "evil.pth" in str(caught.value)
+    assert not canary.exists()
+    torch.load(tmp_path / "evil.pth", weights_only=False)  # the canary is real
+    assert canary.exists()
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_plain_pickles_are_refused(protocol: int, tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    (tmp_path / "model.npz").write_bytes(pickle.dumps({"a": Canary(canary)}, protocol=protocol))
+    with pytest.raises(CheckpointError):
+        read_tensors(tmp_path / "model.npz")
+    assert not canary.exists()
+
+
+def test_a_distributed_checkpoint_is_not_opened(tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    (tmp_path / ".metadata").write_bytes(pickle.dumps(Canary(canary), protocol=4))
+    with pytest.raises(CheckpointError):
+        read_tensors(tmp_path / ".metadata")
+    assert not canary.exists()
+
+
+def test_one_number_does_not_claim_to_be_a_model(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(1).expand(1 << 20, 1 << 20)}, tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match=r"claims 4\.0 TiB of tensors that it does not store"):
+        read_tensors(tmp_path / "a.pth")
+
+
+def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    torch.save({"a": torch.zeros(1 << 18)}, stream)
+    with zipfile.ZipFile(stream) as source, zipfile.ZipFile(tmp_path / "a.pth", "w", zipfile.ZIP_DEFLATED) as copy:
+        for name in source.namelist():
+            copy.writestr(name, source.read(name))
+    with pytest.raises(CheckpointError, match="compressed"):
+        read_tensors(tmp_path / "a.pth")
+
+
+def test_damage_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    for modern in (True, False):
+        torch.save(STATE, path, _use_new_zipfile_serialization=modern)
+        whole = path.read_bytes()
+        for length in range(0, len(whole) - 1, len(whole) // 19):
+            path.write_bytes(whole[:length])
+            with pytest.raises(CheckpointError) as caught:
+                read_tensors(path)
+            assert "\n" not in str(caught.value)
+
+
+def test_other_contents_are_refused(tmp_path: Path) -> None:
+    for content, what in (
+        (torch.ones(3), "holds a Tensor"),
+        ([1, 2], "holds a list"),
+        ({}, "holds a dict"),
+        ({"a": torch.ones(1), "epoch": 3}, "epoch in the state dict"),
+    ):
+        torch.save(content, tmp_path / "a.pth")
+        with pytest.raises(CheckpointError, match=what):
+            read_tensors(tmp_path / "a.pth")
+    torch.save(STATE, tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match="at most"):
+        read_torch(tmp_path / "a.pth", max_bytes=100)
+
+
+def test_views_and_shared_memory_become_tensors_of_their_own(tmp_path: Path) -> None:
+    base = torch.arange(10.0)
+    torch.save({"a": base[2:4], "b": base[2:4]}, tmp_path / "a.pth")
+    tensors = read_tensors(tmp_path / "a.pth").tensors
+    tensors["a"].zero_()
+    assert tensors["b"].tolist() == [2.0, 3.0]
+    assert tensors["a"].untyped_storage().nbytes() == 8
