@@ -32,7 +32,7 @@ from vitascope.recipes.finetune import finetune
 from vitascope.recipes.pretrain import pretrain
 from vitascope.recipes.run_folder import RESULTS, environment, write_json
 from vitascope.recipes.settings import FinetuneRecipe, PretrainRecipe
-from vitascope.training.loop import Observer
+from vitascope.training.job import Observer
 
 MARKER, SUMMARY, REPORT, IMAGES = "demo.json", "summary.json", "report.html", "images"
 PRETRAIN, FINETUNE, SCRATCH, FEW, FEW_SCRATCH = "pretrain", "finetune", "scratch", "few-labels", "few-labels-scratch"

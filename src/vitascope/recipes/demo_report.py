@@ -136,14 +136,14 @@ def _steps(r: DemoResult) -> str:
         (
             "Pre-train on fractals",
             f"The model (ViT, patch {s.patch}, width {s.width}, depth {s.depth}) learned to tell {s.fractal_classes} "
-            f"families of computed fractals apart, at {s.pretrain_size} pixels, with the paper's MLP head. No photograph "
-            f"and no download was involved. {work(PRETRAIN)}.",
+            f"families of computed fractals apart, at {s.pretrain_size} pixels, with the paper's MLP head. No "
+            f"photograph and no download was involved. {work(PRETRAIN)}.",
             _strip([fractals[i] for i in range(min(14, len(fractals)))]),
         ),
         (
             f"Fine-tune on digits at {s.finetune_size} pixels",
-            f"A new head of zeros for ten digits; the patch stays {s.patch}, so there are more patches and the positions "
-            f"are resized, as in Section 3.2 of the paper. {work(FINETUNE)}.",
+            f"A new head of zeros for ten digits; the patch stays {s.patch}, so there are more patches and the "
+            f"positions are resized, as in Section 3.2 of the paper. {work(FINETUNE)}.",
             _strip([np.asarray(Image.open(path)) for path, _, _ in r.samples]),
         ),
         (
@@ -238,8 +238,8 @@ def chart(series: Sequence[tuple[str, Points]], y_range: tuple[float, float]) ->
         parts.append(f'<text x="{left - 8}" y="{y + 4.5}" text-anchor="end">{tick:g}</text>')
     floor = y_of(low)
     parts.append(f'<line class="axis" x1="{left}" x2="{width - right}" y1="{floor}" y2="{floor}"/>')
-    for tick in _ticks(0, last):
-        parts.append(f'<text x="{x_of(tick)}" y="{floor + 18}" text-anchor="middle">{tick:g}</text>')
+    ticks = _ticks(0, last)
+    parts.extend(f'<text x="{x_of(tick)}" y="{floor + 18}" text-anchor="middle">{tick:g}</text>' for tick in ticks)
     parts.append(f'<text x="{(left + width - right) / 2}" y="{height - 3}" text-anchor="middle">step</text>')
     for kind, points in series:
         line = " ".join(f"{x_of(x)},{y_of(y)}" for x, y in points)
@@ -326,8 +326,8 @@ def _footer(summary: dict[str, Any]) -> str:
     where = summary["gpu"] or summary["processor"]
     lines = [
         f"{where}, {summary['threads']} threads; {versions}; seed {summary['seed']}; {_minutes(summary['seconds'])}.",
-        "Digits: UCI Optical Recognition of Handwritten Digits, as carried by scikit-learn; a stratified quarter is the "
-        "test split. Fractals: iterated function systems, generated here.",
-        "Dosovitskiy et al., An Image is Worth 16x16 Words, 2021. The figures are also in summary.json beside this file.",
+        "Digits: UCI Optical Recognition of Handwritten Digits, as carried by scikit-learn; a stratified quarter is "
+        "the test split. Fractals: iterated function systems, generated here.",
+        "Dosovitskiy et al., An Image is Worth 16x16 Words, 2021. The figures are in summary.json beside this file.",
     ]
     return "\n".join(f"<p>{escape(line)}</p>" for line in lines)
