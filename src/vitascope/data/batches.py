@@ -7,7 +7,8 @@ comes from (seed, epoch, index) alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import signal
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vitascope.data.source import Source
-from vitascope.errors import DataError
+from vitascope.errors import DataError, UserError
 
 Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 Batch = tuple[Tensor, Tensor]
@@ -71,14 +72,20 @@ class Order:
         return epoch, int(permutation(self.seed, epoch, self.size)[place])
 
 
-class _Augmented(Dataset[Batch]):
+class _Augmented(Dataset[Batch | UserError]):
     """Answers a whole step's items at once, so that a source which renders many images together may do so."""
 
     def __init__(self, source: Source, transform: Transform, seed: int) -> None:
         self.source, self.transform, self.seed = source, transform, seed
         self.labels = np.asarray(source.labels)
 
-    def __getitems__(self, items: list[Item]) -> Batch:
+    def __getitems__(self, items: list[Item]) -> Batch | UserError:
+        try:
+            return self._batch(items)
+        except UserError as error:  # handed over whole: a worker's exception would arrive as a traceback
+            return error
+
+    def _batch(self, items: list[Item]) -> Batch:
         indices = [index for _, index in items]
         render = getattr(self.source, "render", None)
         arrays = render(indices) if render is not None else (self.source[index] for index in indices)
@@ -96,17 +103,43 @@ def to_tensor(images: list[np.ndarray]) -> Tensor:
 
 def training_batches(
     source: Source, transform: Transform, order: Order, start: int, stop: int, workers: int = 0
-) -> Iterator[Batch]:
-    """Steps `start` to `stop` − 1; with `workers` 0 in this process. Raises ImageError for an unreadable image."""
-    loader: DataLoader[Batch] = DataLoader(
+) -> Generator[Batch, None, None]:
+    """Steps `start` to `stop` − 1; with `workers` 0 in this process. Raises ImageError for an unreadable image.
+
+    `close()` ends the workers.
+    """
+    loader: DataLoader[Batch | UserError] = DataLoader(
         _Augmented(source, transform, order.seed),
         batch_sampler=_Steps(order, start, stop),
         num_workers=workers,
         collate_fn=_as_is,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=False,
+        worker_init_fn=_outlive_signals,
     )
-    return iter(loader)
+    return _unless_error(iter(loader))
+
+
+_GRACE = 20
+"""Seconds that a worker works on after SIGTERM."""
+
+
+def _outlive_signals(worker: int) -> None:
+    # Ctrl-C and `torchrun` signal every process of the group. A run needs its workers to come to a step's end and
+    # save; but they must not outlive it, nor may whoever ends them wait for ever.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "alarm"):
+        signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(_GRACE))
+
+
+def _unless_error(batches: Iterator[Batch | UserError]) -> Generator[Batch, None, None]:
+    try:
+        for batch in batches:
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+    finally:
+        del batches  # ends the workers now, not when a traceback that holds this frame is let go
 
 
 class _Steps:

@@ -56,6 +56,7 @@ def train(job: Job, state: TrainState, world: World, observer: Observer | None =
                 if _due(counters.step, s.log_every, job.steps):
                     _log(job, state, world, watch, record, observer)
     finally:
+        batches.close()
         if record is not None:
             record.__exit__(None, None, None)
 

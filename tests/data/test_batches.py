@@ -1,0 +1,169 @@
+"""Order and randomness of training images: functions of the seed and the step, of nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from tiny import SIDE, source
+from vitascope.data.augment import Augment
+from vitascope.data.batches import Batch, Order, evaluation_batches, permutation, training_batches
+from vitascope.data.preprocess import Preprocess
+from vitascope.data.settings import AugmentConfig
+from vitascope.errors import DataError, ImageError
+
+PREPROCESS = Preprocess(size=(SIDE, SIDE))
+AUGMENT = Augment(AugmentConfig(randaugment_layers=2, erasing=0.5), PREPROCESS)
+
+
+def order(**changes: int) -> Order:
+    return Order(**{"size": 10, "batch": 4, "seed": 3, **changes})
+
+
+def test_a_steps_items_need_no_history() -> None:
+    forwards = order()
+    first = [forwards.items(step) for step in range(40)]
+    permutation.cache_clear()
+    backwards = order()
+    assert [backwards.items(step) for step in reversed(range(40))] == first[::-1]
+
+
+def test_every_epoch_is_a_permutation_and_another_one() -> None:
+    items = [item for step in range(10) for item in order().items(step)]  # 40 images: four epochs
+    epochs = [[index for epoch, index in items if epoch == e] for e in range(4)]
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 4
+    assert [epoch for epoch, _ in items] == sorted(epoch for epoch, _ in items)
+
+
+def test_the_seed_decides_the_order() -> None:
+    assert order(seed=4).items(0) != order().items(0)
+    assert order(seed=3).items(7) == order().items(7)
+
+
+def test_a_batch_may_be_larger_than_the_data() -> None:
+    items = order(size=3, batch=8).items(0)
+    assert Counter(index for epoch, index in items if epoch < 2) == {0: 2, 1: 2, 2: 2}
+    assert [epoch for epoch, _ in items] == [0, 0, 0, 1, 1, 1, 2, 2]
+
+
+def test_epochs_count_passes_over_the_data() -> None:
+    assert [order().epoch(step) for step in (0, 5, 10)] == [0.0, 2.0, 4.0]
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4])
+def test_shares_of_processes_are_together_what_one_process_sees(processes: int) -> None:
+    for step in range(7):
+        shares = [order(rank=rank, processes=processes).items(step) for rank in range(processes)]
+        assert [item for share in shares for item in share] == order().items(step)
+        assert {len(share) for share in shares} == {4 // processes}
+
+
+def test_a_batch_that_cannot_be_shared_equally_is_refused() -> None:
+    with pytest.raises(DataError, match="batch 4 cannot be shared equally by 3 processes"):
+        order(processes=3)
+
+
+def test_no_images_are_refused() -> None:
+    with pytest.raises(DataError, match="empty"):
+        order(size=0)
+
+
+def stream(start: int = 0, stop: int = 6, workers: int = 0, seed: int = 3) -> list[Batch]:
+    return list(training_batches(source(10), AUGMENT, order(seed=seed), start, stop, workers))
+
+
+def equal(a: list[Batch], b: list[Batch]) -> bool:
+    return len(a) == len(b) and all(
+        torch.equal(x, y) for p, q in zip(a, b, strict=True) for x, y in zip(p, q, strict=True)
+    )
+
+
+def test_a_batch_is_uint8_images_with_their_labels() -> None:
+    (images, labels), *_ = stream()
+    assert (images.dtype, images.shape) == (torch.uint8, (4, 3, SIDE, SIDE))
+    assert labels.tolist() == [source(10).labels[index] for _, index in order().items(0)]
+
+
+def test_the_stream_may_begin_anywhere() -> None:
+    assert equal(stream(2), stream()[2:])
+    assert stream(6) == []
+
+
+def test_workers_do_not_change_the_stream() -> None:
+    assert equal(stream(workers=2), stream())
+
+
+def test_the_global_random_state_does_not_change_the_stream() -> None:
+    expected = stream()
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    assert equal(stream(), expected)
+
+
+def test_the_seed_decides_the_augmentation_too() -> None:
+    def of(seed: int, epoch: int) -> np.ndarray:
+        steps = stream(epoch * 5 // 2, epoch * 5 // 2 + 3, seed=seed)
+        images = torch.cat([images for images, _ in steps])
+        items = [item for s in range(epoch * 5 // 2, epoch * 5 // 2 + 3) for item in order(seed=seed).items(s)]
+        return images[items.index((epoch, 7))].numpy()
+
+    assert not np.array_equal(of(3, 0), of(4, 0))
+    assert not np.array_equal(of(3, 0), of(3, 2))  # each epoch draws anew
+    assert np.array_equal(of(3, 2), of(3, 2))
+
+
+def test_a_source_that_renders_many_at_once_is_asked_for_a_whole_step() -> None:
+    class Rendering:
+        name, classes = "rendering", ("a", "b")
+        labels = np.arange(10, dtype=np.int64) % 2
+
+        def __init__(self) -> None:
+            self.asked: list[list[int]] = []
+
+        def __len__(self) -> int:
+            return 10
+
+        def render(self, indices: list[int]) -> list[np.ndarray]:
+            self.asked.append(indices)
+            return [np.full((SIDE, SIDE, 3), index, np.uint8) for index in indices]
+
+    made = Rendering()
+    images, labels = next(training_batches(made, lambda image, rng: image, order(), 1, 2))
+    assert made.asked == [[index for _, index in order().items(1)]]
+    assert images[:, 0, 0, 0].tolist() == made.asked[0]
+    assert labels.tolist() == [index % 2 for index in made.asked[0]]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_unreadable_image_is_named_whoever_reads_it(workers: int) -> None:
+    class Broken:
+        name, classes, labels = "broken", ("a", "b"), np.zeros(10, np.int64)
+
+        def __len__(self) -> int:
+            return 10
+
+        def __getitem__(self, index: int) -> np.ndarray:
+            raise ImageError(f"photo-{index}.jpg: truncated")
+
+    stream = training_batches(Broken(), AUGMENT, order(), 0, 1, workers)
+    with pytest.raises(ImageError, match=r"^photo-\d\.jpg: truncated$"):
+        next(stream)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 20])
+@pytest.mark.parametrize("batch", [1, 4, 10, 64])
+def test_evaluation_sees_every_image_once(processes: int, batch: int) -> None:
+    data = source(11)  # odd, and not divisible by any of the batches or processes but one
+    seen = [
+        (images, labels)
+        for rank in range(processes)
+        for images, labels in evaluation_batches(data, lambda image: image, batch, rank, processes)
+    ]
+    assert all(0 < len(labels) <= batch for _, labels in seen)
+    rows = Counter(image.numpy().tobytes() for images, _ in seen for image in images)
+    assert rows == Counter(image.transpose(2, 0, 1).tobytes() for image in data.images)
+    assert sorted(label for _, labels in seen for label in labels.tolist()) == sorted(data.labels)
