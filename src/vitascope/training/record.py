@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from vitascope.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 METRICS, SPEED = "metrics.jsonl", "speed.jsonl"
 
@@ -17,11 +20,14 @@ class Record:
     """Appends lines for a run; clock times go to speed.jsonl, so that metrics.jsonl can be compared bit for bit."""
 
     def __init__(self, folder: Path, resume_bytes: int = 0, tensorboard: bool = False) -> None:
+        self._board = _summary_writer(folder) if tensorboard else None
         self._file = (folder / METRICS).open("ab")
-        self._file.truncate(resume_bytes)  # lines of steps that will be done again
+        end = self._file.seek(0, 2)
+        if end < resume_bytes:
+            log.warning("%s has lost lines since the checkpoint was written", folder / METRICS)
+        self._file.truncate(min(end, resume_bytes))  # lines of steps that will be done again
         self._file.seek(0, 2)
         self._speed = (folder / SPEED).open("a")
-        self._board = _summary_writer(folder) if tensorboard else None
 
     def __enter__(self) -> Record:
         return self

@@ -79,8 +79,11 @@ def save_state(folder: Path, state: TrainState, keep: int) -> Path:
                 file = temporary / f"{name}.safetensors"
                 save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, file)
                 hashes[name] = _sha256(file)
-            (temporary / _COUNTERS).write_text(json.dumps({"counters": asdict(state.counters), "sha256": hashes}))
-    for old in saved_states(folder)[:-keep]:
+            counters = asdict(state.counters)
+            hashes["counters"] = _counters_sha256(counters)
+            (temporary / _COUNTERS).write_text(json.dumps({"counters": counters, "sha256": hashes}))
+    for old in set(folder.glob("step-*")).difference(saved_states(folder)[-keep:]):
+        (old / _COUNTERS).unlink(missing_ok=True)  # first, so that a kill meanwhile leaves none that looks complete
         shutil.rmtree(old, ignore_errors=True)
     return path
 
@@ -93,10 +96,8 @@ def saved_states(folder: Path) -> list[Path]:
 def load_state(path: Path, state: TrainState) -> None:
     """Fills `state` from a folder of `save_state`; a damaged one raises `CheckpointError`, which offers another."""
     try:
-        held = json.loads((path / _COUNTERS).read_text())
-        tensors = {name: _read(path / f"{name}.safetensors", digest) for name, digest in held["sha256"].items()}
-        counters = Counters(**held["counters"])
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        counters, tensors = _read(path)
+    except _DAMAGE as error:
         raise CheckpointError(_damaged(path, error)) from error
     device = next(state.model.parameters()).device
     state.model.load_state_dict(tensors["model"])
@@ -120,10 +121,19 @@ def _optimizer_tensors(state: TrainState) -> dict[str, Tensor]:
     }
 
 
-def _read(path: Path, digest: str) -> dict[str, Any]:
-    if _sha256(path) != digest:
-        raise ValueError(f"{path.name} does not match its SHA-256")
-    return load_file(path)
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError)
+
+
+def _read(path: Path) -> tuple[Counters, dict[str, dict[str, Tensor]]]:
+    """Counters and tensors by file, each checked against its SHA-256; raises one of `_DAMAGE`."""
+    held = json.loads((path / _COUNTERS).read_text())
+    hashes = dict(held["sha256"])
+    found = {name: _sha256(path / f"{name}.safetensors") for name in hashes if name != "counters"}
+    found["counters"] = _counters_sha256(held["counters"])
+    wrong = [name for name in found if found[name] != hashes.get(name)]
+    if wrong:
+        raise ValueError(f"{' and '.join(wrong)} do not match their SHA-256")
+    return Counters(**held["counters"]), {n: load_file(path / f"{n}.safetensors") for n in hashes if n != "counters"}
 
 
 def _sha256(path: Path) -> str:
@@ -131,12 +141,27 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _counters_sha256(counters: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(counters).encode()).hexdigest()
+
+
 def _damaged(path: Path, error: Exception) -> str:
+    """What is wrong with a checkpoint, and the newest sound one before it."""
     older = [other for other in saved_states(path.parent) if other.name < path.name]
-    remedy = (
-        f"remove it to go on from {older[-1].name}" if older else "there is no older one: start again with --overwrite"
-    )
-    return f"checkpoint {path} is damaged ({error}); {remedy}"
+    sound = next((other for other in reversed(older) if _is_sound(other)), None)
+    remedy = "there is no sound one before it: start again with --overwrite"
+    if sound is not None:
+        damaged = [other.name for other in older if other.name > sound.name] + [path.name]
+        remedy = f"remove {' and '.join(damaged)} to go on from {sound.name}"
+    return f"checkpoint {path} is damaged ({' '.join(str(error).split())}); {remedy}"
+
+
+def _is_sound(path: Path) -> bool:
+    try:
+        _read(path)
+        return True
+    except _DAMAGE:
+        return False
 
 
 class result_in_model:

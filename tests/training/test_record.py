@@ -1,0 +1,79 @@
+"""metrics.jsonl: comparable bit for bit, and cut back to the checkpoint at a resume."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from vitascope.errors import ConfigError
+from vitascope.training import record as record_module
+from vitascope.training.record import METRICS, SPEED, Record, read_metrics
+
+
+def test_lines_are_objects_with_their_step(tmp_path: Path) -> None:
+    with Record(tmp_path) as record:
+        record.metrics(3, {"loss": 0.5})
+        record.metrics(4, {"validation": {"top1": 1.0}})
+    assert read_metrics(tmp_path) == [{"step": 3, "loss": 0.5}, {"step": 4, "validation": {"top1": 1.0}}]
+
+
+def test_clock_times_are_kept_apart(tmp_path: Path) -> None:
+    with Record(tmp_path) as record:
+        record.speed(3, 123.456)
+    assert (tmp_path / METRICS).read_bytes() == b""
+    line = json.loads((tmp_path / SPEED).read_text())
+    assert line["step"] == 3
+    assert line["images_per_second"] == 123.5
+
+
+def test_a_resume_cuts_off_what_will_be_done_again(tmp_path: Path) -> None:
+    with Record(tmp_path) as record:
+        record.metrics(1, {"loss": 1.0})
+        saved = record.bytes
+        record.metrics(2, {"loss": 0.9})
+    with Record(tmp_path, saved) as record:
+        record.metrics(2, {"loss": 0.8})
+    assert read_metrics(tmp_path) == [{"step": 1, "loss": 1.0}, {"step": 2, "loss": 0.8}]
+
+
+def test_a_run_that_starts_anew_has_no_old_lines(tmp_path: Path) -> None:
+    (tmp_path / METRICS).write_text("old\n")
+    Record(tmp_path).__exit__(None, None, None)
+    assert read_metrics(tmp_path) == []
+
+
+def test_lost_lines_are_said_and_not_filled_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with Record(tmp_path, 50) as record:
+        record.metrics(9, {"loss": 1.0})
+    assert read_metrics(tmp_path) == [{"step": 9, "loss": 1.0}]
+    assert "has lost lines" in caplog.text
+
+
+def test_a_line_cut_short_by_a_kill_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / METRICS).write_text('{"step": 1}\n{"step": 2, "lo')
+    assert read_metrics(tmp_path) == [{"step": 1}]
+    assert read_metrics(tmp_path / "nothing") == []
+
+
+def test_tensorboard_that_is_not_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ConfigError, match=r"pip install 'vitascope\[tensorboard\]'"):
+        Record(tmp_path, tensorboard=True)
+
+
+def test_tensorboard_gets_every_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[tuple[str, float, int]] = []
+
+    class Board:
+        def add_scalar(self, name: str, value: float, step: int) -> None:
+            written.append((name, value, step))
+
+        def close(self) -> None:
+            written.append(("closed", 0, 0))
+
+    monkeypatch.setattr(record_module, "_summary_writer", lambda folder: Board())
+    with Record(tmp_path, tensorboard=True) as record:
+        record.metrics(2, {"loss": 0.5, "validation": {"top1": 0.25}})
+    assert written == [("loss", 0.5, 2), ("validation/top1", 0.25, 2), ("closed", 0, 0)]
