@@ -37,7 +37,11 @@ def pretrain(
         config = pretraining_config(recipe, len(data.classes))
         model = build_model(config, torch.Generator().manual_seed(recipe.seed))
         preprocess = Preprocess(
-            size=config.image_size, channels=config.channels, crop_fraction=crop_fraction(min(config.image_size))
+            size=config.image_size,
+            channels=config.channels,
+            crop_fraction=crop_fraction(min(config.image_size)),
+            mean=recipe.mean,
+            std=recipe.std,
         )
         card = {"task": "pre-training", "model": recipe.model, "data": recipe.data}
         return run(recipe, data, model, preprocess, w, card=card, resume=resume, overwrite=overwrite, observer=observer)

@@ -44,6 +44,11 @@ class PretrainRecipe(Recipe):
     """Further fields of the model's config, such as depth or heads."""
     mlp_head: bool = True
     """Pre-train with a hidden layer of the model's width in the head (Section 3.1); not for ResNets."""
+    mean: tuple[float, ...] = (0.5,)
+    """Subtracted from pixels in [0, 1]; one number, or one per channel. 0 keeps a black background at zero, where
+    positions show best in short runs."""
+    std: tuple[float, ...] = (0.5,)
+    """Divides them afterwards."""
     lr: float = 3e-3
     weight_decay: float = 0.3
     dropout: float | None = None
