@@ -73,7 +73,7 @@ def test_tensorboard_gets_every_number(tmp_path: Path, monkeypatch: pytest.Monke
         def close(self) -> None:
             written.append(("closed", 0, 0))
 
-    monkeypatch.setattr(record_module, "_summary_writer", lambda folder: Board())
+    monkeypatch.setattr(record_module, "tensorboard_writer", lambda: lambda folder: Board())
     with Record(tmp_path, tensorboard=True) as record:
         record.metrics(2, {"loss": 0.5, "validation": {"top1": 0.25}})
     assert written == [("loss", 0.5, 2), ("validation/top1", 0.25, 2), ("closed", 0, 0)]

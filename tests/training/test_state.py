@@ -92,12 +92,12 @@ def test_one_flipped_byte_of_the_tensors_is_refused(tmp_path: Path, name: str, p
         load_state(path, state(1))
 
 
-def test_every_flipped_byte_of_the_counters_is_refused_or_means_nothing(tmp_path: Path) -> None:
+def test_a_flipped_byte_of_the_counters_is_refused_or_means_nothing(tmp_path: Path) -> None:
     path = save_state(tmp_path, state(), keep=2)
     file = path / "counters.json"
     before = file.read_bytes()
     loaded, accepted = state(1), 0
-    for place in range(len(before)):
+    for place in range(0, len(before), 3):
         flip(file, place)
         try:
             load_state(path, loaded)
@@ -107,7 +107,7 @@ def test_every_flipped_byte_of_the_counters_is_refused_or_means_nothing(tmp_path
             accepted += 1
             assert loaded.counters == state().counters, f"byte {place} changed the counters unseen"
         file.write_bytes(before)
-    assert accepted < len(before) / 10
+    assert accepted < len(before) / 30
 
 
 def test_a_damaged_checkpoint_changes_nothing_in_memory(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Literal
 
 from vitascope.data.memory import in_memory
 from vitascope.data.open import open_data
@@ -26,6 +25,8 @@ class RunData:
     """What choices are made on."""
     test: Source | None
     """What is reported at the end."""
+    unreadable: int = 0
+    """Images left out because they cannot be read."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -38,7 +39,7 @@ def prepare_data(recipe: Recipe, splits: Splits | None = None) -> RunData:
 
     `splits` stands in for opening `recipe.data`. Raises `DataError` when there is nothing to train on.
     """
-    splits = _readable(splits or open_data(recipe.data, seed=recipe.seed), recipe)
+    splits, unreadable = _readable(splits or open_data(recipe.data, seed=recipe.seed), recipe)
     if splits.train is None or len(splits.train) == 0:
         raise DataError(f"{recipe.data} has no training images; expected class folders, or a train split")
     if len(splits.train.classes) < 2:
@@ -47,18 +48,15 @@ def prepare_data(recipe: Recipe, splits: Splits | None = None) -> RunData:
     if validation is None and recipe.holdout > 0:
         train, validation = stratified_holdout(train, recipe.holdout, recipe.seed)
         log.info("%d of the training images are held out for validation", len(validation))
-    return RunData(train=train, validation=validation, test=splits.test)
+    return RunData(train=train, validation=validation, test=splits.test, unreadable=unreadable)
 
 
-def _readable(splits: Splits, recipe: Recipe) -> Splits:
-    """Every split decoded into memory where it fits; unreadable images refused or left out as the recipe says."""
+def _readable(splits: Splits, recipe: Recipe) -> tuple[Splits, int]:
+    """Every split decoded into memory where it fits; unreadable images refused, or left out and counted."""
     budget = memory_bytes(recipe.memory_budget)
-    return Splits(**{name: _held(source, budget, recipe.on_error) for name, source in splits.present().items()})
-
-
-def _held(source: Source, budget: int, on_error: Literal["raise", "skip"]) -> Source:
     dropped: list[ImageError] = []
-    held = in_memory(source, budget, on_error=on_error, dropped=dropped)
-    if dropped:
-        log.warning("%d of %d images of %s cannot be read and are left out", len(dropped), len(source), source.name)
-    return held
+    held = {
+        name: in_memory(source, budget, on_error=recipe.on_error, dropped=dropped)
+        for name, source in splits.present().items()
+    }
+    return Splits(**held), len(dropped)

@@ -29,6 +29,7 @@ from vitascope.recipes.settings import Recipe, to_dict
 from vitascope.training.job import Job, Observer
 from vitascope.training.loop import best_weights, train
 from vitascope.training.parallel import World
+from vitascope.training.record import tensorboard_writer
 from vitascope.training.settings import seconds
 from vitascope.training.speed import largest_micro_batch, measure_run
 from vitascope.training.state import TrainState, copy_weights, load_state, new_state, saved_states
@@ -55,12 +56,12 @@ def run(
     folder = Path(recipe.out)
     model.to(world.device)
     if resume:
-        stored = check_same(folder, recipe, data.classes)
+        stored = check_same(folder, _in_steps(recipe, data), data.classes, len(data.train))
         recipe = _as_stored(recipe, stored)
     else:
         recipe = _resolve(recipe, data, model, preprocess, world)
         if world.first:
-            start_folder(folder, recipe, data.classes, overwrite)
+            start_folder(folder, recipe, data.classes, len(data.train), overwrite)
         world.wait()
     with locked(folder) if world.first else nullcontext():
         return _run_resolved(recipe, data, model, preprocess, world, card, resume, observer)
@@ -94,6 +95,8 @@ def _run_resolved(
         "train_images": len(data.train),
         "epochs": round(job.order(world).epoch(job.steps), 2),
     }
+    if recipe.on_error == "skip":
+        results["unreadable"] = data.unreadable
     if recipe.keep == "best":
         results["best_step"] = state.counters.best_step
     if state.counters.step > begun_step:
@@ -128,9 +131,14 @@ def _resolve(recipe: Recipe, data: RunData, model: ViT | BiT, preprocess: Prepro
     if recipe.time_budget is not None:
         steps = measure_run(make_job(recipe, 10**9, data, preprocess), model, world, seconds(recipe.time_budget))
     elif steps is None:
-        epochs = recipe.epochs or DEFAULT_EPOCHS[type(recipe)]
-        steps = max(math.ceil(epochs * len(data.train) / recipe.batch), 1)
+        steps = _in_steps(dataclasses.replace(recipe, epochs=recipe.epochs or DEFAULT_EPOCHS[type(recipe)]), data).steps
+    assert steps is not None
     job = make_job(recipe, steps, data, preprocess)
+    # What these refuse is refused before there is a folder.
+    job.order(world)
+    job.transform()
+    if recipe.tensorboard:
+        tensorboard_writer()
     return dataclasses.replace(
         recipe,
         steps=steps,
@@ -139,6 +147,14 @@ def _resolve(recipe: Recipe, data: RunData, model: ViT | BiT, preprocess: Prepro
         eval_every=job.every(recipe.eval_every),
         save_every=job.every(recipe.save_every),
     )
+
+
+def _in_steps(recipe: Recipe, data: RunData) -> Recipe:
+    """`recipe` with its epochs, if it has them, said in steps."""
+    if recipe.epochs is None:
+        return recipe
+    steps = max(math.ceil(recipe.epochs * len(data.train) / recipe.batch), 1)
+    return dataclasses.replace(recipe, steps=steps, epochs=None)
 
 
 def _as_stored(recipe: Recipe, stored: dict[str, Any]) -> Recipe:

@@ -16,12 +16,14 @@ import torch
 import yaml
 
 from vitascope.checkpoints.atomic import atomic_file
+from vitascope.data.source import some
 from vitascope.errors import ConfigError
 from vitascope.precision import processor
 from vitascope.recipes.settings import Recipe, differences, to_dict
 from vitascope.version import __version__
 
 CONFIG, LABELS, ENVIRONMENT, RESULTS, MODEL = "config.yaml", "labels.json", "environment.json", "results.json", "model"
+SWEEP = "sweep"
 
 
 def check_free(folder: Path, *, resume: bool, overwrite: bool) -> None:
@@ -31,20 +33,26 @@ def check_free(folder: Path, *, resume: bool, overwrite: bool) -> None:
     if resume:
         if not (folder / CONFIG).is_file():
             raise ConfigError(f"{folder} holds no run to resume (no {CONFIG}); leave out --resume to start one")
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    elif folder.exists() and not _holds_no_run(folder):
         if not overwrite:
             raise ConfigError(f"{folder} exists; choose another --out, or give --resume or --overwrite")
         if not (folder / CONFIG).is_file():
             raise ConfigError(f"{folder} is not a run (no {CONFIG}), so --overwrite would delete what is not ours")
 
 
-def start_folder(folder: Path, recipe: Recipe, classes: tuple[str, ...], overwrite: bool) -> None:
-    """Makes the folder of a new run and writes the resolved config into it."""
+def _holds_no_run(folder: Path) -> bool:
+    # Nothing, the trials of a sweep, or what a start left that was killed before it wrote the config.
+    ours = {LABELS, ENVIRONMENT, SWEEP}
+    return folder.is_dir() and all(p.name in ours or (p.name[0], p.suffix) == (".", ".tmp") for p in folder.iterdir())
+
+
+def start_folder(folder: Path, recipe: Recipe, classes: tuple[str, ...], images: int, overwrite: bool) -> None:
+    """Makes the folder of a new run on `images` training images and writes the resolved config into it."""
     if overwrite and folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / ENVIRONMENT, environment())
-    write_json(folder / LABELS, {"labels": list(classes)})
+    write_json(folder / LABELS, {"labels": list(classes), "train_images": images})
     text = yaml.safe_dump(to_dict(recipe), sort_keys=False, allow_unicode=True)
     with atomic_file(folder / CONFIG) as temporary:  # last, so that a folder with a config is a run
         temporary.write_text(text)
@@ -72,32 +80,34 @@ def stored_config(folder: Path) -> dict[str, Any]:
     """config.yaml of a run; raises `ConfigError` when it cannot be read."""
     try:
         values = yaml.safe_load((folder / CONFIG).read_text())
-        if not isinstance(values, dict):
-            raise ValueError("not a mapping")
+        if not isinstance(values, dict) or not {"steps", "precision", "eval_every", "save_every"} <= values.keys():
+            raise ValueError("not the settings of a run")
         return values
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"{folder / CONFIG} cannot be read ({error}); start again with --overwrite") from error
 
 
-def _stored_labels(folder: Path) -> list[str]:
+def _stored_data(folder: Path) -> tuple[tuple[str, ...], int]:
     try:
-        return list(json.loads((folder / LABELS).read_text())["labels"])
-    except (OSError, ValueError, KeyError) as error:
+        values = json.loads((folder / LABELS).read_text())
+        return tuple(values["labels"]), int(values["train_images"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{folder / LABELS} cannot be read ({error}); start again with --overwrite") from error
 
 
-def check_same(folder: Path, recipe: Recipe, classes: tuple[str, ...]) -> dict[str, Any]:
-    """The stored config of a run to resume, after refusing settings or classes that differ from it."""
+def check_same(folder: Path, recipe: Recipe, classes: tuple[str, ...], images: int) -> dict[str, Any]:
+    """The stored config of a run to resume, after refusing settings, classes or a number of images that differ."""
     stored = stored_config(folder)
     changed = differences(stored, recipe)
-    before = tuple(_stored_labels(folder))
+    before, images_before = _stored_data(folder)
     if before != classes:
-        changed.append(
-            f"classes: {len(classes)} ({', '.join(classes[:5])}…), was {len(before)} ({', '.join(before[:5])}…)"
-        )
+        changed.append(f"classes: {len(classes)} ({some(classes)}), was {len(before)} ({some(before)})")
+    if images_before != images:
+        changed.append(f"training images: {images}, was {images_before}")
     if changed:
         raise ConfigError(
-            f"{folder} was started with other settings ({'; '.join(changed)}); use those, or another --out"
+            f"{folder} was started with other settings ({'; '.join(changed)}); "
+            f"repeat those (--config {folder / CONFIG}), or choose another --out"
         )
     return stored
 

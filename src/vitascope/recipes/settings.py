@@ -94,14 +94,22 @@ _FREE = {
 }  # fmt: skip
 
 
+# What the first start decides where nothing was said.
+_RESOLVED = {"precision", "eval_every", "steps"}
+
+
 def differences(stored: dict[str, Any], given: Recipe) -> list[str]:
-    """Fields in which `given` contradicts a run's stored config, each as "lr: 0.1, was 0.01"; unset ones agree."""
+    """Fields in which `given` contradicts a run's stored config, each as "lr: 0.1, was 0.01".
+
+    What was left open and decided at the first start agrees with whatever that was; so does a time budget.
+    """
     values = to_dict(given)
-    unset = {"steps", "epochs", "time_budget"} if given.steps is None else set()
     result = []
     for f in fields(given):
         name, value = f.name, values[f.name]
-        if name in _FREE | unset or value is None or value == "auto" or name not in stored:
+        if name in _FREE | {"epochs", "time_budget"} or name not in stored:
+            continue
+        if name in _RESOLVED and value in (None, "auto"):
             continue
         if stored[name] != value:
             result.append(f"{name}: {value}, was {stored[name]}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import os
 import shutil
 from pathlib import Path
 
@@ -12,13 +13,11 @@ from vitascope.data.open import open_data
 from vitascope.data.source import Splits, stratified_holdout
 from vitascope.errors import ConfigError, DataError
 from vitascope.recipes.finetune import finetune
-from vitascope.recipes.run_folder import CONFIG, RESULTS, check_free, write_json
+from vitascope.recipes.run_folder import CONFIG, RESULTS, SWEEP, check_free, write_json
 from vitascope.recipes.settings import FinetuneRecipe
 from vitascope.training.job import Observer
 
 log = logging.getLogger(__name__)
-
-SWEEP = "sweep"
 
 
 def finetune_with_sweep(
@@ -30,16 +29,18 @@ def finetune_with_sweep(
     """
     out = Path(recipe.out)
     begun = (out / SWEEP).is_dir()
-    if not (resume and begun):
+    if begun and not resume and not overwrite:
+        raise ConfigError(f"{out} exists; choose another --out, or give --resume or --overwrite")
+    if overwrite or not begun:
         check_free(out, resume=resume, overwrite=overwrite)
-        if overwrite and begun:
-            shutil.rmtree(out)
     if not recipe.sweep_rates or not recipe.holdout:
         raise ConfigError("a sweep needs at least one of --sweep_rates and a --holdout above 0")
     splits = open_data(recipe.data, seed=recipe.seed)
     if splits.train is None:
         raise DataError(f"{recipe.data} has no training images; expected class folders, or a train split")
     rest, held = stratified_holdout(splits.train, recipe.holdout, recipe.seed)
+    if overwrite and out.exists():
+        shutil.rmtree(out, ignore_errors=True)  # by each process of `torchrun`
     accuracies: dict[float, float] = {}
     for rate in recipe.sweep_rates:
         folder = out / SWEEP / f"lr-{rate:g}"
@@ -53,7 +54,8 @@ def finetune_with_sweep(
         accuracies[rate] = json.loads((folder / RESULTS).read_text())["validation"]["top1"]
         log.info("sweep: learning rate %g reaches %.2f %%", rate, 100 * accuracies[rate])
     best = max(accuracies, key=lambda rate: accuracies[rate])
-    write_json(out / SWEEP / RESULTS, {"top1_by_rate": {f"{r:g}": a for r, a in accuracies.items()}, "best": best})
+    if os.environ.get("RANK", "0") == "0":
+        write_json(out / SWEEP / RESULTS, {"top1_by_rate": {f"{r:g}": a for r, a in accuracies.items()}, "best": best})
     final = dataclasses.replace(recipe, lr=best, sweep=False, holdout=0.0)
     return finetune(
         final,

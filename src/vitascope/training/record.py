@@ -20,7 +20,7 @@ class Record:
     """Appends lines for a run; clock times go to speed.jsonl, so that metrics.jsonl can be compared bit for bit."""
 
     def __init__(self, folder: Path, resume_bytes: int = 0, tensorboard: bool = False) -> None:
-        self._board = _summary_writer(folder) if tensorboard else None
+        self._board = tensorboard_writer()(str(folder / "tensorboard")) if tensorboard else None
         self._file = (folder / METRICS).open("ab")
         end = self._file.seek(0, 2)
         if end < resume_bytes:
@@ -67,9 +67,10 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 
-def _summary_writer(folder: Path) -> Any:
+def tensorboard_writer() -> Any:
+    """The class that writes TensorBoard's files; raises `ConfigError` where it is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except Exception as error:  # absent, or present and broken
         raise ConfigError(f"--tensorboard needs TensorBoard ({error}); pip install 'vitascope[tensorboard]'") from error
-    return SummaryWriter(str(folder / "tensorboard"))
+    return SummaryWriter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Literal
@@ -82,8 +83,8 @@ class TrainSettings:
         if len(lengths) > 1:
             raise ConfigError(f"{' and '.join(f'{k}={v}' for k, v in lengths.items())}: give only one of them")
         for name, value in lengths.items():
-            if not isinstance(value, str) and value <= 0:
-                raise ConfigError(f"{name} is {value}, expected more than 0")
+            if not isinstance(value, str) and not 0 < value < math.inf:
+                raise ConfigError(f"{name} is {value}, expected a number above 0")
         if self.time_budget is not None:
             seconds(self.time_budget)
         memory_bytes(self.memory_budget)
@@ -94,10 +95,10 @@ class TrainSettings:
         if isinstance(self.micro_batch, int) and self.micro_batch < 1:
             raise ConfigError(f"micro_batch is {self.micro_batch}, expected at least 1")
         for name in ("lr", "end_lr", "warmup", "weight_decay", "clip", "workers", "seed"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, expected 0 or more")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected a number from 0 up")
         if self.lr == 0:
-            raise ConfigError("lr is 0, expected more than 0")
+            raise ConfigError("lr is 0, expected a number above 0")
         if self.end_lr > self.lr:
             raise ConfigError(f"end_lr {self.end_lr} is above lr {self.lr}")
         for name in ("label_smoothing", "ema", "momentum"):

@@ -1,0 +1,61 @@
+"""Presets: the rows of the paper's tables, and all of them make recipes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vitascope.errors import ConfigError
+from vitascope.models.catalogue import SIZES
+from vitascope.recipes.presets import DEFAULT_EPOCHS, PRESETS, preset
+from vitascope.recipes.settings import FinetuneRecipe, PretrainRecipe, Recipe
+
+NEEDED: dict[type[Recipe], dict[str, Any]] = {
+    PretrainRecipe: {"data": "d", "out": "o"},
+    FinetuneRecipe: {"data": "d", "out": "o", "checkpoint": "c"},
+}
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, rows in PRESETS.items() for name in rows])
+def test_every_preset_makes_a_recipe_with_its_values(kind: type[Recipe], name: str) -> None:
+    values = preset(kind, name)
+    recipe = kind(**NEEDED[kind], **values)
+    assert values
+    assert all(getattr(recipe, field) == value for field, value in values.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "lr", "decay", "weight_decay", "dropout"),
+    [
+        ("jft", 7, 8e-4, "linear", 0.1, 0.0),
+        ("imagenet21k", 90, 1e-3, "linear", 0.03, 0.1),
+        ("imagenet", 300, 3e-3, "cosine", 0.3, 0.1),
+    ],
+)
+def test_pretraining_is_table_3_for_the_base_model(
+    name: str, epochs: float, lr: float, decay: str, weight_decay: float, dropout: float
+) -> None:
+    r = PretrainRecipe(data="d", out="o", **preset(PretrainRecipe, name))
+    assert (r.epochs, r.lr, r.decay, r.weight_decay, r.dropout) == (epochs, lr, decay, weight_decay, dropout)
+    assert (r.batch, r.warmup, r.optimizer, r.betas) == (4096, 10_000, "adamw", (0.9, 0.999))
+
+
+def test_finetuning_is_table_4() -> None:
+    r = FinetuneRecipe(checkpoint="c", data="d", out="o", **preset(FinetuneRecipe, "paper"))
+    assert (r.optimizer, r.momentum, r.decay, r.clip, r.weight_decay, r.batch) == ("sgd", 0.9, "cosine", 1.0, 0.0, 512)
+    assert r.image_size == 384
+    assert r.sweep_rates == (0.003, 0.01, 0.03, 0.06)
+
+
+def test_what_is_said_without_a_preset_is_the_papers_too() -> None:
+    assert PretrainRecipe(data="d", out="o").weight_decay == 0.3
+    assert FinetuneRecipe(data="d", out="o", checkpoint="c").optimizer == "sgd"
+    assert DEFAULT_EPOCHS[PretrainRecipe] == 300
+    assert SIZES["B"].dropout == 0.0
+
+
+def test_an_unknown_preset_names_the_known(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected one of jft, imagenet21k"):
+        preset(PretrainRecipe, "jtf")

@@ -1,0 +1,147 @@
+"""Settings: what is refused, what a config file holds, what a resume may change."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tiny import pretrain_recipe
+from vitascope.data.settings import AugmentConfig
+from vitascope.errors import ConfigError
+from vitascope.recipes.settings import FinetuneRecipe, PretrainRecipe, differences, to_dict
+from vitascope.training.settings import TrainSettings, memory_bytes, seconds
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"steps": 0}, "steps is 0"),
+    ({"epochs": 0.0}, "epochs is 0"),
+    ({"epochs": -1.0}, "epochs is -1"),
+    ({"steps": 5, "epochs": 2.0}, "only one"),
+    ({"steps": 5, "time_budget": "9s"}, "only one"),
+    ({"time_budget": "soon"}, "such as 90s, 10m or 2h"),
+    ({"time_budget": "0s"}, "such as 90s"),
+    ({"batch": 0}, "batch is 0"),
+    ({"micro_batch": 0}, "micro_batch is 0"),
+    ({"lr": -0.1}, "lr is -0.1"),
+    ({"lr": 0.0}, "lr is 0"),
+    ({"lr": 0.1, "end_lr": 0.2}, "above lr"),
+    ({"end_lr": -0.1}, "end_lr"),
+    ({"warmup": -1.0}, "warmup"),
+    ({"weight_decay": -0.1}, "weight_decay"),
+    ({"clip": -1.0}, "clip"),
+    ({"workers": -1}, "workers"),
+    ({"seed": -1}, "seed"),
+    ({"label_smoothing": 1.0}, "label_smoothing"),
+    ({"ema": 1.0}, "ema"),
+    ({"momentum": 1.0}, "momentum"),
+    ({"layer_decay": 0.0}, "layer_decay"),
+    ({"layer_decay": 1.1}, "layer_decay"),
+    ({"betas": (0.9, 1.0)}, "betas"),
+    ({"memory_budget": "plenty"}, "such as 500M, 2G or 0"),
+    ({"log_every": 0}, "log_every"),
+    ({"eval_every": 0}, "eval_every"),
+    ({"save_every": 0}, "save_every"),
+    ({"keep_checkpoints": 0}, "keep_checkpoints"),
+    ({"lr": float("nan")}, "lr is nan"),
+    ({"weight_decay": float("inf")}, "weight_decay is inf"),
+    ({"epochs": float("inf")}, "epochs is inf"),
+]
+
+
+@pytest.mark.parametrize(("values", "message"), REFUSED)
+def test_values_that_cannot_be_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TrainSettings(**values)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [({"holdout": 1.0}, "holdout"), ({"holdout": -0.1}, "holdout"), ({"image_size": 0}, "image_size")],
+)
+def test_recipes_refuse_what_cannot_be(values: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        pretrain_recipe(tmp_path, **values)
+
+
+def test_times_and_sizes() -> None:
+    assert [seconds(t) for t in ("90s", "10m", "2h", "1.5h", "3 min")] == [90, 600, 7200, 5400, 180]
+    assert [memory_bytes(t) for t in ("0", "500M", "2G", "1.5K", "7")] == [0, 500 * 2**20, 2**31, 1536, 7]
+
+
+def test_settings_import_no_torch() -> None:
+    code = "import sys, vitascope.recipes.presets, vitascope.recipes.settings; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("kind", [PretrainRecipe, FinetuneRecipe])
+def test_every_field_is_explained(kind: type) -> None:
+    from docstring_parser import parse_from_object
+
+    explained = {p.arg_name for cls in kind.__mro__[:-1] for p in parse_from_object(cls).params if p.description}
+    assert {f.name for f in dataclasses.fields(kind)} <= explained
+
+
+def test_a_recipe_survives_its_config_file(tmp_path: Path) -> None:
+    recipe = pretrain_recipe(tmp_path, augment=AugmentConfig(crop_area=(0.3, 0.9)), betas=(0.8, 0.9))
+    values = yaml.safe_load(yaml.safe_dump(to_dict(recipe)))
+    assert set(values) == {f.name for f in dataclasses.fields(recipe)}
+    values["augment"] = AugmentConfig(**values["augment"])
+    tuples = {name: tuple(values[name]) for name in ("betas", "mean", "std")}
+    assert PretrainRecipe(**{**values, **tuples}) == recipe
+
+
+def stored(tmp_path: Path, **changes: Any) -> dict[str, Any]:
+    """What `run` writes: everything resolved."""
+    return to_dict(pretrain_recipe(tmp_path, save_every=2, **changes))
+
+
+def test_the_same_recipe_has_no_differences(tmp_path: Path) -> None:
+    assert differences(stored(tmp_path), pretrain_recipe(tmp_path)) == []
+
+
+FREE = {
+    "out", "device", "workers", "memory_budget", "keep_checkpoints", "save_every", "tensorboard", "micro_batch",
+    "epochs", "time_budget",
+}  # fmt: skip
+CHANGED: dict[str, Any] = {
+    "data": "other", "image_size": 32, "holdout": 0.5, "on_error": "skip", "steps": 9, "batch": 7,
+    "optimizer": "sgd", "lr": 0.5, "warmup": 0.5, "decay": "linear", "end_lr": 1e-4, "betas": (0.5, 0.5),
+    "momentum": 0.5, "weight_decay": 0.5, "layer_decay": 0.5, "clip": 0.5, "loss": "sigmoid",
+    "label_smoothing": 0.5, "ema": 0.5, "keep": "best", "precision": "bfloat16", "compile": True, "seed": 5,
+    "log_every": 5, "eval_every": 5, "augment": AugmentConfig(flip=False), "model": "ViT-S/8",
+    "model_fields": {"depth": 1}, "mlp_head": False, "dropout": 0.5, "stochastic_depth": 0.5,
+    "mean": (0.4,), "std": (0.4,),
+}  # fmt: skip
+
+
+def test_every_field_is_either_free_at_a_resume_or_compared() -> None:
+    assert {f.name for f in dataclasses.fields(PretrainRecipe)} == FREE | set(CHANGED)
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_changed_setting_is_listed(name: str, tmp_path: Path) -> None:
+    (said,) = differences(stored(tmp_path), pretrain_recipe(tmp_path, **{name: CHANGED[name]}))
+    assert said.startswith(f"{name}: ")
+    assert ", was " in said
+
+
+@pytest.mark.parametrize("name", ["dropout", "image_size"])
+def test_leaving_out_what_was_given_is_a_change(name: str, tmp_path: Path) -> None:
+    # Otherwise the run would go on with the catalogue's value.
+    before = stored(tmp_path, **{name: CHANGED[name]})
+    assert len(differences(before, pretrain_recipe(tmp_path, **{name: None}))) == 1
+
+
+@pytest.mark.parametrize(("name", "unset"), [("precision", "auto"), ("eval_every", None), ("steps", None)])
+def test_what_the_first_start_decided_need_not_be_repeated(name: str, unset: Any, tmp_path: Path) -> None:
+    assert differences(stored(tmp_path), pretrain_recipe(tmp_path, **{name: unset})) == []
+
+
+def test_all_differences_are_listed(tmp_path: Path) -> None:
+    said = differences(stored(tmp_path), pretrain_recipe(tmp_path, lr=0.5, seed=5))
+    assert said == ["lr: 0.5, was 0.003", "seed: 5, was 0"]
