@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,15 @@ BAD = {
     "offsets reversed": raw({"a": entry(8, 0, [2])}, b"\0" * 8),
     "offsets of floats": raw(b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0.0,8.0]}}', b"\0" * 8),
     "unknown dtype": raw({"a": entry(0, 8, [2], "C64")}, b"\0" * 8),
+    "complex numbers": raw({"a": entry(0, 8, [1], "C64")}, b"\0" * 8),
+    "eight-bit floats": raw({"a": entry(0, 8, [8], "F8_E4M3")}, b"\0" * 8),
+    "a dtype PyTorch lacks": raw({"a": entry(0, 8, [16], "F4")}, b"\0" * 8),
     "dtype a list": raw(b'{"a":{"dtype":[],"shape":[2],"data_offsets":[0,8]}}', b"\0" * 8),
     "entry a number": raw({"a": 1}),
     "entry with more": raw({"a": GOOD | {"more": 1}}, b"\0" * 8),
+    "line break in a name": raw({"a\nb": GOOD}, b"\0" * 7),
+    "line break in a bad name": raw({"a\nb": GOOD | {"more": 1}}, b"\0" * 8),
+    "metadata a list": raw({"__metadata__": ["a"], "a": GOOD}, b"\0" * 8),
     "metadata of numbers": raw({"__metadata__": {"a": 1}, "a": GOOD}, b"\0" * 8),
     "no tensors": raw({}),
 }  # fmt: skip
@@ -92,6 +99,35 @@ def test_damaged_and_lying_files_are_refused_in_one_line(name: str, tmp_path: Pa
         read_tensors(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < len(str(path)) + 300
+
+
+def test_a_lying_header_is_refused_before_the_data_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    with path.open("wb") as file:
+        file.write(raw({"a": GOOD | {"more": 1}}))
+        file.truncate(8 << 30)  # takes no room on the disk
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError, match=r"model\.safetensors: tensor 'a' must have"):
+            read_safetensors(path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_written_file_has_the_permissions_of_any_other(tmp_path: Path) -> None:
+    write_safetensors(tmp_path / "model.safetensors", TENSORS, {})
+    (tmp_path / "other").write_bytes(b"")
+    assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_what_is_written_may_be_a_view_or_need_gradients(tmp_path: Path) -> None:
+    whole = torch.nn.Parameter(torch.arange(12.0).reshape(3, 4))
+    write_safetensors(tmp_path / "views", {"t": whole.t(), "top": whole[:1], "rest": whole[1:]}, {})
+    back = read_safetensors(tmp_path / "views").tensors
+    assert torch.equal(back["t"], whole.t())
+    assert torch.equal(torch.cat([back["top"], back["rest"]]), whole)
 
 
 def test_every_truncation_is_refused(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_a_full_disk_leaves_the_older_checkpoint_and_no_remains(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("vitascope.training.state.save_file", full)
+    monkeypatch.setattr("vitascope.training.state.write_safetensors", full)
     with pytest.raises(CheckpointError, match="disk full"):
         save_state(tmp_path, at(state(), 2), keep=1)
     assert os.listdir(tmp_path) == ["step-00000001"]

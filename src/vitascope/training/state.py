@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from vitascope.checkpoints.atomic import atomic_folder
+from vitascope.checkpoints.safetensors_file import read_safetensors, write_safetensors
 from vitascope.errors import CheckpointError
 from vitascope.training.ema import Ema
 from vitascope.training.optimizer import make_optimizer
@@ -74,11 +73,10 @@ def save_state(folder: Path, state: TrainState, keep: int) -> Path:
         if state.ema is not None:
             files["ema"] = state.ema.tensors
         with atomic_folder(path) as temporary:
-            hashes = {}
-            for name, tensors in files.items():
-                file = temporary / f"{name}.safetensors"
-                save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, file)
-                hashes[name] = _sha256(file)
+            hashes = {
+                name: write_safetensors(temporary / f"{name}.safetensors", tensors, {})
+                for name, tensors in files.items()
+            }
             counters = asdict(state.counters)
             hashes["counters"] = _counters_sha256(counters)
             (temporary / _COUNTERS).write_text(json.dumps({"counters": counters, "sha256": hashes}))
@@ -121,24 +119,19 @@ def _optimizer_tensors(state: TrainState) -> dict[str, Tensor]:
     }
 
 
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError)
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, CheckpointError)
 
 
 def _read(path: Path) -> tuple[Counters, dict[str, dict[str, Tensor]]]:
     """Counters and tensors by file, each checked against its SHA-256; raises one of `_DAMAGE`."""
     held = json.loads((path / _COUNTERS).read_text())
     hashes = dict(held["sha256"])
-    found = {name: _sha256(path / f"{name}.safetensors") for name in hashes if name != "counters"}
-    found["counters"] = _counters_sha256(held["counters"])
+    files = {name: read_safetensors(path / f"{name}.safetensors") for name in hashes if name != "counters"}
+    found = {name: file.sha256 for name, file in files.items()} | {"counters": _counters_sha256(held["counters"])}
     wrong = [name for name in found if found[name] != hashes.get(name)]
     if wrong:
         raise ValueError(f"{' and '.join(wrong)} do not match their SHA-256")
-    return Counters(**held["counters"]), {n: load_file(path / f"{n}.safetensors") for n in hashes if n != "counters"}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return Counters(**held["counters"]), {name: file.tensors for name, file in files.items()}
 
 
 def _counters_sha256(counters: dict[str, Any]) -> str:
