@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.safetensors_file import read_safetensors
 from vitascope.checkpoints.save import save
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Source
@@ -168,7 +168,7 @@ def _take_result(job: Job, state: TrainState) -> None:
     """Puts the weights that are the run's result into the model."""
     best = best_weights(job.folder)
     if job.settings.keep == "best" and best.exists():
-        copy_weights(state.model, load_file(best))
+        copy_weights(state.model, read_safetensors(best).tensors)
     elif state.ema is not None:
         copy_weights(state.model, state.ema.tensors)
 

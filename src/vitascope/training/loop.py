@@ -7,9 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from safetensors.torch import save_file
 
 from vitascope.checkpoints.atomic import atomic_file
+from vitascope.checkpoints.safetensors_file import write_safetensors
 from vitascope.data.batches import training_batches
 from vitascope.errors import Stopped
 from vitascope.evaluation.evaluate import evaluate
@@ -117,7 +117,7 @@ def _evaluate(
             counters.best, counters.best_step = tally.top1, counters.step
             if job.settings.keep == "best" and world.first:
                 with atomic_file(best_weights(job.folder)) as temporary:
-                    save_file({n: t.contiguous() for n, t in state.result_weights().items()}, temporary)
+                    write_safetensors(temporary, state.result_weights(), {})
     if record is not None:
         record.metrics(counters.step, {"validation": summary})
         counters.record_bytes = record.bytes
