@@ -41,7 +41,7 @@ def finetune_with_sweep(
     rest, held = stratified_holdout(splits.train, recipe.holdout, recipe.seed)
     if overwrite and out.exists():
         shutil.rmtree(out, ignore_errors=True)  # by each process of `torchrun`
-    accuracies: dict[float, float] = {}
+    figures: dict[float, dict[str, float]] = {}
     for rate in recipe.sweep_rates:
         folder = out / SWEEP / f"lr-{rate:g}"
         trial = dataclasses.replace(recipe, lr=rate, sweep=False, out=str(folder))
@@ -51,11 +51,15 @@ def finetune_with_sweep(
                 shutil.rmtree(folder)  # killed before the run began
             log.info("sweep: learning rate %g", rate)
             finetune(trial, splits=Splits(train=rest, validation=held), resume=go_on, observer=observer)
-        accuracies[rate] = json.loads((folder / RESULTS).read_text())["validation"]["top1"]
-        log.info("sweep: learning rate %g reaches %.2f %%", rate, 100 * accuracies[rate])
-    best = max(accuracies, key=lambda rate: accuracies[rate])
+        figures[rate] = json.loads((folder / RESULTS).read_text())["validation"]
+        log.info("sweep: learning rate %g reaches %.2f %%", rate, 100 * figures[rate]["top1"])
+    # On a small held-out part several rates often reach the same accuracy; then the loss decides.
+    best = max(figures, key=lambda rate: (figures[rate]["top1"], -figures[rate]["loss"]))
     if os.environ.get("RANK", "0") == "0":
-        write_json(out / SWEEP / RESULTS, {"top1_by_rate": {f"{r:g}": a for r, a in accuracies.items()}, "best": best})
+        write_json(
+            out / SWEEP / RESULTS,
+            {"top1_by_rate": {f"{r:g}": found["top1"] for r, found in figures.items()}, "best": best},
+        )
     final = dataclasses.replace(recipe, lr=best, sweep=False, holdout=0.0)
     return finetune(
         final,
