@@ -180,6 +180,15 @@ def test_instances_resemble_their_class_and_differ(colour: bool) -> None:
     assert len({p.tobytes() for p in pictures}) == 240
 
 
+def test_without_flips_a_class_keeps_its_orientation() -> None:
+    def likeness(flips: bool) -> float:
+        source = small(classes=12, rotation=0.0, jitter=0.0, flips=flips)
+        ink = (source.render(np.arange(12 * 16)).max(axis=3) > 0).reshape(16, 12, -1).astype(float)
+        return float(np.mean([np.corrcoef(ink[:, label])[~np.eye(16, dtype=bool)].mean() for label in range(12)]))
+
+    assert likeness(flips=False) > likeness(flips=True) + 0.15
+
+
 def test_every_picture_has_a_fractal_in_it() -> None:
     source = small(classes=60)
     lit = (source.render(np.arange(600)) > 0).mean(axis=(1, 2, 3))

@@ -45,7 +45,9 @@ class FractalConfig:
     jitter: float = 0.15
     """Each parameter of each map is multiplied by a number within 1 ± this (1p-frac uses 0.1, FractalDB 0.2 to 1.8)."""
     rotation: float = 30.0
-    """Largest rotation to either side, degrees; images are flipped both ways besides, as in FractalDB."""
+    """Largest rotation to either side, degrees."""
+    flips: bool = True
+    """Flip images at random, both ways, as in FractalDB; without it a class keeps its orientation, as letters do."""
     fewest_maps: int = 2
     """Fewest affine maps in a system (FractalDB: 2)."""
     most_maps: int = 7
@@ -197,7 +199,8 @@ def views(points: np.ndarray, u: np.ndarray, c: FractalConfig) -> np.ndarray:
     points (n, B, 2, K) tell where each attractor lies; u (n, 8) decides.
     """
     angle = np.deg2rad(c.rotation) * (2 * u[:, 0] - 1)
-    flip_x, flip_y = np.where(u[:, 1] < 0.5, -1.0, 1.0), np.where(u[:, 2] < 0.5, -1.0, 1.0)
+    mirrored = (u[:, 1:3] < 0.5) & c.flips
+    flip_x, flip_y = np.where(mirrored, -1.0, 1.0).T
     cos, sin = np.cos(angle), np.sin(angle)
     turn = np.stack([cos * flip_x, -sin * flip_y, sin * flip_x, cos * flip_y]).astype(np.float32)  # (4, n)
     x, y = points[:, :, 0].reshape(len(u), -1), points[:, :, 1].reshape(len(u), -1)
