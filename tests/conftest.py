@@ -21,3 +21,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     patch.setenv("MPLCONFIGDIR", str(folder))
     yield folder
     patch.undo()
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs without the picture of their curves, which takes longer than their training."""
+    monkeypatch.setattr("vitascope.recipes.run.draw_curves", lambda folder: None)

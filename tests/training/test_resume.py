@@ -21,6 +21,8 @@ from vitascope.recipes.pretrain import pretrain
 from vitascope.training import loop
 from vitascope.training.state import saved_states
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 EVERYTHING: dict[str, Any] = {
     "augment": RICH,
     "dropout": 0.1,
@@ -31,11 +33,6 @@ EVERYTHING: dict[str, Any] = {
     "ema": 0.9,
     "steps": 11,  # 20 images in steps of 6: epochs begin within steps 3, 6, 9
 }
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_module, "draw_curves", lambda folder: None)
 
 
 @pytest.fixture

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 import json
-import logging
 import os
+import signal
 import sys
+import threading
 import traceback
 from importlib import import_module
+from types import FrameType
 from typing import Any, Protocol
 
 from vitascope.cli.console import Console
@@ -63,6 +65,8 @@ def _run(name: str, words: list[str]) -> int:
     parser = Parser(name, COMMANDS[name])
     command.arguments(parser)
     console = Console(json_only="--json" in words)
+    # Training saves at a signal and stops by itself; everything else ends here, in order.
+    before = signal.signal(signal.SIGTERM, _stop) if threading.current_thread() is threading.main_thread() else None
     try:
         args = parser.parse(words)
         console.start(verbose=args.verbose)
@@ -70,7 +74,8 @@ def _run(name: str, words: list[str]) -> int:
     except UserError as error:
         return _fail(name, str(error), 2)
     except Stopped as error:
-        return _fail(name, f"{error}; {error.remedy}", error.exit_code)
+        said = f"{error}; {error.remedy}" if error.remedy else str(error)
+        return error.exit_code if console.silent else _fail(name, said, error.exit_code)
     except KeyboardInterrupt:
         return _fail(name, "interrupted", 130)
     except BrokenPipeError:  # the reader of our output, such as head, has had enough
@@ -82,7 +87,9 @@ def _run(name: str, words: list[str]) -> int:
         return _unexpected(name, error)
     finally:
         console.stop()
-    if console.json_only:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+    if console.json_only and not console.silent:
         print(json.dumps({key: value for key, value in result.items() if key != "exit_code"}, ensure_ascii=False))
     return int(result.get("exit_code", 0))
 
@@ -92,16 +99,28 @@ def _fail(name: str, message: str, code: int) -> int:
     return code
 
 
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Stopped(number, f"stopped by {signal.Signals(number).name}", remedy="")
+
+
+_MEMORY = "not enough memory; try a smaller --micro_batch, --batch or --image_size"
+_REMEDIES = {
+    "dataloader worker": "a data worker died; try fewer --workers (0 reads in this process) or more shared memory",
+    "shared memory": "no shared memory is left for data workers; try fewer --workers (0 reads in this process)",
+    "out of memory": _MEMORY,
+    "allocate memory": _MEMORY,
+    "unable to allocate": _MEMORY,
+    "no space left": "the disk is full; free some space and go on with --resume",
+}
+
+
 def _unexpected(name: str, error: Exception) -> int:
-    remedies = {
-        "DataLoader worker": "a data worker died; try fewer --workers (0 reads in this process) or more shared memory",
-        "out of memory": "not enough memory; try a smaller --micro_batch, --batch or --image_size",
-        "No space left": "the disk is full; free some space and go on with --resume",
-    }
-    for symptom, remedy in remedies.items():
-        if symptom.lower() in str(error).lower():
-            return _fail(name, f"{remedy} ({str(error).splitlines()[0]})", 1)
-    logging.getLogger(__name__).debug("unexpected error", exc_info=error)
+    said = " ".join(str(error).split())[:300]
+    for symptom, remedy in _REMEDIES.items():
+        if symptom in said.lower():
+            return _fail(name, f"{remedy} ({said})", 1)
+    if isinstance(error, MemoryError):
+        return _fail(name, _MEMORY, 1)
     traceback.print_exception(error)
     return _fail(name, f"this should not have happened; please report the lines above with vitascope {__version__}", 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -17,10 +18,14 @@ _PLAIN_INTERVAL = 5.0
 
 
 class Console:
-    """Tables on standard output, everything else on standard error; with `json_only` no tables at all."""
+    """Tables on standard output, everything else on standard error; with `json_only` no tables at all.
+
+    Of the processes that `torchrun` starts only the first speaks.
+    """
 
     def __init__(self, json_only: bool = False) -> None:
         self.json_only = json_only
+        self.silent = os.environ.get("RANK", "0") != "0"
         self._out: Rich | None = None
         self._err: Rich | None = None
         self._progress: Progress | None = None
@@ -31,7 +36,9 @@ class Console:
         if self._out is None:
             from rich.console import Console as Rich
 
-            self._out = Rich(quiet=self.json_only, highlight=False, soft_wrap=not sys.stdout.isatty())
+            # Piped, a table is as wide as it needs to be, not 80 columns.
+            width = None if sys.stdout.isatty() else 1000
+            self._out = Rich(quiet=self.json_only or self.silent, highlight=False, width=width)
         return self._out
 
     @property
@@ -40,7 +47,7 @@ class Console:
         if self._err is None:
             from rich.console import Console as Rich
 
-            self._err = Rich(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+            self._err = Rich(stderr=True, quiet=self.silent, highlight=False, soft_wrap=not sys.stderr.isatty())
         return self._err
 
     def start(self, verbose: bool) -> None:
@@ -110,6 +117,8 @@ class Counter:
         self._first: tuple[int, float] | None = None  # a resumed run begins in the middle
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
+        if self.console.silent:
+            return
         if self.console.err.is_terminal:
             bar = self.console.progress()
             if self._task is None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
+from contextlib import suppress
 from dataclasses import asdict, is_dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
+import yaml
 from jsonargparse import ArgumentParser, set_parsing_settings
 
 from vitascope.errors import ConfigError
@@ -21,8 +24,9 @@ class _Strict(ArgumentParser):
     def _clear(self, message: str) -> str:
         text = " ".join(message.split())
         text = re.sub(r'^(?:Parser key|Problem with given) "?([\w.]+)"?: ', r"--\1: ", text)
-        unknown = re.search(r"(?:unrecognized arguments:|[Kk]ey) '?(?:--)?([\w.-]+)", text)
-        if unknown and ("unrecognized" in text or "not expected" in text or "No action" in text):
+        text = re.sub(r"<class '(\w+)'>", r"\1", text)
+        unknown = re.search(r"(?:unrecognized arguments: --|Option ')([\w.-]+)", text)
+        if unknown:
             options = [o for action in self._actions for o in action.option_strings]
             near = difflib.get_close_matches(f"--{unknown[1]}", options, 1)
             text += f"; did you mean {near[0]}?" if near else ""
@@ -37,6 +41,7 @@ class Parser:
         self.inner.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
         self.inner.add_argument("--verbose", action="store_true", help="also show what is logged for debugging")
         self.presets: dict[str, dict[str, Any]] = {}
+        self.positional: tuple[str, ...] = ()
 
     def add(self, *names: str, **options: Any) -> None:
         """One argument, as argparse takes it."""
@@ -53,7 +58,7 @@ class Parser:
 
         Those of `positional` are given by place, and those of `flags` stand alone (--sweep, not --sweep true).
         """
-        self.presets = presets
+        self.presets, self.positional = presets, positional
         for name in positional:
             # Not required here, because a --config file may hold it.
             self.inner.add_argument(name, nargs="?", type=str, help=_field_help(kind, name))
@@ -65,11 +70,19 @@ class Parser:
 
     def parse(self, words: list[str]) -> Any:
         """The parsed arguments; raises `ConfigError` of one line."""
-        words = [re.sub(r"^--[\w-]+", _underscores, word) for word in words]
+        words = _config_first([re.sub(r"^--[\w.-]+", _underscores, word) for word in words])
+        return self.inner.parse_args(self._prepared(words) if self.presets else words)
+
+    def _prepared(self, words: list[str]) -> list[str]:
+        """Presets and files become defaults; of the ways to say how long a run is, the word nearest the user counts."""
+        held = _held(words)
+        self.inner.set_defaults({name: held[name] for name in self.positional if isinstance(held.get(name), str)})
+        said = {word[2:].partition("=")[0] for word in words if word.startswith("--")} & _LENGTHS
+        given = said or {name for name in _LENGTHS if held.get(name) is not None}
         for name in _values(words, "--preset"):
-            if name in self.presets:
-                self.inner.set_defaults(_flat(self.presets[name]))
-        return self.inner.parse_args(words)
+            values = _flat(self.presets.get(name, {}))
+            self.inner.set_defaults({key: v for key, v in values.items() if not given or key not in _LENGTHS})
+        return words + [f"--{name}=null" for name in sorted(_LENGTHS - said) if said]
 
     def recipe(self, args: Any, kind: type, positional: tuple[str, ...]) -> Any:
         """An instance of `kind` from parsed arguments; raises `ConfigError`."""
@@ -78,6 +91,29 @@ class Parser:
                 raise ConfigError(f"{name.upper()} is missing: {_field_help(kind, name)}")
         values = vars(self.inner.instantiate(args))
         return kind(**{name: values[name] for name in kind.__dataclass_fields__})  # type: ignore[attr-defined]
+
+
+_LENGTHS = {"steps", "epochs", "time_budget"}
+
+
+def _held(words: list[str]) -> dict[str, Any]:
+    """What the config files among `words` say, later ones over earlier."""
+    held: dict[str, Any] = {}
+    for path in _values(words, "--config"):
+        with suppress(OSError, ValueError, yaml.YAMLError):  # the parser says what is wrong with the file
+            values = yaml.safe_load(Path(path).read_text())
+            held |= values if isinstance(values, dict) else {}
+    return held
+
+
+def _config_first(words: list[str]) -> list[str]:
+    """Options change what a config file says, wherever they stand."""
+    first: list[str] = []
+    rest: list[str] = []
+    for index, word in enumerate(words):
+        config = word.startswith("--config=") or word == "--config" or words[max(index - 1, 0)] == "--config"
+        (first if config else rest).append(word)
+    return first + rest
 
 
 def _underscores(match: re.Match[str]) -> str:

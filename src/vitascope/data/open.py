@@ -167,12 +167,20 @@ def open_data(spec: str, *, seed: int = 0) -> Splits:
     beside you is that folder. `seed` is for data that is generated, unless its options give one.
     Raises DataError, with the nearest names, for what it does not know.
     """
+    entry, argument, options = recognise(spec)
+    if entry.name == "fractals":
+        options.setdefault("seed", str(seed))
+    return entry.opener(argument, options)
+
+
+def recognise(spec: str) -> tuple[Entry, str, Options]:
+    """What `spec` means → kind of data, path or name, options; nothing opened, no torch. Raises DataError."""
     if not spec:
         raise DataError(f"no data named, expected a path or one of {_names()}")
     for argument, tail in _readings(os.path.expanduser(spec)):
         kind = _kind_of_path(argument)
         if kind is not None:
-            return _ENTRIES[kind].opener(argument, _options(tail, spec))
+            return _ENTRIES[kind], argument, _options(tail, spec)
     name, _, rest = spec.partition(":")
     entry = _ENTRIES.get(name)
     if entry is None or entry.name in _PATHS:
@@ -180,11 +188,8 @@ def open_data(spec: str, *, seed: int = 0) -> Splits:
     if name == "hf":
         parts = rest.split(":")
         tail = parts.pop() if len(parts) > 1 and "=" in parts[-1] else ""
-        return entry.opener(":".join(parts), _options(tail, spec))
-    options = _options(rest, spec)
-    if name == "fractals":
-        options.setdefault("seed", str(seed))
-    return entry.opener("", options)
+        return entry, ":".join(parts), _options(tail, spec)
+    return entry, "", _options(rest, spec)
 
 
 def _readings(spec: str) -> list[tuple[str, str]]:

@@ -56,10 +56,8 @@ def finetune_with_sweep(
     # On a small held-out part several rates often reach the same accuracy; then the loss decides.
     best = max(figures, key=lambda rate: (figures[rate]["top1"], -figures[rate]["loss"]))
     if os.environ.get("RANK", "0") == "0":
-        write_json(
-            out / SWEEP / RESULTS,
-            {"top1_by_rate": {f"{r:g}": found["top1"] for r, found in figures.items()}, "best": best},
-        )
+        top1 = {f"{rate:g}": found["top1"] for rate, found in figures.items()}
+        write_json(out / SWEEP / RESULTS, {"top1_by_rate": top1, "best": best})
     final = dataclasses.replace(recipe, lr=best, sweep=False, holdout=0.0)
     return finetune(
         final,

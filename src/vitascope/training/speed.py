@@ -66,7 +66,7 @@ def measure_step(job: Job, model: nn.Module, world: World, for_seconds: float) -
             times.append(time.perf_counter() - start)
             number = world.largest(stop.number)
             if number:
-                raise Stopped(number, "stopped before the first step: nothing to save")
+                raise Stopped(number, "stopped before the first step: nothing to save", "start again")
     return world.first_says(float(np.median(times[1:])))
 
 

@@ -26,6 +26,9 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     """See `vitascope.cli.Command`."""
     if args.batch < 1:
         raise ConfigError(f"--batch is {args.batch}, expected at least 1")
+    from vitascope.data.open import recognise
+
+    recognise(args.data)  # refused before torch is loaded
     from vitascope.recipes.evaluation import evaluate_checkpoint
 
     result = evaluate_checkpoint(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from vitascope.cli.console import Console
@@ -26,6 +27,8 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     for name in ("top", "batch"):
         if getattr(args, name) < 1:
             raise ConfigError(f"--{name} is {getattr(args, name)}, expected at least 1")
+    if args.csv and os.path.lexists(args.csv):
+        raise ConfigError(f"{args.csv} exists; choose another --csv file")
     from vitascope.checkpoints.load import load
     from vitascope.inference.files import find_images, predict_files, write_csv
     from vitascope.inference.predictor import Predictor
