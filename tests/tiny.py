@@ -65,6 +65,7 @@ def pretrain_recipe(out: Path, **changes: Any) -> PretrainRecipe:
         "eval_every": 4,
         "save_every": 100,
         "precision": "float32",
+        "device": "cpu",
         "augment": PLAIN,
     }
     return PretrainRecipe(**{**values, **changes})
@@ -80,6 +81,7 @@ def finetune_recipe(out: Path, checkpoint: Path | str, **changes: Any) -> Finetu
         "batch": 6,
         "log_every": 3,
         "precision": "float32",
+        "device": "cpu",
         "augment": PLAIN,
     }
     return FinetuneRecipe(**{**values, **changes})
@@ -91,6 +93,7 @@ PRETRAIN_WORDS = [
     f"--image_size={SIDE}",
     "--batch=6",
     "--precision=float32",
+    "--device=cpu",
     "--augment.crop=none",
 ]
 """Options of `vitascope pretrain` for a tiny model."""
