@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from contextlib import suppress
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
@@ -36,29 +37,24 @@ def train(job: Job, state: TrainState, world: World, observer: Observer | None =
     state.model.train()
     watch = Stopwatch(s.batch)
     record = Record(job.folder, counters.record_bytes, s.tensorboard) if world.first else None
-    try:
-        with StopFlag() as stop:
-            while True:
-                if _due(counters.step, job.every(s.eval_every), job.steps) and counters.evaluated < counters.step:
-                    _evaluate(job, state, world, stop, record, observer)
-                    watch.restart()
-                signal_number = world.largest(stop.number)
-                if signal_number or _due(counters.step, job.every(s.save_every), job.steps):
-                    if world.first:
-                        save_state(checkpoints, state, s.keep_checkpoints)
-                    world.wait()
-                if signal_number:
-                    name = Stopped(signal_number, "").signal_name
-                    raise Stopped(signal_number, f"{name}: saved at step {counters.step} of {job.steps}")
-                if counters.step == job.steps:
-                    return
-                training_step(job, state, runner, next(batches), world)
-                if _due(counters.step, s.log_every, job.steps):
-                    _log(job, state, world, watch, record, observer)
-    finally:
-        batches.close()
-        if record is not None:
-            record.__exit__(None, None, None)
+    with closing(batches), record or nullcontext(), StopFlag() as stop:
+        while True:
+            if _due(counters.step, job.every(s.eval_every), job.steps) and counters.evaluated < counters.step:
+                _evaluate(job, state, world, stop, record, observer)
+                watch.restart()
+            signal_number = world.largest(stop.number)
+            if signal_number or _due(counters.step, job.every(s.save_every), job.steps):
+                if world.first:
+                    save_state(checkpoints, state, s.keep_checkpoints)
+                world.wait()
+            if signal_number:
+                name = signal.Signals(signal_number).name
+                raise Stopped(signal_number, f"{name}: saved at step {counters.step} of {job.steps}")
+            if counters.step == job.steps:
+                return
+            training_step(job, state, runner, next(batches), world)
+            if _due(counters.step, s.log_every, job.steps):
+                _log(job, state, world, watch, record, observer)
 
 
 def _due(step: int, interval: int, steps: int) -> bool:
