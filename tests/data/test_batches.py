@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 from collections import Counter
 
 import numpy as np
@@ -95,6 +98,25 @@ def test_the_stream_may_begin_anywhere() -> None:
 
 def test_workers_do_not_change_the_stream() -> None:
     assert equal(stream(workers=2), stream())
+
+
+@pytest.mark.skipif(not hasattr(signal, "alarm"), reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_workers_work_on_after_a_signal_so_that_the_run_can_save(number: int) -> None:
+    batches = training_batches(source(10), AUGMENT, order(), 0, 12, workers=1)
+    first = next(batches)
+    (worker,) = multiprocessing.active_children()
+    assert worker.pid is not None
+    os.kill(worker.pid, number)
+    assert equal([first, *batches], stream(0, 12))
+
+
+def test_closing_the_stream_ends_its_workers() -> None:
+    batches = training_batches(source(10), AUGMENT, order(), 0, 100, workers=2)
+    next(batches)
+    assert len(multiprocessing.active_children()) == 2
+    batches.close()
+    assert multiprocessing.active_children() == []
 
 
 def test_the_global_random_state_does_not_change_the_stream() -> None:

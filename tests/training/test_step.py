@@ -124,9 +124,12 @@ def test_a_loss_that_is_not_finite_changes_nothing(tmp_path: Path) -> None:
 
 def test_a_gradient_that_is_not_finite_is_noticed_though_the_loss_is(tmp_path: Path) -> None:
     j, net = job(tmp_path), model()
-    next(net.parameters()).register_hook(lambda gradient: gradient * float("inf"))
-    with pytest.raises(DivergedError, match=r"gradient norm (inf|nan)"):
-        stepped(j, net)
+    state = new_state(net, j.settings)
+    before = [p.detach().clone() for p in net.parameters()]
+    net.patches.projection.weight.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(DivergedError, match=r"loss \d.*gradient norm (inf|nan)"):
+        training_step(j, state, net, batch(j), ALONE)
+    assert all(torch.equal(p, b) for p, b in zip(net.parameters(), before, strict=True))
 
 
 def test_the_average_stands_in_for_the_weights_and_leaves_them(tmp_path: Path) -> None:
