@@ -54,6 +54,29 @@ def test_the_cache_notices_new_weights() -> None:
     torch.testing.assert_close(p((6, 6)), 2 * before)
 
 
+@pytest.mark.parametrize("fused", [False, True])
+def test_the_cache_notices_a_training_step(fused: bool) -> None:
+    p = positions()
+    optimizer = torch.optim.Adam(p.parameters(), lr=0.1, fused=fused)
+    for modes in ((), (False, True)):
+        p((6, 6)).square().sum().backward()
+        for mode in modes:
+            p.train(mode)
+        with torch.no_grad():
+            p.train(False)((6, 6))  # between backward and step
+            optimizer.step()
+            p.train()
+            assert p.table is not None
+            expected = resize_positions(p.table, (4, 4), (6, 6), class_row=True)
+            assert torch.equal(p.train(False)((6, 6)), expected)
+
+
+def test_a_model_made_in_inference_mode_takes_other_sizes() -> None:
+    with torch.inference_mode():
+        p = positions()
+        assert p((6, 6)).shape == (1, 37, 8)
+
+
 def test_cached_positions_made_without_gradients_can_be_trained_with() -> None:
     p = positions()
     with torch.inference_mode():

@@ -50,16 +50,25 @@ class Positions(nn.Module):
     def forward(self, grid: Size) -> Tensor:
         """E_pos for `grid` as (1, [1+]N, D); differentiable while learned positions are being trained."""
         if self.table is not None:
+            if torch.is_grad_enabled() and self.table.requires_grad:
+                # A step will follow, and fused optimisers write to the table without raising its version.
+                self._cache.clear()
+                return resize_positions(self.table, self.grid, grid, self.class_row)
             if grid == self.grid:
                 return self.table
-            if torch.is_grad_enabled() and self.table.requires_grad:
-                return resize_positions(self.table, self.grid, grid, self.class_row)
         return self._computed_once(grid)
+
+    def train(self, mode: bool = True) -> Positions:
+        self._cache.clear()
+        return super().train(mode)
 
     def _computed_once(self, grid: Size) -> Tensor:
         # A table that was written to, moved or cast must not be answered from the cache.
         source = self.table
-        stamp = None if source is None else (source.data_ptr(), source._version, source.dtype, source.device)
+        stamp: object = None
+        if source is not None:
+            version = 0 if source.is_inference() else source._version
+            stamp = (source.data_ptr(), version, source.dtype, source.device)
         held = self._cache.get(grid)
         if held is None or held[0] != stamp:
             with torch.inference_mode(False), torch.no_grad():
