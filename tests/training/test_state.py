@@ -53,6 +53,17 @@ def test_what_was_saved_is_loaded_to_the_last_bit(tmp_path: Path, optimizer: str
         assert all(torch.equal(slots[slot], again[slot]) for slot in slots)
 
 
+@pytest.mark.filterwarnings("ignore:for .* copying from a non-meta parameter")
+def test_the_optimizer_is_loaded_to_where_the_weights_are(tmp_path: Path) -> None:
+    path = save_state(tmp_path, state(), keep=2)
+    net = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4)).to("meta")
+    elsewhere = new_state(net, TrainSettings(steps=9, ema=0.9))
+    load_state(path, elsewhere)
+    slots = [tensor for held in elsewhere.optimizer.state.values() for tensor in held.values()]
+    assert len(slots) == 12
+    assert all(tensor.is_meta for tensor in slots)
+
+
 def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     made = state()
     for step in (1, 2, 3, 10):

@@ -105,8 +105,8 @@ def load_state(path: Path, state: TrainState) -> None:
     parameters = dict(state.model.named_parameters())
     for key, tensor in tensors["optimizer"].items():
         name, _, slot = key.rpartition("/")
-        # Adam's step counter stays on the CPU unless its kernel is fused for a GPU, where PyTorch moves it itself.
-        state.optimizer.state[parameters[name]][slot] = tensor if slot == "step" else tensor.to(device)
+        # Fused kernels want all of it on the parameters' device, Adam's step counter too.
+        state.optimizer.state[parameters[name]][slot] = tensor.to(device)
     state.counters = counters
 
 
