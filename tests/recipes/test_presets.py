@@ -10,6 +10,7 @@ import pytest
 from vitascope.errors import ConfigError
 from vitascope.models.catalogue import SIZES
 from vitascope.recipes.presets import DEFAULT_EPOCHS, PRESETS, preset
+from vitascope.recipes.pretrain import pretraining_config
 from vitascope.recipes.settings import FinetuneRecipe, PretrainRecipe, Recipe
 
 NEEDED: dict[type[Recipe], dict[str, Any]] = {
@@ -27,19 +28,26 @@ def test_every_preset_makes_a_recipe_with_its_values(kind: type[Recipe], name: s
 
 
 @pytest.mark.parametrize(
-    ("name", "epochs", "lr", "decay", "weight_decay", "dropout"),
+    ("name", "epochs", "lr", "decay", "weight_decay", "dropout", "clip"),
     [
-        ("jft", 7, 8e-4, "linear", 0.1, 0.0),
-        ("imagenet21k", 90, 1e-3, "linear", 0.03, 0.1),
-        ("imagenet", 300, 3e-3, "cosine", 0.3, 0.1),
+        ("jft", 7, 8e-4, "linear", 0.1, 0.0, 0.0),
+        ("imagenet21k", 90, 1e-3, "linear", 0.03, 0.1, 0.0),
+        ("imagenet", 300, 3e-3, "cosine", 0.3, 0.1, 1.0),
     ],
 )
 def test_pretraining_is_table_3_for_the_base_model(
-    name: str, epochs: float, lr: float, decay: str, weight_decay: float, dropout: float
+    name: str, epochs: float, lr: float, decay: str, weight_decay: float, dropout: float, clip: float
 ) -> None:
     r = PretrainRecipe(data="d", out="o", **preset(PretrainRecipe, name))
     assert (r.epochs, r.lr, r.decay, r.weight_decay, r.dropout) == (epochs, lr, decay, weight_decay, dropout)
+    assert r.clip == clip
     assert (r.batch, r.warmup, r.optimizer, r.betas) == (4096, 10_000, "adamw", (0.9, 0.999))
+
+
+def test_a_sigmoid_loss_over_many_classes_starts_from_a_low_bias() -> None:
+    recipe = PretrainRecipe(data="d", out="o", **preset(PretrainRecipe, "jft"))
+    assert recipe.loss == "sigmoid"
+    assert pretraining_config(recipe, 18_291).head_bias == -10.0
 
 
 def test_finetuning_is_table_4() -> None:

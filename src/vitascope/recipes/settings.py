@@ -36,7 +36,7 @@ class Recipe(TrainSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainRecipe(Recipe):
-    """From scratch, with the paper's pre-training head; the defaults are those for ImageNet (Table 3)."""
+    """From scratch, with the paper's pre-training head; rate, decay and weight decay are ImageNet's (Table 3)."""
 
     model: str = "ViT-B/16"
     """Name in the catalogue (`vitascope models`); the patch number is free."""
