@@ -40,6 +40,14 @@ def test_bfloat16_is_taken_only_where_it_is_clearly_faster(
     assert resolve_precision("auto", CPU) == chosen
 
 
+@pytest.mark.parametrize(("native", "chosen"), [(True, "bfloat16"), (False, "float32")])
+def test_a_gpu_that_only_emulates_bfloat16_takes_float32(
+    native: bool, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or native)
+    assert resolve_precision("auto", torch.device("cuda")) == chosen
+
+
 def test_what_is_asked_for_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = measured(monkeypatch, 5.0)
     assert [resolve_precision(name, CPU) for name in ("float32", "bfloat16")] == ["float32", "bfloat16"]

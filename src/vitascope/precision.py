@@ -49,7 +49,8 @@ def resolve_precision(wanted: str, device: torch.device) -> str:
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+        # Older GPUs only emulate it, slower than float32.
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     return "bfloat16" if device.type == "cpu" and bfloat16_gain() >= _WORTH_IT else "float32"
 
 
