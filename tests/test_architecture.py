@@ -16,7 +16,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "vitascope"
 # unless the pair is listed. docs/architecture.md draws the same picture.
 FLOORS = [
     {"errors", "version", "cache"},
-    {"precision"},
+    {"precision", "device"},
     {"data", "layers"},
     {"models", "evaluation"},
     {"checkpoints"},

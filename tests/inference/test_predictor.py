@@ -84,12 +84,19 @@ def test_a_checkpoint_on_disk_predicts_what_it_did_in_memory(photos: list[np.nda
     [
         (lambda ck: vs.Predictor(ck, engine="warp"), "expected one of auto, eager"),
         (lambda ck: vs.Predictor(ck, batch=0), "batch is 0"),
+        (lambda ck: vs.Predictor(ck, device="abacus"), "device 'abacus' cannot be used here"),
         (lambda ck: vs.Predictor(ck)(np.zeros((4, 4, 3), np.uint8), top=0), "top is 0"),
     ],
 )
 def test_arguments_that_cannot_be_are_refused(call: Callable[[Checkpoint], Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         call(checkpoint())
+
+
+def test_the_checkpoint_stays_on_its_device() -> None:
+    ck = checkpoint()
+    assert next(vs.Predictor(ck, device="meta").model.parameters()).is_meta
+    assert not any(p.is_meta for p in ck.model.parameters())
 
 
 def test_an_unreadable_image_is_named(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.load import load
+from vitascope.device import resolve_device
 from vitascope.errors import CheckpointError, ConfigError
 
 AnyImage = str | Path | bytes | Image.Image | np.ndarray
@@ -25,7 +27,7 @@ class Predictor:
     """Predicts with a checkpoint: `Predictor("runs/flowers")(["a.jpg", "b.jpg"], top=3)`.
 
     Float32, so that a prediction does not depend on the machine's preferences. Raises `CheckpointError` for a
-    checkpoint without a head, `ConfigError` for an unknown engine.
+    checkpoint without a head, `ConfigError` for an unknown engine or device.
     """
 
     def __init__(
@@ -43,9 +45,11 @@ class Predictor:
         self.checkpoint = checkpoint if isinstance(checkpoint, Checkpoint) else load(checkpoint)
         if not self.checkpoint.labels:
             raise CheckpointError("this checkpoint has no head, so it cannot predict labels: fine-tune it first")
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = resolve_device(device)
         self.batch = batch
-        self.model = self.checkpoint.model.to(self.device).eval()
+        model = self.checkpoint.model
+        # The caller's checkpoint stays where it is.
+        self.model = (model if self.device.type == "cpu" else copy.deepcopy(model).to(self.device)).eval()
 
     def __call__(self, images: AnyImage | Sequence[AnyImage], top: int = 5) -> list[list[Prediction]]:
         """The `top` predictions of every image, best first; one image counts as a list of one.

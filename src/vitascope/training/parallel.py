@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
+from vitascope.device import resolve_device
 from vitascope.errors import ConfigError
 
 
@@ -57,36 +58,24 @@ class World:
             dist.barrier()
 
 
-def default_device() -> torch.device:
-    """The GPU if there is one, otherwise the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 @contextmanager
 def world(device: str | None = None) -> Iterator[World]:
     """The world that `torchrun` describes in the environment; NCCL between GPUs, gloo between CPUs."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
-    chosen = _device(device)
+    chosen = resolve_device(device)
     if size == 1:
         yield World(device=chosen)
         return
     if chosen.type == "cuda":
         chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        if chosen.index >= torch.cuda.device_count():
+            raise ConfigError(
+                f"process {chosen.index} of this machine has no GPU of its own, there are {torch.cuda.device_count()}; "
+                "start as many processes as there are GPUs, or give --device cpu"
+            )
         torch.cuda.set_device(chosen)
     dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     try:
         yield World(dist.get_rank(), size, chosen)
     finally:
         dist.destroy_process_group()
-
-
-def _device(name: str | None) -> torch.device:
-    if name is None:
-        return default_device()
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device {name!r} cannot be used here ({reason}); use cpu, or leave it out") from error
-    return device
