@@ -123,6 +123,9 @@ try:
 except ConfigError as error:
     print(error)
 """
+    with locked(run), pytest.raises(ConfigError, match="another process is training in"):
+        start_folder(run, pretrain_recipe(run), CLASSES, 18, overwrite=True)
+    assert (run / "config.yaml").is_file()
     with locked(run):
         second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "another process is training in" in second

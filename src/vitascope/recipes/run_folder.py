@@ -49,6 +49,7 @@ def _holds_no_run(folder: Path) -> bool:
 def start_folder(folder: Path, recipe: Recipe, classes: tuple[str, ...], images: int, overwrite: bool) -> None:
     """Makes the folder of a new run on `images` training images and writes the resolved config into it."""
     if overwrite and folder.exists():
+        refuse_busy(folder)
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / ENVIRONMENT, environment())
@@ -74,6 +75,14 @@ def locked(folder: Path) -> Iterator[None]:
                 f"another process is training in {folder}; wait for it, or choose another --out"
             ) from error
         yield
+
+
+def refuse_busy(folder: Path) -> None:
+    """`ConfigError` when a process is training in `folder`, or on a trial of its sweep: it must not be deleted then."""
+    for config in (folder / CONFIG, *folder.glob(f"{SWEEP}/*/{CONFIG}")):
+        if config.is_file():
+            with locked(config.parent):
+                pass
 
 
 def stored_config(folder: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from vitascope.data.open import open_data
 from vitascope.data.source import Splits, stratified_holdout
 from vitascope.errors import ConfigError, DataError
 from vitascope.recipes.finetune import finetune
-from vitascope.recipes.run_folder import CONFIG, RESULTS, SWEEP, check_free, write_json
+from vitascope.recipes.run_folder import CONFIG, RESULTS, SWEEP, check_free, refuse_busy, write_json
 from vitascope.recipes.settings import FinetuneRecipe
 from vitascope.training.job import Observer
 
@@ -28,6 +28,7 @@ def finetune_with_sweep(
     A resumed sweep skips the rates that are done. Raises what `finetune` raises.
     """
     out = Path(recipe.out)
+    first = os.environ.get("RANK", "0") == "0"
     begun = (out / SWEEP).is_dir()
     if begun and not resume and not overwrite:
         raise ConfigError(f"{out} exists; choose another --out, or give --resume or --overwrite")
@@ -40,6 +41,8 @@ def finetune_with_sweep(
         raise DataError(f"{recipe.data} has no training images; expected class folders, or a train split")
     rest, held = stratified_holdout(splits.train, recipe.holdout, recipe.seed)
     if overwrite and out.exists():
+        if first:  # alone, because the others' looking would seem like training to it
+            refuse_busy(out)
         shutil.rmtree(out, ignore_errors=True)  # by each process of `torchrun`
     figures: dict[float, dict[str, float]] = {}
     for rate in recipe.sweep_rates:
@@ -48,14 +51,14 @@ def finetune_with_sweep(
         if not (folder / RESULTS).is_file():
             go_on = (folder / CONFIG).is_file()
             if folder.exists() and not go_on:
-                shutil.rmtree(folder)  # killed before the run began
+                shutil.rmtree(folder, ignore_errors=True)  # killed before the run began; by each process
             log.info("sweep: learning rate %g", rate)
             finetune(trial, splits=Splits(train=rest, validation=held), resume=go_on, observer=observer)
         figures[rate] = json.loads((folder / RESULTS).read_text())["validation"]
         log.info("sweep: learning rate %g reaches %.2f %%", rate, 100 * figures[rate]["top1"])
     # On a small held-out part several rates often reach the same accuracy; then the loss decides.
     best = max(figures, key=lambda rate: (figures[rate]["top1"], -figures[rate]["loss"]))
-    if os.environ.get("RANK", "0") == "0":
+    if first:
         top1 = {f"{rate:g}": found["top1"] for rate, found in figures.items()}
         write_json(out / SWEEP / RESULTS, {"top1_by_rate": top1, "best": best})
     final = dataclasses.replace(recipe, lr=best, sweep=False, holdout=0.0)
