@@ -49,6 +49,11 @@ def row(own: str, *foreign: str, shape: Shape | None = None, axes: tuple[int, ..
     return Row(own, foreign, shape, axes)
 
 
+def pair(own: str, foreign: str) -> list[Row]:
+    """The rows of a weight and a bias whose layouts are ours."""
+    return [row(f"{own}.weight", f"{foreign}.weight"), row(f"{own}.bias", f"{foreign}.bias")]
+
+
 def own_shapes(config: ModelConfig) -> dict[str, Shape]:
     """Name → shape of every tensor of a model, without taking memory for it."""
     return {name: tuple(tensor.shape) for name, tensor in empty_model(config).state_dict().items()}

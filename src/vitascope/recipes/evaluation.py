@@ -70,7 +70,8 @@ def evaluate_checkpoint(
     if confusion:
         if not tally.confusion.size:
             raise ConfigError(f"--confusion has no picture for {len(ck.labels)} classes; leave it out")
-        draw_confusion(tally.confusion, ck.labels, confusion)
+        if w.first:
+            draw_confusion(tally.confusion, ck.labels, confusion)
     return {"split": chosen, "skipped": len(dropped), **tally.summary(), "per_class": _per_class(tally, ck.labels)}
 
 

@@ -29,7 +29,7 @@ from vitascope.checkpoints.formats.found import (
     table_size,
 )
 from vitascope.checkpoints.json_file import dump_json
-from vitascope.checkpoints.keys import Row, row, to_foreign
+from vitascope.checkpoints.keys import Row, pair, row, to_foreign
 from vitascope.checkpoints.safetensors_file import write_safetensors
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError, ConfigError
@@ -94,7 +94,7 @@ def rows(config: ViTConfig, kind: str) -> list[Row]:
     norms = ("layernorm_before", "layernorm_after") if vit else ("norm1", "norm2")
     layers = ("intermediate.dense", "output.dense") if vit else ("mlp.fc1", "mlp.fc2")
     table = [
-        *_pair("patches.projection", "embeddings.patch_embeddings.projection"),
+        *pair("patches.projection", "embeddings.patch_embeddings.projection"),
         row("embedding.class_token", "embeddings.cls_token"),
         row("embedding.registers", "embeddings.register_tokens"),
         row("embedding.positions.table", "embeddings.position_embeddings"),
@@ -103,21 +103,21 @@ def rows(config: ViTConfig, kind: str) -> list[Row]:
         own, foreign = f"encoder.blocks.{i}", f"encoder.layer.{i}"
         parts = [f"{foreign}.attention.attention.{part}" for part in ("query", "key", "value")]
         table += [
-            *_pair(f"{own}.norm1", f"{foreign}.{norms[0]}"),
+            *pair(f"{own}.norm1", f"{foreign}.{norms[0]}"),
             row(f"{own}.attention.qkv.weight", *(f"{part}.weight" for part in parts)),
             row(f"{own}.attention.qkv.bias", *(f"{part}.bias" for part in parts)),
-            *_pair(f"{own}.attention.out", f"{foreign}.attention.output.dense"),
+            *pair(f"{own}.attention.out", f"{foreign}.attention.output.dense"),
             row(f"{own}.scale1.gamma", f"{foreign}.layer_scale1.lambda1"),
-            *_pair(f"{own}.norm2", f"{foreign}.{norms[1]}"),
-            *_pair(f"{own}.mlp.fc1", f"{foreign}.{layers[0]}"),
-            *_pair(f"{own}.mlp.fc2", f"{foreign}.{layers[1]}"),
+            *pair(f"{own}.norm2", f"{foreign}.{norms[1]}"),
+            *pair(f"{own}.mlp.fc1", f"{foreign}.{layers[0]}"),
+            *pair(f"{own}.mlp.fc2", f"{foreign}.{layers[1]}"),
             row(f"{own}.scale2.gamma", f"{foreign}.layer_scale2.lambda1"),
         ]
     return [
         *table,
-        *_pair("encoder.norm", "layernorm"),
-        *_pair("head.hidden", "pooler.dense"),
-        *_pair("head.linear", "classifier"),
+        *pair("encoder.norm", "layernorm"),
+        *pair("head.hidden", "pooler.dense"),
+        *pair("head.linear", "classifier"),
     ]
 
 
@@ -304,7 +304,3 @@ def _gelu(found: Found, stated: object, key: str) -> Any:
 
 def _rate(stated: object) -> float:
     return float(stated) if isinstance(stated, int | float) and 0 <= stated < 1 else 0.0
-
-
-def _pair(own: str, foreign: str) -> list[Row]:
-    return [row(f"{own}.weight", f"{foreign}.weight"), row(f"{own}.bias", f"{foreign}.bias")]

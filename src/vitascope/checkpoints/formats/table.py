@@ -1,4 +1,4 @@
-"""The foreign formats: how each is told from the others, read and written. One entry for one file beside this."""
+"""The foreign formats: how each is told from the others, read and written. One entry per file beside this."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from vitascope.checkpoints.formats.found import (
     table_size,
 )
 from vitascope.checkpoints.json_file import dump_json
-from vitascope.checkpoints.keys import Row, row, to_foreign
+from vitascope.checkpoints.keys import Row, pair, row, to_foreign
 from vitascope.checkpoints.safetensors_file import write_safetensors
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError
@@ -79,7 +79,7 @@ def read(found: Found) -> Draft:
 def rows(config: ViTConfig) -> list[Row]:
     """The table of names; every layout is ours."""
     table = [
-        *_pair("patches.projection", "patch_embed.proj"),
+        *pair("patches.projection", "patch_embed.proj"),
         row("embedding.class_token", "cls_token"),
         row("embedding.registers", "reg_token"),
         row(_POSITIONS, "pos_embed"),
@@ -87,20 +87,20 @@ def rows(config: ViTConfig) -> list[Row]:
     for i in range(config.depth):
         own, foreign = f"encoder.blocks.{i}", f"blocks.{i}"
         table += [
-            *_pair(f"{own}.norm1", f"{foreign}.norm1"),
-            *_pair(f"{own}.attention.qkv", f"{foreign}.attn.qkv"),
-            *_pair(f"{own}.attention.out", f"{foreign}.attn.proj"),
+            *pair(f"{own}.norm1", f"{foreign}.norm1"),
+            *pair(f"{own}.attention.qkv", f"{foreign}.attn.qkv"),
+            *pair(f"{own}.attention.out", f"{foreign}.attn.proj"),
             row(f"{own}.scale1.gamma", f"{foreign}.ls1.gamma"),
-            *_pair(f"{own}.norm2", f"{foreign}.norm2"),
-            *_pair(f"{own}.mlp.fc1", f"{foreign}.mlp.fc1"),
-            *_pair(f"{own}.mlp.fc2", f"{foreign}.mlp.fc2"),
+            *pair(f"{own}.norm2", f"{foreign}.norm2"),
+            *pair(f"{own}.mlp.fc1", f"{foreign}.mlp.fc1"),
+            *pair(f"{own}.mlp.fc2", f"{foreign}.mlp.fc2"),
             row(f"{own}.scale2.gamma", f"{foreign}.ls2.gamma"),
         ]
     return [
         *table,
-        *_pair("encoder.norm", "norm"),
-        *_pair("head.norm", "fc_norm"),
-        *_pair("head.linear", "head"),
+        *pair("encoder.norm", "norm"),
+        *pair("head.norm", "fc_norm"),
+        *pair("head.linear", "head"),
     ]
 
 
@@ -269,7 +269,3 @@ def _guess(found: Found, config: ViTConfig) -> Preprocess:
         found.path,
     )
     return Preprocess(size=config.image_size, channels=config.channels, crop_fraction=0.9, interpolation="bicubic")
-
-
-def _pair(own: str, foreign: str) -> list[Row]:
-    return [row(f"{own}.weight", f"{foreign}.weight"), row(f"{own}.bias", f"{foreign}.bias")]

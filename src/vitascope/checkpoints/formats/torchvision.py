@@ -14,7 +14,7 @@ from vitascope.checkpoints.atomic import atomic_file
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.formats.express import labels_of, note, read_note, refuse_inexpressible, vit_only
 from vitascope.checkpoints.formats.found import Draft, Found, heads_for, numbered, shape_of, table_size
-from vitascope.checkpoints.keys import Row, row, to_foreign
+from vitascope.checkpoints.keys import Row, pair, row, to_foreign
 from vitascope.checkpoints.safetensors_file import write_safetensors
 from vitascope.data.preprocess import Preprocess
 from vitascope.models.config import ViTConfig
@@ -81,26 +81,26 @@ def usual_preprocess(config: ViTConfig) -> Preprocess:
 def rows(config: ViTConfig) -> list[Row]:
     """The table of names; every layout is ours."""
     table = [
-        *_pair("patches.projection", "conv_proj"),
+        *pair("patches.projection", "conv_proj"),
         row("embedding.class_token", "class_token"),
         row("embedding.positions.table", "encoder.pos_embedding"),
     ]
     for i in range(config.depth):
         own, foreign = f"encoder.blocks.{i}", f"encoder.layers.encoder_layer_{i}"
         table += [
-            *_pair(f"{own}.norm1", f"{foreign}.ln_1"),
+            *pair(f"{own}.norm1", f"{foreign}.ln_1"),
             row(f"{own}.attention.qkv.weight", f"{foreign}.self_attention.in_proj_weight"),
             row(f"{own}.attention.qkv.bias", f"{foreign}.self_attention.in_proj_bias"),
-            *_pair(f"{own}.attention.out", f"{foreign}.self_attention.out_proj"),
-            *_pair(f"{own}.norm2", f"{foreign}.ln_2"),
-            *_pair(f"{own}.mlp.fc1", f"{foreign}.mlp.0"),
-            *_pair(f"{own}.mlp.fc2", f"{foreign}.mlp.3"),
+            *pair(f"{own}.attention.out", f"{foreign}.self_attention.out_proj"),
+            *pair(f"{own}.norm2", f"{foreign}.ln_2"),
+            *pair(f"{own}.mlp.fc1", f"{foreign}.mlp.0"),
+            *pair(f"{own}.mlp.fc2", f"{foreign}.mlp.3"),
         ]
     return [
         *table,
-        *_pair("encoder.norm", "encoder.ln"),
-        *_pair("head.hidden", "heads.pre_logits"),
-        *_pair("head.linear", "heads.head"),
+        *pair("encoder.norm", "encoder.ln"),
+        *pair("head.hidden", "heads.pre_logits"),
+        *pair("head.linear", "heads.head"),
     ]
 
 
@@ -129,7 +129,3 @@ def write(checkpoint: Checkpoint, path: Path, *, overwrite: bool = False) -> Non
     tensors = to_foreign(rows(c), checkpoint.model.state_dict(), c)
     with atomic_file(path, overwrite=overwrite) as temporary:
         write_safetensors(temporary, tensors, note(checkpoint))
-
-
-def _pair(own: str, foreign: str) -> list[Row]:
-    return [row(f"{own}.weight", f"{foreign}.weight"), row(f"{own}.bias", f"{foreign}.bias")]

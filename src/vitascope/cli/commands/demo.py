@@ -49,11 +49,11 @@ class Watch:
         self.counter = counter
 
     def stepped(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
-        """See `vitascope.training.loop.Observer`."""
+        """See `vitascope.training.job.Observer`."""
         self.counter(step, steps, f"loss {loss:.3f}  {images_per_second:.0f} images/s")
 
     def evaluated(self, step: int, summary: dict[str, float | int]) -> None:
-        """See `vitascope.training.loop.Observer`."""
+        """See `vitascope.training.job.Observer`."""
 
 
 def show(summary: dict[str, Any], console: Console) -> None:
