@@ -17,6 +17,7 @@ from vitascope.checkpoints.safetensors_file import read_safetensors
 from vitascope.checkpoints.save import save
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Source
+from vitascope.errors import ConfigError
 from vitascope.evaluation.evaluate import evaluate
 from vitascope.models.bit import BiT
 from vitascope.models.vit import ViT
@@ -122,6 +123,8 @@ def make_job(recipe: Recipe, steps: int, data: RunData, preprocess: Preprocess) 
 
 def _resolve(recipe: Recipe, data: RunData, model: ViT | BiT, preprocess: Preprocess, world: World) -> Recipe:
     """Everything left open is decided: precision, micro-batch, number of steps and intervals."""
+    if recipe.keep == "best" and data.validation is None:
+        raise ConfigError("--keep best needs a validation set to choose on; give a --holdout above 0, or --keep last")
     fast = world.first_says(float(resolve_precision(recipe.precision, world.device) == "bfloat16"))
     recipe = dataclasses.replace(recipe, precision="bfloat16" if fast else "float32")
     if recipe.micro_batch == "auto":
@@ -129,7 +132,8 @@ def _resolve(recipe: Recipe, data: RunData, model: ViT | BiT, preprocess: Prepro
         recipe = dataclasses.replace(recipe, micro_batch=largest_micro_batch(job, model, world))
     steps = recipe.steps
     if recipe.time_budget is not None:
-        steps = measure_run(make_job(recipe, 10**9, data, preprocess), model, world, seconds(recipe.time_budget))
+        budget = seconds(recipe.time_budget)
+        steps = measure_run(make_job(recipe, 10**9, data, preprocess), model, world, budget, data.test)
     elif steps is None:
         steps = _in_steps(dataclasses.replace(recipe, epochs=recipe.epochs or DEFAULT_EPOCHS[type(recipe)]), data).steps
     assert steps is not None

@@ -61,7 +61,9 @@ def finetune_with_sweep(
     if first:
         top1 = {f"{rate:g}": found["top1"] for rate, found in figures.items()}
         write_json(out / SWEEP / RESULTS, {"top1_by_rate": top1, "best": best})
-    final = dataclasses.replace(recipe, lr=best, sweep=False, holdout=0.0)
+    # Trained on all of it, there is nothing left to tell which of its weights are best.
+    keep = "last" if splits.validation is None else recipe.keep
+    final = dataclasses.replace(recipe, lr=best, sweep=False, holdout=0.0, keep=keep)
     return finetune(
         final,
         splits=splits,

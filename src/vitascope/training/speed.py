@@ -7,13 +7,14 @@ import dataclasses
 import gc
 import math
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import numpy as np
 import torch
 from torch import nn
 
 from vitascope.data.batches import training_batches
+from vitascope.data.source import Source
 from vitascope.errors import ConfigError, Stopped
 from vitascope.evaluation.evaluate import evaluate
 from vitascope.training.job import Job
@@ -24,55 +25,60 @@ from vitascope.training.step import parallel_model, training_step
 
 _MARGIN = 0.92
 """Share of a time budget that is planned for: what was measured varies, and the result is written afterwards."""
-_EVALUATIONS = 11
-"""Evaluations of a run with default intervals: ten on the way and one of the result."""
+_EVALUATIONS = 10
+"""Evaluations on the way in a run with the default interval."""
 
 
-def measure_run(job: Job, model: nn.Module, world: World, budget: float) -> int:
+def measure_run(job: Job, model: nn.Module, world: World, budget: float, test: Source | None = None) -> int:
     """Steps that fit into `budget` seconds, evaluations included; measured on a copy of `model` in 5 % of the time.
 
-    Raises `ConfigError` when not even a few steps fit.
+    `test` is what the result is judged on besides the validation set. Raises `ConfigError` when no step fits.
     """
     begin = time.perf_counter()
-    step = measure_step(job, model, world, for_seconds=max(0.05 * budget, 1.0))
-    evaluation = 0.0
-    if job.validation is not None:
-        sample = min(len(job.validation), 2 * job.settings.batch)
-        each = measure_evaluation(job, model, world, sample)
-        evaluation = _EVALUATIONS * each * len(job.validation) / world.size
-    left = _MARGIN * budget - (time.perf_counter() - begin) - evaluation
-    steps = int(world.first_says(left / step))
+    step = measure_step(job, model, world, for_seconds=max(0.05 * budget, 1.0), workers=job.settings.workers)
+    validation, final = 0.0, 0.0
+    for source in (job.validation, test):
+        if source is not None:
+            each = measure_evaluation(job, model, world, source, min(len(source), 2 * job.settings.batch))
+            took = each * len(source) / world.size
+            validation, final = (took if source is job.validation else validation), final + took
+    left = _MARGIN * budget - (time.perf_counter() - begin) - final
+    every = job.settings.eval_every
+    steps = left / (step + validation / every) if every else (left - _EVALUATIONS * validation) / step
+    steps = int(world.first_says(steps))
     if steps < 1:
         raise ConfigError(
-            f"time_budget {budget:.0f}s: a step takes {step:.2f}s and evaluation {evaluation:.0f}s, so no step fits; "
+            f"time_budget {budget:.0f}s: a step takes {step:.2f}s and the last evaluation {final:.0f}s, so none fits; "
             "give more time, a smaller --batch or a smaller model"
         )
     return steps
 
 
-def measure_step(job: Job, model: nn.Module, world: World, for_seconds: float) -> float:
-    """Seconds per training step, from real steps on a copy of `model`: the median, since other work interferes."""
+def measure_step(job: Job, model: nn.Module, world: World, for_seconds: float, workers: int = 0) -> float:
+    """Seconds per training step, from real steps on a copy of `model`."""
     state = new_state(copy.deepcopy(model), job.settings)
     state.model.train()
     runner = parallel_model(state.model, job.settings, world)
-    batches = training_batches(job.train, job.transform(), job.order(world), 0, 10_000, 0)
+    batches = training_batches(job.train, job.transform(), job.order(world), 0, 10_000, workers)
+    # The first step allocates and perhaps compiles; while it does, each worker prepares two more batches.
+    uncounted = 1 + 2 * workers
     times: list[float] = []
     begin = time.perf_counter()
-    with StopFlag() as stop:
-        # The first step allocates and perhaps compiles; it is not counted.
-        while not world.largest(int(len(times) >= 3 and time.perf_counter() - begin >= for_seconds)):
+    with closing(batches), StopFlag() as stop:
+        while not world.largest(int(len(times) >= uncounted + 2 and time.perf_counter() - begin >= for_seconds)):
             start = time.perf_counter()
             training_step(job, state, runner, next(batches), world)
             times.append(time.perf_counter() - start)
             number = world.largest(stop.number)
             if number:
                 raise Stopped(number, "stopped before the first step: nothing to save", "start again")
-    return world.first_says(float(np.median(times[1:])))
+    # Workers deliver in bursts, so only the mean tells their rate; without them other work's interference is left out.
+    typical = np.mean if workers else np.median
+    return world.first_says(float(typical(times[uncounted:])))
 
 
-def measure_evaluation(job: Job, model: nn.Module, world: World, images: int) -> float:
-    """Seconds per validation image, from the first `images` of them."""
-    assert job.validation is not None
+def measure_evaluation(job: Job, model: nn.Module, world: World, source: Source, images: int) -> float:
+    """Seconds per image in evaluation, from the first `images` of `source`."""
     start = time.perf_counter()
     done = 0
 
@@ -85,7 +91,7 @@ def measure_evaluation(job: Job, model: nn.Module, world: World, images: int) ->
     with suppress(_Enough):
         evaluate(
             model,
-            job.validation,
+            source,
             job.preprocess,
             batch=job.settings.batch,
             device=world.device,
@@ -104,8 +110,9 @@ def largest_micro_batch(job: Job, model: nn.Module, world: World) -> int:
     share = math.ceil(job.settings.batch / world.size)
     micro = share
     while True:
-        trial = dataclasses.replace(job, settings=dataclasses.replace(job.settings, micro_batch=micro))
-        fits = _fits(trial, model, world)
+        trial = dataclasses.replace(job, settings=dataclasses.replace(job.settings, batch=share, micro_batch=micro))
+        # Each process alone: one without memory would leave the others waiting for its gradients.
+        fits = _fits(trial, model, World(device=world.device))
         if not world.largest(int(not fits)):
             return micro
         if micro == 1:
