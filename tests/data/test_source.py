@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from vitascope.data.memory import ArraySource, decode_all, estimate_bytes, in_memory
-from vitascope.data.source import Splits, Subset, split_of_name, stratified_holdout
+from vitascope.data.open import open_data
+from vitascope.data.source import Splits, Subset, makes_many, read_many, split_of_name, stratified_holdout
 from vitascope.errors import ConfigError, DataError, ImageError
 
 
@@ -182,6 +183,17 @@ def test_in_memory_refuses_a_source_without_any_readable_image() -> None:
         in_memory(Listed([None, None], [0, 1]), 10**6, on_error="skip")
     with pytest.raises(ConfigError, match="on_error='drop'"):
         in_memory(Listed([], []), 1, on_error="drop")  # type: ignore[arg-type]
+
+
+def test_generated_images_are_made_together_and_are_the_same() -> None:
+    train = open_data("fractals:classes=3,instances=40,size=8").train
+    assert train is not None
+    rest, held = stratified_holdout(train, 0.3, seed=0)
+    for source in (train, rest, Subset(held, np.array([5, 2]), "two")):
+        assert makes_many(source)
+        alone = [source[index] for index in range(len(source))]
+        assert all(np.array_equal(a, b) for a, b in zip(alone, decode_all(source), strict=True))
+        assert np.array_equal(list(read_many(source, [1, 0])), [alone[1], alone[0]])
 
 
 def test_decode_all_is_in_order_and_yields_errors() -> None:

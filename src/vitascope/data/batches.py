@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from vitascope.data.source import Source
+from vitascope.data.source import Source, read_many
 from vitascope.errors import DataError, UserError
 
 Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -87,8 +87,7 @@ class _Augmented(Dataset[Batch | UserError]):
 
     def _batch(self, items: list[Item]) -> Batch:
         indices = [index for _, index in items]
-        render = getattr(self.source, "render", None)
-        arrays = render(indices) if render is not None else (self.source[index] for index in indices)
+        arrays = read_many(self.source, indices)
         images = [
             self.transform(array, np.random.default_rng((_AUGMENT, self.seed, epoch, index)))
             for array, (epoch, index) in zip(arrays, items, strict=True)
@@ -165,4 +164,4 @@ def evaluation_batches(
     mine = range(rank, len(source), processes)
     for first in range(0, len(mine), batch):
         indices = list(mine[first : first + batch])
-        yield to_tensor([resize(source[index]) for index in indices]), torch.from_numpy(labels[indices])
+        yield to_tensor([resize(image) for image in read_many(source, indices)]), torch.from_numpy(labels[indices])

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from vitascope.data.images import UInt8, printable
-from vitascope.data.source import Int64, Source, Subset
+from vitascope.data.source import Int64, Source, Subset, makes_many, read_many
 from vitascope.errors import ConfigError, DataError, ImageError
 
 log = logging.getLogger(__name__)
@@ -22,6 +22,7 @@ Progress = Callable[[int, int], None]
 
 _SAMPLED = 16  # images decoded to guess the size of all
 _WORTH_A_THREAD = 100_000  # bytes decoded; handing smaller images between threads takes longer than decoding them
+_TOGETHER = 64  # generated images made at once
 _CHUNK = 256  # images in flight, so that a large source is never decoded far ahead of its reader
 
 
@@ -138,7 +139,8 @@ def estimate_bytes(source: Source) -> int:
 def decode_all(source: Source, *, workers: int | None = None) -> Iterator[UInt8 | ImageError]:
     """Every image in order, or the ImageError it raised.
 
-    Decoded by `workers` threads; by default by one per core, or by the caller's own where the images are small.
+    Decoded by `workers` threads; by default by one per core, or by the caller's own where the images are small or
+    generated together.
     """
 
     def one(index: int) -> UInt8 | ImageError:
@@ -151,6 +153,10 @@ def decode_all(source: Source, *, workers: int | None = None) -> Iterator[UInt8 
     yield from first
     rest = range(len(first), len(source))
     largest = max((image.nbytes for image in first if not isinstance(image, ImageError)), default=0)
+    if makes_many(source):
+        for start in range(0, len(rest), _TOGETHER):
+            yield from read_many(source, rest[start : start + _TOGETHER])
+        return
     if workers is None and largest < _WORTH_A_THREAD:
         yield from map(one, rest)
         return

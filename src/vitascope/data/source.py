@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -105,6 +105,19 @@ class Subset:
 
     def describe(self, index: int) -> str:
         return self.source.describe(int(self.indices[index]))
+
+
+def makes_many(source: Source) -> bool:
+    """Whether `read_many` is faster than one by one: generated images share most of the work."""
+    return makes_many(source.source) if isinstance(source, Subset) else hasattr(source, "render")
+
+
+def read_many(source: Source, indices: Sequence[int]) -> Iterable[UInt8]:
+    """The images of `indices`, the same as one by one; raises ImageError when it comes to an unreadable one."""
+    if isinstance(source, Subset):
+        return read_many(source.source, source.indices[list(indices)].tolist())
+    render = getattr(source, "render", None)
+    return render(indices) if render is not None else (source[index] for index in indices)
 
 
 def stratified_holdout(source: Source, fraction: float, seed: int) -> tuple[Subset, Subset]:
