@@ -53,6 +53,7 @@ def train(job: Job, state: TrainState, world: World, observer: Observer | None =
             if counters.step == job.steps:
                 return
             training_step(job, state, runner, next(batches), world)
+            watch.steps += 1
             if _due(counters.step, s.log_every, job.steps):
                 _log(job, state, world, watch, record, observer)
 
@@ -66,7 +67,7 @@ def _log(
 ) -> None:
     counters = state.counters
     loss = float(world.sum(np.array([counters.loss_sum]))[0]) / counters.loss_steps / world.size
-    rate = watch.lap(counters.loss_steps)
+    rate = watch.lap()
     counters.loss_sum, counters.loss_steps = 0.0, 0
     if record is not None:
         step = counters.step
@@ -145,9 +146,10 @@ class Stopwatch:
     def restart(self) -> None:
         """Begins a lap: what came before does not count."""
         self.start = time.perf_counter()
+        self.steps = 0
 
-    def lap(self, steps: int) -> float:
-        """Rate over `steps` since the lap began; begins the next."""
-        rate = steps * self.batch / max(time.perf_counter() - self.start, 1e-9)
+    def lap(self) -> float:
+        """Rate over the `steps` counted since the lap began; begins the next."""
+        rate = self.steps * self.batch / max(time.perf_counter() - self.start, 1e-9)
         self.restart()
         return rate
