@@ -96,6 +96,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def signed(points: float) -> str:
+    """2.34 → "+2.3"; -0.5 → "−0.5", with a minus sign as wide as the plus."""
+    return f"{points:+.1f}".replace("-", "−")
+
+
 def wilson(share: float, n: int, z: float = 1.96) -> tuple[float, float]:
     """95 % confidence interval of a share seen on `n` independent images (Wilson, 1927)."""
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
@@ -115,10 +120,9 @@ def _card(title: str, ours: float, plain: float) -> str:
             f'<span class="number">{percent(share)}</span>'
         )
 
-    gain = 100 * (ours - plain)
     return (
         f'<div class="card"><h3>{title}</h3>'
-        f'<div class="figure">{gain:+.1f} <small>points by pre-training</small></div>'
+        f'<div class="figure">{signed(100 * (ours - plain))} <small>points by pre-training</small></div>'
         f'<div class="pair">{row("pre-trained", ours, "ours")}{row("from scratch", plain, "")}</div></div>'
     )
 
@@ -180,7 +184,7 @@ def _table(summary: dict[str, Any]) -> str:
         )
 
     body = "".join(
-        f'<tr><td>{name}</td>{cell(ours)}{cell(plain)}<td class="number">{100 * (ours - plain):+.1f}</td></tr>'
+        f'<tr><td>{name}</td>{cell(ours)}{cell(plain)}<td class="number">{signed(100 * (ours - plain))}</td></tr>'
         for name, ours, plain in rows
     )
     return (
