@@ -16,8 +16,9 @@ import pytest
 from vitascope.data.open import open_data
 from vitascope.errors import ConfigError, Stopped
 from vitascope.recipes import demo
-from vitascope.recipes.demo import DemoResult, DemoSettings, claim_folder, few_labels, run_demo
+from vitascope.recipes.demo import claim_folder, few_labels, run_demo
 from vitascope.recipes.demo_report import chart, percent, wilson
+from vitascope.recipes.demo_settings import DemoResult, DemoSettings
 from vitascope.recipes.run_folder import stored_config
 
 TINY = DemoSettings(

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,90 +20,33 @@ from PIL import Image
 
 from vitascope.checkpoints.load import load
 from vitascope.data.open import open_data
-from vitascope.data.settings import AugmentConfig
 from vitascope.data.source import Source, Splits, Subset
 from vitascope.errors import ConfigError, Stopped
 from vitascope.evaluation.evaluate import evaluate
 from vitascope.evaluation.metrics import Tally
 from vitascope.inference.predictor import Prediction, Predictor
+from vitascope.recipes.demo_report import write_report
+from vitascope.recipes.demo_settings import (
+    FEW,
+    FEW_SCRATCH,
+    FINETUNE,
+    IMAGES,
+    MARKER,
+    OURS,
+    PRETRAIN,
+    REPORT,
+    SCRATCH,
+    SUMMARY,
+    DemoResult,
+    DemoSettings,
+    finetune_recipe,
+    pretrain_recipe,
+    scratch_recipe,
+)
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.pretrain import pretrain
 from vitascope.recipes.run_folder import RESULTS, environment, write_json
-from vitascope.recipes.settings import FinetuneRecipe, PretrainRecipe
 from vitascope.training.job import Observer
-
-MARKER, SUMMARY, REPORT, IMAGES = "demo.json", "summary.json", "report.html", "images"
-PRETRAIN, FINETUNE, SCRATCH, FEW, FEW_SCRATCH = "pretrain", "finetune", "scratch", "few-labels", "few-labels-scratch"
-_OURS = (PRETRAIN, FINETUNE, SCRATCH, FEW, FEW_SCRATCH, IMAGES, SUMMARY, REPORT, MARKER)
-
-
-@dataclass(frozen=True, kw_only=True)
-class DemoSettings:
-    """Sizes and rates of the demo; the defaults were chosen on held-out training images, never on the test split."""
-
-    out: str = "runs/demo"
-    """The demo's folder; an earlier demo in it is replaced."""
-    seed: int = 0
-    """Fixes the fractals, initial values, order, augmentation and which labels the few are."""
-    patch: int = 4
-    """Side of a patch, pixels, at both resolutions."""
-    width: int = 128
-    """D, the size of a token."""
-    depth: int = 6
-    """Number of blocks."""
-    heads: int = 4
-    """Attention heads."""
-    pretrain_size: int = 16
-    """Side of the fractals, pixels."""
-    fractal_classes: int = 1000
-    """Function systems to tell apart."""
-    pretrain_steps: int = 400
-    """Steps of pre-training; every image is seen once."""
-    pretrain_batch: int = 128
-    """Images per step of pre-training."""
-    pretrain_lr: float = 1e-3
-    """Peak learning rate of pre-training."""
-    finetune_size: int = 24
-    """Side of the digits, pixels: higher than in pre-training, as in Section 3.2."""
-    finetune_steps: int = 150
-    """Steps on all labels, pre-trained or not."""
-    finetune_batch: int = 64
-    """Images per step on all labels."""
-    finetune_lr: float = 1e-3
-    """Peak learning rate on the digits with pre-training."""
-    scratch_lr: float = 1e-3
-    """The same without pre-training."""
-    holdout: float = 0.1
-    """Share of the labelled digits kept aside for the learning curves."""
-    few_per_class: int = 10
-    """Labels per class in the few-label case."""
-    few_steps: int = 60
-    """Steps on the few labels."""
-    few_batch: int = 50
-    """Images per step on the few labels."""
-    watched: int = 300
-    """Unlabelled training images on which the few-label runs are watched, and nothing is chosen."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DemoResult:
-    """What the report shows."""
-
-    settings: DemoSettings
-    """How it was done."""
-    summary: dict[str, Any]
-    """What summary.json holds."""
-    test: Source
-    """The 450 digits that were kept for the end."""
-    tally: Tally
-    """The fine-tuned model's counts on them."""
-    predicted: np.ndarray
-    """Its class for each of them, int64 (450,)."""
-    confidence: np.ndarray
-    """The probability it gave that class, float32 (450,)."""
-    samples: list[tuple[Path, int, list[Prediction]]]
-    """Ten test images as files, their true class and what the predictor says."""
-
 
 Stage = Callable[[str], Observer | None]
 """Told what begins; returns who watches it."""
@@ -116,8 +57,6 @@ def run_demo(settings: DemoSettings, stage: Stage = lambda title: None) -> DemoR
 
     Raises `ConfigError` when the folder holds something else, `Stopped` after a signal.
     """
-    from vitascope.recipes.demo_report import write_report
-
     s, out = settings, Path(settings.out)
     claim_folder(s)
     begun = time.perf_counter()
@@ -157,7 +96,7 @@ def claim_folder(settings: DemoSettings) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         if not _is_demo(out):
             raise ConfigError(f"{out} exists and is no earlier demo (no {MARKER} of one in it); choose another --out")
-        for name in _OURS:  # the marker goes last, so that an interrupted clearing can be done again
+        for name in OURS:  # the marker goes last, so that an interrupted clearing can be done again
             path = out / name
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -204,71 +143,6 @@ def few_labels(digits: Splits, settings: DemoSettings) -> Splits:
     )
 
 
-def _model_fields(s: DemoSettings) -> dict[str, Any]:
-    return {"width": s.width, "depth": s.depth, "heads": s.heads, "hidden": 4 * s.width}
-
-
-def pretrain_recipe(s: DemoSettings) -> PretrainRecipe:
-    """Fractals with the paper's MLP head; generated as they are needed, so each is seen once."""
-    instances = -(-s.pretrain_steps * s.pretrain_batch // s.fractal_classes)
-    return PretrainRecipe(
-        data=f"fractals:classes={s.fractal_classes},size={s.pretrain_size},instances={instances},"
-        f"validation=1,seed={s.seed}",
-        out=str(Path(s.out) / PRETRAIN),
-        model=f"ViT-Ti/{s.patch}",
-        model_fields=_model_fields(s),
-        image_size=s.pretrain_size,
-        steps=s.pretrain_steps,
-        batch=s.pretrain_batch,
-        lr=s.pretrain_lr,
-        warmup=0.1,
-        weight_decay=0.05,
-        memory_budget="0",  # faster to generate in batches than to keep
-        seed=s.seed,
-        eval_every=max(s.pretrain_steps // 4, 1),
-        save_every=s.pretrain_steps,
-        augment=AugmentConfig(crop="none"),
-    )
-
-
-def _digits_settings(s: DemoSettings, name: str) -> dict[str, Any]:
-    """What the run with pre-training and the run without have in common: everything but the rate."""
-    few = name in (FEW, FEW_SCRATCH)
-    steps = s.few_steps if few else s.finetune_steps
-    return {
-        "data": f"digits ({s.few_per_class} labels per class)" if few else "digits",
-        "out": str(Path(s.out) / name),
-        "image_size": s.finetune_size,
-        "steps": steps,
-        "batch": s.few_batch if few else s.finetune_batch,
-        "holdout": s.holdout,
-        "warmup": 0.1,
-        "weight_decay": 0.05,
-        "seed": s.seed,
-        "log_every": max(steps // 20, 1),
-        "eval_every": max(steps // 8, 1),
-        "save_every": steps,
-        "augment": AugmentConfig(crop="shift", pad_shift=2, pad_mode="zero", flip=False),
-    }
-
-
-def finetune_recipe(s: DemoSettings, name: str) -> FinetuneRecipe:
-    """Digits at a higher resolution from the pre-trained weights."""
-    checkpoint = str(Path(s.out) / PRETRAIN)
-    return FinetuneRecipe(checkpoint=checkpoint, optimizer="adamw", lr=s.finetune_lr, **_digits_settings(s, name))
-
-
-def scratch_recipe(s: DemoSettings, name: str) -> PretrainRecipe:
-    """The same model, budget and augmentation from initial values, with fine-tuning's linear head."""
-    return PretrainRecipe(
-        model=f"ViT-Ti/{s.patch}",
-        model_fields=_model_fields(s),
-        mlp_head=False,
-        lr=s.scratch_lr,
-        **_digits_settings(s, name),
-    )
-
-
 def judge(run: Path, test: Source) -> tuple[Tally, np.ndarray, np.ndarray]:
     """A run's model on the test images: counts, predicted classes (n,), their probabilities (n,)."""
     checkpoint = load(run)
@@ -289,20 +163,6 @@ def predict_samples(out: Path, test: Source) -> list[tuple[Path, int, list[Predi
         labels.append(label)
     predictions = Predictor(out / FINETUNE, device="cpu")(files, top=3)
     return list(zip(files, labels, predictions, strict=True))
-
-
-def next_commands(out: str) -> list[tuple[str, str]]:
-    """What to do next with one's own photographs: (why, command)."""
-    begin = shlex.quote(str(Path(out) / PRETRAIN))
-    return [
-        ("look for unreadable, empty and doubtful files", "vitascope check photos"),
-        (
-            "fine-tune; a tenth is held out to measure on",
-            f"vitascope finetune {begin} photos --preset small --image_size 32 --out runs/mine",
-        ),
-        ("accuracy on other photographs, in the same class folders", "vitascope evaluate runs/mine other-photos"),
-        ("labels and probabilities for new files", "vitascope predict runs/mine new-photos"),
-    ]
 
 
 def read_results(out: Path, name: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from vitascope.checkpoints.atomic import atomic_file
 from vitascope.data.open import open_data
-from vitascope.recipes.demo import (
+from vitascope.recipes.demo_settings import (
     FEW,
     FEW_SCRATCH,
     FINETUNE,

@@ -22,7 +22,8 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     """See `vitascope.cli.Command`."""
     if args.seed < 0:
         raise ConfigError(f"--seed is {args.seed}, expected 0 or more")
-    from vitascope.recipes.demo import REPORT, DemoSettings, next_commands, run_demo
+    from vitascope.recipes.demo import run_demo
+    from vitascope.recipes.demo_settings import REPORT, DemoSettings, next_commands
 
     begun = 0
 
