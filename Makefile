@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+PEERS  := $(VENV)/.peers
 
 .PHONY: demo test check format clean
 .DELETE_ON_ERROR:
@@ -10,7 +11,7 @@ READY  := $(VENV)/.ready
 demo: $(READY)  ## pre-train on fractals, fine-tune on digits, evaluate, predict: at most 4 minutes on 2 cores
 	$(BIN)/vitascope demo --out runs/demo
 
-test: $(READY)  ## all tests
+test: $(PEERS)  ## all tests
 	$(BIN)/python -m pytest
 
 check: $(READY)  ## lint, format, types; the direction of imports is a test
@@ -23,12 +24,16 @@ format: $(READY)  ## mend what can be mended automatically
 	$(BIN)/ruff check --fix src tests benchmarks
 	$(BIN)/ruff format src tests benchmarks
 
-# torch is installed first and alone: with its version fixed, nothing pulls in a GPU build of several gigabytes.
-# The peers (timm, transformers, torchvision) serve parity tests only, and those tests skip without them.
+# torch is installed first and alone, at the version of constraints.txt, so that nothing replaces it later. On Linux
+# the default index may serve a GPU build of several gigabytes: PIP_EXTRA_INDEX_URL set to PyTorch's CPU index avoids it.
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+# timm, transformers and torchvision serve parity tests only, and those tests skip, visibly, without them.
+$(PEERS): $(READY)
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,peers]"
 	touch $@
 
