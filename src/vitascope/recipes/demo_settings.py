@@ -36,7 +36,7 @@ class DemoSettings:
     """Number of blocks."""
     heads: int = 4
     """Attention heads."""
-    pretrain_size: int = 16
+    pretrain_size: int = 12
     """Side of the fractals, pixels."""
     fractal_classes: int = 200
     """Function systems to tell apart."""
@@ -48,13 +48,13 @@ class DemoSettings:
     """Images per step of pre-training."""
     pretrain_lr: float = 1e-3
     """Peak learning rate of pre-training."""
-    finetune_size: int = 20
+    finetune_size: int = 16
     """Side of the digits, pixels: higher than in pre-training, as in Section 3.2."""
     finetune_steps: int = 400
     """Steps on all labels, pre-trained or not."""
     finetune_batch: int = 64
     """Images per step on all labels."""
-    finetune_lr: float = 1e-3
+    finetune_lr: float = 1.5e-3
     """Peak learning rate on the digits with pre-training."""
     scratch_lr: float = 1.5e-3
     """The same without pre-training."""
