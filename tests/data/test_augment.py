@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vitascope.data.augment import Augment, erase, inception_box, shift
+from vitascope.data.augment import Augment, erase, inception_box, rotate_and_zoom, shift
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.settings import AugmentConfig
 from vitascope.errors import ConfigError
@@ -140,6 +140,51 @@ def test_shift_moves_by_up_to_the_given_pixels() -> None:
     assert len(seen) == 25
 
 
+class Drawn(np.random.Generator):
+    """A generator whose uniform numbers are given."""
+
+    def __init__(self, *numbers: float) -> None:
+        super().__init__(np.random.PCG64(0))
+        self.numbers = iter(numbers)
+
+    def random(self, *_: Any, **__: Any) -> Any:
+        return next(self.numbers)
+
+
+@pytest.mark.parametrize("mode", ["zero", "reflect"])
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_quarter_turns(mode: str, channels: int) -> None:
+    image = noise(16, 16, channels)
+    turned = rotate_and_zoom(image, 90, 0, mode, Drawn(1.0, 0.5, 0.5))
+    np.testing.assert_allclose(turned.astype(int), np.rot90(image), atol=1)  # Pillow rounds down
+    back = rotate_and_zoom(turned, 90, 0, mode, Drawn(0.0, 0.5, 0.5))
+    np.testing.assert_allclose(back.astype(int), image, atol=2)
+
+
+def test_zoom_keeps_the_centre_and_scales_about_it() -> None:
+    rows = np.broadcast_to(np.arange(64, dtype=np.uint8)[:, None, None] * 2, (64, 48, 1))
+    taller = rotate_and_zoom(np.ascontiguousarray(rows), 0, 0.5, "zero", Drawn(0.5, 1.0, 0.5))  # 1.5 times as tall
+    middle = taller[:, 24, 0].astype(float)
+    assert abs(middle[31:33].mean() - 63) < 1.5
+    assert abs((middle[40] - middle[24]) - 16 * 2 / 1.5) < 2.5
+    smaller = rotate_and_zoom(np.full((64, 48, 3), 200, np.uint8), 0, 0.5, "zero", Drawn(0.5, 0.0, 0.0))
+    assert (smaller[32, 24] == 200).all()
+    assert abs((smaller == 200).mean() - 0.25) < 0.04
+    mirrored = rotate_and_zoom(np.full((64, 48, 3), 200, np.uint8), 0, 0.5, "reflect", Drawn(0.5, 0.0, 0.0))
+    assert (mirrored == 200).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (24, 32)])
+@pytest.mark.parametrize("mode", ["zero", "reflect"])
+def test_rotation_and_zoom_of_any_shape(shape: tuple[int, int], mode: str) -> None:
+    image = np.full((*shape, 3), 90, np.uint8)
+    for seed in range(20):
+        moved = rotate_and_zoom(image, 30, 0.2, mode, np.random.default_rng(seed))
+        assert moved.shape == image.shape
+        if mode == "reflect" and min(shape) > 1:
+            assert (moved == 90).all()
+
+
 def test_erasing_replaces_one_rectangle_by_noise() -> None:
     image = np.full((64, 64, 3), 77, np.uint8)
     shares = []
@@ -159,7 +204,7 @@ def test_the_source_image_is_never_changed() -> None:
     image = noise(32, 32)
     image.flags.writeable = False
     for crop in ("inception", "shift", "none"):
-        augment = Augment(AugmentConfig(crop=crop, randaugment_layers=2, erasing=1.0), SIZE)
+        augment = Augment(AugmentConfig(crop=crop, rotate=9, zoom=0.1, randaugment_layers=2, erasing=1.0), SIZE)
         for seed in range(10):
             augment(image, np.random.default_rng(seed))
 
@@ -170,6 +215,8 @@ PER_IMAGE: dict[str, tuple[AugmentConfig, Any]] = {
     "crop_ratio": (AugmentConfig(), (1.0, 1.0)),
     "pad_shift": (AugmentConfig(crop="shift"), 8),
     "pad_mode": (AugmentConfig(crop="shift"), "zero"),
+    "rotate": (AugmentConfig(), 10.0),
+    "zoom": (AugmentConfig(), 0.1),
     "flip": (AugmentConfig(), False),
     "randaugment_layers": (AugmentConfig(), 2),
     "randaugment_magnitude": (AugmentConfig(randaugment_layers=2), 3.0),

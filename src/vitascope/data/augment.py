@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from PIL import Image
 
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.randaugment import randaugment
-from vitascope.data.resize import resample
+from vitascope.data.resize import resample, to_array, to_pillow
 from vitascope.data.settings import AugmentConfig
 from vitascope.errors import ConfigError
 
@@ -25,7 +26,7 @@ _REDUCING_GAP = 3.0  # Pillow may halve whole pixels first while 3 times as many
 
 
 class Augment:
-    """Crop, flip, RandAugment and erasing for images that `preprocess` will normalise.
+    """Crop, rotation, zoom, flip, RandAugment and erasing for images that `preprocess` will normalise.
 
     Size, channels, filter and antialiasing are the preprocessing's own. Raises ConfigError where the
     settings do not suit them.
@@ -63,6 +64,8 @@ class Augment:
             result = preprocess.resize(image)
             if config.crop == "shift":
                 result = shift(result, config.pad_shift, config.pad_mode, rng)
+        if config.rotate or config.zoom:
+            result = rotate_and_zoom(result, config.rotate, config.zoom, config.pad_mode, rng)
         if config.flip and rng.random() < 0.5:
             # As result[:, ::-1], which costs twice as much once it is made contiguous.
             result = result.take(np.arange(result.shape[1] - 1, -1, -1), axis=1)
@@ -110,9 +113,41 @@ def shift(image: np.ndarray, most: int, mode: str, rng: np.random.Generator) -> 
     gap."""
     down, right = (int(rng.random() * (2 * most + 1)) for _ in range(2))
     height, width = image.shape[:2]
-    widths = ((most, most), (most, most), (0, 0))
-    padded = np.pad(image, widths, mode="reflect") if mode == "reflect" else np.pad(image, widths)
+    padded = _padded(image, most, most, mode)
     return padded[down : down + height, right : right + width]
+
+
+def _padded(image: np.ndarray, rows: int, columns: int, mode: str) -> np.ndarray:
+    widths = ((rows, rows), (columns, columns), (0, 0))
+    return np.pad(image, widths, mode="reflect") if mode == "reflect" else np.pad(image, widths)
+
+
+def rotate_and_zoom(
+    image: np.ndarray, most_degrees: float, most_zoom: float, mode: str, rng: np.random.Generator
+) -> np.ndarray:
+    """Turns a uint8 (H, W, C) image about its centre and scales height and width, each within 1 ± `most_zoom`.
+
+    Bilinear; mode "reflect" or "zero" fills the gap. Angle and factors are uniform within their bounds.
+    """
+    angle = math.radians(most_degrees) * (2 * rng.random() - 1)
+    zoom_y, zoom_x = (1 + most_zoom * (2 * rng.random() - 1) for _ in range(2))
+    height, width, channels = image.shape
+    cos, sin = math.cos(angle), math.sin(angle)
+    # Where the pixel at (x, y) from the centre of the result comes from: first turned, then scaled.
+    xx, xy, yx, yy = cos / zoom_x, -sin / zoom_x, sin / zoom_y, cos / zoom_y
+    # As far as the corners reach beyond the edge, and a pixel for bilinear; an image can be mirrored only once.
+    reach_y = math.ceil((abs(yy) * height + abs(yx) * width - height) / 2) + 1
+    reach_x = math.ceil((abs(xx) * width + abs(xy) * height - width) / 2) + 1
+    rows, columns = max(0, min(reach_y, height - 1)), max(0, min(reach_x, width - 1))
+    padded = _padded(image, rows, columns, mode)
+    x0, y0 = width / 2, height / 2
+    matrix = (xx, xy, x0 + columns - xx * x0 - xy * y0, yx, yy, y0 + rows - yx * x0 - yy * y0)
+    planes = [padded] if channels in (1, 3) else np.split(padded, channels, axis=2)  # Pillow knows grey and colour
+    moved = [
+        to_array(to_pillow(plane).transform((width, height), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR))
+        for plane in planes
+    ]
+    return moved[0] if len(moved) == 1 else np.concatenate(moved, axis=2)
 
 
 def erase(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -30,7 +30,11 @@ class AugmentConfig:
     """Largest move of crop="shift" along each axis, in pixels of the model's input; 4 at 32 px as in ResNet's
     CIFAR experiments (He et al., 2016, section 4.2)."""
     pad_mode: Literal["reflect", "zero"] = "reflect"
-    """What crop="shift" puts where the image has moved away: its mirror image, or black."""
+    """What crop="shift", rotation and zoom put where the image has moved away: its mirror image, or black."""
+    rotate: float = 0.0
+    """Turn by up to this many degrees to either side; 0 = off, 180 at most. About 10 suits handwriting."""
+    zoom: float = 0.0
+    """Stretch or shrink height and width, each by up to this share of itself; 0 = off, 0.9 at most."""
     flip: bool = True
     """Mirror left and right with probability one half. Turn off where direction means something (digits)."""
     randaugment_layers: int = 0
@@ -61,6 +65,8 @@ class AugmentConfig:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ConfigError(f"{name} is {value!r}; expected a whole number from {least} up")
+        _bounded("rotate", self.rotate, 180)
+        _bounded("zoom", self.zoom, 0.9)
         _bounded("randaugment_magnitude", self.randaugment_magnitude, 10)
         for name in ("erasing", "mix_probability", "mix_switch"):
             _bounded(name, getattr(self, name), 1)
