@@ -16,7 +16,7 @@ from vitascope.data.augment import Augment
 from vitascope.data.batches import Batch, Order, evaluation_batches, permutation, training_batches
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.settings import AugmentConfig
-from vitascope.errors import DataError, ImageError
+from vitascope.errors import ConfigError, DataError, ImageError
 
 PREPROCESS = Preprocess(size=(SIDE, SIDE))
 AUGMENT = Augment(AugmentConfig(randaugment_layers=2, erasing=0.5), PREPROCESS)
@@ -66,7 +66,7 @@ def test_shares_of_processes_are_together_what_one_process_sees(processes: int) 
 
 
 def test_a_batch_that_cannot_be_shared_equally_is_refused() -> None:
-    with pytest.raises(DataError, match="batch 4 cannot be shared equally by 3 processes"):
+    with pytest.raises(ConfigError, match="batch 4 cannot be shared equally by 3 processes; choose a --batch"):
         order(processes=3)
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vitascope.data.source import Source, read_many
-from vitascope.errors import DataError, UserError
+from vitascope.errors import ConfigError, DataError, UserError
 
 Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 Batch = tuple[Tensor, Tensor]
@@ -55,7 +55,10 @@ class Order:
         if self.size < 1:
             raise DataError("the training set is empty; expected at least one image")
         if self.batch % self.processes:
-            raise DataError(f"batch {self.batch} cannot be shared equally by {self.processes} processes")
+            raise ConfigError(
+                f"batch {self.batch} cannot be shared equally by {self.processes} processes; "
+                "choose a --batch that is a multiple of them"
+            )
 
     def items(self, step: int) -> list[Item]:
         """(epoch, index) of this process's images in `step`."""
