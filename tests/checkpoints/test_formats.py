@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 import vitascope as vs
 from tiny_checkpoint import TINY, checkpoint
 from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.formats.names import FORMATS
 from vitascope.checkpoints.formats.table import READERS, WRITERS
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError
@@ -76,6 +77,7 @@ def test_a_round_trip_gives_back_every_bit(format: str, config: ModelConfig, tmp
 
 def test_every_format_has_round_trips() -> None:
     assert {format for format, _ in ROUND_TRIPS} == set(WRITERS) == {reader.name for reader in READERS}
+    assert set(FORMATS) == {"vitascope", *WRITERS}  # what the command line lists without loading them
 
 
 REFUSALS: list[tuple[str, ModelConfig, str]] = [

@@ -6,13 +6,10 @@ import difflib
 from pathlib import Path
 
 from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.formats.names import FORMATS
 from vitascope.checkpoints.formats.table import WRITERS
 from vitascope.checkpoints.store import write_folder
 from vitascope.errors import CheckpointError
-
-FORMATS = ("vitascope", *WRITERS)
-"""Every format that can be written: vitascope, timm and huggingface are folders, google is an .npz file and
-torchvision a safetensors file."""
 
 
 def save(checkpoint: Checkpoint, path: str | Path, format: str = "vitascope", overwrite: bool = False) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from vitascope.checkpoints.formats.names import FORMATS
 from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
-
-FORMATS = ("vitascope", "google", "timm", "huggingface", "torchvision")
 
 
 def arguments(parser: Parser) -> None:
