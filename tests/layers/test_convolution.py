@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from vitascope.layers.convolution import StdConv2d, max_pool_same, pad_same
+from vitascope.layers.convolution import StdConv2d, bottleneck_stages, max_pool_same, pad_same
 
 
 def test_same_padding_puts_the_odd_pixel_right_and_below() -> None:
@@ -51,3 +52,17 @@ def test_explicit_padding_is_symmetric() -> None:
     conv = StdConv2d(1, 1, 3, stride=2, rule="variance", padding="explicit")
     assert conv(torch.zeros(1, 1, 9, 9)).shape[-1] == 5
     assert conv.padding == (1, 1)
+
+
+def test_stages_double_the_width_and_halve_the_map_but_the_first() -> None:
+    made: list[tuple[int, int, int]] = []
+
+    def unit(inputs: int, width: int, stride: int) -> nn.Module:
+        made.append((inputs, width, stride))
+        return nn.Identity()
+
+    stages, channels = bottleneck_stages(unit, 16, (2, 1, 2))
+    assert made == [(16, 16, 1), (64, 16, 1), (64, 32, 2), (128, 64, 2), (256, 64, 1)]
+    assert [len(stage) for stage in stages] == [2, 1, 2]
+    assert channels == 256
+    assert bottleneck_stages(unit, 16, ())[1] == 16  # the root alone

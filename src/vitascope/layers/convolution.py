@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -46,6 +48,25 @@ class StdConv2d(nn.Conv2d):
         if self.same:
             x = pad_same(x, self.kernel_size[0], self.stride[0])
         return F.conv2d(x, self.standardised().to(x.dtype), None, self.stride, self.padding)
+
+
+def bottleneck_stages(
+    unit: Callable[[int, int, int], nn.Module], width: int, units: Sequence[int]
+) -> tuple[nn.ModuleList, int]:
+    """The stages of a ResNet after a root of `width` channels, and the channels they end with (He et al., 2016).
+
+    `unit(inputs, width, stride)` makes one bottleneck, which gives four times its width. Every stage but the first
+    doubles the width and halves the map in its first unit; `units` says how many each has.
+    """
+    stages, inputs = nn.ModuleList(), width
+    for stage, count in enumerate(units):
+        size = width * 2**stage
+        row: list[nn.Module] = []
+        for number in range(count):
+            row.append(unit(inputs, size, 2 if number == 0 and stage > 0 else 1))
+            inputs = 4 * size
+        stages.append(nn.Sequential(*row))
+    return stages, inputs
 
 
 def max_pool_same(x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitascope.errors import ConfigError
-from vitascope.layers.convolution import StdConv2d
+from vitascope.layers.convolution import StdConv2d, bottleneck_stages
 from vitascope.layers.head import Head
 from vitascope.models.config import BiTConfig
 
@@ -51,16 +51,7 @@ class BiT(nn.Module):
             if config.small_images
             else _convolution(config.channels, width, 7, 2)
         )
-        stages: list[nn.Module] = []
-        inputs = width
-        for stage, units in enumerate(config.units):
-            size = width * 2**stage
-            stage_units: list[nn.Module] = []
-            for unit in range(units):
-                stage_units.append(Unit(inputs, size, stride=2 if unit == 0 and stage > 0 else 1))
-                inputs = 4 * size
-            stages.append(nn.Sequential(*stage_units))
-        self.stages = nn.ModuleList(stages)
+        self.stages, inputs = bottleneck_stages(Unit, width, config.units)
         self.norm = nn.GroupNorm(32, inputs)
         self.head = Head(inputs, config.classes)
 

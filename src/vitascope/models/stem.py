@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vitascope.layers.convolution import StdConv2d, max_pool_same
+from vitascope.layers.convolution import StdConv2d, bottleneck_stages, max_pool_same
 from vitascope.models.config import StemConfig
 
 
@@ -51,16 +51,7 @@ class Stem(nn.Module):
         width = config.root_channels
         self.root = _convolution(channels, width, 7, 2)
         self.root_norm = _norm(width)
-        stages: list[nn.Module] = []
-        inputs = width
-        for stage, units in enumerate(config.units):
-            size = width * 2**stage
-            stage_units: list[nn.Module] = []
-            for unit in range(units):
-                stage_units.append(Unit(inputs, size, stride=2 if unit == 0 and stage > 0 else 1))
-                inputs = 4 * size
-            stages.append(nn.Sequential(*stage_units))
-        self.stages = nn.ModuleList(stages)
+        self.stages, _ = bottleneck_stages(Unit, width, config.units)
 
     def forward(self, x: Tensor) -> Tensor:
         x = max_pool_same(F.relu(self.root_norm(self.root(x))))
