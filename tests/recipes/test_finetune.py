@@ -15,7 +15,9 @@ import torch
 
 import vitascope as vs
 from tiny import CLASSES, SIDE, finetune_recipe, pixels, pretrain_recipe, splits
+from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.data.memory import ArraySource
+from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Splits
 from vitascope.errors import CheckpointError, ConfigError, Stopped
 from vitascope.recipes.finetune import finetune, model_to_finetune
@@ -56,6 +58,18 @@ def test_regularisation_is_the_recipes(pretrained: Path, tmp_path: Path) -> None
     recipe = finetune_recipe(tmp_path, pretrained, dropout=0.0, stochastic_depth=0.2)
     other = model_to_finetune(recipe, vs.load(pretrained), 2)
     assert (other.config.dropout, other.config.stochastic_depth) == (0.0, 0.2)
+
+
+@pytest.mark.parametrize("name", ["dropout", "stochastic_depth"])
+def test_a_resnet_is_not_said_to_have_what_it_has_not(name: str, tmp_path: Path) -> None:
+    resnet = vs.create_model("BiT-R50x1", base_width=32, units=(1, 1, 1, 1), small_images=True, classes=3)
+    checkpoint = Checkpoint(
+        model=resnet, config=resnet.config, preprocess=Preprocess(size=(SIDE, SIDE)), labels=CLASSES
+    )
+    with pytest.raises(ConfigError, match=rf"{name} is 0\.1, but pretrained is a ResNet.* give --{name} 0"):
+        model_to_finetune(finetune_recipe(tmp_path, "pretrained", **{name: 0.1}), checkpoint, 2)
+    plain = model_to_finetune(finetune_recipe(tmp_path, "pretrained", **{name: 0.0}), checkpoint, 2)
+    assert plain.config.classes == 2
 
 
 def test_other_classes_at_a_higher_resolution(pretrained: Path, tmp_path: Path) -> None:

@@ -240,6 +240,12 @@ def test_an_existing_run_is_refused_and_overwritten_only_on_demand(tmp_path: Pat
     assert [p.name for p in saved_states(out / "checkpoints")] == ["step-00000002"]
 
 
+RESNET: dict[str, Any] = {
+    "model": "BiT-R50x1",
+    "model_fields": {"base_width": 32, "units": [1, 1, 1, 1], "small_images": True},
+}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -248,6 +254,8 @@ def test_an_existing_run_is_refused_and_overwritten_only_on_demand(tmp_path: Pat
         ({"model_fields": {"widht": 3}}, "did you mean 'width'"),
         ({"augment": AugmentConfig(crop="shift", pad_shift=16)}, "pad_shift"),
         ({"device": "abacus"}, "device 'abacus' cannot be used"),
+        ({**RESNET, "dropout": 0.1}, "dropout is 0.1, but BiT-R50x1 is a ResNet.* give --dropout 0"),
+        ({**RESNET, "stochastic_depth": 0.2}, "stochastic_depth is 0.2, but BiT-R50x1 is a ResNet"),
         ({"tensorboard": True}, "tensorboard"),
     ],
 )
@@ -291,10 +299,7 @@ def test_a_part_is_held_out_where_there_is_no_validation(tmp_path: Path) -> None
 
 
 def test_a_resnet_trains_by_the_same_loop(tmp_path: Path) -> None:
-    fields = {"base_width": 32, "units": [1, 1, 1, 1], "small_images": True}
-    model = pretrain(
-        pretrain_recipe(tmp_path / "run", model="BiT-R50x1", model_fields=fields, steps=2), splits=splits()
-    )
+    model = pretrain(pretrain_recipe(tmp_path / "run", **RESNET, dropout=0.0, steps=2), splits=splits())
     assert vs.load(model).config.classes == 3
 
 

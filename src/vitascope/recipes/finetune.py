@@ -15,7 +15,7 @@ from vitascope.models.vit import ViT
 from vitascope.recipes.prepare import prepare_data
 from vitascope.recipes.run import run
 from vitascope.recipes.run_folder import check_free
-from vitascope.recipes.settings import FinetuneRecipe
+from vitascope.recipes.settings import FinetuneRecipe, refuse_regularisation
 from vitascope.training.job import Observer
 from vitascope.training.parallel import world
 
@@ -53,4 +53,6 @@ def model_to_finetune(recipe: FinetuneRecipe, checkpoint: Checkpoint, classes: i
     if isinstance(config, ViTConfig):
         dropout = config.dropout if recipe.dropout is None else recipe.dropout
         config = dataclasses.replace(config, dropout=dropout, stochastic_depth=recipe.stochastic_depth)
+    else:
+        refuse_regularisation(recipe, recipe.checkpoint)
     return assemble(config, model.state_dict())

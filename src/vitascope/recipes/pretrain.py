@@ -14,7 +14,7 @@ from vitascope.models.config import ModelConfig, ViTConfig
 from vitascope.recipes.prepare import prepare_data
 from vitascope.recipes.run import run
 from vitascope.recipes.run_folder import check_free
-from vitascope.recipes.settings import PretrainRecipe
+from vitascope.recipes.settings import PretrainRecipe, refuse_regularisation
 from vitascope.training.job import Observer
 from vitascope.training.parallel import world
 
@@ -59,6 +59,8 @@ def pretraining_config(recipe: PretrainRecipe, classes: int) -> ModelConfig:
             fields["dropout"] = recipe.dropout
         if recipe.mlp_head:
             fields.setdefault("representation_size", fields.get("width", base.width))
+    else:
+        refuse_regularisation(recipe, recipe.model)
     return model_config(recipe.model, **fields)
 
 

@@ -77,6 +77,13 @@ class FinetuneRecipe(Recipe):
     """Learning rates of the sweep (Table 4)."""
 
 
+def refuse_regularisation(recipe: PretrainRecipe | FinetuneRecipe, model: str) -> None:
+    """`ConfigError` where a recipe asks a ResNet for what only ViTs have; it would be ignored."""
+    for name in ("dropout", "stochastic_depth"):
+        if value := getattr(recipe, name):
+            raise ConfigError(f"{name} is {value}, but {model} is a ResNet, which has none; give --{name} 0")
+
+
 def to_dict(recipe: Recipe) -> dict[str, Any]:
     """Plain values for YAML, every default written out."""
     return {name: list(v) if isinstance(v, tuple) else v for name, v in _plain(asdict(recipe)).items()}
