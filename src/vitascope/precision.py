@@ -17,8 +17,9 @@ from typing import Any
 
 import torch
 
-from vitascope.cache import cache_folder, written_whole
+from vitascope.cache import cache_folder
 from vitascope.errors import ConfigError
+from vitascope.whole import written_whole
 
 log = logging.getLogger(__name__)
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from vitascope.errors import CheckpointError
+from vitascope.whole import force_to_disk, umask, written_whole
 
 
 @contextmanager
@@ -39,19 +40,19 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
         with _as_checkpoint_error(path):
-            temporary.chmod(0o777 & ~_umask())
+            temporary.chmod(0o777 & ~umask())
             yield temporary
             for folder, _, names in os.walk(temporary, topdown=False):
                 for name in names:
-                    _force_to_disk(Path(folder, name))
-                _force_to_disk(Path(folder))
+                    force_to_disk(Path(folder, name))
+                force_to_disk(Path(folder))
             if path.is_dir() and any(path.iterdir()):
                 _refuse_existing(path, overwrite)
                 path.rename(_aside(path))
             elif path.is_dir():
                 path.rmdir()
             temporary.rename(path)
-            _force_to_disk(path.parent)
+            force_to_disk(path.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         if not path.exists() and _aside(path).exists():
@@ -73,19 +74,8 @@ def atomic_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
         if path.is_dir() or (path.exists() and not overwrite):
             _refuse_existing(path, False)
         _clear_remains(path)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        os.close(handle)
-    temporary = Path(name)
-    try:
-        with _as_checkpoint_error(path):
-            temporary.chmod(0o666 & ~_umask())
+        with written_whole(path) as temporary:
             yield temporary
-            _force_to_disk(temporary)
-            temporary.replace(path)
-            _force_to_disk(path.parent)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def settled(path: Path) -> Path:
@@ -120,24 +110,6 @@ def _clear_remains(path: Path) -> None:
 
 def _escape(name: str) -> str:
     return "".join(f"[{c}]" if c in "[*?" else c for c in name)
-
-
-def _force_to_disk(path: Path) -> None:
-    if path.is_symlink():
-        return
-    if os.name == "nt" and path.is_dir():
-        return  # Windows cannot open a folder
-    handle = os.open(path, os.O_RDONLY if path.is_dir() or os.name != "nt" else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 @contextmanager

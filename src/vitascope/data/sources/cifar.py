@@ -19,11 +19,12 @@ from typing import IO
 
 import numpy as np
 
-from vitascope.cache import cache_folder, written_whole
+from vitascope.cache import cache_folder
 from vitascope.data.images import UInt8, printable
 from vitascope.data.memory import ArraySource
 from vitascope.data.source import Int64, Splits
 from vitascope.errors import DataError
+from vitascope.whole import written_whole
 
 log = logging.getLogger(__name__)
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vitascope.cache import cache_folder, written_whole
+from vitascope.cache import cache_folder
 from vitascope.data.images import printable
 from vitascope.data.source import Source, Splits, split_of_name
 from vitascope.data.sources.table import TableSource, choose_columns, class_names, encode_labels
 from vitascope.errors import DataError
+from vitascope.whole import written_whole
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,51 @@
+"""Files that are either wholly there or not at all, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Yields the name of a file to write beside `path`, forced to the disk and renamed to `path` at the end.
+
+    After an error `path` is as it was and the temporary file is gone; a killed process leaves one behind, named
+    .NAME.….tmp. Several processes may write the same `path`: the last one's stays. Raises OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        temporary.chmod(0o666 & ~umask())
+        yield temporary
+        force_to_disk(temporary)
+        temporary.replace(path)
+        force_to_disk(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def force_to_disk(path: Path) -> None:
+    """Waits until a file's contents, or a folder's names, have reached the disk."""
+    if path.is_symlink():
+        return
+    if os.name == "nt" and path.is_dir():
+        return  # Windows cannot open a folder
+    handle = os.open(path, os.O_RDONLY if path.is_dir() or os.name != "nt" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def umask() -> int:
+    """The permissions that new files of this process do not get."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
