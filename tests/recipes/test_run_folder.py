@@ -12,6 +12,7 @@ import pytest
 from tiny import pretrain_recipe
 from vitascope.errors import ConfigError
 from vitascope.recipes.run_folder import check_free, check_same, locked, start_folder, stored_config
+from vitascope.version import source_commit
 
 CLASSES = ("ant", "bee")
 
@@ -78,6 +79,7 @@ def test_overwriting_leaves_nothing_of_the_old_run(tmp_path: Path) -> None:
 def test_the_environment_is_written_down(tmp_path: Path) -> None:
     values = json.loads((started(tmp_path / "run") / "environment.json").read_text())
     assert {"vitascope", "python", "torch", "processor", "threads", "command"} <= values.keys()
+    assert {name: values[name] for name in ("commit", "dirty") if name in values} == source_commit()
 
 
 def test_the_same_run_is_recognised(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from vitascope.data.source import some
 from vitascope.errors import ConfigError
 from vitascope.precision import processor
 from vitascope.recipes.settings import Recipe, differences, to_dict
-from vitascope.version import __version__
+from vitascope.version import __version__, source_commit
 
 CONFIG, LABELS, ENVIRONMENT, RESULTS, MODEL = "config.yaml", "labels.json", "environment.json", "results.json", "model"
 SWEEP = "sweep"
@@ -125,6 +125,7 @@ def environment() -> dict[str, Any]:
     """What a run ran on, for those who want to repeat it."""
     return {
         "vitascope": __version__,
+        **source_commit(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "processor": processor(),
