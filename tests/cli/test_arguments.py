@@ -68,6 +68,7 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("pretrain", "digits", "--out", "x", "--augment.mixup", "-1"), "mixup"),
     (("pretrain", "digits", "--out", "x", "--augment.crpo", "none"), "did you mean --augment.crop"),
     (("pretrain", "digits", "--out", "x", "--preset", "huge"), "choose from 'jft'"),
+    (("finetune", "ck", "digits", "--out", "x", "--preset", "paper"), "choose from 'imagenet', 'cifar', 'pets'"),
     (("pretrain", "digits", "--out", "x", "--config", "absent.yaml"), "absent.yaml"),
     (("pretrain", "no-such-data", "--out", "x"), "no-such-data: no such folder"),
     (("finetune", "ck", "no-such-data", "--out", "x"), "no-such-data: no such folder"),
@@ -196,6 +197,8 @@ def test_a_preset_is_a_starting_point() -> None:
     assert (recipe.lr, recipe.batch, recipe.epochs, recipe.augment.cutmix) == (0.5, 128, 100.0, 1.0)
     tuned = finetune_recipe("ck", "d", "--out", "x", "--preset", "small")
     assert (tuned.optimizer, tuned.layer_decay, tuned.augment.crop_area) == ("adamw", 0.75, (0.3, 1.0))
+    swept = finetune_recipe("ck", "d", "--out", "x", "--preset", "cifar", "--sweep")
+    assert (swept.sweep_rates, swept.steps, swept.holdout) == ((0.001, 0.003, 0.01, 0.03), 10_000, 0.02)
 
 
 @pytest.mark.parametrize("length", [("steps", 9), ("epochs", 2.0), ("time_budget", "9m")])

@@ -50,11 +50,22 @@ def test_a_sigmoid_loss_over_many_classes_starts_from_a_low_bias() -> None:
     assert pretraining_config(recipe, 18_291).head_bias == -10.0
 
 
-def test_finetuning_is_table_4() -> None:
-    r = FinetuneRecipe(checkpoint="c", data="d", out="o", **preset(FinetuneRecipe, "paper"))
+@pytest.mark.parametrize(
+    ("name", "steps", "rates", "holdout", "warmup"),
+    [
+        ("imagenet", 20_000, (0.003, 0.01, 0.03, 0.06), 0.01, 500),
+        ("cifar", 10_000, (0.001, 0.003, 0.01, 0.03), 0.02, 500),
+        ("pets", 500, (0.001, 0.003, 0.01, 0.03), 0.1, 100),
+        ("flowers", 500, (0.001, 0.003, 0.01, 0.03), 0.1, 100),
+        ("vtab", 2_500, (0.01,), 0.0, 500),
+    ],
+)
+def test_finetuning_is_table_4(name: str, steps: int, rates: tuple[float, ...], holdout: float, warmup: float) -> None:
+    r = FinetuneRecipe(checkpoint="c", data="d", out="o", **preset(FinetuneRecipe, name))
+    assert (r.steps, r.sweep_rates, r.holdout, r.warmup) == (steps, rates, holdout, warmup)
     assert (r.optimizer, r.momentum, r.decay, r.clip, r.weight_decay, r.batch) == ("sgd", 0.9, "cosine", 1.0, 0.0, 512)
     assert r.image_size == 384
-    assert r.sweep_rates == (0.003, 0.01, 0.03, 0.06)
+    assert r.lr in r.sweep_rates  # who does not sweep gets one of the row's rates
 
 
 def test_what_is_said_without_a_preset_is_the_papers_too() -> None:

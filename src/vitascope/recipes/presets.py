@@ -1,4 +1,4 @@
-"""Named starting points for recipes: the rows of the paper's Tables 3 and 4, and two for small data."""
+"""Named starting points for recipes: the rows of the paper's Tables 3 and 4, and some for small data."""
 
 from __future__ import annotations
 
@@ -13,6 +13,25 @@ DEFAULT_EPOCHS: dict[type[Recipe], float] = {PretrainRecipe: 300.0, FinetuneReci
 """Length of a run for which nothing else was said: Table 3's for ImageNet; 20 passes for a folder of photographs."""
 
 _SMALL_IMAGES = AugmentConfig(crop="shift", randaugment_layers=2, erasing=0.25, mixup=0.8, cutmix=1.0)
+
+_SMALLER_RATES = (0.001, 0.003, 0.01, 0.03)
+
+
+def _table_4(steps: int, rates: tuple[float, ...], holdout: float, warmup: float = 500.0) -> dict[str, Any]:
+    """A row of Table 4, with the part of the training set that its sweep chooses on (Appendix B.1.1).
+
+    The warm-up is the official configs', 100 steps where there are 500. The rate for who does not sweep is the
+    recipe's own, which is in every row. VTAB has one rate for all tasks, so nothing is held out.
+    """
+    return {
+        "steps": steps,
+        "batch": 512,
+        "image_size": 384,
+        "warmup": warmup,
+        "sweep_rates": rates,
+        "holdout": holdout,
+    }
+
 
 # Each preset is what it changes; the rows of Table 3 are those for ViT-B. Only ImageNet's was trained with clipping;
 # the linear end, the sigmoid loss and the head bias that goes with it are the authors' later word.
@@ -69,7 +88,11 @@ PRESETS: dict[type[Recipe], dict[str, dict[str, Any]]] = {
         },
     },
     FinetuneRecipe: {
-        "paper": {"steps": 10_000, "batch": 512, "image_size": 384, "warmup": 500.0},
+        "imagenet": _table_4(20_000, (0.003, 0.01, 0.03, 0.06), holdout=0.01),
+        "cifar": _table_4(10_000, _SMALLER_RATES, holdout=0.02),
+        "pets": _table_4(500, _SMALLER_RATES, holdout=0.1, warmup=100.0),
+        "flowers": _table_4(500, _SMALLER_RATES, holdout=0.1, warmup=100.0),
+        "vtab": _table_4(2_500, (0.01,), holdout=0.0),
         "small": {
             "optimizer": "adamw",
             "batch": 32,

@@ -74,7 +74,7 @@ class FinetuneRecipe(Recipe):
     sweep: bool = False
     """Try every rate of `sweep_rates` on a held-out part first, then train on everything with the best."""
     sweep_rates: tuple[float, ...] = (0.003, 0.01, 0.03, 0.06)
-    """Learning rates of the sweep (Table 4)."""
+    """Learning rates of the sweep; Table 4 has these for ImageNet, smaller ones elsewhere (see the presets)."""
 
 
 def refuse_regularisation(recipe: PretrainRecipe | FinetuneRecipe, model: str) -> None:
