@@ -153,3 +153,40 @@ def test_a_changed_setting_is_refused_at_a_resume(recipe: FinetuneRecipe) -> Non
     finetune_with_sweep(recipe)
     with pytest.raises(ConfigError, match="seed: 3, was 0"):
         finetune_with_sweep(dataclasses.replace(recipe, seed=3), resume=True)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"steps": 3, "batch": 5}, "(steps: 3, was 2; batch: 5, was 6)"),
+        ({"steps": None, "epochs": 2.0}, "(steps: 7, was 2)"),
+        ({"holdout": 0.2}, "(holdout: 0.2, was 0.3; training images: 24, was 21)"),
+        ({"sweep_rates": (0.2,)}, "(sweep_rates: [0.2], was [0.3, 0.1])"),
+    ],
+)
+def test_trials_that_are_done_are_those_asked_for_or_the_resume_is_refused(
+    recipe: FinetuneRecipe, values: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = dataclasses.replace(recipe, steps=2, sweep_rates=(0.3, 0.1))
+    with monkeypatch.context() as patch:  # one rate is done, the other not begun
+        stop_in(patch, "lr-0.1", 1)
+        with pytest.raises(Stopped):
+            finetune_with_sweep(recipe)
+    shutil.rmtree(Path(recipe.out, "sweep", "lr-0.1"))
+    before = of(recipe.out, "sweep", "lr-0.3")
+    with pytest.raises(ConfigError) as caught:
+        finetune_with_sweep(dataclasses.replace(recipe, **values), resume=True)
+    assert said in str(caught.value)
+    assert "repeat those, choose another --out" in str(caught.value)
+    assert [p.name for p in Path(recipe.out, "sweep").iterdir()] == ["lr-0.3"]  # nothing was trained
+    assert of(recipe.out, "sweep", "lr-0.3") == before
+
+
+def test_a_sweep_that_leaves_unreadable_images_out_resumes(recipe: FinetuneRecipe, tmp_path: Path) -> None:
+    data = image_folder(tmp_path / "with_one_broken", 30)
+    (data / "ant" / "broken.png").write_bytes(b"")
+    recipe = dataclasses.replace(recipe, data=str(data), steps=None, epochs=0.2, sweep_rates=(0.1,), on_error="skip")
+    finetune_with_sweep(recipe)
+    finetune_with_sweep(recipe, resume=True)
+    with pytest.raises(ConfigError, match="steps: "):
+        finetune_with_sweep(dataclasses.replace(recipe, epochs=2.0), resume=True)

@@ -57,7 +57,7 @@ def run(
     folder = Path(recipe.out)
     model.to(world.device)
     if resume:
-        stored = check_same(folder, _in_steps(recipe, data), data.classes, len(data.train))
+        stored = check_same(folder, in_steps(recipe, len(data.train)), data.classes, len(data.train))
         recipe = _as_stored(recipe, stored)
     else:
         recipe = _resolve(recipe, data, model, preprocess, world)
@@ -135,7 +135,8 @@ def _resolve(recipe: Recipe, data: RunData, model: ViT | BiT, preprocess: Prepro
         budget = seconds(recipe.time_budget)
         steps = measure_run(make_job(recipe, 10**9, data, preprocess), model, world, budget, data.test)
     elif steps is None:
-        steps = _in_steps(dataclasses.replace(recipe, epochs=recipe.epochs or DEFAULT_EPOCHS[type(recipe)]), data).steps
+        whole = dataclasses.replace(recipe, epochs=recipe.epochs or DEFAULT_EPOCHS[type(recipe)])
+        steps = in_steps(whole, len(data.train)).steps
     assert steps is not None
     job = make_job(recipe, steps, data, preprocess)
     # What these refuse is refused before there is a folder.
@@ -153,11 +154,11 @@ def _resolve(recipe: Recipe, data: RunData, model: ViT | BiT, preprocess: Prepro
     )
 
 
-def _in_steps(recipe: Recipe, data: RunData) -> Recipe:
-    """`recipe` with its epochs, if it has them, said in steps."""
+def in_steps(recipe: Recipe, images: int) -> Recipe:
+    """`recipe` with its epochs over so many training images, if it has them, said in steps."""
     if recipe.epochs is None:
         return recipe
-    steps = max(math.ceil(recipe.epochs * len(data.train) / recipe.batch), 1)
+    steps = max(math.ceil(recipe.epochs * images / recipe.batch), 1)
     return dataclasses.replace(recipe, steps=steps, epochs=None)
 
 

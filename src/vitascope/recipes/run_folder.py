@@ -96,7 +96,8 @@ def stored_config(folder: Path) -> dict[str, Any]:
         raise ConfigError(f"{folder / CONFIG} cannot be read ({error}); start again with --overwrite") from error
 
 
-def _stored_data(folder: Path) -> tuple[tuple[str, ...], int]:
+def stored_data(folder: Path) -> tuple[tuple[str, ...], int]:
+    """Classes and number of training images of a run; raises `ConfigError` when they cannot be read."""
     try:
         values = json.loads((folder / LABELS).read_text())
         return tuple(values["labels"]), int(values["train_images"])
@@ -106,19 +107,24 @@ def _stored_data(folder: Path) -> tuple[tuple[str, ...], int]:
 
 def check_same(folder: Path, recipe: Recipe, classes: tuple[str, ...], images: int) -> dict[str, Any]:
     """The stored config of a run to resume, after refusing settings, classes or a number of images that differ."""
-    stored = stored_config(folder)
-    changed = differences(stored, recipe)
-    before, images_before = _stored_data(folder)
-    if before != classes:
-        changed.append(f"classes: {len(classes)} ({some(classes)}), was {len(before)} ({some(before)})")
-    if images_before != images:
-        changed.append(f"training images: {images}, was {images_before}")
+    changed = changes(folder, recipe, classes, images)
     if changed:
         raise ConfigError(
             f"{folder} was started with other settings ({'; '.join(changed)}); "
             f"repeat those (--config {folder / CONFIG}), or choose another --out"
         )
-    return stored
+    return stored_config(folder)
+
+
+def changes(folder: Path, recipe: Recipe, classes: tuple[str, ...], images: int) -> list[str]:
+    """In what `recipe`, its classes and number of training images contradict the run in `folder`; one text each."""
+    changed = differences(stored_config(folder), recipe)
+    before, images_before = stored_data(folder)
+    if before != classes:
+        changed.append(f"classes: {len(classes)} ({some(classes)}), was {len(before)} ({some(before)})")
+    if images_before != images:
+        changed.append(f"training images: {images}, was {images_before}")
+    return changed
 
 
 def environment() -> dict[str, Any]:

@@ -10,10 +10,21 @@ import shutil
 from pathlib import Path
 
 from vitascope.data.open import open_data
-from vitascope.data.source import Splits, stratified_holdout
+from vitascope.data.source import Source, Splits, stratified_holdout
 from vitascope.errors import ConfigError, DataError
 from vitascope.recipes.finetune import finetune
-from vitascope.recipes.run_folder import CONFIG, RESULTS, SWEEP, check_free, refuse_busy, write_json
+from vitascope.recipes.run import in_steps
+from vitascope.recipes.run_folder import (
+    CONFIG,
+    RESULTS,
+    SWEEP,
+    changes,
+    check_free,
+    refuse_busy,
+    stored_config,
+    stored_data,
+    write_json,
+)
 from vitascope.recipes.settings import FinetuneRecipe
 from vitascope.training.job import Observer
 
@@ -25,7 +36,8 @@ def finetune_with_sweep(
 ) -> Path:
     """Fine-tunes once per rate into OUT/sweep/lr-…, then with the best into OUT; returns OUT/model.
 
-    A resumed sweep skips the rates that are done. Raises what `finetune` raises.
+    A resumed sweep skips the rates that are done, and is refused when they were tried with other settings. Raises
+    what `finetune` raises.
     """
     out = Path(recipe.out)
     first = os.environ.get("RANK", "0") == "0"
@@ -40,6 +52,8 @@ def finetune_with_sweep(
     if splits.train is None:
         raise DataError(f"{recipe.data} has no training images; expected class folders, or a train split")
     rest, held = stratified_holdout(splits.train, recipe.holdout, recipe.seed)
+    if resume:
+        _refuse_changed(out, recipe, rest)
     if overwrite and out.exists():
         if first:  # alone, because the others' looking would seem like training to it
             refuse_busy(out)
@@ -47,7 +61,7 @@ def finetune_with_sweep(
     figures: dict[float, dict[str, float]] = {}
     for rate in recipe.sweep_rates:
         folder = out / SWEEP / f"lr-{rate:g}"
-        trial = dataclasses.replace(recipe, lr=rate, sweep=False, out=str(folder))
+        trial = _trial(recipe, rate, folder)
         if not (folder / RESULTS).is_file():
             go_on = (folder / CONFIG).is_file()
             if folder.exists() and not go_on:
@@ -70,3 +84,24 @@ def finetune_with_sweep(
         resume=(out / CONFIG).is_file(),
         observer=observer,
     )
+
+
+def _trial(recipe: FinetuneRecipe, rate: float, folder: Path) -> FinetuneRecipe:
+    return dataclasses.replace(recipe, lr=rate, sweep=False, out=str(folder))
+
+
+def _refuse_changed(out: Path, recipe: FinetuneRecipe, rest: Source) -> None:
+    """`ConfigError` when trials that were begun had other settings or images than are asked for now."""
+    changed: list[str] = []
+    for config in sorted(out.glob(f"{SWEEP}/*/{CONFIG}")):
+        folder = config.parent
+        # Images that cannot be read may have been left out; how many is known only after reading all.
+        images = stored_data(folder)[1] if recipe.on_error == "skip" else len(rest)
+        trial = in_steps(_trial(recipe, stored_config(folder).get("lr", recipe.lr), folder), images)
+        changed += changes(folder, trial, rest.classes, images)
+    if changed:
+        said = "; ".join(dict.fromkeys(changed))
+        raise ConfigError(
+            f"the sweep in {out} was started with other settings ({said}); repeat those, choose another --out, "
+            "or start again with --overwrite"
+        )
