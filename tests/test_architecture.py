@@ -20,7 +20,7 @@ FLOORS = [
     {"data", "layers"},
     {"models", "evaluation"},
     {"checkpoints"},
-    {"training", "inference"},
+    {"training", "inference", "views"},
     {"recipes"},
     {"cli"},
 ]
@@ -112,6 +112,7 @@ def test_no_pickle_and_no_prints(path: Path) -> None:
         "vitascope.recipes.settings",
         "vitascope.recipes.presets",
         "vitascope.models.config",
+        "vitascope.views",
     ],
 )
 def test_light_modules_do_not_import_torch(module: str) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from vitascope.version import __version__
 
 if TYPE_CHECKING:
-    from vitascope import data, evaluation, models
+    from vitascope import data, evaluation, models, views
     from vitascope.checkpoints.load import load
     from vitascope.checkpoints.save import save
     from vitascope.data.open import open_data
@@ -34,6 +34,7 @@ __all__ = [
     "models",
     "open_data",
     "save",
+    "views",
 ]
 
 # Looked up on first use, so that `import vitascope` (and `vitascope --help`) does not wait for torch.
@@ -46,7 +47,7 @@ _HOMES = {
     "open_data": "data.open",
     "save": "checkpoints.save",
 }
-_PACKAGES = ("data", "evaluation", "models")
+_PACKAGES = ("data", "evaluation", "models", "views")
 
 
 def __getattr__(name: str) -> Any:

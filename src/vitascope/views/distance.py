@@ -1,0 +1,69 @@
+"""Mean attention distance (Figure 7 right, Figure 11): how far a head looks, the counterpart of a receptive field."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from vitascope.layers.patches import Size
+from vitascope.views.capture import Capture, Progress, captures
+from vitascope.views.drawing import INK, figure, heads_by_layer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def attention_distance(model: nn.Module, images: Tensor, *, each_chunk: Progress | None = None) -> Tensor:
+    """How far each head looks, in pixels, mean over (B, C, H, W) images → (L, h).
+
+    For each patch the Euclidean distances to all patches, centre to centre, weighted by attention; then the mean over
+    patches and images. As the authors computed it, the class token's row and column are left out (registers' too) and
+    what remains is not renormalised: attention to them counts as no distance. Raises `ConfigError`.
+    """
+    total, count = torch.zeros((), dtype=torch.float64), 0
+    dtype = torch.float32
+    for capture in captures(model, images, each_chunk=each_chunk):
+        of_each = distance_by_image(capture)
+        total, count, dtype = total + of_each.double().sum(0).cpu(), count + capture.images, of_each.dtype
+    return (total / count).to(dtype)
+
+
+def distance_by_image(capture: Capture) -> Tensor:
+    """`attention_distance` of each captured image, (B, L, h) pixels."""
+    table = patch_distances(capture.grid, capture.config.pixels_per_token).to(capture.q[0])
+    result = capture.zeros(capture.images, len(capture.layers), capture.config.heads)
+    for layer in range(len(capture.layers)):
+        for images, queries, weights in capture.weights(layer, capture.patches):
+            distances = (weights[..., capture.patches] * table[queries]).sum(-1)  # (b, h, t), of each query
+            result[images, layer] += distances.sum(-1) / len(table)
+    return result
+
+
+def patch_distances(grid: Size, pixels: int) -> Tensor:
+    """Euclidean distances between the centres of patches that are `pixels` wide, float64 (N, N)."""
+    rows, columns = torch.meshgrid(torch.arange(grid[0]), torch.arange(grid[1]), indexing="ij")
+    centres = torch.stack([rows.flatten(), columns.flatten()], dim=1).double() * pixels
+    return torch.cdist(centres, centres, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def uniform_distance(grid: Size, pixels: int, prefix: int) -> float:
+    """The distance of a head that attends to all tokens alike: the yardstick for "looks everywhere", in pixels."""
+    patches = grid[0] * grid[1]
+    return float(patch_distances(grid, pixels).mean()) * patches / (patches + prefix)
+
+
+def draw_distance(distance: npt.ArrayLike, uniform: float | None = None) -> Figure:
+    """Figure 7 right: a dot per head over depth, (L, h) pixels; `uniform` adds the line of `uniform_distance`."""
+    values = np.asarray(distance)
+    drawing = figure(6.4, 4.2)
+    axes = drawing.subplots()
+    heads_by_layer(axes, values, "mean attention distance (pixels)")
+    if uniform is not None:
+        axes.axhline(uniform, color=INK, linewidth=1, linestyle=(0, (4, 3)), label="uniform attention")
+    axes.set_ylim(0, 1.08 * max(float(values.max()), uniform or 0.0, 1e-6))
+    axes.legend(frameon=False, loc="lower right")
+    return drawing

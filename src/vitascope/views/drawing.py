@@ -1,0 +1,71 @@
+"""How figures look: one size of type, one ink, colour maps that are even to the eye and safe for the colour-blind.
+
+Figures are matplotlib's `Figure` without pyplot, so that nothing is global and any thread may draw.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK = "#333333"
+FIRST, SECOND, THIRD = "#0072b2", "#d55e00", "#009e73"
+"""Blue, vermilion and green of the Okabe-Ito palette, for lines and dots."""
+MARK = "#56b4e9"
+"""The patch that was asked about, on any map."""
+HEAT = "magma"
+"""Colour map for amounts that start from 0: attention, rollout, norms."""
+EVEN = "viridis"
+"""Colour map for what has a lower and an upper bound: similarity, probability."""
+
+
+def figure(width: float, height: float) -> Figure:
+    """An empty figure of this size in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained", dpi=120)
+
+
+def tidy(axes: Axes, x: str, y: str) -> None:
+    """Labels, a faint grid and no frame above and to the right."""
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.grid(axis="y", alpha=0.25, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def depth_ticks(axes: Axes, depth: int, *, vertical: bool = False) -> None:
+    """Layers 1 to `depth`, not more numbers than there is room for."""
+    step = -(-depth // 16)
+    ticks = list(range(1, depth + 1, step))
+    (axes.set_yticks if vertical else axes.set_xticks)(ticks)
+
+
+def heads_by_layer(axes: Axes, values: np.ndarray, y: str) -> None:
+    """A dot per head and a line for their mean over the depth, (L, h)."""
+    depth, heads = values.shape
+    layers = np.arange(1, depth + 1)
+    # Side by side a little, so that heads of the same value are all seen.
+    shift = np.linspace(-0.16, 0.16, heads) if heads > 1 else np.zeros(1)
+    axes.plot(layers, values.mean(axis=1), color=SECOND, linewidth=1.4, label="mean over heads", zorder=2)
+    for head in range(heads):
+        axes.plot(
+            layers + shift[head],
+            values[:, head],
+            "o",
+            color=FIRST,
+            markersize=4.5,
+            alpha=0.75,
+            markeredgewidth=0,
+            label="one head" if head == 0 else None,
+            zorder=3,
+        )
+    axes.set_xlim(0.4, depth + 0.6)
+    depth_ticks(axes, depth)
+    tidy(axes, "layer", y)

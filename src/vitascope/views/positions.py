@@ -1,0 +1,129 @@
+"""Similarity of position embeddings (Figure 7 centre, Figure 10), and in numbers how two-dimensional they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vitascope.errors import ConfigError
+from vitascope.views.capture import as_vit
+from vitascope.views.distance import patch_distances
+from vitascope.views.drawing import EVEN, figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_TILES = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Locality:
+    """How positions that were learned as one row of numbers mirror the two-dimensional grid; all in [−1, 1]."""
+
+    correlation: float
+    """Of similarity with Euclidean distance on the grid, over all pairs: −1 where near positions are alike."""
+    raster_correlation: float
+    """Of similarity with distance along the row of tokens, the only order the model was told: nearer 0 than
+    `correlation` where the second dimension was learned."""
+    same_row: float
+    """Mean similarity of positions in one row."""
+    same_column: float
+    """Mean similarity of positions in one column."""
+    elsewhere: float
+    """Mean similarity of positions that share neither."""
+    nearest_is_neighbour: float
+    """Share of positions whose most similar other position touches them, corners included."""
+
+
+def position_similarity(model: nn.Module) -> Tensor:
+    """Cosine similarity between the stored position embeddings of all patches, (r, c, r, c) in [−1, 1].
+
+    The class token's row is left out. A row of zeros is similar to nothing. Raises `ConfigError` for a model without
+    positions.
+    """
+    model = as_vit(model)
+    positions = model.embedding.positions
+    if positions is None:
+        raise ConfigError('this model has no position embeddings to compare (its positions are "none")')
+    with torch.no_grad():
+        table = positions(positions.grid)[0, int(positions.class_row) :].cpu()
+        wide = F.normalize(table.double(), dim=1)
+        similarity = (wide @ wide.T).clamp_(-1, 1)
+    dtype = torch.float64 if table.dtype == torch.float64 else torch.float32
+    return similarity.to(dtype).reshape(*positions.grid, *positions.grid)
+
+
+def position_locality(model: nn.Module) -> Locality:
+    """`locality_of` the model's positions; raises `ConfigError` where it has none or has fewer than two."""
+    return locality_of(position_similarity(model))
+
+
+def locality_of(similarity: Tensor) -> Locality:
+    """What (r, c, r, c) similarities say about the grid; NaN where no such pairs exist or nothing varies."""
+    grid = (similarity.shape[0], similarity.shape[1])
+    n = grid[0] * grid[1]
+    if n < 2:
+        raise ConfigError(f"a grid of {grid[0]}×{grid[1]} has no two positions to compare; expected more patches")
+    flat = similarity.reshape(n, n).double()
+    rows, columns = np.divmod(np.arange(n), grid[1])
+    down = np.abs(rows[:, None] - rows)
+    across = np.abs(columns[:, None] - columns)
+    others = ~np.eye(n, dtype=bool)
+    values = flat.numpy()
+    distance = patch_distances(grid, 1).numpy()
+    raster = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+    nearest = np.where(others, values, -np.inf).argmax(axis=1)
+    at = np.arange(n)
+    return Locality(
+        correlation=_correlation(values[others], distance[others]),
+        raster_correlation=_correlation(values[others], raster[others]),
+        same_row=_mean(values[others & (down == 0)]),
+        same_column=_mean(values[others & (across == 0)]),
+        elsewhere=_mean(values[(down > 0) & (across > 0)]),
+        nearest_is_neighbour=float(np.mean(np.maximum(down, across)[at, nearest] == 1)),
+    )
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    a, b = a - a.mean(), b - b.mean()
+    scale = float(np.sqrt((a**2).mean() * (b**2).mean()))
+    return float((a * b).mean()) / scale if scale > 1e-12 else float("nan")
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if values.size else float("nan")
+
+
+def draw_similarity(similarity: np.ndarray | Tensor) -> Figure:
+    """Figure 7 centre: a tile per position, in its place, showing its similarity to all positions, (r, c, r, c).
+
+    A grid of more than 16 positions a side is shown by every second, third, … of its tiles.
+    """
+    values = np.asarray(similarity, dtype=np.float32)
+    rows, columns = values.shape[:2]
+    step = max(-(-rows // _TILES), -(-columns // _TILES))
+    down, across = range(0, rows, step), range(0, columns, step)
+    gap = max(round(max(rows, columns) / 10), 1)
+    wall = np.full((len(down) * (rows + gap) - gap, len(across) * (columns + gap) - gap), np.nan, dtype=np.float32)
+    for i, row in enumerate(down):
+        for j, column in enumerate(across):
+            top, left = i * (rows + gap), j * (columns + gap)
+            wall[top : top + rows, left : left + columns] = values[row, column]
+    tall, wide = wall.shape
+    side = 5.2 / max(tall, wide)
+    drawing = figure(max(side * wide, 2.2) + 1.5, max(side * tall, 1.8) + 0.7)
+    axes = drawing.subplots()
+    shown = axes.imshow(wall, cmap=EVEN, vmin=-1, vmax=1, interpolation="nearest")
+    axes.set_xticks([j * (columns + gap) + (columns - 1) / 2 for j in range(len(across))], [f"{n + 1}" for n in across])
+    axes.set_yticks([i * (rows + gap) + (rows - 1) / 2 for i in range(len(down))], [f"{n + 1}" for n in down])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel("patch column")
+    axes.set_ylabel("patch row")
+    drawing.colorbar(shown, ax=axes, label="cosine similarity", shrink=0.9, aspect=28)
+    return drawing
