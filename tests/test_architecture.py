@@ -21,7 +21,7 @@ FLOORS = [
     {"models", "evaluation"},
     {"checkpoints"},
     {"training", "inference", "views"},
-    {"recipes"},
+    {"recipes", "web"},
     {"cli"},
 ]
 PEERS = {"torchvision", "timm", "transformers", "torchmetrics", "lightning", "kornia"}
@@ -113,6 +113,9 @@ def test_no_pickle_and_no_prints(path: Path) -> None:
         "vitascope.recipes.presets",
         "vitascope.models.config",
         "vitascope.views",
+        "vitascope.web.app",
+        "vitascope.web.server",
+        "vitascope.web.settings",
     ],
 )
 def test_light_modules_do_not_import_torch(module: str) -> None:

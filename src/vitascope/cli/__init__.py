@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "finetune": "continue from a checkpoint on other data, at another resolution",
     "evaluate": "accuracy, loss, calibration of a checkpoint, per class",
     "predict": "labels and probabilities for image files and folders",
+    "serve": "predictions over HTTP, and a page to look inside",
     "convert": "write a checkpoint in another format",
     "models": "the catalogue of models",
     "data": "the kinds and names of data",

@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from vitascope.data import preprocess_formats as formats
-from vitascope.data.images import read_image
+from vitascope.data.images import MAX_PIXELS, read_image
 from vitascope.data.resize import Interpolation, fit_box, resample
 from vitascope.errors import CheckpointError, ConfigError
 
@@ -95,13 +95,15 @@ class Preprocess:
         array = self.resize(self.read(image))
         return self.normalise(torch.from_numpy(array.transpose(2, 0, 1).copy()))
 
-    def read(self, image: str | Path | bytes | Image.Image | np.ndarray) -> np.ndarray:
+    def read(
+        self, image: str | Path | bytes | Image.Image | np.ndarray, *, max_pixels: int = MAX_PIXELS
+    ) -> np.ndarray:
         """Decodes to uint8 (H, W, C), at reduced scale where `draft` says so. Raises ImageError."""
         draft = None
         if self.draft:
             height, width = (math.ceil(side / self.crop_fraction) for side in self.size)
             draft = (height, width)
-        return read_image(image, channels=self.channels, draft=draft)
+        return read_image(image, channels=self.channels, max_pixels=max_pixels, draft=draft)
 
     def resize(self, array: np.ndarray) -> np.ndarray:
         """uint8 (H, W, C) → uint8 (h, w, C): geometry only. The input itself where nothing is to be done."""

@@ -1,0 +1,49 @@
+"""`vitascope serve CHECKPOINT`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from typing import Any
+
+from vitascope.cli.console import Console
+from vitascope.cli.parser import Parser
+from vitascope.errors import ConfigError
+from vitascope.web.settings import ServeSettings, served_name
+
+
+def arguments(parser: Parser) -> None:
+    """See `vitascope.cli.Command`."""
+    parser.add("checkpoint", help="a file, a folder or a run, in any format that loads")
+    parser.add("--image_size", type=int, help="side of the images the model sees; default: as the checkpoint says")
+    parser.add("--device", help="cpu, cuda, …; default: the GPU if there is one")
+    parser.inner.add_class_arguments(ServeSettings, None)
+
+
+def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
+    """See `vitascope.cli.Command`. Ends by a signal, so that nothing is returned but for errors."""
+    settings: ServeSettings = parser.recipe(args, ServeSettings, ())
+    if settings.name == "model":
+        settings = dataclasses.replace(settings, name=served_name(args.checkpoint))
+    if not os.path.exists(args.checkpoint):
+        raise ConfigError(f"{args.checkpoint} does not exist; expected a file, a folder or a run")
+    try:
+        import fastapi  # noqa: F401
+        import python_multipart  # noqa: F401
+        import uvicorn  # noqa: F401
+    except Exception as error:  # absent, or broken
+        raise ConfigError(f'serving needs FastAPI and uvicorn ({error}); pip install "vitascope[serve]"') from error
+    from vitascope.web.server import address_of, open_socket, serve
+
+    opened = open_socket(settings)
+    address = address_of(opened)
+    console.say(f"loading {settings.name}; open {address} in a browser (Ctrl-C ends it)")
+
+    def ready() -> None:
+        console.say(f"ready: {address} for the page, {address}/predict and {address}/v2 for programs")
+        if console.json_only:
+            print(json.dumps({"url": address, "model": settings.name}), flush=True)
+
+    serve(args.checkpoint, settings, opened, image_size=args.image_size, device=args.device, on_ready=ready)
+    return {}

@@ -1,0 +1,77 @@
+"""What a server does with its checkpoint: bytes → pixels → outputs, and the insides of one image."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.data.images import UInt8
+from vitascope.device import resolve_device
+from vitascope.models.config import config_to_dict
+from vitascope.web.examples import examples
+
+if TYPE_CHECKING:
+    from vitascope.views.look import Look, Scope
+
+Float32 = npt.NDArray[np.float32]
+
+
+class Engine:
+    """A checkpoint on its device. Raises ConfigError for a device that is not there.
+
+    `forward`, `look` and `scope` use the model and must not run at the same time; the others may.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, *, device: str | None = None, max_pixels: int) -> None:
+        self.checkpoint = checkpoint
+        self.labels = checkpoint.labels
+        self.channels = checkpoint.preprocess.channels
+        self.size = checkpoint.preprocess.size
+        self.examples = {example.id: example for example in examples(self.size)}
+        self.fingerprint = _fingerprint(checkpoint)
+        self.features = checkpoint.config.features
+        self._max_pixels = max_pixels
+        self._device = resolve_device(device)
+        model = checkpoint.model
+        self._model = (model if self._device.type == "cpu" else copy.deepcopy(model).to(self._device)).eval()
+        self.forward(np.zeros((1, self.channels, *self.size), np.float32))  # the first is slow everywhere
+
+    def decode(self, content: bytes) -> UInt8:
+        """Bytes of a file → uint8 (H, W, C); raises ImageError."""
+        return self.checkpoint.preprocess.read(content, max_pixels=self._max_pixels)
+
+    def prepare(self, content: bytes) -> Float32:
+        """Bytes of a file → float32 (C, h, w), what the model takes; raises ImageError."""
+        return self.checkpoint.preprocess(self.decode(content)).numpy()
+
+    @torch.inference_mode()
+    def forward(self, images: Float32) -> Float32:
+        """float32 (n, C, h, w) → logits (n, K), or the features of a model without a head."""
+        return self._model(torch.from_numpy(images).to(self._device)).float().cpu().numpy()
+
+    def look(self, pixels: UInt8) -> Look:
+        """Everything the page shows of one decoded image; raises ConfigError for a model without attention."""
+        from vitascope.views.look import look
+
+        return look(self.checkpoint, pixels)
+
+    def scope(self) -> Scope:
+        """Everything the page shows of the model alone; raises ConfigError for a model without attention."""
+        from vitascope.views.look import scope
+
+        return scope(self.checkpoint)
+
+
+def _fingerprint(checkpoint: Checkpoint) -> str:
+    """Tells one model from another, by its config, preprocessing and every weight."""
+    digest = hashlib.sha256(repr((config_to_dict(checkpoint.config), checkpoint.preprocess)).encode())
+    for name, tensor in checkpoint.model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
+    return digest.hexdigest()

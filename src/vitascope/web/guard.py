@@ -1,0 +1,87 @@
+"""Around every request: who may ask, headers that keep a page harmless, and a last net for faults."""
+
+from __future__ import annotations
+
+import logging
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from vitascope.web.errors import INTERNAL, error_response
+
+log = logging.getLogger(__name__)
+
+_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+class Guard:
+    """ASGI middleware. `hosts`: the names under which the server may be reached, None for all; see ServeSettings."""
+
+    def __init__(self, app: ASGIApp, *, policy: str, hosts: frozenset[str] | None) -> None:
+        self._app = app
+        self._headers = {**_HEADERS, "content-security-policy": policy}
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+        head = scope["method"] == "HEAD"  # answered as GET, without the body
+
+        async def guarded(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+            elif head and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        refused = self._refusal(Headers(scope=scope), scope["method"])
+        if refused is not None:
+            await error_response(*refused)(scope, receive, guarded)
+            return
+        try:
+            await self._app({**scope, "method": "GET"} if head else scope, receive, guarded)
+        except ClientDisconnect:
+            log.debug("a client left while it was sending")
+        except Exception:
+            log.exception("a request failed")
+            if started:  # nothing can be said any more: break the connection off, so that the client notices
+                raise
+            await error_response(500, INTERNAL)(scope, receive, guarded)
+
+    def _refusal(self, headers: Headers, method: str) -> tuple[int, str] | None:
+        host = headers.get("host", "")
+        if self._hosts is not None and _host_name(host) not in self._hosts:
+            return 421, "this server does not answer to that host name; see --allowed_hosts"
+        origin = headers.get("origin")
+        # Browsers say from which page a request comes; other pages have no business here.
+        if origin is not None and method not in ("GET", "HEAD") and _origin_host(origin) != host.lower():
+            return 403, "requests from pages of other origins are not answered"
+        return None
+
+
+def _host_name(host: str) -> str:
+    """ "LOCALHOST:8000" → "localhost", "[::1]:8000" → "::1"."""
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return name.lower()
+
+
+def _origin_host(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower() or None
+    except ValueError:
+        return None

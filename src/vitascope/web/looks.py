@@ -1,0 +1,58 @@
+"""Looks that are held, so that a layer can be asked for later: the longest unused is forgotten first."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vitascope.views.look import Look
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldLook:
+    """A look, what it is asked for by, and what its image was called first."""
+
+    id: str
+    """`look_id` of its image."""
+    name: str
+    """For people."""
+    look: Look
+    """The insides."""
+
+
+class Looks:
+    """At most `limit` bytes of looks; the newest is held in any case, or no layer of it could be shown."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held: OrderedDict[str, HeldLook] = OrderedDict()
+        self.nbytes = 0
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def get(self, id: str) -> HeldLook | None:
+        """The look of that id, now the last to be forgotten."""
+        held = self._held.get(id)
+        if held is not None:
+            self._held.move_to_end(id)
+        return held
+
+    def add(self, held: HeldLook) -> None:
+        """Holds it, and forgets others until all fit."""
+        old = self._held.pop(held.id, None)
+        self.nbytes += held.look.nbytes - (old.look.nbytes if old else 0)
+        self._held[held.id] = held
+        while self.nbytes > self._limit and len(self._held) > 1:
+            _, forgotten = self._held.popitem(last=False)
+            self.nbytes -= forgotten.look.nbytes
+
+
+def look_id(content: bytes, size: tuple[int, int], model: str = "") -> str:
+    """16 hexadecimal digits that tell an image's bytes, the size the model sees them at, and the model."""
+    digest = hashlib.sha256(f"{model}\n{size[0]} {size[1]}\n".encode())
+    digest.update(content)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,121 @@
+"""Looks and scopes as JSON, the same in the server's answers and inside a page that is opened from a file.
+
+Numbers travel as 8 bits where they are only seen: {"shape", "min", "max", "data"}, data being base64 of uint8 u and
+the value min + u/255·(max − min). Attention is scaled row by row, since rows differ by orders of magnitude.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from vitascope.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vitascope.views.look import Look, Scope
+
+_DISTANCE_DIGITS = 3
+
+
+def array(values: npt.ArrayLike) -> dict[str, Any]:
+    """Any numbers, 8 bits each over their whole range; raises ConfigError where one is not finite."""
+    numbers = _finite(values)
+    low, high = (float(numbers.min()), float(numbers.max())) if numbers.size else (0.0, 0.0)
+    scaled = np.zeros(numbers.shape) if high == low else (numbers - low) / (high - low)
+    return {"shape": list(numbers.shape), "min": low, "max": high, "data": _base64(_eight_bits(scaled))}
+
+
+def rows(values: npt.ArrayLike) -> dict[str, Any]:
+    """Numbers ≥ 0, (…, T), 8 bits each over 0…the largest of their row: "row_max" is base64 of float32 (…)."""
+    numbers = _finite(values)
+    largest = numbers.max(axis=-1).astype("<f4")
+    scaled = numbers / np.where(largest > 0, largest, 1)[..., None]
+    return {"shape": list(numbers.shape), "row_max": _base64(largest), "data": _base64(_eight_bits(scaled))}
+
+
+def picture(pixels: npt.NDArray[np.uint8]) -> str:
+    """uint8 (H, W, 3) → a PNG as data URL."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def labels(predictions: Sequence[tuple[str, int, float]]) -> list[dict[str, Any]]:
+    """(label, index, probability) as objects."""
+    return [{"label": label, "index": index, "probability": float(p)} for label, index, p in predictions]
+
+
+def model_payload(scope: Scope, name: str, examples: Sequence[dict[str, str]] = ()) -> dict[str, Any]:
+    """What the page shows of a model without any image."""
+    return {
+        "name": name,
+        "architecture": scope.name,
+        "parameters": scope.parameters,
+        "layers": scope.layers,
+        "heads": scope.heads,
+        "grid": list(scope.grid),
+        "patch": list(scope.pixels_per_token),
+        "prefix": scope.prefix,
+        "class_token": scope.class_token,
+        "reads_class_token": scope.reads_class_token,
+        "classes": scope.labels,
+        "image_size": list(scope.image_size),
+        "uniform_distance": round(scope.uniform_distance, _DISTANCE_DIGITS),
+        "filters": array(scope.filters),
+        "similarity": None if scope.similarity is None else array(scope.similarity),
+        "locality": None if scope.locality is None else asdict(scope.locality),
+        "examples": list(examples),
+    }
+
+
+def look_payload(look: Look, id: str, name: str) -> dict[str, Any]:
+    """What the page shows of one image, but for the layers."""
+    return {
+        "id": id,
+        "name": name,
+        "size": list(look.image.shape[:2]),
+        "image": picture(look.image),
+        "grid": list(look.grid),
+        "patch": list(look.pixels_per_token),
+        "prefix": look.prefix,
+        "class_token": look.class_token,
+        "reads_class_token": look.reads_class_token,
+        "predictions": labels(look.predictions),
+        "lens": [labels(layer) for layer in look.lens],
+        "norms": array(look.norms),
+        "distance": _rounded(look.distance),
+        "share": _rounded(look.share),
+        "rollout": array(look.rollout),
+        "class_maps": array(look.class_maps),
+    }
+
+
+def layer_payload(look: Look, layer: int) -> dict[str, Any]:
+    """The attention of one layer, numbered from 0."""
+    return {"layer": layer, "attention": rows(look.attention(layer))}
+
+
+def _finite(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    numbers = np.asarray(values, np.float64)
+    if not np.isfinite(numbers).all():
+        raise ConfigError("the model computes numbers that are not finite for this image; they cannot be shown")
+    return numbers
+
+
+def _rounded(values: npt.ArrayLike) -> Any:
+    return np.round(_finite(values), _DISTANCE_DIGITS).tolist()
+
+
+def _eight_bits(scaled: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+    return np.rint(scaled * 255).clip(0, 255).astype(np.uint8)
+
+
+def _base64(numbers: npt.NDArray[Any]) -> str:
+    return base64.b64encode(np.ascontiguousarray(numbers).tobytes()).decode()

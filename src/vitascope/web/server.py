@@ -1,0 +1,87 @@
+"""A server in this process: an open socket, then uvicorn, until a signal or until the model cannot be loaded."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+
+from vitascope.errors import ConfigError
+from vitascope.web.app import create_app
+from vitascope.web.connection import Connection
+from vitascope.web.settings import ServeSettings
+
+
+def open_socket(settings: ServeSettings) -> socket.socket:
+    """Bound to the address and port of the settings; raises ConfigError where that cannot be."""
+    host, port = settings.host, settings.port
+    try:
+        family, kind, number, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        opened = socket.socket(family, kind, number)
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"--host is {host!r}, which is no address of this machine; try 127.0.0.1") from error
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind(address)
+        opened.listen(2048)
+    except OSError as error:
+        opened.close()
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigError(
+            f"port {port} on {host} cannot be opened ({reason}); choose another --port, or --host"
+        ) from error
+    return opened
+
+
+def address_of(opened: socket.socket) -> str:
+    """Where to open it: "http://127.0.0.1:8000"."""
+    host, port = opened.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serve(
+    checkpoint: str | Path,
+    settings: ServeSettings,
+    opened: socket.socket,
+    *,
+    image_size: int | None = None,
+    device: str | None = None,
+    on_ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Serves until SIGTERM or Ctrl-C, answers what has begun, then passes the signal on to the caller's handlers.
+
+    `on_ready` is called when the model is loaded; if it cannot be, the error is raised here.
+    """
+    app = create_app(checkpoint, settings, image_size=image_size, device=device)
+    service = app.state.service
+    connection = type("Connection", (Connection,), {"head_timeout": settings.header_timeout})
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http=connection,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=max(1, round(settings.drain_timeout)),
+        )
+    )
+
+    def loaded() -> None:
+        if service.failure is None:
+            on_ready()
+        else:
+            server.should_exit = True
+
+    service.on_loaded = loaded
+    asyncio.run(server.serve(sockets=[opened]))
+    if service.failure is not None:
+        raise service.failure

@@ -1,0 +1,179 @@
+"""One model being served: loading it beside the open socket, its queue and its threads, its looks."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from vitascope.errors import UserError
+from vitascope.web.batching import Batcher
+from vitascope.web.errors import Refusal
+from vitascope.web.limits import Intake
+from vitascope.web.looks import HeldLook, Looks, look_id
+from vitascope.web.payload import model_payload
+from vitascope.web.settings import ServeSettings
+
+if TYPE_CHECKING:
+    from vitascope.web.engine import Engine
+
+log = logging.getLogger(__name__)
+
+Float32 = npt.NDArray[np.float32]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_READERS = 2
+"""Images decoded at the same time: each may take 3 bytes for every pixel allowed."""
+
+
+class Service:
+    """Everything that the routes share. `load` makes the engine, in a thread, while the socket is open already."""
+
+    def __init__(self, load: Callable[[], Engine], settings: ServeSettings) -> None:
+        self.settings = settings
+        self.intake = Intake(settings)
+        self.looks = Looks(settings.looks_bytes)
+        self.failure: Exception | None = None
+        self.on_loaded: Callable[[], None] = lambda: None
+        """Called in the event loop when the model is there, or cannot be loaded (`failure`)."""
+        self._load = load
+        self._engine: Engine | None = None
+        self._model_thread = ThreadPoolExecutor(1, "model")
+        self._readers = ThreadPoolExecutor(_READERS, "reader")
+        self.batcher = Batcher(lambda images: self.engine.forward(images), self._model_thread, settings)
+        self._making: dict[str, asyncio.Task[HeldLook]] = {}
+        self._model_payload: dict[str, Any] | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Begins to load; ends when the server does."""
+        loop = asyncio.get_running_loop()
+        # A daemon, so that a signal need not wait for a checkpoint that loads for minutes.
+        threading.Thread(target=self._load_beside, args=(loop,), name="load", daemon=True).start()
+        gathering = asyncio.create_task(self.batcher.run())
+        try:
+            yield
+        finally:
+            gathering.cancel()
+            self._model_thread.shutdown(wait=False, cancel_futures=True)
+            self._readers.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model can be used."""
+        return self._engine is not None
+
+    @property
+    def engine(self) -> Engine:
+        """The model; raises Refusal (503) until it is loaded."""
+        if self._engine is None:
+            if self.failure is not None:
+                raise Refusal(503, "the model could not be loaded; the server's log says why")
+            raise Refusal(503, "the model is being loaded; try again in a second", retry_after=1)
+        return self._engine
+
+    async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`function` in one of the threads that decode."""
+        call = functools.partial(function, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, call)
+
+    async def outputs(self, images: Float32) -> Float32:
+        """(n, C, h, w) → (n, K), together with other requests'; raises Refusal (503 full or late, 422 overflow)."""
+        self._check_count(len(images))
+        with self.batcher.place(len(images)):
+            async with self._in_time():
+                return _finite(await self.batcher(images))
+
+    async def outputs_of_files(self, contents: Sequence[bytes]) -> Float32:
+        """As `outputs`, from the bytes of files; raises ImageError too, saying which of several."""
+        self._check_count(len(contents))
+        engine = self.engine
+        with self.batcher.place(len(contents)):
+            async with self._in_time():
+                images = [await self.read(engine.prepare, content) for content in contents]
+                return _finite(await self.batcher(np.stack(images)))
+
+    async def look(self, content: bytes, name: str) -> HeldLook:
+        """The insides of an image, held or made; two that ask for the same get the same."""
+        id = look_id(content, self.engine.size, self.engine.fingerprint)
+        held = self.looks.get(id)
+        if held is not None:
+            return held
+        making = self._making.get(id)
+        if making is None:
+            making = self._making[id] = asyncio.create_task(self._make(id, content, name))
+            making.add_done_callback(functools.partial(self._made, id))
+        async with self._in_time():
+            return await asyncio.shield(making)
+
+    async def model(self) -> dict[str, Any]:
+        """The page's data about the model."""
+        if self._model_payload is None:
+            engine = self.engine
+            async with self._in_time():
+                scope = await asyncio.get_running_loop().run_in_executor(self._model_thread, engine.scope)
+                examples = [{"id": e.id, "name": e.name} for e in engine.examples.values()]
+                self._model_payload = await self.read(model_payload, scope, self.settings.name, examples)
+        return self._model_payload
+
+    async def _make(self, id: str, content: bytes, name: str) -> HeldLook:
+        engine = self.engine
+        with self.batcher.place(1):  # here, so that it counts for as long as it takes, whoever still waits
+            pixels = await self.read(engine.decode, content)
+            look = await asyncio.get_running_loop().run_in_executor(self._model_thread, engine.look, pixels)
+        held = HeldLook(id=id, name=name, look=look)
+        self.looks.add(held)
+        return held
+
+    def _made(self, id: str, making: asyncio.Task[HeldLook]) -> None:
+        del self._making[id]
+        if not making.cancelled():
+            making.exception()  # seen, even if everyone who asked has gone
+
+    def _check_count(self, images: int) -> None:
+        if images > self.settings.max_images:
+            raise Refusal(413, f"{images} images in one request, expected at most {self.settings.max_images}")
+
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self.settings.answer_timeout):
+                yield
+        except TimeoutError:
+            raise Refusal(
+                503, f"not answered within {self.settings.answer_timeout:g} seconds; try again later", retry_after=5
+            ) from None
+
+    def _load_beside(self, loop: asyncio.AbstractEventLoop) -> None:
+        engine: Engine | None = None
+        failure: Exception | None = None
+        try:
+            engine = self._load()
+        except Exception as error:
+            failure = error
+            if not isinstance(error, UserError):
+                log.debug("the model cannot be loaded", exc_info=error)
+
+        def finish() -> None:
+            self._engine, self.failure = engine, failure
+            self.on_loaded()
+
+        try:
+            loop.call_soon_threadsafe(finish)
+        except RuntimeError:
+            log.debug("the server ended before the model was loaded")
+
+
+def _finite(outputs: Float32) -> Float32:
+    if not np.isfinite(outputs).all():
+        raise Refusal(422, "the model's output is not finite for this input; give values of the usual range")
+    return outputs
