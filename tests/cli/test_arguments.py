@@ -75,6 +75,7 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("finetune", "ck", "--out", "x"), "DATA is missing"),
     (("evaluate", "ck", "no-such-data"), "no-such-data: no such folder"),
     (("evaluate", "ck", "digits", "--batch", "0"), "--batch is 0"),
+    (("evaluate", "ck", "digits", "--workers", "-1"), "--workers is -1"),
     (("predict", "ck"), "paths"),
     (("predict", "ck", "a.png", "--top", "0"), "--top is 0"),
     (("convert", "ck", "out", "--format", "pickle"), "choose from 'vitascope'"),

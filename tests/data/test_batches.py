@@ -174,6 +174,9 @@ def test_an_unreadable_image_is_named_whoever_reads_it(workers: int) -> None:
     stream = training_batches(Broken(), AUGMENT, order(), 0, 1, workers)
     with pytest.raises(ImageError, match=r"^photo-\d\.jpg: truncated$"):
         next(stream)
+    judged = evaluation_batches(Broken(), PREPROCESS.resize, 4, workers=workers)
+    with pytest.raises(ImageError, match=r"^photo-0\.jpg: truncated$"):
+        next(judged)
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 20])
@@ -189,3 +192,29 @@ def test_evaluation_sees_every_image_once(processes: int, batch: int) -> None:
     rows = Counter(image.numpy().tobytes() for images, _ in seen for image in images)
     assert rows == Counter(image.transpose(2, 0, 1).tobytes() for image in data.images)
     assert sorted(label for _, labels in seen for label in labels.tolist()) == sorted(data.labels)
+
+
+def evaluated(workers: int, rank: int = 0, processes: int = 1) -> list[Batch]:
+    return list(evaluation_batches(source(11), PREPROCESS.resize, 4, rank, processes, workers))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_workers_do_not_change_an_evaluation(processes: int) -> None:
+    for rank in range(processes):
+        assert equal(evaluated(2, rank, processes), evaluated(0, rank, processes))
+
+
+def test_an_evaluation_has_no_more_workers_than_batches_and_ends_them() -> None:
+    batches = evaluation_batches(source(11), PREPROCESS.resize, 8, workers=3)
+    next(batches)
+    assert len(multiprocessing.active_children()) == 2
+    batches.close()
+    assert multiprocessing.active_children() == []
+    assert list(evaluation_batches(source(2), PREPROCESS.resize, 4, rank=3, processes=4, workers=2)) == []
+
+
+def test_reading_leaves_the_global_random_state_alone() -> None:
+    before = torch.get_rng_state()
+    evaluated(0)
+    stream()
+    assert torch.equal(torch.get_rng_state(), before)

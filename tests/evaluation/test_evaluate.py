@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+
 import numpy as np
 import pytest
 import torch
@@ -49,6 +51,19 @@ def test_every_image_is_seen_once_also_in_a_last_batch_of_one() -> None:
     assert counting.sizes == [5, 5, 1]
     assert len(set(counting.seen)) == 11
     assert tally.images == 11
+
+
+def test_workers_change_nothing_and_are_gone_afterwards(model: ViT) -> None:
+    def stop(done: int) -> None:
+        if done == 4:
+            raise KeyboardInterrupt
+
+    plain, read = (evaluate(model, source(11), PREPROCESS, batch=4, workers=workers) for workers in (0, 2))
+    assert np.array_equal(read.vector(), plain.vector())
+    assert read.images == 11
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(model, source(11), PREPROCESS, batch=4, workers=2, each_batch=stop)
+    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.parametrize("processes", [2, 3, 12])

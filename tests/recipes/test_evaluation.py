@@ -35,7 +35,8 @@ def folder(tmp_path: Path) -> Path:
 
 def test_every_image_is_counted_once_whatever_the_batch(trained: Path, folder: Path) -> None:
     results = [evaluate_checkpoint(str(trained), str(folder), batch=batch) for batch in (1, 4, 10, 11, 64)]
-    assert [r["images"] for r in results] == [11] * 5
+    results += [evaluate_checkpoint(str(trained), str(folder), batch=4, workers=2)]
+    assert [r["images"] for r in results] == [11] * 6
     assert {tuple(c["images"] for c in r["per_class"].values()) for r in results} == {(4, 4, 3)}
     assert all(r["loss"] == pytest.approx(results[0]["loss"], rel=1e-5) for r in results)
     assert len({r["top1"] for r in results}) == 1

@@ -75,18 +75,27 @@ class Order:
         return epoch, int(permutation(self.seed, epoch, self.size)[place])
 
 
-class _Augmented(Dataset[Batch | UserError]):
-    """Answers a whole step's items at once, so that a source which renders many images together may do so."""
+class _Batches(Dataset[Batch | UserError]):
+    """Answers a whole batch's items at once, so that a source which renders many images together may do so."""
 
-    def __init__(self, source: Source, transform: Transform, seed: int) -> None:
-        self.source, self.transform, self.seed = source, transform, seed
+    def __init__(self, source: Source) -> None:
+        self.source = source
         self.labels = np.asarray(source.labels)
 
-    def __getitems__(self, items: list[Item]) -> Batch | UserError:
+    def __getitems__(self, items: Any) -> Batch | UserError:
         try:
             return self._batch(items)
         except UserError as error:  # handed over whole: a worker's exception would arrive as a traceback
             return error
+
+    def _batch(self, items: Any) -> Batch:
+        raise NotImplementedError
+
+
+class _Augmented(_Batches):
+    def __init__(self, source: Source, transform: Transform, seed: int) -> None:
+        super().__init__(source)
+        self.transform, self.seed = transform, seed
 
     def _batch(self, items: list[Item]) -> Batch:
         indices = [index for _, index in items]
@@ -95,6 +104,17 @@ class _Augmented(Dataset[Batch | UserError]):
             self.transform(array, np.random.default_rng((_AUGMENT, self.seed, epoch, index)))
             for array, (epoch, index) in zip(arrays, items, strict=True)
         ]
+        return to_tensor(images), torch.from_numpy(self.labels[indices])
+
+
+class _Resized(_Batches):
+    def __init__(self, source: Source, resize: Callable[[np.ndarray], np.ndarray]) -> None:
+        super().__init__(source)
+        self.resize = resize
+
+    def _batch(self, items: range) -> Batch:
+        indices = list(items)
+        images = [self.resize(image) for image in read_many(self.source, indices)]
         return to_tensor(images), torch.from_numpy(self.labels[indices])
 
 
@@ -110,14 +130,36 @@ def training_batches(
 
     `close()` ends the workers.
     """
+    return _loaded(_Augmented(source, transform, order.seed), _Steps(order, start, stop), workers)
+
+
+def evaluation_batches(
+    source: Source,
+    resize: Callable[[np.ndarray], np.ndarray],
+    batch: int,
+    rank: int = 0,
+    processes: int = 1,
+    workers: int = 0,
+) -> Generator[Batch, None, None]:
+    """Every image once over all processes, in order; the last batch may be smaller. Raises ImageError.
+
+    At most `workers` processes read, no more than there are batches; `close()` ends them.
+    """
+    mine = range(rank, len(source), processes)
+    parts = [mine[first : first + batch] for first in range(0, len(mine), batch)]
+    return _loaded(_Resized(source, resize), parts, min(workers, len(parts)))
+
+
+def _loaded(dataset: Dataset[Any], batches: Any, workers: int) -> Generator[Batch, None, None]:
     loader: DataLoader[Batch | UserError] = DataLoader(
-        _Augmented(source, transform, order.seed),
-        batch_sampler=_Steps(order, start, stop),
+        dataset,
+        batch_sampler=batches,
         num_workers=workers,
         collate_fn=_as_is,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=False,
         worker_init_fn=_outlive_signals,
+        generator=torch.Generator(),  # otherwise it draws from torch's own, which is the caller's
     )
     return _unless_error(iter(loader))
 
@@ -157,14 +199,3 @@ class _Steps:
 
 def _as_is(batch: Any) -> Any:  # already collated by `__getitems__`
     return batch
-
-
-def evaluation_batches(
-    source: Source, resize: Callable[[np.ndarray], np.ndarray], batch: int, rank: int = 0, processes: int = 1
-) -> Iterator[Batch]:
-    """Every image once over all processes, in order; the last batch may be smaller."""
-    labels = np.asarray(source.labels)
-    mine = range(rank, len(source), processes)
-    for first in range(0, len(mine), batch):
-        indices = list(mine[first : first + batch])
-        yield to_tensor([resize(image) for image in read_many(source, indices)]), torch.from_numpy(labels[indices])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -26,27 +28,35 @@ def evaluate(
     precision: str = "float32",
     rank: int = 0,
     processes: int = 1,
+    workers: int = 0,
     each_batch: Callable[[int], None] | None = None,
 ) -> Tally:
     """Counts `model`'s predictions on this process's share of `source`; the model's mode is left as it was.
 
-    `each_batch` is told how many images are done and may raise to stop. Raises ImageError for an unreadable image.
+    `workers` processes besides this one read the images. `each_batch` is told how many images are done and may raise
+    to stop. Raises ImageError for an unreadable image.
     """
-
-    def geometry(image: np.ndarray) -> np.ndarray:
-        return preprocess.resize(preprocess.read(image))
-
     device = torch.device(device)
     tally = Tally(len(source.classes))
     was_training = model.training
     model.eval()
+    batches = evaluation_batches(source, _Geometry(preprocess), batch, rank, processes, workers)
     try:
-        for images, labels in evaluation_batches(source, geometry, batch, rank, processes):
-            with autocast(precision, device):
-                logits = model(preprocess.normalise(images.to(device)))
-            tally.add(logits, labels)
-            if each_batch is not None:
-                each_batch(tally.images)
+        with closing(batches):
+            for images, labels in batches:
+                with autocast(precision, device):
+                    logits = model(preprocess.normalise(images.to(device)))
+                tally.add(logits, labels)
+                if each_batch is not None:
+                    each_batch(tally.images)
     finally:
         model.train(was_training)
     return tally
+
+
+@dataclass(frozen=True)
+class _Geometry:  # a class of its own, because workers may have to be sent it
+    preprocess: Preprocess
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        return self.preprocess.resize(self.preprocess.read(image))

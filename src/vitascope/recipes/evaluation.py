@@ -31,6 +31,7 @@ def evaluate_checkpoint(
     split: str | None = None,
     image_size: int | None = None,
     batch: int = 64,
+    workers: int = 0,
     precision: str = "float32",
     device: str | None = None,
     skip_unreadable: bool = False,
@@ -64,6 +65,7 @@ def evaluate_checkpoint(
             precision=resolve_precision(precision, w.device),
             rank=w.rank,
             processes=w.size,
+            workers=workers,
             each_batch=None if progress is None else lambda done: progress(done, -(-len(source) // w.size)),
         )
         tally.restore(w.sum(tally.vector()))

@@ -60,7 +60,7 @@ class TrainSettings:
     compile: bool = False
     """Compile the model with torch.compile: a minute's wait, then some faster steps."""
     workers: int = 0
-    """Processes that read and augment images; 0 for none besides this one."""
+    """Processes that read and augment images, for evaluations too; 0 for none besides this one."""
     memory_budget: str = "2G"
     """Decoded images are kept in memory when they all fit into this; 0 for never."""
     seed: int = 0

@@ -16,6 +16,7 @@ def arguments(parser: Parser) -> None:
     parser.add("--split", choices=["train", "validation", "test"], help="default: test, else validation, else all")
     parser.add("--image_size", type=int, help="side of the images the model sees; default: as the checkpoint says")
     parser.add("--batch", type=int, default=64, help="images per forward pass")
+    parser.add("--workers", type=int, default=0, help="processes that read images besides this one")
     parser.add("--precision", choices=["float32", "bfloat16", "auto"], default="float32", help="format of the products")
     parser.add("--device", help="cpu, cuda, …; default: the GPU if there is one")
     parser.add("--on_error", choices=["raise", "skip"], default="raise", help="unreadable images: stop, or count")
@@ -26,6 +27,8 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     """See `vitascope.cli.Command`."""
     if args.batch < 1:
         raise ConfigError(f"--batch is {args.batch}, expected at least 1")
+    if args.workers < 0:
+        raise ConfigError(f"--workers is {args.workers}, expected 0 or more")
     from vitascope.data.open import recognise
 
     recognise(args.data)  # refused before torch is loaded
@@ -37,6 +40,7 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
         split=args.split,
         image_size=args.image_size,
         batch=args.batch,
+        workers=args.workers,
         precision=args.precision,
         device=args.device,
         skip_unreadable=args.on_error == "skip",
