@@ -9,7 +9,8 @@ import pytest
 
 from vitascope.errors import ConfigError
 from vitascope.training import record as record_module
-from vitascope.training.record import METRICS, SPEED, Record, read_metrics
+from vitascope.training.record import METRICS, SPEED, Record, read_metrics, time_spent
+from vitascope.training.stopwatch import Lap
 
 
 def test_lines_are_objects_with_their_step(tmp_path: Path) -> None:
@@ -21,11 +22,27 @@ def test_lines_are_objects_with_their_step(tmp_path: Path) -> None:
 
 def test_clock_times_are_kept_apart(tmp_path: Path) -> None:
     with Record(tmp_path) as record:
-        record.speed(3, 123.456)
+        record.speed(3, Lap(images=247, training=2.0, wall=5.0))
     assert (tmp_path / METRICS).read_bytes() == b""
     line = json.loads((tmp_path / SPEED).read_text())
-    assert line["step"] == 3
-    assert line["images_per_second"] == 123.5
+    del line["time"]
+    assert line == {
+        "step": 3, "images": 247, "seconds": 5.0, "training_seconds": 2.0, "images_per_second": 123.5,
+    }  # fmt: skip
+
+
+def test_the_time_spent_is_that_of_all_starts(tmp_path: Path) -> None:
+    assert time_spent(tmp_path) == {}
+    old = '{"step": 1, "time": 0.0, "images_per_second": 9.0}\n{"step": 1, "ti'
+    (tmp_path / SPEED).write_text(old)
+    assert time_spent(tmp_path) == {}
+    with Record(tmp_path) as record:
+        record.speed(9, Lap(images=1000, training=1.0, wall=1.0))  # glued to the line cut short, and lost with it
+        record.speed(2, Lap(images=100, training=2.0, wall=10.0))
+    with Record(tmp_path) as record:
+        record.speed(4, Lap(images=200, training=3.0, wall=4.0))
+        record.speed(4, Lap(images=0, training=0.0, wall=6.0))  # the last evaluation
+    assert time_spent(tmp_path) == {"seconds": 20.0, "training_seconds": 5.0, "images_per_second": 60.0}
 
 
 def test_a_resume_cuts_off_what_will_be_done_again(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from vitascope.recipes.settings import Recipe, to_dict
 from vitascope.training.job import Job, Observer
 from vitascope.training.loop import best_weights, train
 from vitascope.training.parallel import World
-from vitascope.training.record import tensorboard_writer
+from vitascope.training.record import tensorboard_writer, time_spent
 from vitascope.training.settings import seconds
 from vitascope.training.speed import largest_micro_batch, measure_run
 from vitascope.training.state import TrainState, copy_weights, load_state, new_state, saved_states
@@ -86,9 +85,7 @@ def _run_resolved(
     if states:
         load_state(states[-1], state)
         log.info("resumed from step %d of %d", state.counters.step, job.steps)
-    begun, begun_step = time.perf_counter(), state.counters.step
     train(job, state, world, observer)
-    took = time.perf_counter() - begun
     _take_result(job, state)
     results = _evaluate_result(recipe, data, model, preprocess, world)
     results |= {
@@ -100,10 +97,8 @@ def _run_resolved(
         results["unreadable"] = data.unreadable
     if recipe.keep == "best":
         results["best_step"] = state.counters.best_step
-    if state.counters.step > begun_step:
-        done = state.counters.step - begun_step
-        results |= {"seconds": round(took, 1), "images_per_second": round(done * recipe.batch / took, 1)}
     if world.first:
+        results |= time_spent(folder)
         _write_result(folder, recipe, model, preprocess, data.classes, results, card)
     world.wait()
     return folder / MODEL
@@ -191,6 +186,7 @@ def _evaluate_result(
             precision=recipe.precision,
             rank=world.rank,
             processes=world.size,
+            workers=recipe.workers,
         )
         tally.restore(world.sum(tally.vector()))
         return tally.summary()

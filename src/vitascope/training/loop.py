@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import signal
-import time
-from contextlib import closing, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +20,9 @@ from vitascope.training.parallel import World
 from vitascope.training.record import Record
 from vitascope.training.schedule import schedule_of
 from vitascope.training.signals import StopFlag
-from vitascope.training.state import TrainState, result_in_model, save_state
+from vitascope.training.state import Counters, TrainState, result_in_model, save_state
 from vitascope.training.step import parallel_model, training_step
+from vitascope.training.stopwatch import Stopwatch
 
 
 def train(job: Job, state: TrainState, world: World, observer: Observer | None = None) -> None:
@@ -37,13 +38,14 @@ def train(job: Job, state: TrainState, world: World, observer: Observer | None =
     state.model.train()
     watch = Stopwatch(s.batch)
     record = Record(job.folder, counters.record_bytes, s.tensorboard) if world.first else None
-    with closing(batches), record or nullcontext(), StopFlag() as stop:
+    with closing(batches), record or nullcontext(), StopFlag() as stop, _last_lap(state, watch, record):
         while True:
             if _due(counters.step, job.every(s.eval_every), job.steps) and counters.evaluated < counters.step:
                 _evaluate(job, state, world, stop, record, observer)
-                watch.restart()
             signal_number = world.largest(stop.number)
             if signal_number or _due(counters.step, job.every(s.save_every), job.steps):
+                # What one process writes is read by all: until the next line their losses are shared equally.
+                counters.loss_sum = _mean_loss_sum(counters, world)
                 if world.first:
                     save_state(checkpoints, state, s.keep_checkpoints)
                 world.wait()
@@ -52,8 +54,8 @@ def train(job: Job, state: TrainState, world: World, observer: Observer | None =
                 raise Stopped(signal_number, f"{name}: saved at step {counters.step} of {job.steps}")
             if counters.step == job.steps:
                 return
-            training_step(job, state, runner, next(batches), world)
-            watch.steps += 1
+            with watch.step():
+                training_step(job, state, runner, next(batches), world)
             if _due(counters.step, s.log_every, job.steps):
                 _log(job, state, world, watch, record, observer)
 
@@ -62,12 +64,26 @@ def _due(step: int, interval: int, steps: int) -> bool:
     return step > 0 and (step % interval == 0 or step == steps)
 
 
+@contextmanager
+def _last_lap(state: TrainState, watch: Stopwatch, record: Record | None) -> Iterator[None]:
+    """However training ends, the time since the last line is written down."""
+    try:
+        yield
+    finally:
+        if record is not None:
+            record.speed(state.counters.step, watch.lap())
+
+
+def _mean_loss_sum(counters: Counters, world: World) -> float:
+    return float(world.sum(np.array([counters.loss_sum]))[0]) / world.size
+
+
 def _log(
     job: Job, state: TrainState, world: World, watch: Stopwatch, record: Record | None, observer: Observer | None
 ) -> None:
     counters = state.counters
-    loss = float(world.sum(np.array([counters.loss_sum]))[0]) / counters.loss_steps / world.size
-    rate = watch.lap()
+    loss = _mean_loss_sum(counters, world) / counters.loss_steps
+    lap = watch.lap()
     counters.loss_sum, counters.loss_steps = 0.0, 0
     if record is not None:
         step = counters.step
@@ -77,10 +93,10 @@ def _log(
             "lr": schedule_of(job.settings, job.steps)(step - 1),
         }
         record.metrics(step, values)
-        record.speed(step, rate)
+        record.speed(step, lap)
         counters.record_bytes = record.bytes
     if observer is not None:
-        observer.stepped(counters.step, job.steps, loss, rate)
+        observer.stepped(counters.step, job.steps, loss, lap.rate)
 
 
 def _evaluate(
@@ -103,6 +119,7 @@ def _evaluate(
                 precision=job.settings.precision,
                 rank=world.rank,
                 processes=world.size,
+                workers=job.settings.workers,
                 each_batch=lambda done: _raise_if(stop),
             )
         if world.largest(stop.number):
@@ -134,22 +151,3 @@ class _Interrupted(Exception):
 def _raise_if(stop: StopFlag) -> None:
     if stop.number:
         raise _Interrupted
-
-
-class Stopwatch:
-    """Images per second since the last lap."""
-
-    def __init__(self, batch: int) -> None:
-        self.batch = batch
-        self.restart()
-
-    def restart(self) -> None:
-        """Begins a lap: what came before does not count."""
-        self.start = time.perf_counter()
-        self.steps = 0
-
-    def lap(self) -> float:
-        """Rate over the `steps` counted since the lap began; begins the next."""
-        rate = self.steps * self.batch / max(time.perf_counter() - self.start, 1e-9)
-        self.restart()
-        return rate

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from vitascope.errors import ConfigError
+from vitascope.training.stopwatch import Lap
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +54,16 @@ class Record:
                 for key, number in value.items() if isinstance(value, dict) else [(None, value)]:
                     self._board.add_scalar(f"{name}/{key}" if key else name, number, step)
 
-    def speed(self, step: int, images_per_second: float) -> None:
-        """One line about the machine."""
-        line = {"step": step, "time": round(time.time(), 1), "images_per_second": round(images_per_second, 1)}
+    def speed(self, step: int, lap: Lap) -> None:
+        """One line about the machine: what was done since the last, also by steps that a resume does again."""
+        line = {
+            "step": step,
+            "time": round(time.time(), 1),
+            "images": lap.images,
+            "seconds": round(lap.wall, 3),
+            "training_seconds": round(lap.training, 3),
+            "images_per_second": round(lap.rate, 1),
+        }
         self._speed.write(json.dumps(line) + "\n")
         self._speed.flush()
 
@@ -65,6 +74,29 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+
+def time_spent(folder: Path) -> dict[str, float]:
+    """What all starts of a run took together, from its speed.jsonl; empty where there is nothing.
+
+    `seconds` of wall time, evaluations and saving included; of it `training_seconds` in training steps; and
+    `images_per_second` in those.
+    """
+    total = {"images": 0.0, "seconds": 0.0, "training_seconds": 0.0}
+    path = folder / SPEED
+    for line in path.read_text().splitlines() if path.exists() else ():
+        with suppress(ValueError, KeyError, TypeError):  # a line cut short by a kill, or of an older version
+            values = json.loads(line)
+            found = {name: float(values[name]) for name in total}
+            total = {name: total[name] + found[name] for name in total}
+    if not total["images"]:
+        return {}
+    rate = total["images"] / max(total["training_seconds"], 1e-9)
+    return {
+        "seconds": round(total["seconds"], 1),
+        "training_seconds": round(total["training_seconds"], 1),
+        "images_per_second": round(rate, 1),
+    }
 
 
 def tensorboard_writer() -> Any:

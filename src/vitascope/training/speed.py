@@ -96,6 +96,7 @@ def measure_evaluation(job: Job, model: nn.Module, world: World, source: Source,
             batch=job.settings.batch,
             device=world.device,
             precision=job.settings.precision,
+            workers=job.settings.workers,
             each_batch=enough,
         )
     return (time.perf_counter() - start) / max(done, 1)

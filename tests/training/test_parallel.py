@@ -1,0 +1,116 @@
+"""What several processes agree on: sums, the largest, the first one's word; and a resume that forgets nobody's loss."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vitascope.errors import ConfigError
+from vitascope.training.parallel import World, world
+
+TOGETHER = '''
+"""One of two processes: the collectives, then a run, and the same run cut off between two lines of its record."""
+import json, os, sys
+from pathlib import Path
+import numpy as np
+from tiny import pretrain_recipe, splits
+from vitascope.recipes import run
+from vitascope.recipes.pretrain import pretrain
+from vitascope.training import loop
+from vitascope.training.parallel import world
+
+folder, ports = Path(sys.argv[1]), sys.argv[2:]
+
+def next_port():
+    os.environ["MASTER_PORT"] = ports.pop()
+
+next_port()
+with world("cpu") as w:
+    said = {
+        "rank": w.rank, "size": w.size, "first": w.first, "sum": w.sum(np.array([w.rank + 1.0, 10.0])).tolist(),
+        "largest": w.largest(7 * w.rank), "first_says": w.first_says(0.5 + w.rank),
+    }
+    w.wait()
+print(json.dumps(said))
+
+run.draw_curves = lambda folder: None
+
+def train(name, **options):
+    next_port()
+    recipe = pretrain_recipe(folder / name, steps=6, log_every=4, save_every=2, eval_every=6)
+    pretrain(recipe, splits=splits(), **options)
+
+train("whole")
+real = loop.training_step
+
+def crash(job, state, *rest):
+    if state.counters.step == 3:
+        raise OSError("power cut")
+    real(job, state, *rest)
+
+loop.training_step = crash
+try:
+    train("cut")
+except OSError:
+    pass
+loop.training_step = real
+train("cut", resume=True)
+'''
+
+
+def free_ports(count: int) -> list[str]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [str(s.getsockname()[1]) for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def test_two_processes_agree_and_resume_with_the_losses_of_both(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", TOGETHER, str(tmp_path), *free_ports(4)]
+    shared = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": "2"}
+    processes = [
+        subprocess.Popen(
+            words,
+            env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    answers = [process.communicate(timeout=240) for process in processes]
+    for process, (_, err) in zip(processes, answers, strict=True):
+        assert process.returncode == 0, err
+    common = {"size": 2, "sum": [3.0, 20.0], "largest": 7, "first_says": 0.5}
+    for rank, (out, _) in enumerate(answers):
+        assert json.loads(out.splitlines()[0]) == {**common, "rank": rank, "first": rank == 0}
+    whole, cut = ((tmp_path / name / "metrics.jsonl").read_bytes() for name in ("whole", "cut"))
+    assert cut == whole
+
+
+def test_a_process_alone_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with world("cpu") as w:
+        assert w == World(rank=0, size=1, device=torch.device("cpu"))
+        values = np.array([1.5, 2.5])
+        assert w.sum(values) is values
+        assert (w.largest(3), w.first_says(0.25), w.first) == (3, 0.25, True)
+        w.wait()
+
+
+def test_more_processes_than_gpus_is_said_before_they_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr("vitascope.training.parallel.resolve_device", lambda device: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ConfigError, match="no GPU of its own, there are 1; start as many processes"), world("cuda"):
+        pass
