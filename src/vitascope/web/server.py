@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from vitascope.errors import ConfigError
 from vitascope.web.app import create_app
 from vitascope.web.connection import Connection
+from vitascope.web.service import Service
 from vitascope.web.settings import ServeSettings
 
 
@@ -59,21 +61,8 @@ def serve(
     `on_ready` is called when the model is loaded; if it cannot be, the error is raised here.
     """
     app = create_app(checkpoint, settings, image_size=image_size, device=device)
-    service = app.state.service
-    connection = type("Connection", (Connection,), {"head_timeout": settings.header_timeout})
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            http=connection,
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=max(1, round(settings.drain_timeout)),
-        )
-    )
+    service: Service = app.state.service
+    server = make_server(app, settings)
 
     def loaded() -> None:
         if service.failure is None:
@@ -85,3 +74,20 @@ def serve(
     asyncio.run(server.serve(sockets=[opened]))
     if service.failure is not None:
         raise service.failure
+
+
+def make_server(app: FastAPI, settings: ServeSettings) -> uvicorn.Server:
+    """Uvicorn with the settings' patience; `serve(sockets=[…])` runs it, `should_exit = True` ends it in order."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http=type("Connection", (Connection,), {"head_timeout": settings.header_timeout}),
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=max(1, round(settings.drain_timeout)),
+        )
+    )

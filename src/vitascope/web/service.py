@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from vitascope.errors import UserError
+from vitascope.errors import ImageError, UserError
 from vitascope.web.batching import Batcher
 from vitascope.web.errors import Refusal
 from vitascope.web.limits import Intake
@@ -99,7 +99,13 @@ class Service:
         engine = self.engine
         with self.batcher.place(len(contents)):
             async with self._in_time():
-                images = [await self.read(engine.prepare, content) for content in contents]
+                images = []
+                for number, content in enumerate(contents, start=1):
+                    try:
+                        images.append(await self.read(engine.prepare, content))
+                    except ImageError as error:
+                        which = f"image {number} of {len(contents)}: " if len(contents) > 1 else ""
+                        raise ImageError(f"{which}{error}") from None
                 return _finite(await self.batcher(np.stack(images)))
 
     async def look(self, content: bytes, name: str) -> HeldLook:

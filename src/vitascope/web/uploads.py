@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 
 from python_multipart.exceptions import FormParserError
@@ -15,7 +16,6 @@ FIELD = "image"
 
 _REFUSED_TYPES = ("application/json", "text/", "video/", "audio/", "application/pdf")
 _MAX_OTHER_FIELDS = 16
-_MAX_HEADER = 8192
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +64,7 @@ class _Form:
         self._pieces: list[bytes] | None = None
         self._name: str | None = None
         self._uploads: list[Upload] = []
+        self._ended = False
 
     def read(self, body: bytes) -> list[Upload]:
         parser = MultipartParser(
@@ -76,13 +77,14 @@ class _Form:
                 "on_headers_finished": self._on_headers,
                 "on_part_data": self._on_data,
                 "on_part_end": self._end,
+                "on_end": self._finish,
             },
         )
-        try:
+        with suppress(FormParserError):  # then it does not come to its end
             parser.write(body)
             parser.finalize()
-        except FormParserError:
-            raise Refusal(400, "the form cannot be read: it is malformed or incomplete") from None
+        if not self._ended:
+            raise Refusal(400, "the form cannot be read: it is malformed or incomplete")
         return self._uploads
 
     def _begin(self) -> None:
@@ -96,8 +98,6 @@ class _Form:
         self._value += data[start:end]
 
     def _on_header(self) -> None:
-        if len(self._header) + len(self._value) > _MAX_HEADER:
-            raise Refusal(400, "the form has a part with a header that is too long")
         if self._header.lower() == b"content-disposition":
             self._disposition = self._value
         self._header = self._value = b""
@@ -121,6 +121,9 @@ class _Form:
     def _end(self) -> None:
         if self._pieces is not None:
             self._uploads.append(Upload(name=self._name, content=b"".join(self._pieces)))
+
+    def _finish(self) -> None:
+        self._ended = True
 
 
 def _shown(text: str) -> str:
