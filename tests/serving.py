@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import socket
 import threading
@@ -115,3 +116,10 @@ def check_words(text: str) -> None:
     assert text.count("\n") == 0
     for word in ("Traceback", ".py", "/src/", "site-packages", "vitascope/", "/tmp"):
         assert word not in text
+
+
+def decoded_rows(array: dict[str, Any]) -> np.ndarray:
+    """What the page's JavaScript computes of `payload.rows`."""
+    u = np.frombuffer(base64.b64decode(array["data"]), np.uint8).reshape(array["shape"])
+    largest = np.frombuffer(base64.b64decode(array["row_max"]), "<f4").reshape(array["shape"][:-1])
+    return u / 255 * largest[..., None]

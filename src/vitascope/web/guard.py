@@ -69,7 +69,8 @@ class Guard:
             return 421, "this server does not answer to that host name; see --allowed_hosts"
         origin = headers.get("origin")
         # Browsers say from which page a request comes; other pages have no business here.
-        if origin is not None and method not in ("GET", "HEAD") and _origin_host(origin) != host.lower():
+        own = headers.get("sec-fetch-site") == "same-origin" or _origin_host(origin) == host.lower()
+        if origin is not None and method not in ("GET", "HEAD") and not own:
             return 403, "requests from pages of other origins are not answered"
         return None
 
@@ -80,8 +81,8 @@ def _host_name(host: str) -> str:
     return name.lower()
 
 
-def _origin_host(origin: str) -> str | None:
+def _origin_host(origin: str | None) -> str | None:
     try:
-        return urlsplit(origin).netloc.lower() or None
+        return urlsplit(origin or "").netloc.lower() or None
     except ValueError:
         return None
