@@ -1,0 +1,111 @@
+"""The page as one file with everything in it, models and images too, which a double click opens without a server.
+
+A page from a file may load nothing, not even modules beside it. So the modules become data: addresses behind an
+import map, style and icon move inside, and the data stand in the page as JSON, each layer apart so that a browser
+reads only what is looked at. The page's own policy forbids every request.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from vitascope.errors import ConfigError
+from vitascope.whole import written_whole
+
+_PREFIX = "vitascope/"
+_IMPORT = re.compile(r'(\bfrom\s*|\bimport\s*)"\./([\w-]+\.js)"')
+
+
+def write_page(path: Path, models: Sequence[Mapping[str, Any]]) -> None:
+    """Writes the page at `path`, wholly or not at all.
+
+    Each model is {"model": …, "looks": [{…, "layers": {number from 0: …}}]} in the form of `web/payload.py`. Several
+    models stand side by side and must have looked at the same images in the same order. Raises `ConfigError` for
+    models that did not, `OSError` where the file cannot be written.
+    """
+    page = page_html(models)
+    with written_whole(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def page_html(models: Sequence[Mapping[str, Any]]) -> str:
+    """The text of that page."""
+    names = [[look["name"] for look in model["looks"]] for model in models]
+    if not names or not names[0] or any(other != names[0] for other in names):
+        raise ConfigError(f"the models looked at {names}, expected one or more images and the same for every model")
+    static = files("vitascope.web") / "static"
+    sources = {entry.name: entry.read_text("utf-8") for entry in static.iterdir() if entry.name.endswith(".js")}
+    modules = json.dumps({"imports": {f"{_PREFIX}{name}": _module(text) for name, text in sorted(sources.items())}})
+    start = f'import "{_PREFIX}main.js";'
+    style = (static / "style.css").read_text("utf-8")
+    policy = "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src data: {_hash(modules)} {_hash(start)}",
+            f"style-src {_hash(style)}",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+    title = " and ".join(str(model["model"]["name"]) for model in models)
+    icon = base64.b64encode((static / "icon.svg").read_bytes()).decode()
+    return "\n".join(
+        [
+            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            '<meta name="color-scheme" content="light dark">',
+            f"<title>{escape(title)} · Vitascope</title>",
+            f'<link rel="icon" href="data:image/svg+xml;base64,{icon}">',
+            f"<style>{style}</style>",
+            f'<script type="importmap">{modules}</script>',
+            '</head>\n<body>\n<main id="page"></main>',
+            *_data(models),
+            f'<script type="module">{start}</script>',
+            "</body>\n</html>\n",
+        ]
+    )
+
+
+def json_in_script(value: Any) -> str:
+    """JSON that ends no script element and is one line to every reader: <, >, & and U+2028/9 are escaped."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _data(models: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A JSON element for each model, look and layer."""
+    elements = []
+
+    def add(id: str, value: Any) -> None:
+        elements.append(f'<script type="application/json" id="data-{id}">{json_in_script(value)}</script>')
+
+    for m, model in enumerate(models):
+        looks = model["looks"]
+        add(f"model-{m}", model["model"])
+        for i, look in enumerate(looks):
+            add(f"look-{m}-{i}", {key: value for key, value in look.items() if key != "layers"})
+            for number, layer in look["layers"].items():
+                add(f"layer-{m}-{i}-{number}", layer)
+    return elements
+
+
+def _module(text: str) -> str:
+    """A module as data: address; its neighbours are asked for by bare name, since a data: address has no folder."""
+    renamed = _IMPORT.sub(lambda found: f'{found[1]}"{_PREFIX}{found[2]}"', text)
+    return f"data:text/javascript;base64,{base64.b64encode(renamed.encode()).decode()}"
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

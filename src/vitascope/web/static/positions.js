@@ -1,0 +1,110 @@
+/** Similarity of position embeddings: one patch's, and the tile of every patch (Figure 7 centre). */
+
+import { Legend, TABLES, level } from "./colormap.js";
+import { h, section, whenChanged } from "./dom.js";
+import { frame, heat } from "./paint.js";
+import { similarityMap } from "./view.js";
+import { percent, place } from "./words.js";
+
+const SIDE = 560;
+
+export class Positions {
+  constructor(model, store) {
+    this.model = model;
+    if (!model.similarity) {
+      this.element = section("positions-section", "Positions", "This model has no position embeddings to compare.", null);
+      return;
+    }
+    this.one = h("canvas", { testid: "similarity", role: "img" });
+    this.says = h("p", { class: "note", testid: "similarity-says" });
+    this.all = h("canvas", { testid: "similarities", role: "img", class: "pointed", "aria-label": "Similarity of every position to every other",
+      click: (event) => this.click(event, store) });
+    const legend = new Legend("similarity-legend");
+    legend.set("even", "−1", "1", "cosine similarity");
+    this.element = section("positions-section", "Positions",
+      "A tile for each patch: how alike its position is to all others. Trained models find rows and columns, though they were only told an order (Figure 7 centre).",
+      null,
+      h("div", { class: "beside wide" }, h("div", { class: "mosaic" }, this.all),
+        h("div", { class: "beside-text" }, h("div", { class: "small-map" }, this.one), this.says, legend.element, numbers(model.locality))));
+    this.draw = whenChanged((token, grid) => this.paint(grid));
+  }
+
+  update(view) {
+    if (!this.one) return;
+    this.view = view;
+    this.tiles ??= mosaic(this.model.similarity);
+    this.draw(view.token, view.grid);
+  }
+
+  paint(grid) {
+    const similar = similarityMap(this.view);
+    const [rows, columns] = this.model.similarity.shape;
+    const scale = Math.max(1, Math.round(SIDE / Math.max(this.tiles.width, this.tiles.height)));
+    [this.all.width, this.all.height] = [this.tiles.width * scale, this.tiles.height * scale];
+    const context = this.all.getContext("2d");
+    context.imageSmoothingEnabled = false;
+    context.drawImage(this.tiles, 0, 0, this.all.width, this.all.height);
+    this.one.parentElement.hidden = !similar;
+    if (!similar) {
+      this.says.textContent = "The class token has no place on the grid.";
+      return;
+    }
+    const { width, height } = this.all;
+    const [w, h1] = [((columns + 1) * width) / (this.tiles.width + 1), ((rows + 1) * height) / (this.tiles.height + 1)];
+    context.lineWidth = 4;
+    context.strokeStyle = getComputedStyle(this.element).getPropertyValue("--ink");
+    context.strokeRect(similar.at.column * w - 1, similar.at.row * h1 - 1, columns * scale + 2, rows * scale + 2);
+    const zoom = Math.max(1, Math.round(240 / Math.max(rows, columns)));
+    [this.one.width, this.one.height] = [columns * zoom, rows * zoom];
+    const single = this.one.getContext("2d");
+    single.imageSmoothingEnabled = false;
+    single.drawImage(heat(similar.values, [rows, columns], "even", -1, 1), 0, 0, this.one.width, this.one.height);
+    frame(single, [rows, columns], similar.at, 2);
+    this.says.textContent = `The position of ${place(this.view.query)}.`;
+    this.one.setAttribute("aria-label", `Similarity of the position of ${place(this.view.query)} to all others`);
+  }
+
+  click(event, store) {
+    const { left, top, width, height } = this.all.getBoundingClientRect();
+    const [rows, columns] = this.model.similarity.shape;
+    const at = (part, length) => Math.max(0, Math.min(length - 1, Math.floor(part * length)));
+    store.set({ patch: { row: at((event.clientY - top) / height, rows), column: at((event.clientX - left) / width, columns), of: [rows, columns] } });
+  }
+}
+
+/** All tiles with a transparent pixel between them. */
+function mosaic(similarity) {
+  const [rows, columns] = similarity.shape;
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [columns * (columns + 1) - 1, rows * (rows + 1) - 1];
+  const context = canvas.getContext("2d");
+  const pixels = context.createImageData(canvas.width, canvas.height);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      const values = similarity.at(row, column);
+      for (let i = 0; i < values.length; i++) {
+        const y = row * (rows + 1) + Math.floor(i / columns);
+        const x = column * (columns + 1) + (i % columns);
+        const u = level(values[i], -1, 1) * 3;
+        const at = (y * canvas.width + x) * 4;
+        for (let c = 0; c < 3; c++) pixels.data[at + c] = TABLES.even[u + c];
+        pixels.data[at + 3] = 255;
+      }
+    }
+  }
+  context.putImageData(pixels, 0, 0);
+  return canvas;
+}
+
+function numbers(locality) {
+  if (!locality) return null;
+  const rows = [
+    ["Correlation with distance on the grid", locality.correlation?.toFixed(2)],
+    ["… with distance in the row of tokens", locality.raster_correlation?.toFixed(2)],
+    ["Mean similarity in one row", locality.same_row?.toFixed(2)],
+    ["… in one column", locality.same_column?.toFixed(2)],
+    ["… elsewhere", locality.elsewhere?.toFixed(2)],
+    ["Most alike is a neighbour", typeof locality.nearest_is_neighbour === "number" ? percent(locality.nearest_is_neighbour) : undefined],
+  ].filter(([, value]) => value !== undefined);
+  return h("dl", { class: "numbers", testid: "locality" }, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value.replace("-", "−"))]).flat());
+}

@@ -1,0 +1,43 @@
+/** Where the page's data comes from when it is a file: JSON in the page itself, each layer read only when asked for. */
+
+import { SourceError } from "./source.js";
+
+const read = (id) => {
+  const element = document.getElementById(id);
+  if (!element) throw new SourceError("This file is incomplete: write it again with vitascope inspect.");
+  return JSON.parse(element.textContent);
+};
+
+/** One or more models and the images they looked at; `data-model-0`, `data-look-0-0` and `data-layer-0-0-0` hold them. */
+export class Snapshot {
+  static present() {
+    return document.getElementById("data-model-0") !== null;
+  }
+
+  constructor() {
+    this.takesFiles = false;
+  }
+
+  async models() {
+    const models = [];
+    while (document.getElementById(`data-model-${models.length}`)) models.push(read(`data-model-${models.length}`));
+    this.count = models.length;
+    this.examples = [];
+    while (document.getElementById(`data-look-0-${this.examples.length}`)) {
+      const { id, name, image } = read(`data-look-0-${this.examples.length}`);
+      this.examples.push({ id, name, thumbnail: image });
+    }
+    return models;
+  }
+
+  /** The same image as each model saw it. */
+  async looks({ id }) {
+    const image = this.examples.findIndex((example) => example.id === id);
+    if (image < 0) throw new SourceError("The image of this link is not in this file. Choose one of its images.", 404);
+    return Array.from({ length: this.count }, (_, model) => ({ ...read(`data-look-${model}-${image}`), image_index: image }));
+  }
+
+  async layer(model, look, layer) {
+    return read(`data-layer-${model}-${look.image_index}-${layer}`);
+  }
+}
