@@ -1,0 +1,158 @@
+"""A report as files: every figure as PNG and SVG, every number as CSV, and report.json with its schema.
+
+FOLDER/report.json, report.schema.json, figures/*.png|svg, tables/*.csv, and for each image that was looked at wholly
+images/01-NAME/*.png|svg. Layers, heads, rows and columns count from 1 in tables, as in figures.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vitascope.views.attention_maps import draw_attention, draw_class_attention
+from vitascope.views.attention_rollout import draw_rollout
+from vitascope.views.attention_share import draw_share
+from vitascope.views.distance import draw_distance
+from vitascope.views.filters import draw_filters
+from vitascope.views.lens import draw_lens
+from vitascope.views.look import Look, Prediction, Scope
+from vitascope.views.norms import draw_norms
+from vitascope.views.positions import draw_similarity
+from vitascope.views.report import Report
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+JSON, SCHEMA = "report.json", "report.schema.json"
+
+
+def write_report(report: Report, folder: Path) -> None:
+    """Writes everything below `folder`, which is made; what is in it already is not looked at."""
+    for name in ("figures", "tables", "images"):
+        (folder / name).mkdir(parents=True)
+    _write_figures(report, folder / "figures")
+    _write_tables(report, folder / "tables")
+    places = [f"{n:02d}-{_file_name(name)}" for n, (name, _) in enumerate(report.looks, start=1)]
+    for place, (_, look) in zip(places, report.looks, strict=True):
+        _write_look(look, folder / "images" / place)
+    (folder / JSON).write_text(json.dumps(as_json(report, places), indent=1, ensure_ascii=False), encoding="utf-8")
+    (folder / SCHEMA).write_text(files("vitascope.views").joinpath(SCHEMA).read_text(encoding="utf-8"))
+
+
+def as_json(report: Report, places: Sequence[str]) -> dict[str, Any]:
+    """What report.json holds (report.schema.json describes it); `places` are the looks' folders."""
+    scope = report.scope
+    return {
+        "vitascope": "inspect",
+        "version": 1,
+        "model": {"name": report.name, **_plain(scope)},
+        "positions": None if scope.locality is None else asdict(scope.locality),
+        "images": report.images,
+        "unreadable": [{"name": name, "error": error} for name, error in report.unreadable],
+        "attention_distance_pixels": report.distance.tolist(),
+        "attended_share": report.share.tolist(),
+        "token_norms": report.norms.tolist(),
+        "looks": [
+            {
+                "name": name,
+                "folder": f"images/{place}",
+                "predictions": _labels(look.predictions),
+                "lens": [_labels(layer) for layer in look.lens],
+                "attention_distance_pixels": look.distance.tolist(),
+                "attended_share": look.share.tolist(),
+                "rollout": look.rollout.tolist(),
+            }
+            for place, (name, look) in zip(places, report.looks, strict=True)
+        ],
+    }
+
+
+def _plain(scope: Scope) -> dict[str, Any]:
+    names = ("parameters", "layers", "heads", "prefix", "class_token", "reads_class_token", "labels")
+    return {
+        "architecture": scope.name,
+        **{name: getattr(scope, name) for name in names},
+        "image_size": list(scope.image_size),
+        "grid": list(scope.grid),
+        "pixels_per_token": list(scope.pixels_per_token),
+        "uniform_distance_pixels": scope.uniform_distance,
+    }
+
+
+def _labels(predictions: Iterable[Prediction]) -> list[dict[str, Any]]:
+    return [{"label": label, "index": index, "probability": p} for label, index, p in predictions]
+
+
+def _write_figures(report: Report, folder: Path) -> None:
+    scope = report.scope
+    _save(draw_filters(scope.filters), folder / "filters")
+    if scope.similarity is not None:
+        _save(draw_similarity(scope.similarity), folder / "position_similarity")
+    _save(draw_distance(report.distance, scope.uniform_distance), folder / "attention_distance")
+    _save(draw_share(report.share), folder / "attended_share")
+
+
+def _write_look(look: Look, folder: Path) -> None:
+    folder.mkdir()
+    _save(draw_rollout(look.image, look.rollout), folder / "rollout")
+    _save(draw_class_attention(look.class_maps), folder / "class_attention")
+    middle = (look.grid[0] // 2, look.grid[1] // 2)
+    for name, layer in (("first", 0), ("last", len(look.class_maps) - 1)):
+        drawing = draw_attention(look.attention(layer), look.grid, middle, prefix=look.prefix, layer=layer)
+        _save(drawing, folder / f"attention_{name}_layer")
+    _save(draw_norms(look.norms, look.grid, prefix=look.prefix, class_token=look.class_token), folder / "token_norms")
+    if look.lens:
+        _save(draw_lens(look.lens), folder / "logit_lens")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    # Neither date nor random names, so that the same numbers give the same files.
+    from matplotlib import rc_context
+
+    figure.savefig(path.with_suffix(".png"), metadata={"Software": None})
+    figure.set_layout_engine("none")  # it is laid out; doing it again takes as long as drawing
+    with rc_context({"svg.hashsalt": "vitascope"}):
+        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+
+
+def _write_tables(report: Report, folder: Path) -> None:
+    scope, looks = report.scope, report.looks
+    heads = np.stack([report.distance, report.share], axis=-1)
+    _table(folder / "heads.csv", ("layer", "head"), heads, ("distance_pixels", "attended_share"))
+    _table(folder / "token_norms.csv", ("layer", "token"), report.norms[..., None], ("norm",))
+    _table(folder / "filters.csv", ("component", "y", "x", "channel"), scope.filters[..., None], ("value",))
+    if scope.similarity is not None:
+        names = ("row", "column", "other_row", "other_column")
+        _table(folder / "position_similarity.csv", names, scope.similarity[..., None], ("cosine",))
+    rollouts, maps = (np.stack([getattr(look, name) for _, look in looks]) for name in ("rollout", "class_maps"))
+    _table(folder / "rollout.csv", ("image", "row", "column"), rollouts[..., None], ("value",))
+    _table(folder / "class_attention.csv", ("image", "layer", "head", "row", "column"), maps[..., None], ("weight",))
+    with (folder / "logit_lens.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("image", "layer", "rank", "label", "index", "probability"))
+        for image, (_, look) in enumerate(looks, start=1):
+            for layer, best in enumerate(look.lens, start=1):
+                for rank, (label, index, p) in enumerate(best, start=1):
+                    writer.writerow((image, layer, rank, label, index, f"{p:.6g}"))
+
+
+def _table(path: Path, axes: Sequence[str], values: np.ndarray, columns: Sequence[str]) -> None:
+    """One line per place in all but the last axis, which are the `columns`."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow((*axes, *columns))
+        for place in np.ndindex(*values.shape[:-1]):
+            writer.writerow((*(n + 1 for n in place), *(f"{v:.6g}" for v in values[place])))
+
+
+def _file_name(name: str) -> str:
+    """Letters, digits, dots and dashes of a file's own name, at most 60: safe on every system."""
+    return re.sub(r"[^\w.-]+", "-", Path(name).stem)[:60].strip(".-") or "image"
