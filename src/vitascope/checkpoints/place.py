@@ -29,6 +29,16 @@ def locate(path: Path) -> Path:
     return place
 
 
+def looks_like_checkpoint(path: Path) -> bool:
+    """Whether `path` is what `load` may read, by its name and the names inside; nothing is opened."""
+    place = settled(path)
+    if not place.is_dir():
+        return place.suffix in _SUFFIXES and place.is_file()
+    inside = {p.name for p in place.iterdir()}
+    run = {"model", "checkpoints"} <= inside or is_own(settled(place / "model"))
+    return run or is_own(place) or any(Path(n).suffix in _SUFFIXES or n.endswith(".index.json") for n in inside)
+
+
 def find(place: Path, stated: ModelConfig | None, size: Size | None) -> Found:
     """Foreign tensors at `place` and the descriptions beside them. Raises `CheckpointError`."""
     if place.is_dir():

@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "finetune": "continue from a checkpoint on other data, at another resolution",
     "evaluate": "accuracy, loss, calibration of a checkpoint, per class",
     "predict": "labels and probabilities for image files and folders",
+    "inspect": "every view of the internals as picture and as numbers, and one page",
     "serve": "predictions over HTTP, and a page to look inside",
     "convert": "write a checkpoint in another format",
     "models": "the catalogue of models",

@@ -1,0 +1,126 @@
+"""`vitascope inspect CHECKPOINT [CHECKPOINTS…] [IMAGES…] --out DIR`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vitascope.cli.console import Console
+from vitascope.cli.parser import Parser
+from vitascope.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vitascope.checkpoints.checkpoint import Checkpoint
+    from vitascope.views.report import NamedImage, Report
+
+PAGE = "inspect.html"
+_ATTENTION_BYTES = 24 * 2**20  # of attention in the page; browsers open twice as much text without a pause
+
+
+def arguments(parser: Parser) -> None:
+    """See `vitascope.cli.Command`."""
+    parser.add("checkpoint", help="a file, a folder or a run, in any format that loads")
+    parser.add("others", nargs="*", help="further checkpoints to show beside it, then image files and folders")
+    parser.add("--out", required=True, help="new folder for the page, figures and numbers")
+    parser.add("--overwrite", action="store_true", help="replace an earlier report in --out")
+    parser.add("--show", type=int, default=6, help="how many of the images are shown one by one")
+    parser.add("--batch", type=int, default=16, help="images per forward pass")
+    parser.add_image_size("size of the images the model sees; default: as the checkpoint says")
+    parser.add("--device", help="cpu, cuda, …; default: the GPU if there is one")
+
+
+def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
+    """See `vitascope.cli.Command`."""
+    for name in ("show", "batch"):
+        if getattr(args, name) < 1:
+            raise ConfigError(f"--{name} is {getattr(args, name)}, expected at least 1")
+    out = Path(args.out)
+    _check_free(out, args.overwrite)
+    from vitascope.checkpoints.atomic import atomic_folder
+    from vitascope.checkpoints.load import load
+    from vitascope.checkpoints.place import looks_like_checkpoint
+    from vitascope.device import resolve_device
+    from vitascope.inference.files import find_images
+    from vitascope.views.report import NamedImage, make_report
+    from vitascope.views.report_files import JSON, write_report
+    from vitascope.web.offline import write_page
+
+    paths = [args.checkpoint]
+    while args.others and looks_like_checkpoint(Path(args.others[0])):
+        paths.append(args.others.pop(0))
+    given = [NamedImage(name=str(file), image=file) for file in find_images(args.others)] if args.others else None
+    names = _names(paths)
+    reports: list[Report] = []
+    with atomic_folder(out, overwrite=args.overwrite) as folder:
+        for name, path in zip(names, paths, strict=True):
+            checkpoint = load(path, image_size=args.image_size)
+            checkpoint.model.to(resolve_device(args.device))
+            report = make_report(
+                checkpoint,
+                given or _examples(checkpoint),
+                name=name,
+                show=args.show,
+                batch=args.batch,
+                progress=console.counter(f"looking with {name}"),
+            )
+            for image, error in report.unreadable:
+                console.say(f"error: {image}: left out: {error}")
+            write_report(report, folder if len(paths) == 1 else folder / name)
+            reports.append(report)
+        write_page(folder / PAGE, [_for_page(report) for report in reports])
+    console.table(
+        "inspected", ["checkpoint", "model", "images", "attention distance first → last layer"], map(_row, reports)
+    )
+    console.say(f"open {out / PAGE} in a browser; figures and numbers lie beside it")
+    return {
+        "out": str(out),
+        "page": str(out / PAGE),
+        "reports": [str(out / JSON if len(paths) == 1 else out / name / JSON) for name in names],
+        "images": reports[0].images,
+        "exit_code": 2 if any(report.unreadable for report in reports) else 0,
+    }
+
+
+def _check_free(out: Path, overwrite: bool) -> None:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not overwrite:
+        raise ConfigError(f"{out} exists; choose another --out, or give --overwrite")
+    if not (out / PAGE).is_file():
+        raise ConfigError(f"{out} is no earlier report (no {PAGE}), so --overwrite would delete what is not ours")
+
+
+def _names(paths: list[str]) -> list[str]:
+    """A short name for each checkpoint, all different: the last parts of its path."""
+    parts = [[p for p in Path(path).resolve().parts if p not in ("model", "/")] for path in paths]
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["-".join(part[-length:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{n}-{part[-1]}" for n, part in enumerate(parts, start=1)]  # the same one twice
+
+
+def _examples(checkpoint: Checkpoint) -> list[NamedImage]:
+    from vitascope.views.report import NamedImage
+    from vitascope.web.examples import examples
+
+    return [NamedImage(name=e.name, image=e.content) for e in examples(checkpoint.preprocess.size)]
+
+
+def _for_page(report: Report) -> dict[str, Any]:
+    """The report as the page takes it, with the attention of as many images as there is room for."""
+    from vitascope.web.payload import layer_payload, look_payload, model_payload
+
+    looks, room = [], _ATTENTION_BYTES
+    for n, (name, look) in enumerate(report.looks):
+        depth, heads, tokens, _ = look.queries.shape
+        room -= depth * heads * tokens**2
+        layers = {str(layer): layer_payload(look, layer) for layer in range(depth)} if room >= 0 else {}
+        looks.append({**look_payload(look, f"image-{n}", Path(name).name), "layers": layers})
+    examples = [{"id": look["id"], "name": look["name"]} for look in looks]
+    return {"model": model_payload(report.scope, report.name, examples), "looks": looks}
+
+
+def _row(report: Report) -> list[str]:
+    first, last = report.distance[0].mean(), report.distance[-1].mean()
+    return [report.name, report.scope.name, str(report.images), f"{first:.1f} → {last:.1f} pixels"]

@@ -1,0 +1,108 @@
+"""`vitascope inspect`: what it writes, whom it refuses, and that nothing of a user's is lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import vitascope as vs
+from tiny_checkpoint import checkpoint
+from vitascope.cli import main
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(autouse=True)
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Saving the figures takes seconds; test_report.py looks at them."""
+    monkeypatch.setattr("vitascope.views.report_files._save", lambda figure, path: None)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """a/ and b/ are checkpoints, images/ holds two images."""
+    for name in ("a", "b"):
+        vs.save(checkpoint(), tmp_path / name)
+    (tmp_path / "images").mkdir()
+    for n in range(2):
+        pixels = np.random.default_rng(n).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{n}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def command(*words: str | Path) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main(["inspect", *(str(word) for word in words)])
+        return code, *capsys.readouterr()
+
+    return command
+
+
+def test_one_checkpoint_and_ones_own_images(place: Path, run: Run) -> None:
+    code, out, err = run(place / "a", place / "images", "--out", place / "o", "--json")
+    assert code == 0
+    assert json.loads(out)["images"] == 2
+    assert out.count("\n") == 1
+    report = json.loads((place / "o/report.json").read_text())
+    assert [Path(look["name"]).name for look in report["looks"]] == ["0.png", "1.png"]
+    assert "inspect.html" in err
+    assert "<script" in (place / "o/inspect.html").read_text()
+
+
+def test_without_images_small_models_see_digits_and_photographs(place: Path, run: Run) -> None:
+    assert run(place / "a", "--out", place / "o", "--show", "9")[0] == 0
+    names = [look["name"] for look in json.loads((place / "o/report.json").read_text())["looks"]]
+    assert names[0] == "handwritten 0"
+    assert names[-2:] == ["flower.jpg", "china.jpg"]
+
+
+def test_several_checkpoints_share_a_page_and_keep_their_own_numbers(place: Path, run: Run) -> None:
+    code, out, _ = run(place / "a", place / "b", place / "a", place / "images/0.png", "--out", place / "o", "--json")
+    assert code == 0
+    reports = json.loads(out)["reports"]
+    assert len(set(reports)) == 3
+    assert all(Path(report).is_file() for report in reports)
+
+
+def test_an_unreadable_image_is_named_and_the_rest_is_done(place: Path, run: Run) -> None:
+    (place / "images/2.jpg").write_text("no image")
+    code, _, err = run(place / "a", place / "images", "--out", place / "o")
+    assert code == 2
+    assert "2.jpg" in err
+    assert json.loads((place / "o/report.json").read_text())["images"] == 2
+
+
+def test_nothing_is_overwritten_unasked(place: Path, run: Run) -> None:
+    words = (place / "a", place / "images", "--out", place / "o")
+    assert run(*words)[0] == 0
+    code, _, err = run(*words)
+    assert code == 2
+    assert "--overwrite" in err
+    assert run(*words, "--overwrite")[0] == 0
+    code, _, err = run(place / "a", place / "images", "--out", place / "images", "--overwrite")
+    assert code == 2
+    assert "not ours" in err
+    assert len(list((place / "images").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--show", "0"], "--show is 0"),
+        (["nowhere.png"], "does not exist"),
+        (["--image_size", "17"], "17"),
+    ],
+)
+def test_mistakes_cost_one_line(place: Path, run: Run, words: list[str], said: str) -> None:
+    code, _, err = run(place / "a", *words, "--out", place / "o")
+    assert code == 2
+    assert said in err
+    assert len(err.strip().splitlines()) == 1
+    assert not (place / "o").exists()
