@@ -151,7 +151,7 @@ def _page_routes(service: Service) -> APIRouter:
 
     @router.get("/examples/{id}", summary="the insides of an example")
     async def example(id: str) -> Response:
-        found = service.engine.examples.get(id)
+        found = (await service.examples()).get(id)
         if found is None:
             raise Refusal(404, "no such example")
         return await _look(await service.look(found.content, found.name), found.name)

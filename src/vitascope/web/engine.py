@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.data.images import UInt8
 from vitascope.device import resolve_device
 from vitascope.models.config import config_to_dict
-from vitascope.web.examples import examples
+from vitascope.web.examples import Example, examples
 
 if TYPE_CHECKING:
     from vitascope.views.look import Look, Scope
@@ -33,7 +34,6 @@ class Engine:
         self.labels = checkpoint.labels
         self.channels = checkpoint.preprocess.channels
         self.size = checkpoint.preprocess.size
-        self.examples = {example.id: example for example in examples(self.size)}
         self.fingerprint = _fingerprint(checkpoint)
         self.features = checkpoint.config.features
         self._max_pixels = max_pixels
@@ -41,6 +41,11 @@ class Engine:
         model = checkpoint.model
         self._model = (model if self._device.type == "cpu" else copy.deepcopy(model).to(self._device)).eval()
         self.forward(np.zeros((1, self.channels, *self.size), np.float32))  # the first is slow everywhere
+
+    @functools.cached_property
+    def examples(self) -> dict[str, Example]:
+        """Images to begin with, by id; read when first asked for, because that takes a second."""
+        return {example.id: example for example in examples(self.size)}
 
     def decode(self, content: bytes) -> UInt8:
         """Bytes of a file → uint8 (H, W, C); raises ImageError."""

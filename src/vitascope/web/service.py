@@ -24,6 +24,7 @@ from vitascope.web.settings import ServeSettings
 
 if TYPE_CHECKING:
     from vitascope.web.engine import Engine
+    from vitascope.web.examples import Example
 
 log = logging.getLogger(__name__)
 
@@ -121,13 +122,18 @@ class Service:
         async with self._in_time():
             return await asyncio.shield(making)
 
+    async def examples(self) -> dict[str, Example]:
+        """Images to begin with, by id."""
+        engine = self.engine
+        return await self.read(lambda: engine.examples)
+
     async def model(self) -> dict[str, Any]:
         """The page's data about the model."""
         if self._model_payload is None:
             engine = self.engine
             async with self._in_time():
                 scope = await asyncio.get_running_loop().run_in_executor(self._model_thread, engine.scope)
-                examples = [{"id": e.id, "name": e.name} for e in engine.examples.values()]
+                examples = [{"id": e.id, "name": e.name} for e in (await self.examples()).values()]
                 self._model_payload = await self.read(model_payload, scope, self.settings.name, examples)
         return self._model_payload
 

@@ -1,0 +1,33 @@
+"""What a server is called, and where it may be reached."""
+
+from __future__ import annotations
+
+import pytest
+
+from vitascope.web.settings import ServeSettings, served_name
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("runs/flowers", "flowers"),
+        ("runs/flowers/model", "flowers"),
+        ("runs/flowers/model/", "flowers"),
+        ("B_16.npz", "B_16"),
+        ("/a/vit base (1).safetensors", "vit-base-1"),
+        ("C:\\runs\\birds", "birds"),
+        ("../..", "model"),
+        ("model", "model"),
+        ("ü", "model"),
+        ("x" * 200, "x" * 100),
+    ],
+)
+def test_a_model_is_called_after_its_checkpoint(path: str, name: str) -> None:
+    assert served_name(path) == name
+    assert ServeSettings(name=served_name(path)).name == name
+
+
+def test_loopback_addresses_have_loopback_names() -> None:
+    assert ServeSettings().hosts == {"localhost", "127.0.0.1", "::1"}
+    assert ServeSettings(host="0.0.0.0").hosts is None
+    assert ServeSettings(host="0.0.0.0", allowed_hosts=("Example.org",)).hosts == {"example.org"}
