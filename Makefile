@@ -32,9 +32,10 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,serve]"
 	touch $@
 
-# timm, transformers and torchvision serve parity tests only, and those tests skip, visibly, without them.
+# timm, transformers and torchvision serve parity tests only, and those tests skip, visibly, without them; so does the
+# test of the extra tensorboard.
 $(PEERS): $(READY)
-	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,serve,peers]"
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,serve,peers,tensorboard]"
 	touch $@
 
 clean:  ## remove the environment and caches, never runs/

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from peers import peer
 from vitascope.errors import ConfigError
 from vitascope.training import record as record_module
 from vitascope.training.record import METRICS, SPEED, Record, read_metrics, time_spent
@@ -78,6 +79,17 @@ def test_tensorboard_that_is_not_there_is_one_line(tmp_path: Path, monkeypatch: 
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
     with pytest.raises(ConfigError, match=r"pip install 'vitascope\[tensorboard\]'"):
         Record(tmp_path, tensorboard=True)
+
+
+def test_tensorboards_own_reader_finds_every_number(tmp_path: Path) -> None:
+    reader = peer("tensorboard.backend.event_processing.event_accumulator")
+    with Record(tmp_path, tensorboard=True) as record:
+        record.metrics(2, {"loss": 0.5, "validation": {"top1": 0.25}})
+        record.metrics(4, {"loss": 0.125})
+    events = reader.EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    found = {name: [(e.step, e.value) for e in events.Scalars(name)] for name in events.Tags()["scalars"]}
+    assert found == {"loss": [(2, 0.5), (4, 0.125)], "validation/top1": [(2, 0.25)]}
 
 
 def test_tensorboard_gets_every_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
