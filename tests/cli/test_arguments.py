@@ -63,6 +63,11 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("pretrain", "digits", "--out", "x", "--steps", "1", "--epochs", "1"), "only one"),
     (("pretrain", "digits", "--out", "x", "--steps", "2.5"), "--steps"),
     (("pretrain", "digits", "--out", "x", "--time-budget", "soon"), "90s, 10m or 2h"),
+    (("pretrain", "digits", "--out", "x", "--image-size", "big"), "size: Expected int or [int, int]. Got value: big ("),
+    (("pretrain", "digits", "--out", "x", "--image-size", "[8,9,7]"), "int]. Got value: [8, 9, 7] ("),
+    (("pretrain", "digits", "--out", "x", "--image-size", "[8,0]"), "image_size is (8, 0), expected one positive"),
+    (("pretrain", "digits", "--out", "x", "--micro-batch", "few"), "Expected int or 'auto'. Got value: few ("),
+    (("evaluate", "ck", "digits", "--image-size", "48x64"), "size: Expected int or [int, int]. Got value: 48x64 ("),
     (("pretrain", "digits", "--out", "x", "--decay", "step"), "cosine"),
     (("pretrain", "digits", "--out", "x", "--augment.flip", "maybe"), "flip"),
     (("pretrain", "digits", "--out", "x", "--augment.mixup", "-1"), "mixup"),
@@ -159,6 +164,12 @@ def test_hyphens_and_underscores_are_the_same() -> None:
     two = pretrain_recipe("d", "--out=x", "--weight_decay=0.2", "--label_smoothing", "0.1", "--augment.pad_shift=3")
     assert one == two
     assert (one.weight_decay, one.label_smoothing, one.augment.pad_shift) == (0.2, 0.1, 3)
+
+
+def test_an_image_size_is_one_side_or_two() -> None:
+    assert pretrain_recipe("d", "--out=x", "--image-size=48").image_size == 48
+    assert pretrain_recipe("d", "--out=x", "--image-size", "[48, 64]").image_size == (48, 64)
+    assert finetune_recipe("ck", "d", "--out=x", "--image_size=[48,64]").image_size == (48, 64)
 
 
 def test_values_that_look_like_options_stay() -> None:

@@ -12,14 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 
 import vitascope as vs
-from tiny import CLASSES, SIDE, finetune_recipe, pixels, pretrain_recipe, splits
+from tiny import CLASSES, SIDE, finetune_recipe, image_folder, pixels, pretrain_recipe, splits
 from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.cli import main
 from vitascope.data.memory import ArraySource
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Splits
 from vitascope.errors import CheckpointError, ConfigError, Stopped
+from vitascope.recipes.evaluation import evaluate_checkpoint
 from vitascope.recipes.finetune import finetune, model_to_finetune
 from vitascope.recipes.pretrain import pretrain
 from vitascope.training import loop
@@ -83,6 +86,25 @@ def test_other_classes_at_a_higher_resolution(pretrained: Path, tmp_path: Path) 
     results = json.loads((out / "results.json").read_text())
     assert results["train_images"] + results["validation"]["images"] == 16
     assert vs.load(pretrained).labels == CLASSES
+
+
+def test_images_need_not_be_square(pretrained: Path, tmp_path: Path) -> None:
+    out, data = tmp_path / "run", image_folder(tmp_path / "images", 12)
+    rest = [str(pretrained), str(data), "--steps=2", "--batch=4", "--precision=float32", "--device=cpu"]
+    assert main(["finetune", *rest, "--image-size=[16,24]", "--out", str(out)]) == 0
+    checkpoint = vs.load(out)
+    assert checkpoint.config.image_size == checkpoint.preprocess.size == (16, 24)
+    before, after = vs.load(pretrained).model.state_dict(), checkpoint.model.state_dict()
+    table = "embedding.positions.table"  # a class row and 2×2 patches, then 2×3
+    assert (before[table].shape[-2], after[table].shape[-2]) == (5, 7)
+    assert yaml.safe_load((out / "config.yaml").read_text())["image_size"] == [16, 24]
+    # Its own config file resumes it, and another size is another run.
+    assert main(["finetune", "--config", str(out / "config.yaml"), "--resume"]) == 0
+    assert main(["finetune", *rest, "--image-size=16", "--resume", "--out", str(out)]) == 2
+    figures = [evaluate_checkpoint(str(out), str(data), image_size=size) for size in (None, (16, 24), (24, 8), 16)]
+    assert figures[0] == figures[1]
+    assert [f["images"] for f in figures] == [12] * 4
+    assert len({f["loss"] for f in figures}) == 3
 
 
 def test_a_size_that_does_not_fit_the_patch_is_refused_with_both_numbers(pretrained: Path, tmp_path: Path) -> None:

@@ -61,7 +61,13 @@ def test_values_that_cannot_be_are_refused(values: dict[str, Any], message: str)
 
 @pytest.mark.parametrize(
     ("values", "message"),
-    [({"holdout": 1.0}, "holdout"), ({"holdout": -0.1}, "holdout"), ({"image_size": 0}, "image_size")],
+    [
+        ({"holdout": 1.0}, "holdout"),
+        ({"holdout": -0.1}, "holdout"),
+        ({"image_size": 0}, "image_size is 0"),
+        ({"image_size": (8, -8)}, "image_size is .8, -8.*height, width"),
+        ({"image_size": (8, 8, 8)}, "image_size is .8, 8, 8"),
+    ],
 )
 def test_recipes_refuse_what_cannot_be(values: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message):
@@ -87,11 +93,12 @@ def test_every_field_is_explained(kind: type) -> None:
 
 
 def test_a_recipe_survives_its_config_file(tmp_path: Path) -> None:
-    recipe = pretrain_recipe(tmp_path, augment=AugmentConfig(crop_area=(0.3, 0.9)), betas=(0.8, 0.9))
+    changes: dict[str, Any] = {"betas": (0.8, 0.9), "image_size": (16, 24)}
+    recipe = pretrain_recipe(tmp_path, augment=AugmentConfig(crop_area=(0.3, 0.9)), **changes)
     values = yaml.safe_load(yaml.safe_dump(to_dict(recipe)))
     assert set(values) == {f.name for f in dataclasses.fields(recipe)}
     values["augment"] = AugmentConfig(**values["augment"])
-    tuples = {name: tuple(values[name]) for name in ("betas", "mean", "std")}
+    tuples = {name: tuple(values[name]) for name in ("betas", "mean", "std", "image_size")}
     assert PretrainRecipe(**{**values, **tuples}) == recipe
 
 

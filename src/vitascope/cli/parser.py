@@ -25,6 +25,7 @@ class _Strict(ArgumentParser):
         text = " ".join(message.split())
         text = re.sub(r'^(?:Parser key|Problem with given) "?([\w.]+)"?: ', r"--\1: ", text)
         text = re.sub(r"<class '(\w+)'>", r"\1", text)
+        text = re.sub(r"Does not validate .*? Subtypes: \[(.*)\] Errors: .* Given value: ", _kinds, text)
         unknown = re.search(r"(?:unrecognized arguments: --|Option ')([\w.-]+)", text)
         if unknown:
             options = [o for action in self._actions for o in action.option_strings]
@@ -46,6 +47,10 @@ class Parser:
     def add(self, *names: str, **options: Any) -> None:
         """One argument, as argparse takes it."""
         self.inner.add_argument(*names, **options)
+
+    def add_image_size(self, text: str) -> None:
+        """--image_size, one side or [height, width]."""
+        self.inner.add_argument("--image_size", type=int | tuple[int, int] | None, help=f"{text}; 224, or [192,256]")
 
     def add_recipe(
         self,
@@ -91,6 +96,13 @@ class Parser:
                 raise ConfigError(f"{name.upper()} is missing: {_field_help(kind, name)}")
         values = vars(self.inner.instantiate(args))
         return kind(**{name: values[name] for name in kind.__dataclass_fields__})  # type: ignore[attr-defined]
+
+
+def _kinds(match: re.Match[str]) -> str:
+    """ "int, tuple[int, int], NoneType" → "Expected int or [int, int]. Got value: "."""
+    kinds = [kind for kind in re.findall(r"\w+(?:\[[^]]*\])?", match[1].replace("typing.", "")) if kind != "NoneType"]
+    said = [re.sub(r"^Literal\[(.*)\]$", r"\1", kind).removeprefix("tuple") for kind in kinds]
+    return f"Expected {' or '.join(said)}. Got value: "
 
 
 _LENGTHS = {"steps", "epochs", "time_budget"}

@@ -29,7 +29,7 @@ def evaluate_checkpoint(
     data: str,
     *,
     split: str | None = None,
-    image_size: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
     batch: int = 64,
     workers: int = 0,
     precision: str = "float32",

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from vitascope.errors import ConfigError
+from vitascope.models.config import image_size_pair
 from vitascope.training.settings import TrainSettings
 
 
@@ -17,8 +18,8 @@ class Recipe(TrainSettings):
     """Training data: a folder of class folders, a parquet file or folder, tar shards, or a name (`vitascope data`)."""
     out: str
     """The run's folder; it must not exist yet, unless resumed or overwritten."""
-    image_size: int | None = None
-    """Side in pixels of the images the model sees; a multiple of the patch."""
+    image_size: int | tuple[int, int] | None = None
+    """Side in pixels of the images the model sees, or [height, width]; multiples of the patch."""
     holdout: float = 0.1
     """Share of the training set held out for validation where the data has no validation split; 0 for none."""
     on_error: Literal["raise", "skip"] = "raise"
@@ -30,8 +31,8 @@ class Recipe(TrainSettings):
         super().__post_init__()
         if not 0 <= self.holdout < 1:
             raise ConfigError(f"holdout is {self.holdout}, expected a share in [0, 1)")
-        if self.image_size is not None and self.image_size < 1:
-            raise ConfigError(f"image_size is {self.image_size}, expected at least 1")
+        if self.image_size is not None:
+            image_size_pair(self.image_size)
 
 
 @dataclass(frozen=True, kw_only=True)

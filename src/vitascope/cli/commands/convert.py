@@ -14,7 +14,7 @@ def arguments(parser: Parser) -> None:
     parser.add("checkpoint", help="a file, a folder or a run, in any format that loads")
     parser.add("out", help="what to write: a folder, or a file for google and torchvision")
     parser.add("--format", choices=list(FORMATS), default="vitascope", help="format to write")
-    parser.add("--image_size", type=int, help="resize the positions for images of this side")
+    parser.add_image_size("resize the positions for images of this size")
     parser.add("--model", help="name in the catalogue, where the file leaves the architecture open")
     parser.add("--overwrite", action="store_true", help="replace what is at OUT")
 

@@ -14,7 +14,7 @@ def arguments(parser: Parser) -> None:
     parser.add("checkpoint", help="a file, a folder or a run, in any format that loads")
     parser.add("data", help="what to evaluate on (`vitascope data` lists the kinds)")
     parser.add("--split", choices=["train", "validation", "test"], help="default: test, else validation, else all")
-    parser.add("--image_size", type=int, help="side of the images the model sees; default: as the checkpoint says")
+    parser.add_image_size("size of the images the model sees; default: as the checkpoint says")
     parser.add("--batch", type=int, default=64, help="images per forward pass")
     parser.add("--workers", type=int, default=0, help="processes that read images besides this one")
     parser.add("--precision", choices=["float32", "bfloat16", "auto"], default="float32", help="format of the products")

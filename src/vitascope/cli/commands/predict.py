@@ -16,7 +16,7 @@ def arguments(parser: Parser) -> None:
     parser.add("paths", nargs="+", help="image files, and folders whose images are all taken")
     parser.add("--top", type=int, default=5, help="how many labels per image")
     parser.add("--batch", type=int, default=32, help="images per forward pass")
-    parser.add("--image_size", type=int, help="side of the images the model sees; default: as the checkpoint says")
+    parser.add_image_size("size of the images the model sees; default: as the checkpoint says")
     parser.add("--engine", default="auto", help="auto or eager")
     parser.add("--device", help="cpu, cuda, …; default: the GPU if there is one")
     parser.add("--csv", help="also write every prediction to this new CSV file")
