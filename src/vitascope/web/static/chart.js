@@ -62,9 +62,9 @@ export class Chart {
 }
 
 function niceStep(top) {
-  const rough = top / 4 || 1;
+  const rough = top / 5 || 1;
   const power = 10 ** Math.floor(Math.log10(rough));
-  return [1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough) * power;
+  return [1, 2, 5, 10].find((factor) => factor * power >= rough) * power;
 }
 
 /** Names of the lines under a chart: [[class, words], …]. */

@@ -54,6 +54,7 @@ export class Column {
     this.asked?.abort();
     [this.asked, this.attention] = [null, null];
     this.held.clear();
+    this.failed = null;
     this.look = { ...raw, picture, norms: new Numbers(raw.norms), rollout: new Numbers(raw.rollout), classMaps: new Numbers(raw.class_maps) };
     this.say("");
   }
@@ -61,7 +62,7 @@ export class Column {
   update(state) {
     this.view = viewOf(state, this, this.firstGrid);
     for (const part of this.parts) part.update(this.view);
-    if (this.look && !this.view.attention) this.read(this.view.layer);
+    if (this.look && !this.view.attention && this.failed?.layer !== this.view.layer) this.read(this.view.layer);
   }
 
   /** Fetches a layer unless it is held or on its way; what was on its way for another layer is given up. */
@@ -79,12 +80,19 @@ export class Column {
     } catch (error) {
       if (this.asked !== asked) return;
       this.asked = null;
-      this.complain(error.message, () => this.update(this.store.state));
+      this.failed = { layer, words: error.message };
+      if (error.status !== 410) this.complain(error.message, () => this.again());
+      this.update(this.store.state);
     }
   }
 
+  again() {
+    this.failed = null;
+    this.update(this.store.state);
+  }
+
   put(layer, weights) {
-    this.asked = null;
+    [this.asked, this.failed] = [null, null];
     this.attention = { layer, weights };
     this.held.delete(layer);
     this.held.set(layer, weights);

@@ -1,4 +1,4 @@
-/** Mean attention distance against depth, a dot for each head (Figure 7 right). */
+/** Mean attention distance against depth, a dot for each head (Figure 7 right). */
 
 import { Chart, key } from "./chart.js";
 import { h, section, svg, whenChanged } from "./dom.js";
@@ -11,7 +11,7 @@ export class Distance {
     if (model.uniform_distance) entries.push(["uniform", "attention spread evenly"]);
     this.says = h("p", { class: "note", testid: "distance-says" });
     this.element = section("distance-section", "How far heads look",
-      "Mean attention distance in this image. In the paper (Figure 7 right) some heads look far from the first layer on.",
+      "Mean attention distance in this image. In the paper (Figure 7 right) some heads look far from the first layer on.",
       null, this.chart.element, key(entries), this.says);
     this.element.classList.add("half");
     this.draw = whenChanged((look, layer, head) => this.chart.update({ look, layer, head }));

@@ -78,7 +78,7 @@ export class Grid {
     const where = place(view.query);
     this.box.setAttribute("aria-label", `Patch grid of ${rows} rows and ${columns} columns; ${where} is selected`);
     this.status.textContent = view.query === "class" ? "Asking the class token" : `Asking the patch in ${where} of ${rows} × ${columns}`;
-    this.draw(view.look, view.attention, view.token, view.map, view.opacity, view.head, view.layer);
+    this.draw(view.look, view.attention, view.unread, view.token, view.map, view.opacity, view.head, view.layer);
   }
 
   /** The chosen map: its canvas, how to read it, and in words what it is; null while its numbers are not there. */
@@ -100,7 +100,7 @@ export class Grid {
     }
     if (map === "rollout") {
       const { values, min } = look.rollout;
-      return amounts(values, min, "share of the whole", "Attention multiplied through all layers (rollout, Figure 6).");
+      return amounts(values, min, "share of the whole", "Attention multiplied through all layers (rollout, Figure 6).");
     }
     if (map === "similarity") {
       const similar = similarityMap(view);
@@ -108,6 +108,7 @@ export class Grid {
       const canvas = heat(similar.values, similar.grid, "even", -1, 1);
       return { canvas, text: `How alike the position of ${place(query)} is to every other.`, legend: ["even", "−1", "1", "cosine similarity"] };
     }
+    if (map === "head" && view.unread) return { canvas: null, text: "The heads of this image are not there; the other maps are.", legend: null };
     return null;
   }
 
@@ -116,7 +117,7 @@ export class Grid {
     if (!view.look) return;
     const context = fit(this.canvas, view.look.size, SIDE);
     const chosen = this.chosen();
-    this.box.setAttribute("aria-busy", String(view.map === "head" && !view.attention));
+    this.box.setAttribute("aria-busy", String(view.map === "head" && !view.attention && !view.unread));
     layOver(context, view.look.picture, chosen?.canvas, view.opacity);
     lines(context, view.grid);
     if (view.query !== "class") frame(context, view.grid, view.query, 3);

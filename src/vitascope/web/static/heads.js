@@ -18,10 +18,11 @@ export class Heads {
     this.tiles = Array.from({ length: model.heads }, (_, head) => tile(head, () => store.set({ head, map: "head" })));
     this.grid = h("div", { class: model.heads > 4 ? "tiles" : "tiles few", testid: "heads", role: "group", "aria-label": "Heads of the layer" }, this.tiles.map((t) => t.element));
     this.waiting = h("p", { class: "note", role: "status", testid: "heads-status" });
+    this.under = h("div", { class: "under" }, this.legend.element, this.scales.element);
     this.element = section(
-      "heads", "Every head of a layer",
+      "heads-section", "Every head of a layer",
       "Where each head looks from the patch you point at. Brighter patches weigh more in what that patch becomes.",
-      this.layers.element, this.grid, h("div", { class: "under" }, this.legend.element, this.scales.element), this.waiting,
+      this.layers.element, this.grid, this.under, this.waiting,
     );
     this.draw = whenChanged((...given) => this.paint(...given));
   }
@@ -31,8 +32,9 @@ export class Heads {
     this.layers.update(view);
     this.scales.set(view.scale);
     this.tiles.forEach(({ element }, head) => element.setAttribute("aria-pressed", String(head === view.head)));
-    this.grid.setAttribute("aria-busy", String(!view.attention));
-    this.waiting.textContent = view.attention ? "" : `Reading layer ${view.layer + 1} …`;
+    this.grid.setAttribute("aria-busy", String(!view.attention && !view.unread));
+    this.grid.hidden = this.under.hidden = Boolean(view.unread);
+    this.waiting.textContent = view.attention ? "" : (view.unread ?? `Reading layer ${view.layer + 1} …`);
     if (view.look && view.attention) this.draw(view.look, view.attention, view.token, view.opacity, view.scale);
   }
 

@@ -13,6 +13,12 @@ export class Overview {
   constructor(model, store) {
     [this.model, this.store] = [model, store];
     const whose = model.reads_class_token === false ? "the patches look on average" : "the class token looks";
+    const layout = "Layers from left to right, a row for each head; choose a cell to look at it closely.";
+    this.sentences = {
+      maps: `Where ${whose}. ${layout}`,
+      distance: `How far the patches look on average. ${layout}`,
+      share: `How much of the image the patches attend to. ${layout}`,
+    };
     this.kinds = segmented("overview-kind", "What the cells show",
       [["maps", "Maps"], ["distance", "Distance"], ["share", "Share"]], (overview) => store.set({ overview }));
     this.canvas = h("canvas", { "aria-hidden": "true" });
@@ -21,7 +27,7 @@ export class Overview {
     this.legend = new Legend("overview-legend");
     this.says = h("p", { class: "note", role: "status", testid: "overview-says" });
     this.element = section("overview-section", "All layers and heads",
-      `Where ${whose}, layer by layer from left to right, one row for each head. Choose a cell to look at it closely.`,
+      this.sentences.maps,
       this.kinds.element, h("div", { class: "scroll" }, this.box), h("div", { class: "under" }, this.legend.element), this.says);
     this.draw = whenChanged(() => this.paint());
     new ResizeObserver(() => this.view?.look && this.draw(...this.key())).observe(this.element);
@@ -36,6 +42,7 @@ export class Overview {
     this.view = view;
     if (!view.look) return;
     this.kinds.set(view.overview);
+    this.element.querySelector(".lead").textContent = this.sentences[view.overview];
     const { layer, head, look } = view;
     this.box.setAttribute("aria-label",
       `${this.model.layers} layers by ${this.model.heads} heads; layer ${layer + 1}, head ${head + 1} is selected. Arrow keys move.`);

@@ -63,13 +63,13 @@ function line(context, x0, y0, x1, y1) {
   context.lineTo(Math.round(x1) + 0.5, Math.round(y1) + 0.5);
 }
 
-/** A frame around a patch: white within black, seen on any colour. */
+/** A frame within a patch: white around black, seen on any colour. */
 export function frame(context, [rows, columns], { row, column }, thickness) {
   const { width, height } = context.canvas;
   const [w, h] = [width / columns, height / rows];
-  for (const [colour, extra] of [["#000", thickness], ["#fff", 0]]) {
+  for (const [colour, inside] of [["#000", 1.5 * thickness], ["#fff", 0.5 * thickness]]) {
     context.strokeStyle = colour;
-    context.lineWidth = thickness + extra;
-    context.strokeRect(column * w, row * h, w, h);
+    context.lineWidth = thickness;
+    context.strokeRect(column * w + inside, row * h + inside, w - 2 * inside, h - 2 * inside);
   }
 }

@@ -1,6 +1,6 @@
-/** Similarity of position embeddings: one patch's, and the tile of every patch (Figure 7 centre). */
+/** Similarity of position embeddings: one patch's, and the tile of every patch (Figure 7 centre). */
 
-import { Legend, TABLES, level } from "./colormap.js";
+import { Legend } from "./colormap.js";
 import { h, section, whenChanged } from "./dom.js";
 import { frame, heat } from "./paint.js";
 import { similarityMap } from "./view.js";
@@ -22,7 +22,7 @@ export class Positions {
     const legend = new Legend("similarity-legend");
     legend.set("even", "−1", "1", "cosine similarity");
     this.element = section("positions-section", "Positions",
-      "A tile for each patch: how alike its position is to all others. Trained models find rows and columns, though they were only told an order (Figure 7 centre).",
+      "A tile for each patch: how alike its position is to all others. Trained models find rows and columns, though they were only told an order (Figure 7 centre).",
       null,
       h("div", { class: "beside wide" }, h("div", { class: "mosaic" }, this.all),
         h("div", { class: "beside-text" }, h("div", { class: "small-map" }, this.one), this.says, legend.element, numbers(model.locality))));
@@ -49,11 +49,13 @@ export class Positions {
       this.says.textContent = "The class token has no place on the grid.";
       return;
     }
-    const { width, height } = this.all;
-    const [w, h1] = [((columns + 1) * width) / (this.tiles.width + 1), ((rows + 1) * height) / (this.tiles.height + 1)];
-    context.lineWidth = 4;
-    context.strokeStyle = getComputedStyle(this.element).getPropertyValue("--ink");
-    context.strokeRect(similar.at.column * w - 1, similar.at.row * h1 - 1, columns * scale + 2, rows * scale + 2);
+    const cell = unit(columns);
+    for (const [colour, inside] of [["#fff", 1], ["#000", 3.5]]) {
+      context.lineWidth = 3;
+      context.strokeStyle = colour;
+      context.strokeRect(similar.at.column * (columns * cell + 1) * scale + inside, similar.at.row * (rows * cell + 1) * scale + inside,
+        columns * cell * scale - 2 * inside, rows * cell * scale - 2 * inside);
+    }
     const zoom = Math.max(1, Math.round(240 / Math.max(rows, columns)));
     [this.one.width, this.one.height] = [columns * zoom, rows * zoom];
     const single = this.one.getContext("2d");
@@ -72,27 +74,24 @@ export class Positions {
   }
 }
 
+/** Pixels a side for one number: more where the grid is small, so that the pixel between tiles stays thin. */
+const unit = (columns) => Math.max(1, Math.round(14 / columns));
+
 /** All tiles with a transparent pixel between them. */
 function mosaic(similarity) {
   const [rows, columns] = similarity.shape;
+  const cell = unit(columns);
+  const [down, across] = [rows * cell + 1, columns * cell + 1];
   const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [columns * (columns + 1) - 1, rows * (rows + 1) - 1];
+  [canvas.width, canvas.height] = [columns * across - 1, rows * down - 1];
   const context = canvas.getContext("2d");
-  const pixels = context.createImageData(canvas.width, canvas.height);
+  context.imageSmoothingEnabled = false;
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
-      const values = similarity.at(row, column);
-      for (let i = 0; i < values.length; i++) {
-        const y = row * (rows + 1) + Math.floor(i / columns);
-        const x = column * (columns + 1) + (i % columns);
-        const u = level(values[i], -1, 1) * 3;
-        const at = (y * canvas.width + x) * 4;
-        for (let c = 0; c < 3; c++) pixels.data[at + c] = TABLES.even[u + c];
-        pixels.data[at + 3] = 255;
-      }
+      const tile = heat(similarity.at(row, column), [rows, columns], "even", -1, 1);
+      context.drawImage(tile, column * across, row * down, columns * cell, rows * cell);
     }
   }
-  context.putImageData(pixels, 0, 0);
   return canvas;
 }
 

@@ -38,6 +38,8 @@ export class Snapshot {
   }
 
   async layer(model, look, layer) {
-    return read(`data-layer-${model}-${look.image_index}-${layer}`);
+    const id = `data-layer-${model}-${look.image_index}-${layer}`;
+    if (document.getElementById(id)) return read(id);
+    throw new SourceError("To stay small, this file holds the heads of its first images only. Choose one of them, or use vitascope serve.", 410);
   }
 }

@@ -20,7 +20,7 @@ export function queryOf(chosen, firstGrid, grid, hasClassToken) {
 }
 
 /** All that a column's parts need to draw. */
-export function viewOf(state, { model, look, attention }, firstGrid) {
+export function viewOf(state, { model, look, attention, failed }, firstGrid) {
   const grid = look ? look.grid : model.grid;
   const layer = clamp(state.layer ?? model.layers - 1, model.layers);
   const selected = queryOf(state.patch, firstGrid, grid, model.class_token);
@@ -32,6 +32,7 @@ export function viewOf(state, { model, look, attention }, firstGrid) {
     layer,
     head: clamp(state.head, model.heads),
     attention: attention && attention.layer === layer ? attention.weights : null,
+    unread: failed?.layer === layer ? failed.words : null, // why there is no attention
     selected,
     query,
     token: query === "class" ? -1 : query.row * grid[1] + query.column, // tells queries apart; -1 is the class token
