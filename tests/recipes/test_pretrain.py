@@ -19,14 +19,11 @@ from safetensors.torch import load_file
 import vitascope as vs
 from tiny import CLASSES, FIELDS, PLAIN, RICH, image_folder, pixels, pretrain_recipe, source, splits
 from vitascope.data.memory import ArraySource
-from vitascope.data.preprocess import Preprocess
 from vitascope.data.settings import AugmentConfig
 from vitascope.data.source import Splits
 from vitascope.errors import CheckpointError, ConfigError, DataError, DivergedError, ImageError, Stopped
 from vitascope.recipes.pretrain import crop_fraction, pretrain
 from vitascope.training import loop
-from vitascope.training.job import Job
-from vitascope.training.parallel import World
 from vitascope.training.settings import TrainSettings
 from vitascope.training.state import saved_states
 
@@ -454,34 +451,6 @@ def _measure_and_say(steps: int) -> Callable[..., int]:
         return steps
 
     return measured
-
-
-@pytest.mark.parametrize(
-    ("eval_every", "test", "expected"),
-    [
-        (None, False, (92 - 11 * 0.9) / 0.5),  # ten evaluations on the way and one of the result
-        (None, True, (92 - 11 * 0.9 - 2.0) / 0.5),
-        (2, False, (92 - 0.9) / (0.5 + 0.9 / 2)),
-    ],
-)
-def test_every_evaluation_counts_towards_the_budget(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eval_every: int | None, test: bool, expected: float
-) -> None:
-    from vitascope.training import speed
-
-    monkeypatch.setattr(speed, "measure_step", lambda *_, **__: 0.5)
-    monkeypatch.setattr(speed, "measure_evaluation", lambda *_: 0.1)  # of 9 validation, 20 test images
-    settings = TrainSettings(eval_every=eval_every)
-    job = Job(
-        settings=settings,
-        steps=1,
-        train=source(),
-        validation=source(9),
-        preprocess=Preprocess(size=(16, 16)),
-        folder=tmp_path,
-    )
-    steps = speed.measure_run(job, torch.nn.Identity(), World(), 100.0, source(20) if test else None)
-    assert steps == pytest.approx(expected, abs=1)
 
 
 def test_a_budget_counts_on_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

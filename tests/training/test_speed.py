@@ -1,0 +1,124 @@
+"""Measuring before training: on a copy, by the clock, and without counting what only the first steps cost."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tiny import FIELDS, SIDE, source
+from vitascope.data.preprocess import Preprocess
+from vitascope.errors import ConfigError
+from vitascope.models.catalogue import create_model
+from vitascope.training import speed
+from vitascope.training.job import Job
+from vitascope.training.parallel import World
+from vitascope.training.settings import TrainSettings
+
+
+def job(**changes: Any) -> Job:
+    return Job(
+        settings=TrainSettings(**{"batch": 4, "precision": "float32", **changes}),
+        steps=1,
+        train=source(),
+        validation=source(9),
+        preprocess=Preprocess(size=(SIDE, SIDE)),
+        folder=Path("run"),
+    )
+
+
+def model() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return create_model("ViT-Ti/8", **FIELDS, classes=3, image_size=SIDE)
+
+
+class Clock:
+    """Time that passes in steps and evaluations only."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, steps: list[float]) -> None:
+        self.now, self.steps, self.done = 0.0, steps, 0
+        real = speed.training_step
+
+        def step(*args: Any) -> None:
+            real(*args)
+            self.now += self.steps[min(self.done, len(self.steps) - 1)]
+            self.done += 1
+
+        patch.setattr(speed, "training_step", step)
+        patch.setattr(time, "perf_counter", lambda: self.now)
+
+
+def test_a_step_is_the_median_of_those_after_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch, [100.0, 1.0, 9.0, 1.0, 1.0])  # the first compiles, the third was disturbed
+    measured = model()
+    before = {name: tensor.clone() for name, tensor in measured.state_dict().items()}
+    assert speed.measure_step(job(), measured, World(), for_seconds=112.0) == 1.0
+    assert clock.done == 5
+    assert all(torch.equal(tensor, before[name]) for name, tensor in measured.state_dict().items())
+
+
+def test_at_least_three_steps_are_made_however_long_they_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch, [5.0, 4.0, 2.0])
+    assert speed.measure_step(job(), model(), World(), for_seconds=0.0) == 3.0
+    assert clock.done == 3
+
+
+def test_an_evaluation_is_measured_on_the_first_images_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, seen, real = 0.0, [], speed.evaluate
+
+    def evaluate(*args: Any, each_batch: Any, **options: Any) -> Any:
+        def then(done: int) -> None:
+            nonlocal now
+            now += 2.0
+            seen.append(done)
+            each_batch(done)
+
+        assert options["workers"] == 0
+        return real(*args, each_batch=then, **options)
+
+    monkeypatch.setattr(speed, "evaluate", evaluate)
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    assert speed.measure_evaluation(job(), model(), World(), source(20), 6) == 0.5
+    assert seen == [4, 8]  # whole batches, until there are six
+
+
+@pytest.mark.parametrize(
+    ("eval_every", "test", "expected"),
+    [
+        (None, False, (92 - 11 * 0.9) / 0.5),  # ten evaluations on the way and one of the result
+        (None, True, (92 - 11 * 0.9 - 2.0) / 0.5),
+        (2, False, (92 - 0.9) / (0.5 + 0.9 / 2)),
+    ],
+)
+def test_every_evaluation_counts_towards_the_budget(
+    monkeypatch: pytest.MonkeyPatch, eval_every: int | None, test: bool, expected: float
+) -> None:
+    monkeypatch.setattr(speed, "measure_step", lambda *_, **__: 0.5)
+    monkeypatch.setattr(speed, "measure_evaluation", lambda *_: 0.1)  # of 9 validation, 20 test images
+    measured = job(eval_every=eval_every)
+    steps = speed.measure_run(measured, torch.nn.Identity(), World(), 100.0, source(20) if test else None)
+    assert steps == pytest.approx(expected, abs=1)
+
+
+def test_a_budget_without_room_for_a_step_says_what_one_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "measure_step", lambda *_, **__: 5.0)
+    monkeypatch.setattr(speed, "measure_evaluation", lambda *_: 0.1)
+    with pytest.raises(ConfigError, match=r"a step takes 5\.00s and the last evaluation 1s, so none fits"):
+        speed.measure_run(job(), torch.nn.Identity(), World(), 3.0)
+
+
+def test_the_micro_batch_is_halved_until_it_fits_a_processes_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[tuple[int, int]] = []
+
+    def fits(trial: Job, *_: Any) -> bool:
+        assert isinstance(trial.settings.micro_batch, int)
+        tried.append((trial.settings.batch, trial.settings.micro_batch))
+        return trial.settings.micro_batch <= 3
+
+    monkeypatch.setattr(speed, "_fits", fits)
+    monkeypatch.setattr(World, "largest", lambda self, value: value)
+    assert speed.largest_micro_batch(job(batch=20), torch.nn.Identity(), World(size=2)) == 3
+    assert tried == [(10, 10), (10, 5), (10, 3)]
