@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from urllib.parse import urlsplit
 
@@ -57,6 +58,9 @@ class Guard:
             await self._app({**scope, "method": "GET"} if head else scope, receive, guarded)
         except ClientDisconnect:
             log.debug("a client left while it was sending")
+        except asyncio.CancelledError:  # the server ends, and this took longer than it waits
+            if not started:
+                await error_response(503, "the server is stopping", {"retry-after": "5"})(scope, receive, guarded)
         except Exception:
             log.exception("a request failed")
             if started:  # nothing can be said any more: break the connection off, so that the client notices
