@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,14 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from vitascope.layers.patches import Size
-from vitascope.views.capture import Capture, Progress, as_vit, captures, chosen_layers
+from vitascope.views.capture import Capture, Progress, captures
 from vitascope.views.drawing import HEAT, INK, MARK, figure
+from vitascope.views.tiles import columns_for, tiled, wall
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def attention(model: nn.Module, images: Tensor, layers: Sequence[int] | int | None = None) -> dict[int, Tensor]:
+def attention(model: nn.Module, images: Tensor, layers: Iterable[int] | int | None = None) -> dict[int, Tensor]:
     """Attention weights of `layers` (None: all; from 0), (B, C, H, W) → {layer: (B, h, T, T)}; rows sum to 1.
 
     Row i says where token i looks; tokens are class token, registers, patches row by row. All of it is in the result,
@@ -41,7 +42,7 @@ def attention(model: nn.Module, images: Tensor, layers: Sequence[int] | int | No
 def class_attention(
     model: nn.Module,
     images: Tensor,
-    layers: Sequence[int] | int | None = None,
+    layers: Iterable[int] | int | None = None,
     *,
     each_chunk: Progress | None = None,
 ) -> Tensor:
@@ -50,7 +51,6 @@ def class_attention(
 
     What goes to the class token and registers is left out, so that maps add up to 1 or less. Raises `ConfigError`.
     """
-    chosen_layers(as_vit(model), layers)
     parts = [class_attention_by_image(c).cpu() for c in captures(model, images, layers, each_chunk=each_chunk)]
     return torch.cat(parts)
 
@@ -69,27 +69,44 @@ def class_attention_by_image(capture: Capture) -> Tensor:
 def draw_attention(
     weights: np.ndarray | Tensor, grid: Size, query: tuple[int, int] | None = None, *, prefix: int = 1, layer: int
 ) -> Figure:
-    """Where one token looks in every head of layer `layer` (from 0): (h, T, T) as small maps of one common scale.
+    """Where one token looks in every head of layer `layer` (from 0): (h, T, T) as small maps of one common scale,
+    whose colours follow the square root of the weight so that heads which spread their attention are not black.
 
     `query` is a (row, column) of the grid and is marked; None is the first token, the class token where there is one.
     """
+    from matplotlib.colors import PowerNorm
+    from matplotlib.patches import Rectangle
+
     values = np.asarray(weights)
     token = 0 if query is None else prefix + query[0] * grid[1] + query[1]
     maps = values[:, token, prefix:].reshape(-1, *grid)
-    columns = min(math.ceil(math.sqrt(1.5 * len(maps))), len(maps))
+    columns = columns_for(len(maps), grid[1] / grid[0])
     rows = math.ceil(len(maps) / columns)
-    drawing = figure(1.55 * columns + 1.0, 1.75 * rows * min(max(grid[0] / grid[1], 0.5), 2.0) + 0.6)
-    all_axes = drawing.subplots(rows, columns, squeeze=False).flatten()
-    for head, axes in enumerate(all_axes):
-        axes.set_axis_off()
-        if head < len(maps):
-            shown = axes.imshow(maps[head], cmap=HEAT, vmin=0, vmax=float(maps.max()) or 1.0)
-            axes.set_title(f"head {head + 1}", fontsize=9)
-            if query is not None:
-                axes.plot(query[1], query[0], "s", markerfacecolor="none", markeredgecolor=MARK, markeredgewidth=1.6)
+    side = min(1.55 / max(grid), 11 / (columns * grid[1]), 11 / (rows * grid[0]))  # inches of a patch
+    across, above = max(round(grid[1] / 12), 1), math.ceil(0.26 / side)  # room for "head 1"
+    picture = tiled(maps.astype(np.float32), columns, (above, across), np.nan)
+    drawing = figure(max(side * picture.shape[1], 2.6) + 1.1, side * picture.shape[0] + 0.6)
+    axes = drawing.subplots()
+    largest = float(maps.max()) or 1.0
+    shown = axes.imshow(picture, cmap=HEAT, norm=PowerNorm(0.5, vmin=0, vmax=largest), interpolation="nearest")
+    axes.set_axis_off()
+    for head in range(len(maps)):
+        top, left = head // columns * (grid[0] + above), head % columns * (grid[1] + across)
+        axes.text(left + (grid[1] - 1) / 2, top - 0.75, f"head {head + 1}", fontsize=8, color=INK, ha="center")
+        if query is not None:
+            corner = (left + query[1] - 0.5, top + query[0] - 0.5)
+            axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=MARK, linewidth=1.4))
     asked = "first token" if query is None else f"patch at row {query[0] + 1}, column {query[1] + 1}"
-    drawing.suptitle(f"Attention of the {asked}, layer {layer + 1}", color=INK)
-    drawing.colorbar(shown, ax=all_axes.tolist(), label="attention weight", shrink=0.8, aspect=24)
+    drawing.suptitle(f"Attention of the {asked}, layer {layer + 1}", color=INK, fontsize=10)
+    drawing.colorbar(
+        shown,
+        ax=axes,
+        ticks=[largest * share for share in (0, 1 / 16, 1 / 4, 9 / 16, 1)],
+        format="%.2g",
+        label="attention weight",
+        shrink=0.9,
+        aspect=20,
+    )
     return drawing
 
 
@@ -97,22 +114,11 @@ def draw_class_attention(maps: np.ndarray | Tensor) -> Figure:
     """Every layer and head at once, (L, h, r, c): a row per layer, a column per head, each map scaled to its largest
     value."""
     values = np.asarray(maps, dtype=np.float32)
-    depth, heads, rows, columns = values.shape
     values = values / np.maximum(values.max(axis=(2, 3), keepdims=True), 1e-12)
-    gap = max(round(max(rows, columns) / 10), 1)
-    wall = np.full((depth * (rows + gap) - gap, heads * (columns + gap) - gap), np.nan, dtype=np.float32)
-    for layer, head in np.ndindex(depth, heads):
-        top, left = layer * (rows + gap), head * (columns + gap)
-        wall[top : top + rows, left : left + columns] = values[layer, head]
-    side = min(0.72, 9.0 / max(depth, heads))
-    drawing = figure(max(side * heads, 2.4) + 1.9, max(side * depth * rows / columns, 1.6) + 0.9)
-    axes = drawing.subplots()
-    shown = axes.imshow(wall, cmap=HEAT, vmin=0, vmax=1, interpolation="nearest")
-    axes.set_xticks([h * (columns + gap) + (columns - 1) / 2 for h in range(heads)], [f"{h + 1}" for h in range(heads)])
-    axes.set_yticks([n * (rows + gap) + (rows - 1) / 2 for n in range(depth)], [f"{n + 1}" for n in range(depth)])
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    axes.set_xlabel("head")
-    axes.set_ylabel("layer")
-    drawing.colorbar(shown, ax=axes, label="attention, share of each map's largest", shrink=0.8, aspect=24)
-    return drawing
+    return wall(
+        values,
+        ("layer", range(1, len(values) + 1)),
+        ("head", range(1, values.shape[1] + 1)),
+        (HEAT, 0, 1),
+        "attention, share of each map's largest",
+    )

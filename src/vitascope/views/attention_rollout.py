@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,7 +46,9 @@ def rollout_by_image(capture: Capture, residual: bool = True) -> Tensor:
 
 def draw_rollout(image: np.ndarray, rolled: np.ndarray | Tensor) -> Figure:
     """Figure 6: uint8 (H, W, 3), as bright as its rollout (r, c) says, and under the colours of the rollout."""
-    drawing = figure(9.6, 2.9 * min(max(image.shape[0] / image.shape[1], 0.4), 2.0) + 0.4)
+    height, width = image.shape[:2]
+    side = 3.0 / math.sqrt(height * width)
+    drawing = figure(3.1 * side * width + 0.9, side * height + 0.35)
     left, middle, right = drawing.subplots(1, 3)
     for axes, picture, title in ((left, image, "input"), (middle, lit(image, rolled), "lit by the rollout")):
         axes.imshow(picture)

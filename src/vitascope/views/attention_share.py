@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vitascope.views.capture import Capture, Progress, captures
-from vitascope.views.drawing import figure, heads_by_layer
+from vitascope.views.drawing import figure, heads_by_layer, key
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,5 +50,5 @@ def draw_share(share: npt.ArrayLike) -> Figure:
     axes = drawing.subplots()
     heads_by_layer(axes, 100 * np.asarray(share), "share of the image attended (%)")
     axes.set_ylim(0, 104)
-    axes.legend(frameon=False, loc="lower right")
+    key(axes)
     return drawing

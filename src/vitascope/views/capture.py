@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
@@ -95,7 +95,7 @@ def as_vit(model: nn.Module) -> ViT:
 def captures(
     model: nn.Module,
     images: Tensor,
-    layers: Sequence[int] | int | None = None,
+    layers: Iterable[int] | int | None = None,
     *,
     attention: bool = True,
     tokens: bool = False,
@@ -120,13 +120,13 @@ def captures(
             each_chunk(first + len(batch))
 
 
-def chosen_layers(model: ViT, layers: Sequence[int] | int | None) -> tuple[int, ...]:
+def chosen_layers(model: ViT, layers: Iterable[int] | int | None) -> tuple[int, ...]:
     """Ascending layers from 0, each once; raises `ConfigError` for one that the model does not have."""
     depth = model.config.depth
     if layers is None:
         return tuple(range(depth))
     try:
-        wanted = [operator.index(n) for n in (layers if isinstance(layers, Sequence) else [layers])]
+        wanted = [operator.index(n) for n in ([layers] if isinstance(layers, int) else layers)]
     except TypeError:
         raise ConfigError(f"layers is {layers!r}, expected whole numbers from 0 to {depth - 1}, or None") from None
     for layer in wanted:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vitascope.layers.patches import Size
 from vitascope.views.capture import Capture, Progress, captures
-from vitascope.views.drawing import INK, figure, heads_by_layer
+from vitascope.views.drawing import INK, figure, heads_by_layer, key
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,5 +65,5 @@ def draw_distance(distance: npt.ArrayLike, uniform: float | None = None) -> Figu
     if uniform is not None:
         axes.axhline(uniform, color=INK, linewidth=1, linestyle=(0, (4, 3)), label="uniform attention")
     axes.set_ylim(0, 1.08 * max(float(values.max()), uniform or 0.0, 1e-6))
-    axes.legend(frameon=False, loc="lower right")
+    key(axes)
     return drawing

@@ -28,7 +28,7 @@ def figure(width: float, height: float) -> Figure:
     """An empty figure of this size in inches."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained", dpi=120)
+    return Figure(figsize=(width, height), layout="compressed", dpi=120)
 
 
 def tidy(axes: Axes, x: str, y: str) -> None:
@@ -40,11 +40,24 @@ def tidy(axes: Axes, x: str, y: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def depth_ticks(axes: Axes, depth: int, *, vertical: bool = False) -> None:
-    """Layers 1 to `depth`, not more numbers than there is room for."""
-    step = -(-depth // 16)
-    ticks = list(range(1, depth + 1, step))
-    (axes.set_yticks if vertical else axes.set_xticks)(ticks)
+def key(axes: Axes) -> None:
+    """The legend in one line above the axes, where it hides nothing."""
+    columns = len(axes.get_legend_handles_labels()[1])
+    axes.legend(
+        frameon=False, fontsize=9, ncols=columns, loc="lower left", bbox_to_anchor=(-0.02, 1.0), handlelength=1.6
+    )
+
+
+def depth_ticks(axes: Axes, depth: int) -> None:
+    """Layers 1 to `depth` below the axes, not more numbers than there is room for."""
+    axes.set_xticks(range(1, depth + 1, -(-depth // 16)))
+
+
+def count_from_one(axes: Axes, grid: tuple[int, int]) -> None:
+    """Rows and columns of an image of patches, counted from 1."""
+    for side, set_ticks in ((grid[0], axes.set_yticks), (grid[1], axes.set_xticks)):
+        ticks = range(0, side, -(-side // 8))
+        set_ticks(ticks, [str(n + 1) for n in ticks])
 
 
 def heads_by_layer(axes: Axes, values: np.ndarray, y: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from vitascope.errors import ConfigError
 from vitascope.views.capture import as_vit
 from vitascope.views.drawing import figure
+from vitascope.views.tiles import columns_for, tiled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,19 +55,17 @@ def filter_tiles(filters: np.ndarray | Tensor) -> np.ndarray:
 
 
 def draw_filters(filters: np.ndarray | Tensor) -> Figure:
-    """Figure 7 left: (n, P, P, C) filters as tiles, seven in a row where they are square."""
+    """Figure 7 left: (n, P, P, C) filters as tiles."""
     tiles = filter_tiles(filters)
     n, height, width = tiles.shape[:3]
-    across = max(round(7 * height / width), 1) if width > height else 7
-    across = min(across, n)
-    down = math.ceil(n / across)
-    side = 6.0 / (across * width / height)
-    drawing = figure(min(across * side * width / height, 6.4) + 0.3, down * side + 0.5)
-    for index, axes in enumerate(drawing.subplots(down, across, squeeze=False).flatten()):
-        axes.set_axis_off()
-        if index < n:
-            axes.imshow(tiles[index], interpolation="nearest")
-    channels = "RGB" if np.asarray(filters).shape[3] == 3 else "channels side by side"
-    named = "grey" if np.asarray(filters).shape[3] == 1 else channels
-    drawing.suptitle(f"First {n} principal components of the filters ({named}; mid grey is 0)", fontsize=10)
+    gap = max(round(height / 8), 1)
+    picture = tiled(tiles, columns_for(n, width / height), (gap, gap), 255)
+    tall, wide = picture.shape[:2]
+    side = min(6.2 / wide, 7.5 / tall)
+    drawing = figure(max(side * wide, 3.2) + 0.2, side * tall + 0.45)
+    axes = drawing.subplots()
+    axes.imshow(picture, interpolation="nearest")
+    axes.set_axis_off()
+    named = {1: "grey", 3: "RGB"}.get(np.asarray(filters).shape[3], "channels side by side")
+    drawing.suptitle(f"First {n} principal components ({named}; mid grey is 0)", fontsize=10)
     return drawing

@@ -17,7 +17,7 @@ from vitascope.views.drawing import EVEN, INK, figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_LONGEST = 16
+_LONGEST = 24
 
 
 def logit_lens(model: nn.Module, images: Tensor, *, each_chunk: Progress | None = None) -> Tensor:
@@ -47,7 +47,8 @@ def draw_lens(lens: Sequence[Sequence[tuple[str, int, float]]]) -> Figure:
     """The best labels of every layer, last layer on top, coloured by probability; (label, index, probability) each."""
     depth, ranks = len(lens), len(lens[0])
     shown = torch.tensor([[probability for _, _, probability in layer] for layer in lens]).reshape(depth, ranks)
-    drawing = figure(1.55 * ranks + 1.6, 0.3 * depth + 1.1)
+    longest = min(max(len(label) for layer in lens for label, _, _ in layer), _LONGEST)
+    drawing = figure((0.07 * longest + 0.7) * ranks + 1.6, 0.3 * depth + 1.1)
     axes = drawing.subplots()
     painted = axes.imshow(shown.numpy(), cmap=EVEN, vmin=0, vmax=1, aspect="auto", origin="lower")
     for layer, rank in ((i, j) for i in range(depth) for j in range(ranks)):

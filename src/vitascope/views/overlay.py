@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def overlaid(image: np.ndarray, amounts: npt.ArrayLike, opacity: float = 0.6) -> np.ndarray:
+def overlaid(image: np.ndarray, amounts: npt.ArrayLike, opacity: float = 0.65) -> np.ndarray:
     """uint8 (H, W, 3) with the colours of (r, c) amounts over it, scaled to their largest → uint8 (H, W, 3)."""
     from matplotlib import colormaps
 

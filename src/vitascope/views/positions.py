@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from vitascope.errors import ConfigError
 from vitascope.views.capture import as_vit
 from vitascope.views.distance import patch_distances
-from vitascope.views.drawing import EVEN, figure
+from vitascope.views.drawing import EVEN
+from vitascope.views.tiles import wall
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -105,25 +106,11 @@ def draw_similarity(similarity: np.ndarray | Tensor) -> Figure:
     A grid of more than 16 positions a side is shown by every second, third, … of its tiles.
     """
     values = np.asarray(similarity, dtype=np.float32)
-    rows, columns = values.shape[:2]
-    step = max(-(-rows // _TILES), -(-columns // _TILES))
-    down, across = range(0, rows, step), range(0, columns, step)
-    gap = max(round(max(rows, columns) / 10), 1)
-    wall = np.full((len(down) * (rows + gap) - gap, len(across) * (columns + gap) - gap), np.nan, dtype=np.float32)
-    for i, row in enumerate(down):
-        for j, column in enumerate(across):
-            top, left = i * (rows + gap), j * (columns + gap)
-            wall[top : top + rows, left : left + columns] = values[row, column]
-    tall, wide = wall.shape
-    side = 5.2 / max(tall, wide)
-    drawing = figure(max(side * wide, 2.2) + 1.5, max(side * tall, 1.8) + 0.7)
-    axes = drawing.subplots()
-    shown = axes.imshow(wall, cmap=EVEN, vmin=-1, vmax=1, interpolation="nearest")
-    axes.set_xticks([j * (columns + gap) + (columns - 1) / 2 for j in range(len(across))], [f"{n + 1}" for n in across])
-    axes.set_yticks([i * (rows + gap) + (rows - 1) / 2 for i in range(len(down))], [f"{n + 1}" for n in down])
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    axes.set_xlabel("patch column")
-    axes.set_ylabel("patch row")
-    drawing.colorbar(shown, ax=axes, label="cosine similarity", shrink=0.9, aspect=28)
-    return drawing
+    down, across = (range(0, side, -(-side // _TILES)) for side in values.shape[:2])
+    return wall(
+        values[:: down.step, :: across.step],
+        ("patch row", [n + 1 for n in down]),
+        ("patch column", [n + 1 for n in across]),
+        (EVEN, -1, 1),
+        "cosine similarity",
+    )
