@@ -1,6 +1,6 @@
 """Images per second and core of the fractal generator, beside the plain chaos game; prints one JSON object.
 
-OMP_NUM_THREADS=1 python benchmarks/fractals.py
+OMP_NUM_THREADS=1 python benchmarks/fractals.py [--out results/fractals/rates.json]
 
 Each round times the generator and the plain version one after the other; medians and their ratio are printed. The
 plain version has the same systems, views, number of points and painting; its points are vectorised random walks.
@@ -8,17 +8,23 @@ plain version has the same systems, views, number of points and painting; its po
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
 from vitascope.data.sources import ifs
 from vitascope.data.sources.fractals import STREAM, FractalConfig, Fractals, paint, perturb, views
 from vitascope.data.sources.uniforms import uniforms
+from vitascope.version import source_commit
+from vitascope.whole import written_whole
 
 CLASSES = 200
 ROUNDS = 5
@@ -69,11 +75,19 @@ def processor() -> str:
 
 
 def main() -> None:
-    """Time everything and print the result."""
+    """Time everything, print the result and, with --out, keep it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="also write the result to this JSON file")
+    out: Path | None = parser.parse_args().out
     result: dict[str, object] = {
+        "command": " ".join(["python", *sys.argv]),
+        **source_commit(),
         "processor": processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
         "threads": os.environ.get("OMP_NUM_THREADS", "not set"),
         "numpy": np.__version__,
+        "rounds": ROUNDS,
         "unit": "images per second, one process",
     }
     for size in (32, 64):
@@ -101,7 +115,11 @@ def main() -> None:
     start = time.perf_counter()
     Fractals(FractalConfig(classes=1000)).systems(np.arange(1000))
     result["seconds to find 1000 systems"] = round(time.perf_counter() - start, 3)
-    print(json.dumps(result, indent=2, ensure_ascii=False))
+    text = json.dumps(result, indent=2, ensure_ascii=False)
+    print(text)
+    if out is not None:
+        with written_whole(out) as temporary:
+            temporary.write_text(text + "\n")
 
 
 if __name__ == "__main__":
