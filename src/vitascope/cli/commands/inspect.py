@@ -20,7 +20,8 @@ _ATTENTION_BYTES = 24 * 2**20  # of attention in the page; browsers open twice a
 def arguments(parser: Parser) -> None:
     """See `vitascope.cli.Command`."""
     parser.add("checkpoint", help="a file, a folder or a run, in any format that loads")
-    parser.add("others", nargs="*", help="further checkpoints to show beside it, then image files and folders")
+    others = "further checkpoints to show beside it, then image files and folders"
+    parser.add("others", nargs="*", default=[], help=others)
     parser.add("--out", required=True, help="new folder for the page, figures and numbers")
     parser.add("--overwrite", action="store_true", help="replace an earlier report in --out")
     parser.add("--show", type=int, default=6, help="how many of the images are shown one by one")
