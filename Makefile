@@ -33,9 +33,10 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 # timm, transformers and torchvision serve parity tests only, and those tests skip, visibly, without them; so does the
-# test of the extra tensorboard.
+# test of the extra tensorboard. Playwright drives a browser that the machine has, for the tests of the page.
 $(PEERS): $(READY)
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,serve,peers,tensorboard]"
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[browser]"
 	touch $@
 
 clean:  ## remove the environment and caches, never runs/

@@ -11,7 +11,9 @@ export class Chart {
   constructor(testid, draw) {
     this.draw = draw;
     this.element = h("div", { class: "chart", testid });
-    new ResizeObserver(() => this.given && this.element.clientWidth !== this.width && this.update(...this.given)).observe(this.element);
+    new ResizeObserver(
+      () => this.given && this.element.clientWidth !== this.width && this.update(...this.given),
+    ).observe(this.element);
   }
 
   update(...given) {
@@ -52,12 +54,21 @@ export class Chart {
   }
 
   line(name, values) {
-    this.add("polyline", { class: `line ${name}`, points: values.map((v, layer) => `${this.x(layer)},${this.y(v)}`).join(" ") });
+    this.add("polyline", {
+      class: `line ${name}`,
+      points: values.map((v, layer) => `${this.x(layer)},${this.y(v)}`).join(" "),
+    });
   }
 
   /** A band behind the chosen layer. */
   band(layer) {
-    this.add("rect", { class: "band", x: this.x(layer) - this.spread / 2, width: this.spread, y: MARGIN.top, height: HEIGHT - MARGIN.bottom - MARGIN.top });
+    this.add("rect", {
+      class: "band",
+      x: this.x(layer) - this.spread / 2,
+      width: this.spread,
+      y: MARGIN.top,
+      height: HEIGHT - MARGIN.bottom - MARGIN.top,
+    });
   }
 }
 
@@ -69,5 +80,9 @@ function niceStep(top) {
 
 /** Names of the lines under a chart: [[class, words], …]. */
 export function key(entries) {
-  return h("ul", { class: "key" }, entries.map(([name, words]) => h("li", { class: name }, words)));
+  return h(
+    "ul",
+    { class: "key" },
+    entries.map(([name, words]) => h("li", { class: name }, words)),
+  );
 }

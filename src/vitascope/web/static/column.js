@@ -19,9 +19,19 @@ const HELD = 3; // layers kept of the look that is shown, for going back and for
 export class Column {
   constructor(index, model, { source, store, firstGrid, complain }) {
     Object.assign(this, { index, source, store, firstGrid, complain, look: null, attention: null, held: new Map() });
-    this.model = { ...model, filters: new Numbers(model.filters), similarity: model.similarity && new Numbers(model.similarity) };
+    this.model = {
+      ...model,
+      filters: new Numbers(model.filters),
+      similarity: model.similarity && new Numbers(model.similarity),
+    };
     const grid = new Grid(this.model, store);
-    const ofImage = [new Heads(this.model, store), new Overview(this.model, store), new Distance(this.model, store), new Norms(this.model), new Lens(this.model, store)];
+    const ofImage = [
+      new Heads(this.model, store),
+      new Overview(this.model, store),
+      new Distance(this.model, store),
+      new Norms(this.model),
+      new Lens(this.model, store),
+    ];
     const ofModel = [new Positions(this.model, store), new Filters(this.model)];
     const predictions = new Predictions();
     this.parts = [grid, predictions, ...ofImage, ...ofModel];
@@ -31,9 +41,19 @@ export class Column {
     this.element = h(
       "div",
       { class: "column", testid: `column-${index}`, "aria-label": model.name, role: "group" },
-      h("header", { class: "model" }, h("h1", { testid: "model-name" }, model.name), h("p", { class: "note" }, describe(model))),
+      h(
+        "header",
+        { class: "model" },
+        h("h1", { testid: "model-name" }, model.name),
+        h("p", { class: "note" }, describe(model)),
+      ),
       h("div", { class: "side" }, stage, predictions.element),
-      h("div", { class: "main" }, ofImage.map((part) => part.element), ofModel.map((part) => part.element)),
+      h(
+        "div",
+        { class: "main" },
+        ofImage.map((part) => part.element),
+        ofModel.map((part) => part.element),
+      ),
     );
     this.say("");
   }
@@ -55,7 +75,13 @@ export class Column {
     [this.asked, this.attention] = [null, null];
     this.held.clear();
     this.failed = null;
-    this.look = { ...raw, picture, norms: new Numbers(raw.norms), rollout: new Numbers(raw.rollout), classMaps: new Numbers(raw.class_maps) };
+    this.look = {
+      ...raw,
+      picture,
+      norms: new Numbers(raw.norms),
+      rollout: new Numbers(raw.rollout),
+      classMaps: new Numbers(raw.class_maps),
+    };
     this.say("");
   }
 
@@ -102,7 +128,12 @@ export class Column {
 }
 
 function describe({ parameters, layers, heads, patch, image_size, classes }) {
-  const parts = [`${count(parameters)} parameters`, `${plural(layers, "layer")} × ${plural(heads, "head")}`, `patches of ${patch[0]} × ${patch[1]} pixels`, `images of ${image_size[1]} × ${image_size[0]}`];
+  const parts = [
+    `${count(parameters)} parameters`,
+    `${plural(layers, "layer")} × ${plural(heads, "head")}`,
+    `patches of ${patch[0]} × ${patch[1]} pixels`,
+    `images of ${image_size[1]} × ${image_size[0]}`,
+  ];
   if (classes) parts.push(`${classes} classes`);
   return parts.join(" · ");
 }

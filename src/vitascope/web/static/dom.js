@@ -40,7 +40,13 @@ export function segmented(name, label, options, pick) {
   const inputs = new Map();
   const element = h("fieldset", { class: "segmented", testid: name }, h("legend", { class: "unseen" }, label));
   for (const [value, text] of options) {
-    const input = h("input", { type: "radio", name: group, value, testid: `${name}-${value}`, change: () => pick(value) });
+    const input = h("input", {
+      type: "radio",
+      name: group,
+      value,
+      testid: `${name}-${value}`,
+      change: () => pick(value),
+    });
     inputs.set(value, input);
     element.append(h("label", {}, input, h("span", {}, text)));
   }

@@ -7,9 +7,22 @@ export class Filters {
     const [count, rows, columns, channels] = model.filters.shape;
     const tiles = Array.from({ length: count }, (_, i) => tile(model.filters.at(i), rows, columns, channels));
     const shown = channels === 3 ? "" : channels === 1 ? " in grey" : `, its ${channels} channels side by side`;
-    this.element = section("filters-section", "Embedding filters",
+    this.element = section(
+      "filters-section",
+      "Embedding filters",
       `The first ${count} principal components of what the model does to each patch${shown}. Mid grey is 0 (Figure 7 left).`,
-      null, h("div", { class: "filters", testid: "filters", role: "img", "aria-label": `${count} filters of ${rows} × ${columns} pixels` }, tiles));
+      null,
+      h(
+        "div",
+        {
+          class: "filters",
+          testid: "filters",
+          role: "img",
+          "aria-label": `${count} filters of ${rows} × ${columns} pixels`,
+        },
+        tiles,
+      ),
+    );
   }
 
   update() {}

@@ -22,18 +22,34 @@ export class Grid {
     this.maps = segmented(
       "map",
       "What lies over the image",
-      [["none", "Image"], ["head", "Head"], ["class", model.reads_class_token === false ? "Mean" : "Class"], ["rollout", "Rollout"], ["similarity", "Position"]],
+      [
+        ["none", "Image"],
+        ["head", "Head"],
+        ["class", model.reads_class_token === false ? "Mean" : "Class"],
+        ["rollout", "Rollout"],
+        ["similarity", "Position"],
+      ],
       (map) => store.set({ map }),
     );
     this.maps.enable("similarity", Boolean(model.similarity));
     this.opacity = h("input", {
-      type: "range", min: 0, max: 100, step: 5, testid: "opacity", "aria-label": "Opacity of the map",
+      type: "range",
+      min: 0,
+      max: 100,
+      step: 5,
+      testid: "opacity",
+      "aria-label": "Opacity of the map",
       input: () => store.set({ opacity: Number(this.opacity.value) }),
     });
     this.legend = new Legend("legend");
     this.explanation = h("p", { class: "note caption", testid: "map-says" });
-    this.controls = h("div", { class: "grid-controls" }, this.maps.element,
-      h("label", { class: "slider" }, h("span", {}, "Opacity"), this.opacity), this.legend.element);
+    this.controls = h(
+      "div",
+      { class: "grid-controls" },
+      this.maps.element,
+      h("label", { class: "slider" }, h("span", {}, "Opacity"), this.opacity),
+      this.legend.element,
+    );
     this.element = h("div", { class: "stage" }, this.box, this.status, this.explanation, this.controls);
     this.draw = whenChanged(() => this.paint());
     this.box.addEventListener("pointermove", (event) => event.pointerType === "mouse" && this.hover(this.under(event)));
@@ -46,12 +62,17 @@ export class Grid {
     const { left, top, width, height } = this.canvas.getBoundingClientRect();
     const [rows, columns] = this.view.grid;
     const within = (part, length) => Math.max(0, Math.min(length - 1, Math.floor(part * length)));
-    return { row: within((event.clientY - top) / height, rows), column: within((event.clientX - left) / width, columns), of: [rows, columns] };
+    return {
+      row: within((event.clientY - top) / height, rows),
+      column: within((event.clientX - left) / width, columns),
+      of: [rows, columns],
+    };
   }
 
   hover(patch) {
     const old = this.store.state.hover;
-    if (old === patch || (old && patch && old.row === patch.row && old.column === patch.column && old.of === patch.of)) return;
+    if (old === patch || (old && patch && old.row === patch.row && old.column === patch.column && old.of === patch.of))
+      return;
     this.store.set({ hover: patch });
   }
 
@@ -77,7 +98,8 @@ export class Grid {
     const [rows, columns] = view.grid;
     const where = place(view.query);
     this.box.setAttribute("aria-label", `Patch grid of ${rows} rows and ${columns} columns; ${where} is selected`);
-    this.status.textContent = view.query === "class" ? "Asking the class token" : `Asking the patch in ${where} of ${rows} × ${columns}`;
+    this.status.textContent =
+      view.query === "class" ? "Asking the class token" : `Asking the patch in ${where} of ${rows} × ${columns}`;
     this.draw(view.look, view.attention, view.unread, view.token, view.map, view.opacity, view.head, view.layer);
   }
 
@@ -106,9 +128,14 @@ export class Grid {
       const similar = similarityMap(view);
       if (!similar) return { canvas: null, text: "The class token has no place on the grid.", legend: null };
       const canvas = heat(similar.values, similar.grid, "even", -1, 1);
-      return { canvas, text: `How alike the position of ${place(query)} is to every other.`, legend: ["even", "−1", "1", "cosine similarity"] };
+      return {
+        canvas,
+        text: `How alike the position of ${place(query)} is to every other.`,
+        legend: ["even", "−1", "1", "cosine similarity"],
+      };
     }
-    if (map === "head" && view.unread) return { canvas: null, text: "The heads of this image are not there; the other maps are.", legend: null };
+    if (map === "head" && view.unread)
+      return { canvas: null, text: "The heads of this image are not there; the other maps are.", legend: null };
     return null;
   }
 
@@ -123,7 +150,10 @@ export class Grid {
     if (view.query !== "class") frame(context, view.grid, view.query, 3);
     this.legend.element.classList.toggle("hidden", !chosen?.legend);
     if (chosen?.legend) this.legend.set(...chosen.legend);
-    this.explanation.textContent = chosen?.text ?? (view.map === "none" ? `The image as the model sees it, ${view.look.size[1]} × ${view.look.size[0]} pixels.` : "");
+    this.explanation.textContent =
+      chosen?.text ??
+      (view.map === "none"
+        ? `The image as the model sees it, ${view.look.size[1]} × ${view.look.size[0]} pixels.`
+        : "");
   }
 }
-

@@ -13,16 +13,37 @@ const SIDE = 280;
 export class Heads {
   constructor(model, store) {
     this.layers = new LayerControl(model, store);
-    this.scales = segmented("scale", "Scale of the colours", [["own", "Scale of each head"], ["shared", "One scale"]], (scale) => store.set({ scale }));
+    this.scales = segmented(
+      "scale",
+      "Scale of the colours",
+      [
+        ["own", "Scale of each head"],
+        ["shared", "One scale"],
+      ],
+      (scale) => store.set({ scale }),
+    );
     this.legend = new Legend("heads-legend");
     this.tiles = Array.from({ length: model.heads }, (_, head) => tile(head, () => store.set({ head, map: "head" })));
-    this.grid = h("div", { class: model.heads > 4 ? "tiles" : "tiles few", testid: "heads", role: "group", "aria-label": "Heads of the layer" }, this.tiles.map((t) => t.element));
+    this.grid = h(
+      "div",
+      {
+        class: model.heads > 4 ? "tiles" : "tiles few",
+        testid: "heads",
+        role: "group",
+        "aria-label": "Heads of the layer",
+      },
+      this.tiles.map((t) => t.element),
+    );
     this.waiting = h("p", { class: "note", role: "status", testid: "heads-status" });
     this.under = h("div", { class: "under" }, this.legend.element, this.scales.element);
     this.element = section(
-      "heads-section", "Every head of a layer",
+      "heads-section",
+      "Every head of a layer",
       "Where each head looks from the patch you point at. Brighter patches weigh more in what that patch becomes.",
-      this.layers.element, this.grid, this.under, this.waiting,
+      this.layers.element,
+      this.grid,
+      this.under,
+      this.waiting,
     );
     this.draw = whenChanged((...given) => this.paint(...given));
   }
@@ -46,12 +67,20 @@ export class Heads {
     maps.forEach((map, head) => {
       const { canvas, says, element } = this.tiles[head];
       const context = fit(canvas, look.size, SIDE);
-      layOver(context, look.picture, heat(map, view.grid, "heat", 0, scale === "own" ? peaks[head] : shared), Math.max(opacity, 0.3));
+      layOver(
+        context,
+        look.picture,
+        heat(map, view.grid, "heat", 0, scale === "own" ? peaks[head] : shared),
+        Math.max(opacity, 0.3),
+      );
       if (view.query !== "class") frame(context, view.grid, view.query, 1.5);
       const best = largestAt(map);
       const at = { row: Math.floor(best / view.grid[1]), column: best % view.grid[1] };
       says.textContent = `peak ${percent(peaks[head])}`;
-      element.setAttribute("aria-label", `Head ${head + 1}, layer ${view.layer + 1}: most, ${percent(peaks[head])}, to ${place(at)}`);
+      element.setAttribute(
+        "aria-label",
+        `Head ${head + 1}, layer ${view.layer + 1}: most, ${percent(peaks[head])}, to ${place(at)}`,
+      );
     });
     this.legend.set("heat", "0 %", scale === "own" ? "peak of each head" : percent(shared), "share of attention");
   }
@@ -60,7 +89,11 @@ export class Heads {
 function tile(head, click) {
   const canvas = h("canvas", { "aria-hidden": "true" });
   const says = h("span", { class: "tile-says" });
-  const element = h("button", { type: "button", class: "tile", testid: `head-${head + 1}`, click }, canvas,
-    h("span", { class: "tile-text" }, h("span", { class: "tile-name" }, `Head ${head + 1}`), says));
+  const element = h(
+    "button",
+    { type: "button", class: "tile", testid: `head-${head + 1}`, click },
+    canvas,
+    h("span", { class: "tile-text" }, h("span", { class: "tile-name" }, `Head ${head + 1}`), says),
+  );
   return { canvas, says, element };
 }

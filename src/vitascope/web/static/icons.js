@@ -18,6 +18,8 @@ export function icon(name) {
 /** The sign of the page: a grid of patches, weighed differently. */
 export function logo() {
   const weights = [0.45, 0.7, 0.35, 0.7, 1, 0.7, 0.3, 0.7, 0.45];
-  const patches = weights.map((opacity, i) => svg("rect", { x: 1 + (i % 3) * 8, y: 1 + Math.floor(i / 3) * 8, width: 6, height: 6, rx: 1, opacity }));
+  const patches = weights.map((opacity, i) =>
+    svg("rect", { x: 1 + (i % 3) * 8, y: 1 + Math.floor(i / 3) * 8, width: 6, height: 6, rx: 1, opacity }),
+  );
   return svg("svg", { viewBox: "0 0 24 24", width: 24, height: 24, class: "logo", "aria-hidden": "true" }, ...patches);
 }

@@ -14,7 +14,13 @@ export const HELP = [
 /** Listens; `view()` gives what the first column shows. */
 export function listen(store, view) {
   document.addEventListener("keydown", (event) => {
-    if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest?.("input:not([type=range], [type=radio]), textarea")) return;
+    if (
+      event.altKey ||
+      event.ctrlKey ||
+      event.metaKey ||
+      event.target.closest?.("input:not([type=range], [type=radio]), textarea")
+    )
+      return;
     const shown = view();
     if (!shown) return;
     const within = (value, length) => Math.max(0, Math.min(length - 1, value));

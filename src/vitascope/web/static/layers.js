@@ -7,12 +7,26 @@ export class LayerControl {
   constructor(model, store) {
     this.layers = model.layers;
     const step = (name, label, by) =>
-      h("button", { type: "button", class: "icon-button", testid: `layer-${name}`, "aria-label": label,
-        click: () => store.set({ layer: this.layer + by }) }, icon(name));
+      h(
+        "button",
+        {
+          type: "button",
+          class: "icon-button",
+          testid: `layer-${name}`,
+          "aria-label": label,
+          click: () => store.set({ layer: this.layer + by }),
+        },
+        icon(name),
+      );
     this.previous = step("previous", "Previous layer", -1);
     this.next = step("next", "Next layer", 1);
     this.slider = h("input", {
-      type: "range", min: 1, max: model.layers, step: 1, testid: "layer", "aria-label": "Layer",
+      type: "range",
+      min: 1,
+      max: model.layers,
+      step: 1,
+      testid: "layer",
+      "aria-label": "Layer",
       input: () => store.set({ layer: Number(this.slider.value) - 1 }),
     });
     this.label = h("output", { class: "layer-label", testid: "layer-label" });

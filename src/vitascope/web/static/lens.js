@@ -8,9 +8,14 @@ export class Lens {
     this.store = store;
     this.list = h("ol", { class: "lens", testid: "lens" });
     this.says = h("p", { class: "note", testid: "lens-says" });
-    this.element = section("lens-section", "The answer, layer by layer",
+    this.element = section(
+      "lens-section",
+      "The answer, layer by layer",
       "The classification head read early: what the model would say if it ended at that layer (logit lens).",
-      null, this.list, this.says);
+      null,
+      this.list,
+      this.says,
+    );
     this.draw = whenChanged((look) => this.paint(look));
   }
 
@@ -29,12 +34,28 @@ export class Lens {
     const settled = settledFrom(look.lens);
     const longest = Math.max(...look.lens.flat().map(({ label }) => label.length));
     this.list.style.setProperty("--label", `${Math.max(3, Math.min(16, longest * 0.6))}em`);
-    this.list.replaceChildren(...look.lens.map((best, layer) => {
-      const line = bar(best[0]);
-      const button = h("button", { type: "button", class: layer >= settled ? "lens-row settled" : "lens-row", testid: `lens-${layer + 1}`,
-        click: () => this.store.set({ layer }) }, h("span", { class: "lens-layer" }, String(layer + 1)), ...line.childNodes);
-      return h("li", {}, button, h("ol", { class: "bars lens-rest", "aria-label": "Next best" }, best.slice(1).map(bar)));
-    }));
+    this.list.replaceChildren(
+      ...look.lens.map((best, layer) => {
+        const line = bar(best[0]);
+        const button = h(
+          "button",
+          {
+            type: "button",
+            class: layer >= settled ? "lens-row settled" : "lens-row",
+            testid: `lens-${layer + 1}`,
+            click: () => this.store.set({ layer }),
+          },
+          h("span", { class: "lens-layer" }, String(layer + 1)),
+          ...line.childNodes,
+        );
+        return h(
+          "li",
+          {},
+          button,
+          h("ol", { class: "bars lens-rest", "aria-label": "Next best" }, best.slice(1).map(bar)),
+        );
+      }),
+    );
     const from = settled === 0 ? "in every layer" : `from layer ${settled + 1} on`;
     this.says.replaceChildren("The final answer, ", h("strong", {}, answer.label), `, leads ${from}.`);
   }

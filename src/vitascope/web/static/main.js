@@ -34,21 +34,35 @@ class Page {
     const shared = { source, store: this.store, firstGrid: models[0].grid, complain };
     this.columns = models.map((model, index) => new Column(index, model, shared));
     this.pick = new Pick(source, {
-      take: (file) => this.load(() => source.send(file), null, () => this.pick.button.focus()),
+      take: (file) =>
+        this.load(
+          () => source.send(file),
+          null,
+          () => this.pick.button.focus(),
+        ),
       open: (id) => this.load(() => source.looks({ kind: "example", id }), { kind: "example", id }),
       complain,
     });
-    const columns = h("div", { class: models.length > 1 ? "columns side-by-side" : "columns", testid: "columns" }, this.columns.map((column) => column.element));
+    const columns = h(
+      "div",
+      { class: models.length > 1 ? "columns side-by-side" : "columns", testid: "columns" },
+      this.columns.map((column) => column.element),
+    );
     if (models.length > 1) columns.style.setProperty("--models", models.length);
-    const keys = h("p", { class: "keys note", id: "grid-keys" }, HELP.map(([key, words]) => h("span", {}, h("kbd", {}, key), ` ${words}`)));
+    const keys = h(
+      "p",
+      { class: "keys note", id: "grid-keys" },
+      HELP.map(([key, words]) => h("span", {}, h("kbd", {}, key), ` ${words}`)),
+    );
     document.title = `${this.name} · Vitascope`;
     page.append(this.pick.element, columns, keys);
   }
 
   begin() {
     this.store.listen((state, before) => {
-      this.draw();
-      if (state.hover === before.hover) this.write();
+      if (state.hover !== before.hover && state.patch === before.patch) this.drawSoon();
+      else this.draw();
+      if (state.hover === before.hover || state.patch !== before.patch) this.write();
     });
     addEventListener("popstate", () => this.restore());
     listen(this.store, () => (this.columns[0].look ? this.columns[0].view : null));
@@ -91,7 +105,12 @@ class Page {
     } catch (error) {
       if (turn !== this.turn) return;
       this.idle("No image is shown. Choose another one.");
-      complain(error.message, error.status === 404 || error.status === 422 || error.status === 413 ? null : () => this.load(get, image, after, follow));
+      complain(
+        error.message,
+        error.status === 404 || error.status === 422 || error.status === 413
+          ? null
+          : () => this.load(get, image, after, follow),
+      );
     } finally {
       if (turn === this.turn) page.removeAttribute("aria-busy");
     }
@@ -107,12 +126,16 @@ class Page {
     this.draw();
   }
 
+  /** At once, because the next key may come before the next frame and starts from what is shown. */
   draw() {
-    if (this.drawing) return;
-    this.drawing = requestAnimationFrame(() => {
-      this.drawing = 0;
-      for (const column of this.columns) column.update(this.store.state);
-    });
+    cancelAnimationFrame(this.drawing);
+    this.drawing = 0;
+    for (const column of this.columns) column.update(this.store.state);
+  }
+
+  /** With the next frame, for a pointer that moves faster than that. */
+  drawSoon() {
+    this.drawing ||= requestAnimationFrame(() => this.draw());
   }
 
   /** Writes the address a moment after the last change, so that a slider does not write it a hundred times. */

@@ -13,11 +13,25 @@ export class Norms {
     this.canvas = h("canvas", { testid: "norms-map", role: "img" });
     this.legend = new Legend("norms-legend");
     this.says = h("p", { class: "note", testid: "norms-says" });
-    const entries = [["largest", "largest patch"], ["middle", "median patch"]];
+    const entries = [
+      ["largest", "largest patch"],
+      ["middle", "median patch"],
+    ];
     if (model.class_token) entries.push(["token", "class token"]);
-    this.element = section("norms-section", "Lengths of the tokens",
+    this.element = section(
+      "norms-section",
+      "Lengths of the tokens",
       "Patches that grow far beyond the others, where there are any, carry notes of the whole image instead of their own content.",
-      null, this.chart.element, key(entries), h("div", { class: "beside" }, h("div", { class: "small-map" }, this.canvas), h("div", {}, this.says, this.legend.element)));
+      null,
+      this.chart.element,
+      key(entries),
+      h(
+        "div",
+        { class: "beside" },
+        h("div", { class: "small-map" }, this.canvas),
+        h("div", {}, this.says, this.legend.element),
+      ),
+    );
     this.element.classList.add("half");
     this.draw = whenChanged((look, layer, opacity) => this.paint(look, layer, opacity));
   }
@@ -37,10 +51,16 @@ export class Norms {
     };
     this.chart.update(lines, layer);
     const low = patches.reduce((a, b) => Math.min(a, b), Infinity);
-    layOver(fit(this.canvas, look.size, 240), look.picture, heat(patches, grid, "heat", low, lines.largest[layer]), Math.max(opacity, 0.3));
+    layOver(
+      fit(this.canvas, look.size, 240),
+      look.picture,
+      heat(patches, grid, "heat", low, lines.largest[layer]),
+      Math.max(opacity, 0.3),
+    );
     const best = largestAt(patches);
     const where = place({ row: Math.floor(best / grid[1]), column: best % grid[1] });
-    this.says.textContent = `After layer ${layer + 1} the longest patch, in ${where}, is ${short(lines.largest[layer] / (lines.middle[layer] || 1))} times as long as the median.`;
+    const times = short(lines.largest[layer] / (lines.middle[layer] || 1));
+    this.says.textContent = `After layer ${layer + 1} the longest patch, in ${where}, is ${times} times as long as the median.`;
     this.canvas.setAttribute("aria-label", `Lengths of the patches after layer ${layer + 1}`);
     this.legend.set("heat", short(low), short(lines.largest[layer]), "length");
   }
@@ -49,7 +69,12 @@ export class Norms {
 function draw(chart, lines, layer) {
   const shown = Object.entries(lines).filter(([, values]) => values);
   const top = Math.max(...shown.flatMap(([, values]) => values));
-  chart.axes(lines.middle.length, top, "length", `Lengths of tokens over ${lines.middle.length} layers, up to ${short(top)}`);
+  chart.axes(
+    lines.middle.length,
+    top,
+    "length",
+    `Lengths of tokens over ${lines.middle.length} layers, up to ${short(top)}`,
+  );
   chart.band(layer);
   for (const [name, values] of shown) chart.line(name, values);
 }

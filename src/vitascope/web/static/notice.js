@@ -11,7 +11,11 @@ export class Notice {
       this.hide();
       this.retry();
     });
-    const close = h("button", { type: "button", class: "icon-button", "aria-label": "Close this message", click: () => this.hide() }, icon("close"));
+    const close = h(
+      "button",
+      { type: "button", class: "icon-button", "aria-label": "Close this message", click: () => this.hide() },
+      icon("close"),
+    );
     this.element = h("div", { class: "notice hidden", role: "alert", testid: "notice" }, this.words, this.again, close);
   }
 

@@ -19,16 +19,40 @@ export class Overview {
       distance: `How far the patches look on average. ${layout}`,
       share: `How much of the image the patches attend to. ${layout}`,
     };
-    this.kinds = segmented("overview-kind", "What the cells show",
-      [["maps", "Maps"], ["distance", "Distance"], ["share", "Share"]], (overview) => store.set({ overview }));
+    this.kinds = segmented(
+      "overview-kind",
+      "What the cells show",
+      [
+        ["maps", "Maps"],
+        ["distance", "Distance"],
+        ["share", "Share"],
+      ],
+      (overview) => store.set({ overview }),
+    );
     this.canvas = h("canvas", { "aria-hidden": "true" });
-    this.box = h("div", { class: "overview", testid: "overview", tabindex: 0, role: "application",
-      click: (event) => this.click(event), keydown: (event) => this.walk(event) }, this.canvas);
+    this.box = h(
+      "div",
+      {
+        class: "overview",
+        testid: "overview",
+        tabindex: 0,
+        role: "application",
+        click: (event) => this.click(event),
+        keydown: (event) => this.walk(event),
+      },
+      this.canvas,
+    );
     this.legend = new Legend("overview-legend");
     this.says = h("p", { class: "note", role: "status", testid: "overview-says" });
-    this.element = section("overview-section", "All layers and heads",
+    this.element = section(
+      "overview-section",
+      "All layers and heads",
       this.sentences.maps,
-      this.kinds.element, h("div", { class: "scroll" }, this.box), h("div", { class: "under" }, this.legend.element), this.says);
+      this.kinds.element,
+      h("div", { class: "scroll" }, this.box),
+      h("div", { class: "under" }, this.legend.element),
+      this.says,
+    );
     this.draw = whenChanged(() => this.paint());
     new ResizeObserver(() => this.view?.look && this.draw(...this.key())).observe(this.element);
   }
@@ -44,9 +68,12 @@ export class Overview {
     this.kinds.set(view.overview);
     this.element.querySelector(".lead").textContent = this.sentences[view.overview];
     const { layer, head, look } = view;
-    this.box.setAttribute("aria-label",
-      `${this.model.layers} layers by ${this.model.heads} heads; layer ${layer + 1}, head ${head + 1} is selected. Arrow keys move.`);
-    this.says.textContent = `Layer ${layer + 1}, head ${head + 1}: looks ${short(look.distance[layer][head])} pixels far on average` +
+    this.box.setAttribute(
+      "aria-label",
+      `${this.model.layers} layers by ${this.model.heads} heads; layer ${layer + 1}, head ${head + 1} is selected. Arrow keys move.`,
+    );
+    this.says.textContent =
+      `Layer ${layer + 1}, head ${head + 1}: looks ${short(look.distance[layer][head])} pixels far on average` +
       ` and at ${percent(look.share[layer][head])} of the image.`;
     this.draw(...this.key());
   }
@@ -88,7 +115,19 @@ export class Overview {
           context.fillRect(x, y, cell.w, cell.h);
         } else {
           const map = look.classMaps.at(l, k);
-          context.drawImage(heat(map, grid, "heat", 0, map.reduce((a, b) => Math.max(a, b), 0)), x, y, cell.w, cell.h);
+          context.drawImage(
+            heat(
+              map,
+              grid,
+              "heat",
+              0,
+              map.reduce((a, b) => Math.max(a, b), 0),
+            ),
+            x,
+            y,
+            cell.w,
+            cell.h,
+          );
         }
       }
     }
@@ -97,7 +136,10 @@ export class Overview {
       context.fillText(k + 1, LABEL / 2 - 4, LABEL + k * (cell.h + GAP) + cell.h / 2);
     }
     const [x, y] = [LABEL + layer * (cell.w + GAP), LABEL + head * (cell.h + GAP)];
-    for (const [colour, out, thickness] of [["#fff", -1, 2], [style.getPropertyValue("--accent"), 1.5, 3]]) {
+    for (const [colour, out, thickness] of [
+      ["#fff", -1, 2],
+      [style.getPropertyValue("--accent"), 1.5, 3],
+    ]) {
       context.strokeStyle = colour;
       context.lineWidth = thickness;
       context.strokeRect(x - out, y - out, cell.w + 2 * out, cell.h + 2 * out);
@@ -110,7 +152,8 @@ export class Overview {
   click(event) {
     const { left, top } = this.canvas.getBoundingClientRect();
     const cell = this.layout();
-    const at = (position, side, length) => Math.max(0, Math.min(length - 1, Math.floor((position - LABEL) / (side + GAP))));
+    const at = (position, side, length) =>
+      Math.max(0, Math.min(length - 1, Math.floor((position - LABEL) / (side + GAP))));
     this.go(at(event.clientX - left, cell.w, this.model.layers), at(event.clientY - top, cell.h, this.model.heads));
   }
 
@@ -119,7 +162,10 @@ export class Overview {
     if (!step || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     const { layers, heads } = this.model;
-    this.go(Math.max(0, Math.min(layers - 1, this.view.layer + step[0])), Math.max(0, Math.min(heads - 1, this.view.head + step[1])));
+    this.go(
+      Math.max(0, Math.min(layers - 1, this.view.layer + step[0])),
+      Math.max(0, Math.min(heads - 1, this.view.head + step[1])),
+    );
   }
 
   go(layer, head) {

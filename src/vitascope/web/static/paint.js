@@ -67,7 +67,10 @@ function line(context, x0, y0, x1, y1) {
 export function frame(context, [rows, columns], { row, column }, thickness) {
   const { width, height } = context.canvas;
   const [w, h] = [width / columns, height / rows];
-  for (const [colour, inside] of [["#000", 1.5 * thickness], ["#fff", 0.5 * thickness]]) {
+  for (const [colour, inside] of [
+    ["#000", 1.5 * thickness],
+    ["#fff", 0.5 * thickness],
+  ]) {
     context.strokeStyle = colour;
     context.lineWidth = thickness;
     context.strokeRect(column * w + inside, row * h + inside, w - 2 * inside, h - 2 * inside);

@@ -8,10 +8,23 @@ export class Pick {
   constructor(source, { take, open, complain }) {
     this.examples = source.examples.map((example) => {
       const picture = example.thumbnail ? h("img", { src: example.thumbnail, alt: "" }) : null;
-      return { id: example.id, element: h("button", { type: "button", class: "chip", testid: `example-${example.id}`, click: () => open(example.id) }, picture, h("span", {}, example.name)) };
+      return {
+        id: example.id,
+        element: h(
+          "button",
+          { type: "button", class: "chip", testid: `example-${example.id}`, click: () => open(example.id) },
+          picture,
+          h("span", {}, example.name),
+        ),
+      };
     });
     this.own = h("span", { class: "chip own hidden", testid: "own-name" });
-    const list = h("div", { class: "chips", role: "group", "aria-label": "Images", testid: "examples" }, this.examples.map((e) => e.element), this.own);
+    const list = h(
+      "div",
+      { class: "chips", role: "group", "aria-label": "Images", testid: "examples" },
+      this.examples.map((e) => e.element),
+      this.own,
+    );
     this.element = h("header", { class: "pick" }, h("p", { class: "brand" }, logo(), "Vitascope"), list);
     if (!source.takesFiles) return;
     const take1 = (files) => {
@@ -20,17 +33,35 @@ export class Pick {
       if (file.type && !file.type.startsWith("image/")) complain(`“${file.name}” is not an image.`);
       else take(file);
     };
-    const input = h("input", { type: "file", accept: "image/*", class: "unseen", tabindex: -1, testid: "file", "aria-label": "Image file",
-      change: () => { take1(input.files); input.value = ""; } });
-    this.button = h("button", { type: "button", class: "primary", testid: "choose", click: () => input.click() }, icon("image"), "Choose image");
-    this.element.append(h("div", { class: "pick-own" }, this.button, h("span", { class: "note" }, "or drop or paste one"), input));
+    const input = h("input", {
+      type: "file",
+      accept: "image/*",
+      class: "unseen",
+      tabindex: -1,
+      testid: "file",
+      "aria-label": "Image file",
+      change: () => {
+        take1(input.files);
+        input.value = "";
+      },
+    });
+    this.button = h(
+      "button",
+      { type: "button", class: "primary", testid: "choose", click: () => input.click() },
+      icon("image"),
+      "Choose image",
+    );
+    this.element.append(
+      h("div", { class: "pick-own" }, this.button, h("span", { class: "note" }, "or drop or paste one"), input),
+    );
     watchPaste(take1);
     watchDrop(take1);
   }
 
   /** Marks what is shown; `name` is that of a person's own image. */
   show(image, name) {
-    for (const { id, element } of this.examples) element.setAttribute("aria-pressed", String(image?.kind === "example" && image.id === id));
+    for (const { id, element } of this.examples)
+      element.setAttribute("aria-pressed", String(image?.kind === "example" && image.id === id));
     const own = image?.kind === "look";
     this.own.classList.toggle("hidden", !own);
     this.own.textContent = own ? name : "";

@@ -12,20 +12,44 @@ export class Positions {
   constructor(model, store) {
     this.model = model;
     if (!model.similarity) {
-      this.element = section("positions-section", "Positions", "This model has no position embeddings to compare.", null);
+      this.element = section(
+        "positions-section",
+        "Positions",
+        "This model has no position embeddings to compare.",
+        null,
+      );
       return;
     }
     this.one = h("canvas", { testid: "similarity", role: "img" });
     this.says = h("p", { class: "note", testid: "similarity-says" });
-    this.all = h("canvas", { testid: "similarities", role: "img", class: "pointed", "aria-label": "Similarity of every position to every other",
-      click: (event) => this.click(event, store) });
+    this.all = h("canvas", {
+      testid: "similarities",
+      role: "img",
+      class: "pointed",
+      "aria-label": "Similarity of every position to every other",
+      click: (event) => this.click(event, store),
+    });
     const legend = new Legend("similarity-legend");
     legend.set("even", "−1", "1", "cosine similarity");
-    this.element = section("positions-section", "Positions",
+    this.element = section(
+      "positions-section",
+      "Positions",
       "A tile for each patch: how alike its position is to all others. Trained models find rows and columns, though they were only told an order (Figure 7 centre).",
       null,
-      h("div", { class: "beside wide" }, h("div", { class: "mosaic" }, this.all),
-        h("div", { class: "beside-text" }, h("div", { class: "small-map" }, this.one), this.says, legend.element, numbers(model.locality))));
+      h(
+        "div",
+        { class: "beside wide" },
+        h("div", { class: "mosaic" }, this.all),
+        h(
+          "div",
+          { class: "beside-text" },
+          h("div", { class: "small-map" }, this.one),
+          this.says,
+          legend.element,
+          numbers(model.locality),
+        ),
+      ),
+    );
     this.draw = whenChanged((token, grid) => this.paint(grid));
   }
 
@@ -50,11 +74,18 @@ export class Positions {
       return;
     }
     const cell = unit(columns);
-    for (const [colour, inside] of [["#fff", 1], ["#000", 3.5]]) {
+    for (const [colour, inside] of [
+      ["#fff", 1],
+      ["#000", 3.5],
+    ]) {
       context.lineWidth = 3;
       context.strokeStyle = colour;
-      context.strokeRect(similar.at.column * (columns * cell + 1) * scale + inside, similar.at.row * (rows * cell + 1) * scale + inside,
-        columns * cell * scale - 2 * inside, rows * cell * scale - 2 * inside);
+      context.strokeRect(
+        similar.at.column * (columns * cell + 1) * scale + inside,
+        similar.at.row * (rows * cell + 1) * scale + inside,
+        columns * cell * scale - 2 * inside,
+        rows * cell * scale - 2 * inside,
+      );
     }
     const zoom = Math.max(1, Math.round(240 / Math.max(rows, columns)));
     [this.one.width, this.one.height] = [columns * zoom, rows * zoom];
@@ -70,7 +101,13 @@ export class Positions {
     const { left, top, width, height } = this.all.getBoundingClientRect();
     const [rows, columns] = this.model.similarity.shape;
     const at = (part, length) => Math.max(0, Math.min(length - 1, Math.floor(part * length)));
-    store.set({ patch: { row: at((event.clientY - top) / height, rows), column: at((event.clientX - left) / width, columns), of: [rows, columns] } });
+    store.set({
+      patch: {
+        row: at((event.clientY - top) / height, rows),
+        column: at((event.clientX - left) / width, columns),
+        of: [rows, columns],
+      },
+    });
   }
 }
 
@@ -103,7 +140,14 @@ function numbers(locality) {
     ["Mean similarity in one row", locality.same_row?.toFixed(2)],
     ["… in one column", locality.same_column?.toFixed(2)],
     ["… elsewhere", locality.elsewhere?.toFixed(2)],
-    ["Most alike is a neighbour", typeof locality.nearest_is_neighbour === "number" ? percent(locality.nearest_is_neighbour) : undefined],
+    [
+      "Most alike is a neighbour",
+      typeof locality.nearest_is_neighbour === "number" ? percent(locality.nearest_is_neighbour) : undefined,
+    ],
   ].filter(([, value]) => value !== undefined);
-  return h("dl", { class: "numbers", testid: "locality" }, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value.replace("-", "−"))]).flat());
+  return h(
+    "dl",
+    { class: "numbers", testid: "locality" },
+    rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value.replace("-", "−"))]).flat(),
+  );
 }

@@ -26,5 +26,11 @@ export function bar({ label, probability }) {
   filled.style.width = `${probability * 100}%`;
   const name = h("span", { class: "bar-label" }, label);
   name.title = label;
-  return h("li", {}, name, h("span", { class: "bar" }, filled), h("span", { class: "bar-number" }, percent(probability)));
+  return h(
+    "li",
+    {},
+    name,
+    h("span", { class: "bar" }, filled),
+    h("span", { class: "bar-number" }, percent(probability)),
+  );
 }

@@ -34,12 +34,18 @@ export class Snapshot {
   async looks({ id }) {
     const image = this.examples.findIndex((example) => example.id === id);
     if (image < 0) throw new SourceError("The image of this link is not in this file. Choose one of its images.", 404);
-    return Array.from({ length: this.count }, (_, model) => ({ ...read(`data-look-${model}-${image}`), image_index: image }));
+    return Array.from({ length: this.count }, (_, model) => ({
+      ...read(`data-look-${model}-${image}`),
+      image_index: image,
+    }));
   }
 
   async layer(model, look, layer) {
     const id = `data-layer-${model}-${look.image_index}-${layer}`;
     if (document.getElementById(id)) return read(id);
-    throw new SourceError("To stay small, this file holds the heads of its first images only. Choose one of them, or use vitascope serve.", 410);
+    throw new SourceError(
+      "To stay small, this file holds the heads of its first images only. Choose one of them, or use vitascope serve.",
+      410,
+    );
   }
 }

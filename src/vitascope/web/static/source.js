@@ -61,7 +61,9 @@ export class Server {
     } catch (error) {
       const origin = this.sent.get(look.id);
       if (error.status !== 404 || !origin) {
-        throw error.status === 404 ? new SourceError("The server no longer holds this image. Choose it again.", 404) : error;
+        throw error.status === 404
+          ? new SourceError("The server no longer holds this image. Choose it again.", 404)
+          : error;
       }
       const [again] = origin instanceof File ? await this.send(origin) : await this.looks(origin);
       if (again.id !== look.id) throw new SourceError("The server now shows another model. Reload this page.", 409);

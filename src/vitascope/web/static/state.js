@@ -36,14 +36,20 @@ export function parse(hash) {
   if (patch === "class") state.patch = "class";
   else if (parts) {
     const [row, column, rows, columns] = parts.slice(1).map(Number);
-    state.patch = { row: Math.max(row - 1, 0), column: Math.max(column - 1, 0), of: rows && columns ? [rows, columns] : null };
+    state.patch = {
+      row: Math.max(row - 1, 0),
+      column: Math.max(column - 1, 0),
+      of: rows && columns ? [rows, columns] : null,
+    };
   }
   return state;
 }
 
 function number(text, low, high, otherwise, add = 0) {
   const value = Number(text);
-  return text !== null && text !== "" && Number.isInteger(value) && value >= low && value <= high ? value + add : otherwise;
+  return text !== null && text !== "" && Number.isInteger(value) && value >= low && value <= high
+    ? value + add
+    : otherwise;
 }
 
 /** The state as it stands in the address, shortest: what is as at the start is left out. */
@@ -54,8 +60,10 @@ export function format(state) {
   if (state.layer !== null) parts.set("layer", state.layer + 1);
   if (state.head !== START.head) parts.set("head", state.head + 1);
   if (state.patch === "class") parts.set("patch", "class");
-  else if (state.patch) parts.set("patch", [state.patch.row + 1, state.patch.column + 1, ...(state.patch.of ?? [])].join(","));
-  for (const name of ["map", "opacity", "scale", "overview"]) if (state[name] !== START[name]) parts.set(name, state[name]);
+  else if (state.patch)
+    parts.set("patch", [state.patch.row + 1, state.patch.column + 1, ...(state.patch.of ?? [])].join(","));
+  for (const name of ["map", "opacity", "scale", "overview"])
+    if (state[name] !== START[name]) parts.set(name, state[name]);
   return `#${parts.toString().replaceAll("%2C", ",")}`;
 }
 
