@@ -71,7 +71,8 @@ def serve(
             server.should_exit = True
 
     service.on_loaded = loaded
-    asyncio.run(server.serve(sockets=[opened]))
+    with opened:  # uvicorn closes it only where it got as far as serving
+        asyncio.run(server.serve(sockets=[opened]))
     if service.failure is not None:
         raise service.failure
 
