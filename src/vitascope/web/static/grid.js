@@ -130,7 +130,7 @@ export class Grid {
       const canvas = heat(similar.values, similar.grid, "even", -1, 1);
       return {
         canvas,
-        text: `How alike the position of ${place(query)} is to every other.`,
+        text: `Positions like that of ${place(query)}.`,
         legend: ["even", "−1", "1", "cosine similarity"],
       };
     }
