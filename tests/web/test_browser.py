@@ -216,9 +216,7 @@ def test_one_layer_is_read_at_a_time(tab: Callable[..., Tab]) -> None:
     assert [r[-8:] for r in page.requests if "/layers/" in r] == ["layers/1", "layers/0"]
 
 
-def test_an_image_the_server_forgot_is_sent_again_or_asked_for(
-    tab: Callable[..., Tab], server: Served
-) -> None:
+def test_an_image_the_server_forgot_is_sent_again_or_asked_for(tab: Callable[..., Tab], server: Served) -> None:
     from playwright.sync_api import expect
 
     page = tab()
