@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 import vitascope as vs
-from tiny_checkpoint import checkpoint
+from tiny_checkpoint import TINY, checkpoint
 from vitascope.cli import main
 
 Run = Callable[..., tuple[int, str, str]]
@@ -69,6 +70,14 @@ def test_several_checkpoints_share_a_page_and_keep_their_own_numbers(place: Path
     reports = json.loads(out)["reports"]
     assert len(set(reports)) == 3
     assert all(Path(report).is_file() for report in reports)
+
+
+def test_models_of_different_sizes_see_the_same_examples(place: Path, run: Run) -> None:
+    vs.save(checkpoint(replace(TINY, image_size=(48, 48))), place / "large")
+    assert run(place / "a", place / "large", "--out", place / "o")[0] == 0
+    for name in ("a", "large"):
+        looks = json.loads((place / f"o/{name}/report.json").read_text())["looks"]
+        assert [look["name"] for look in looks] == ["flower.jpg", "china.jpg"]
 
 
 def test_an_unreadable_image_is_named_and_the_rest_is_done(place: Path, run: Run) -> None:

@@ -51,14 +51,15 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
         paths.append(args.others.pop(0))
     given = [NamedImage(name=str(file), image=file) for file in find_images(args.others)] if args.others else None
     names = _names(paths)
+    checkpoints = [load(path, image_size=args.image_size) for path in paths]
+    images = given or _examples(checkpoints)
     reports: list[Report] = []
     with atomic_folder(out, overwrite=args.overwrite) as folder:
-        for name, path in zip(names, paths, strict=True):
-            checkpoint = load(path, image_size=args.image_size)
+        for name, checkpoint in zip(names, checkpoints, strict=True):
             checkpoint.model.to(resolve_device(args.device))
             report = make_report(
                 checkpoint,
-                given or _examples(checkpoint),
+                images,
                 name=name,
                 show=args.show,
                 batch=args.batch,
@@ -101,11 +102,13 @@ def _names(paths: list[str]) -> list[str]:
     return [f"{n}-{part[-1]}" for n, part in enumerate(parts, start=1)]  # the same one twice
 
 
-def _examples(checkpoint: Checkpoint) -> list[NamedImage]:
+def _examples(checkpoints: list[Checkpoint]) -> list[NamedImage]:
+    """The same for all checkpoints: digits only where every model is small enough for them."""
     from vitascope.views.report import NamedImage
     from vitascope.web.examples import examples
 
-    return [NamedImage(name=e.name, image=e.content) for e in examples(checkpoint.preprocess.size)]
+    height, width = (max(c.preprocess.size[axis] for c in checkpoints) for axis in (0, 1))
+    return [NamedImage(name=e.name, image=e.content) for e in examples((height, width))]
 
 
 def _for_page(report: Report) -> dict[str, Any]:
