@@ -1,0 +1,34 @@
+"""Telling a checkpoint from a folder of images without opening either."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import vitascope as vs
+from tiny_checkpoint import checkpoint
+from vitascope.checkpoints.place import looks_like_checkpoint
+
+
+@pytest.mark.parametrize("format", ["vitascope", "google", "timm", "huggingface"])
+def test_what_is_written_looks_like_one(format: str, tmp_path: Path) -> None:
+    suffix = {"google": ".npz", "timm": ".safetensors"}.get(format, "")
+    vs.save(checkpoint(), tmp_path / f"a{suffix}", format=format)
+    assert looks_like_checkpoint(tmp_path / f"a{suffix}")
+
+
+def test_a_run_looks_like_one(tmp_path: Path) -> None:
+    vs.save(checkpoint(), tmp_path / "run/model")
+    assert looks_like_checkpoint(tmp_path / "run")
+    (tmp_path / "begun/checkpoints").mkdir(parents=True)
+    (tmp_path / "begun/model").mkdir()
+    assert looks_like_checkpoint(tmp_path / "begun")
+
+
+def test_images_and_what_is_not_there_do_not(tmp_path: Path) -> None:
+    (tmp_path / "images/ant").mkdir(parents=True)
+    (tmp_path / "images/ant/0.jpg").write_bytes(b"")
+    (tmp_path / "images/notes.txt").write_text("")
+    for name in ("images", "images/ant", "images/ant/0.jpg", "images/notes.txt", "nowhere", "nowhere.npz"):
+        assert not looks_like_checkpoint(tmp_path / name), name
