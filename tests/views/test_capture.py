@@ -160,9 +160,13 @@ def test_the_model_runs_no_further_than_it_must(
     model, images = plain[0].model, plain[1]
     ran: list[int] = []
     for i, block in enumerate(model.encoder.blocks):
-        block.register_forward_hook(lambda *_, i=i: ran.append(i))
+        block.attention.register_forward_pre_hook(lambda *_, i=i: ran.append(i))
+        block.mlp.register_forward_hook(lambda *_, i=i: ran.append(10 * i))
     assert list(views.attention(model, images, layers=[1, 0, 1])) == [0, 1]
-    assert ran == [0, 1]
+    assert ran == [0, 0, 1]  # both attentions, and the MLP of the first
+    ran.clear()
+    views.token_norms(model, images)
+    assert ran == [0, 0, 1, 10, 2, 20]
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])

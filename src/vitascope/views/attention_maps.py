@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vitascope.layers.patches import Size
-from vitascope.views.capture import Capture, Progress, captures
+from vitascope.views.capture import Capture, Progress, captures, read_attention
 from vitascope.views.drawing import HEAT, INK, MARK, figure
 from vitascope.views.tiles import columns_for, tiled, wall
 
@@ -57,13 +57,27 @@ def class_attention(
 
 def class_attention_by_image(capture: Capture) -> Tensor:
     """`class_attention` of the captured images, (B, L, h, r, c)."""
-    patches = capture.grid[0] * capture.grid[1]
-    result = capture.zeros(capture.images, len(capture.layers), capture.config.heads, patches)
-    for layer in range(len(capture.layers)):
-        readers = capture.q[layer][:, :, capture.readers].shape[2]
-        for images, _, weights in capture.weights(layer, capture.readers):
-            result[images, layer] += weights[..., capture.patches].sum(2) / readers
-    return result.reshape(*result.shape[:3], *capture.grid)
+    return read_attention(capture, ClassMaps(capture), queries=capture.readers)[0]
+
+
+class ClassMaps:
+    """Reads `class_attention_by_image`."""
+
+    def __init__(self, capture: Capture) -> None:
+        self.readers, self.patches, self.grid = capture.readers, capture.patches, capture.grid
+        tokens = capture.q[0].shape[2]
+        self.many = len(range(tokens)[capture.readers])
+        self.sums = capture.zeros(capture.images, len(capture.layers), capture.config.heads, tokens)
+
+    def read(self, position: int, images: slice, queries: slice, weights: Tensor) -> None:
+        """Adds up the rows of the tokens that the head reads."""
+        begin, end, _ = self.readers.indices(weights.shape[-1])
+        rows = slice(max(begin - queries.start, 0), max(end - queries.start, 0))
+        self.sums[images, position] += weights[:, :, rows].sum(2)
+
+    def result(self) -> Tensor:
+        """(B, L, h, r, c)."""
+        return (self.sums[..., self.patches] / self.many).reshape(*self.sums.shape[:3], *self.grid)
 
 
 def draw_attention(

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vitascope.views.capture import Capture, Progress, captures
+from vitascope.views.capture import Capture, Progress, captures, read_attention
 from vitascope.views.drawing import figure
 from vitascope.views.overlay import lit, over_image
 
@@ -30,18 +30,33 @@ def rollout(model: nn.Module, images: Tensor, residual: bool = True, *, each_chu
 
 def rollout_by_image(capture: Capture, residual: bool = True) -> Tensor:
     """`rollout` of the captured images, (B, r, c), through all captured layers."""
-    tokens = capture.q[0].shape[2]
-    identity = torch.eye(tokens).to(capture.q[0])
-    flow = identity.expand(capture.images, -1, -1)  # (B, T, T): row i is where token i's content came from
-    for layer in range(len(capture.layers)):
-        mean = capture.zeros(capture.images, tokens, tokens)
-        for images, queries, weights in capture.weights(layer):
-            mean[images, queries] = weights.mean(1)
-        if residual:
-            mean.add_(identity).div_(2)
-        with torch.autocast(mean.device.type, enabled=False):
-            flow = mean @ flow
-    return flow[:, capture.readers, capture.patches].mean(1).reshape(-1, *capture.grid)
+    return read_attention(capture, Rollouts(capture, residual))[0]
+
+
+class Rollouts:
+    """Reads `rollout_by_image` as a product of a row with matrices, from the last layer to the first."""
+
+    def __init__(self, capture: Capture, residual: bool = True) -> None:
+        self.patches, self.grid, self.residual = capture.patches, capture.grid, residual
+        # flow[l] says how much of each token, before layer l, reaches what the head reads.
+        self.flow = capture.zeros(len(capture.layers) + 1, capture.images, capture.q[0].shape[2])
+        read = self.flow[-1, :, capture.readers]
+        read.fill_(1 / read.shape[1])
+
+    def read(self, position: int, images: slice, queries: slice, weights: Tensor) -> None:
+        """Hands what reached these queries on to the tokens that they attend to."""
+        reached = self.flow[position + 1, images, queries]  # (b, t)
+        with torch.autocast(weights.device.type, enabled=False):
+            gathered = (reached[:, None, None] @ weights).squeeze(2).mean(1)  # (b, T), mean over heads
+        if self.residual:
+            self.flow[position, images] += gathered / 2
+            self.flow[position, images, queries] += reached / 2
+        else:
+            self.flow[position, images] += gathered
+
+    def result(self) -> Tensor:
+        """(B, r, c)."""
+        return self.flow[0, :, self.patches].reshape(-1, *self.grid)
 
 
 def draw_rollout(image: np.ndarray, rolled: np.ndarray | Tensor) -> Figure:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from vitascope.views.capture import Capture, Progress, captures
+from vitascope.views.capture import Capture, Progress, captures, read_attention
 from vitascope.views.drawing import figure, heads_by_layer, key
 
 if TYPE_CHECKING:
@@ -33,15 +33,26 @@ def attended_share(model: nn.Module, images: Tensor, *, each_chunk: Progress | N
 
 def share_by_image(capture: Capture) -> Tensor:
     """`attended_share` of each captured image, (B, L, h)."""
-    patches = capture.grid[0] * capture.grid[1]
-    result = capture.zeros(capture.images, len(capture.layers), capture.config.heads)
-    for layer in range(len(capture.layers)):
-        for images, _, weights in capture.weights(layer, capture.patches):
-            seen = weights[..., capture.patches]
-            share = seen / seen.sum(-1, keepdim=True).clamp_min(torch.finfo(seen.dtype).tiny)
-            spread = torch.special.entr(share).sum(-1).exp()  # (b, h, t), in patches
-            result[images, layer] += spread.sum(-1) / patches**2
-    return result
+    return read_attention(capture, Shares(capture), queries=capture.patches)[0]
+
+
+class Shares:
+    """Reads `share_by_image`."""
+
+    def __init__(self, capture: Capture) -> None:
+        self.prefix = capture.config.prefix
+        self.patches = capture.grid[0] * capture.grid[1]
+        self.sums = capture.zeros(capture.images, len(capture.layers), capture.config.heads)
+
+    def read(self, position: int, images: slice, queries: slice, weights: Tensor) -> None:
+        """Adds up how many patches these queries look at."""
+        seen = weights[:, :, max(self.prefix - queries.start, 0) :, self.prefix :]
+        share = seen / seen.sum(-1, keepdim=True).clamp_min(torch.finfo(seen.dtype).tiny)
+        self.sums[images, position] += torch.special.entr(share).sum(-1).exp().sum(-1)
+
+    def result(self) -> Tensor:
+        """(B, L, h), from 1/N to 1."""
+        return self.sums / self.patches**2
 
 
 def draw_share(share: npt.ArrayLike) -> Figure:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import operator
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,10 @@ WEIGHT_BYTES = 16 * 2**20
 
 Progress = Callable[[int], None]
 _one_at_a_time = threading.Lock()
+
+
+class _Enough(Exception):
+    """Leaves the last layer asked for as soon as its q and k are known."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,17 +69,17 @@ class Capture:
     def weights(self, position: int, queries: slice | None = None) -> Iterator[tuple[slice, slice, Tensor]]:
         """Attention of the layer `layers[position]` in parts: (images, queries, weights (b, h, t, T)).
 
-        The slices tell which images and which of the wanted `queries` (all by default) a part holds.
+        The slices tell which images a part holds, and which tokens as queries; `queries` None: all.
         """
         q, k = self.q[position], self.k[position]
-        q = q if queries is None else q[:, :, queries]
-        images, heads, wanted, tokens = *q.shape[:3], k.shape[2]
+        images, heads, tokens = q.shape[:3]
+        begin, end, _ = slice(None).indices(tokens) if queries is None else queries.indices(tokens)
         row = heads * tokens * q.element_size()
-        rows = min(max(WEIGHT_BYTES // row, 1), wanted)
+        rows = min(max(WEIGHT_BYTES // row, 1), end - begin)
         several = min(max(WEIGHT_BYTES // (row * rows), 1), images)
         for i in range(0, images, several):
-            for j in range(0, wanted, rows):
-                at, part = slice(i, i + several), slice(j, j + rows)
+            for j in range(begin, end, rows):
+                at, part = slice(i, min(i + several, images)), slice(j, min(j + rows, end))
                 with torch.no_grad(), torch.autocast(q.device.type, enabled=False):
                     weights = attention_weights(q[at, :, part], k[at])
                 yield at, part, weights
@@ -83,6 +87,25 @@ class Capture:
     def zeros(self, *shape: int) -> Tensor:
         """For results: on the recorded tensors' device and of their dtype."""
         return self.q[0].new_zeros(shape)
+
+
+class Reader(Protocol):
+    """Makes a view of attention that it is shown part by part, each part once, the last layer first."""
+
+    def read(self, position: int, images: slice, queries: slice, weights: Tensor) -> None:
+        """Takes in a part of the layer `layers[position]`, as `Capture.weights` hands it out."""
+
+    def result(self) -> Tensor:
+        """The view of each captured image, after the last part."""
+
+
+def read_attention(capture: Capture, *readers: Reader, queries: slice | None = None) -> list[Tensor]:
+    """Computes the captured attention once and shows it to all readers; their results."""
+    for position in reversed(range(len(capture.layers))):
+        for images, part, weights in capture.weights(position, queries):
+            for reader in readers:
+                reader.read(position, images, part, weights)
+    return [reader.result() for reader in readers]
 
 
 def as_vit(model: nn.Module) -> ViT:
@@ -149,8 +172,15 @@ def _record(
         for kept, given in ((q, query), (k, key)):
             wide = given.dtype if given.dtype == torch.float64 else torch.float32
             kept.append(given.to(wide, memory_format=torch.contiguous_format, copy=True))
+        if len(q) == len(layers) and not tokens:
+            raise _Enough
 
-    with torch.no_grad(), _evaluating(model), _recording(model, layers if attention else (), record):
+    with (
+        torch.no_grad(),
+        _evaluating(model),
+        _recording(model, layers if attention else (), record),
+        suppress(_Enough),
+    ):
         x = images if model.stem is None else model.stem(images)
         x = model.embedding(model.patches(x), grid)  # (B, T, D), Equation 1
         for layer in range(layers[-1] + 1):

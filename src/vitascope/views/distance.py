@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitascope.layers.patches import Size
-from vitascope.views.capture import Capture, Progress, captures
+from vitascope.views.capture import Capture, Progress, captures, read_attention
 from vitascope.views.drawing import INK, figure, heads_by_layer, key
 
 if TYPE_CHECKING:
@@ -34,13 +35,27 @@ def attention_distance(model: nn.Module, images: Tensor, *, each_chunk: Progress
 
 def distance_by_image(capture: Capture) -> Tensor:
     """`attention_distance` of each captured image, (B, L, h) pixels."""
-    table = patch_distances(capture.grid, capture.config.pixels_per_token).to(capture.q[0])
-    result = capture.zeros(capture.images, len(capture.layers), capture.config.heads)
-    for layer in range(len(capture.layers)):
-        for images, queries, weights in capture.weights(layer, capture.patches):
-            distances = (weights[..., capture.patches] * table[queries]).sum(-1)  # (b, h, t), of each query
-            result[images, layer] += distances.sum(-1) / len(table)
-    return result
+    return read_attention(capture, Distances(capture), queries=capture.patches)[0]
+
+
+class Distances:
+    """Reads `distance_by_image`."""
+
+    def __init__(self, capture: Capture) -> None:
+        between = patch_distances(capture.grid, capture.config.pixels_per_token)
+        prefix = capture.config.prefix
+        # What comes from and goes to the class token and registers counts as no distance.
+        self.table = F.pad(between, (prefix, 0, prefix, 0)).to(capture.q[0])  # (T, T)
+        self.patches = len(between)
+        self.sums = capture.zeros(capture.images, len(capture.layers), capture.config.heads)
+
+    def read(self, position: int, images: slice, queries: slice, weights: Tensor) -> None:
+        """Adds up the distances of these queries."""
+        self.sums[images, position] += (weights * self.table[queries]).sum(-1).sum(-1)
+
+    def result(self) -> Tensor:
+        """(B, L, h) pixels."""
+        return self.sums / self.patches
 
 
 def patch_distances(grid: Size, pixels: int) -> Tensor:

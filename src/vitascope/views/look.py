@@ -14,11 +14,11 @@ from vitascope.errors import ConfigError
 from vitascope.layers.attention import attention_weights
 from vitascope.models.catalogue import HYBRIDS, SIZES
 from vitascope.models.config import ViTConfig, image_size_pair
-from vitascope.views.attention_maps import class_attention_by_image
-from vitascope.views.attention_rollout import rollout_by_image
-from vitascope.views.attention_share import share_by_image
-from vitascope.views.capture import as_vit, captures
-from vitascope.views.distance import distance_by_image, uniform_distance
+from vitascope.views.attention_maps import ClassMaps
+from vitascope.views.attention_rollout import Rollouts
+from vitascope.views.attention_share import Shares
+from vitascope.views.capture import as_vit, captures, read_attention
+from vitascope.views.distance import Distances, uniform_distance
 from vitascope.views.filters import embedding_filters
 from vitascope.views.lens import lens_by_image
 from vitascope.views.norms import norms_by_image
@@ -130,6 +130,9 @@ def look(checkpoint: Checkpoint, image: ImageLike, *, size: int | tuple[int, int
     pixels = preprocess.resize(preprocess.read(image))
     batch = preprocess.normalise(torch.from_numpy(pixels.transpose(2, 0, 1).copy()))[None]
     capture = next(captures(model, batch, tokens=True))
+    distance, share, rolled, maps = read_attention(
+        capture, Distances(capture), Shares(capture), Rollouts(capture), ClassMaps(capture)
+    )
     lens = _best(checkpoint, lens_by_image(model, capture)[0], _PREDICTIONS) if checkpoint.labels else []
     return Look(
         image=as_rgb(pixels),
@@ -141,10 +144,10 @@ def look(checkpoint: Checkpoint, image: ImageLike, *, size: int | tuple[int, int
         predictions=lens[-1] if lens else [],
         lens=[layer[:_LENS] for layer in lens],
         norms=_array(norms_by_image(capture)[0]),
-        distance=_array(distance_by_image(capture)[0]),
-        share=_array(share_by_image(capture)[0]),
-        rollout=_array(rollout_by_image(capture)[0]),
-        class_maps=_array(class_attention_by_image(capture)[0]),
+        distance=_array(distance[0]),
+        share=_array(share[0]),
+        rollout=_array(rolled[0]),
+        class_maps=_array(maps[0]),
         queries=_array(torch.cat(capture.q)),
         keys=_array(torch.cat(capture.k)),
     )
