@@ -111,13 +111,17 @@ def test_the_same_numbers_give_the_same_files(report: Report, tmp_path: Path) ->
         assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
 
 
-@pytest.mark.parametrize("fields", [{"classes": 0}, {"positions": "none"}, {"class_token": False, "pooling": "mean"}])
+@pytest.mark.parametrize(
+    "fields",
+    [{"classes": 0}, {"positions": "none"}, {"class_token": False, "pooling": "mean"}, {"image_size": (8, 40)}],
+)
 def test_models_that_lack_something(fields: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
     monkeypatch.setattr(report_files, "_save", lambda figure, path: drawn.append(path.name))  # saving takes seconds
     report = make_report(checkpoint(replace(PLAIN, **fields)), pictures(1), name="x")  # type: ignore[arg-type]
     write_report(report, tmp_path / "r")
     schema = (Path(views.__file__).parent / "report.schema.json").read_text()
-    jsonschema.validate(json.loads((tmp_path / "r/report.json").read_text()), json.loads(schema))
+    stored = json.loads((tmp_path / "r/report.json").read_text(), parse_constant=pytest.fail)  # NaN is no JSON
+    jsonschema.validate(stored, json.loads(schema))
     assert ("position_similarity" in drawn) == (fields.get("positions") != "none")
     assert ("logit_lens" in drawn) == (fields.get("classes") != 0)

@@ -143,6 +143,13 @@ def test_large_models_get_photographs_only() -> None:
         error_of(large.client.get("/api/examples/digit-0"), 404)
 
 
+def test_a_strip_of_patches_has_no_columns_to_tell_of() -> None:
+    with served(checkpoint(replace(TINY, image_size=(8, 40)))) as strip:
+        locality = strip.client.get("/api/model").json()["locality"]
+    assert locality["same_column"] is locality["elsewhere"] is None
+    assert -1 <= locality["same_row"] <= 1
+
+
 def test_a_look_and_its_layers(server: Served) -> None:
     file = png(3, (30, 20))
     expected = look(checkpoint(), file)

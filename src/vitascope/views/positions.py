@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +31,7 @@ class Locality:
     """Of similarity with Euclidean distance on the grid, over all pairs: −1 where near positions are alike."""
     raster_correlation: float
     """Of similarity with distance along the row of tokens, the only order the model was told: nearer 0 than
-    `correlation` where the second dimension was learned."""
+    `correlation` where columns were learned as well as rows."""
     same_row: float
     """Mean similarity of positions in one row."""
     same_column: float
@@ -39,6 +40,10 @@ class Locality:
     """Mean similarity of positions that share neither."""
     nearest_is_neighbour: float
     """Share of positions whose most similar other position touches them, corners included."""
+
+    def as_json(self) -> dict[str, float | None]:
+        """By name; None for NaN, which is not JSON."""
+        return {name: value if math.isfinite(value) else None for name, value in asdict(self).items()}
 
 
 def position_similarity(model: nn.Module) -> Tensor:

@@ -10,7 +10,6 @@ import csv
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,7 +53,7 @@ def as_json(report: Report, places: Sequence[str]) -> dict[str, Any]:
         "vitascope": "inspect",
         "version": 1,
         "model": {"name": report.name, **_plain(scope)},
-        "positions": None if scope.locality is None else asdict(scope.locality),
+        "positions": None if scope.locality is None else scope.locality.as_json(),
         "images": report.images,
         "unreadable": [{"name": name, "error": error} for name, error in report.unreadable],
         "attention_distance_pixels": report.distance.tolist(),

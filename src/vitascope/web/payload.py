@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,7 +69,7 @@ def model_payload(scope: Scope, name: str, examples: Sequence[dict[str, str]] = 
         "uniform_distance": round(scope.uniform_distance, _DISTANCE_DIGITS),
         "filters": array(scope.filters),
         "similarity": None if scope.similarity is None else array(scope.similarity),
-        "locality": None if scope.locality is None else asdict(scope.locality),
+        "locality": None if scope.locality is None else scope.locality.as_json(),
         "examples": list(examples),
     }
 
