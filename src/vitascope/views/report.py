@@ -11,9 +11,9 @@ import torch
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.data.images import ImageLike
 from vitascope.errors import ConfigError, ImageError
-from vitascope.views.attention_share import share_by_image
-from vitascope.views.capture import as_vit, captures
-from vitascope.views.distance import distance_by_image
+from vitascope.views.attention_share import Shares
+from vitascope.views.capture import as_vit, captures, read_attention
+from vitascope.views.distance import Distances
 from vitascope.views.look import Look, Scope, look, scope
 from vitascope.views.norms import norms_by_image
 
@@ -81,8 +81,8 @@ def make_report(
             except ImageError as error:
                 unreadable.append((item.name, str(error)))
         for capture in captures(model, torch.stack(inputs), tokens=True) if inputs else ():
-            views = (distance_by_image(capture), share_by_image(capture), norms_by_image(capture))
-            for total, view in zip(sums, views, strict=True):
+            heads = read_attention(capture, Distances(capture), Shares(capture), queries=capture.patches)
+            for total, view in zip(sums, (*heads, norms_by_image(capture)), strict=True):
                 total += view.double().sum(dim=0).cpu().numpy()
             count += capture.images
         if progress is not None:
