@@ -65,8 +65,8 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
                 batch=args.batch,
                 progress=console.counter(f"looking with {name}"),
             )
-            for image, error in report.unreadable:
-                console.say(f"error: {image}: left out: {error}")
+            for _, error in report.unreadable:
+                console.say(f"left out: {error}")
             write_report(report, folder if len(paths) == 1 else folder / name)
             reports.append(report)
         write_page(folder / PAGE, [_for_page(report) for report in reports])
@@ -94,7 +94,8 @@ def _check_free(out: Path, overwrite: bool) -> None:
 
 def _names(paths: list[str]) -> list[str]:
     """A short name for each checkpoint, all different: the last parts of its path."""
-    parts = [[p for p in Path(path).resolve().parts if p not in ("model", "/")] for path in paths]
+    places = [Path(path).resolve() for path in paths]
+    parts = [[p for p in place.parts if p not in ("model", place.anchor)] or ["model"] for place in places]
     for length in range(1, max(map(len, parts)) + 1):
         names = ["-".join(part[-length:]) for part in parts]
         if len(set(names)) == len(names):
