@@ -93,6 +93,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
         (["{}/absent"], "does not exist"),
         (["{}/flowers", "--device=abacus"], "device 'abacus'"),
         (["{}/flowers", "--image_size=17"], "17"),
+        (["{}/flowers", "--image_size=[16,20]"], "16×20"),
         (["{}/flowers", "--port=99999"], "port is 99999"),
         (["{}/flowers", "--port=x"], "--port"),
         (["{}/flowers", "--host=no.such.host.invalid"], "no address of this machine"),

@@ -46,7 +46,7 @@ def create_app(
     checkpoint: Checkpoint | str | Path,
     settings: ServeSettings | None = None,
     *,
-    image_size: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
     device: str | None = None,
 ) -> FastAPI:
     """An application that loads `checkpoint` when it starts and answers 503 until it has.

@@ -52,7 +52,7 @@ def serve(
     settings: ServeSettings,
     opened: socket.socket,
     *,
-    image_size: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
     device: str | None = None,
     on_ready: Callable[[], None] = lambda: None,
 ) -> None:

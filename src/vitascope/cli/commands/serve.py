@@ -16,7 +16,7 @@ from vitascope.web.settings import ServeSettings, served_name
 def arguments(parser: Parser) -> None:
     """See `vitascope.cli.Command`."""
     parser.add("checkpoint", help="a file, a folder or a run, in any format that loads")
-    parser.add("--image_size", type=int, help="side of the images the model sees; default: as the checkpoint says")
+    parser.add_image_size("size of the images the model sees; default: as the checkpoint says")
     parser.add("--device", help="cpu, cuda, …; default: the GPU if there is one")
     parser.inner.add_class_arguments(ServeSettings, None)
 
