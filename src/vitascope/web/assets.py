@@ -50,9 +50,6 @@ class Assets:
         """The file of exactly that path, or None."""
         return self._assets.get(path)
 
-    def __iter__(self) -> object:
-        return iter(self._assets)
-
 
 def content_security_policy(page: str) -> str:
     """Only what comes from this server, pictures in data: URLs, and the scripts and styles inside `page` by hash."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import hashlib
 from typing import TYPE_CHECKING
@@ -30,7 +31,6 @@ class Engine:
     """
 
     def __init__(self, checkpoint: Checkpoint, *, device: str | None = None, max_pixels: int) -> None:
-        self.checkpoint = checkpoint
         self.labels = checkpoint.labels
         self.channels = checkpoint.preprocess.channels
         self.size = checkpoint.preprocess.size
@@ -38,8 +38,10 @@ class Engine:
         self.features = checkpoint.config.features
         self._max_pixels = max_pixels
         self._device = resolve_device(device)
-        model = checkpoint.model
-        self._model = (model if self._device.type == "cpu" else copy.deepcopy(model).to(self._device)).eval()
+        if self._device.type != "cpu":  # looks go there too; the caller's model stays where it is
+            checkpoint = dataclasses.replace(checkpoint, model=copy.deepcopy(checkpoint.model).to(self._device))
+        self.checkpoint = checkpoint
+        self._model = checkpoint.model.eval()
         self.forward(np.zeros((1, self.channels, *self.size), np.float32))  # the first is slow everywhere
 
     @functools.cached_property
