@@ -29,5 +29,8 @@ def test_a_model_is_called_after_its_checkpoint(path: str, name: str) -> None:
 
 def test_loopback_addresses_have_loopback_names() -> None:
     assert ServeSettings().hosts == {"localhost", "127.0.0.1", "::1"}
-    assert ServeSettings(host="0.0.0.0").hosts is None
+    assert ServeSettings(host="127.0.0.2").hosts == {"localhost", "127.0.0.1", "::1", "127.0.0.2"}
+    assert ServeSettings(host="LocalHost").hosts == ServeSettings().hosts
+    for host in ("0.0.0.0", "::", "192.168.1.2", "box"):
+        assert ServeSettings(host=host).hosts is None
     assert ServeSettings(host="0.0.0.0", allowed_hosts=("Example.org",)).hosts == {"example.org"}

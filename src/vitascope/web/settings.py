@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from dataclasses import dataclass
@@ -75,7 +76,15 @@ class ServeSettings:
         """Names that a Host header may give, lower case; None for every name."""
         if self.allowed_hosts:
             return frozenset(name.lower() for name in self.allowed_hosts)
-        return frozenset(_LOOPBACK) if self.host in _LOOPBACK else None
+        host = self.host.lower()
+        return frozenset((*_LOOPBACK, host)) if _is_loopback(host) else None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # another name
+        return False
 
 
 def served_name(path: str) -> str:
