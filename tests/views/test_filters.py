@@ -50,7 +50,8 @@ def test_a_hybrid_shows_its_root_kernels_as_they_are_used() -> None:
     ck = checkpoint(config)
     before = views.embedding_filters(ck.model)
     with torch.no_grad():
-        ck.model.stem.root.weight.mul_(3).add_(1)  # the standardisation undoes both
+        weight = ck.model.stem.root.weight
+        weight.mul_(torch.linspace(1, 9, len(weight))[:, None, None, None]).add_(1)  # the standardisation undoes both
         ck.model.patches.projection.weight.zero_()
     torch.testing.assert_close(views.embedding_filters(ck.model), before, rtol=0, atol=1e-3)
 
