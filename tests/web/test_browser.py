@@ -155,6 +155,24 @@ def test_going_back_shows_the_image_before(tab: Callable[..., Tab]) -> None:
     expect(page["example-digit-0"]).to_have_attribute("aria-pressed", "true")
 
 
+def test_an_image_that_comes_late_does_not_replace_what_is_wanted_by_then(tab: Callable[..., Tab]) -> None:
+    from playwright.sync_api import expect
+
+    page, held = tab(), list[Any]()
+    page["example-digit-1"].click()
+    expect(page["example-digit-1"]).to_have_attribute("aria-pressed", "true")
+    page.page.route("**/api/examples/digit-0", lambda route: held.append(route))  # playwright wants a function
+    page.page.go_back()
+    page.page.wait_for_selector('#page[aria-busy="true"]')
+    page.page.go_forward()
+    page.settle()
+    for route in held:
+        route.continue_()
+    page.page.wait_for_timeout(400)
+    expect(page["example-digit-1"]).to_have_attribute("aria-pressed", "true")
+    address_holds(page, "example=digit-1")
+
+
 @pytest.mark.parametrize("nonsense", ["#layer=99&head=77&patch=500,0&opacity=x&map=none", "#example=%3Cb%3E&layer=-1"])
 def test_an_address_out_of_range_is_held_within_it(tab: Callable[..., Tab], nonsense: str) -> None:
     page = tab(nonsense)

@@ -43,11 +43,7 @@ function draw(chart, { look, layer, head }, model, store) {
     `Attention distance of ${all.length} heads, from ${short(Math.min(...all))} to ${short(Math.max(...all))} pixels`,
   );
   chart.band(layer);
-  if (uniform)
-    chart.line(
-      "uniform",
-      [uniform, ...Array(Math.max(model.layers - 2, 0)).fill(uniform), uniform].slice(0, model.layers),
-    );
+  if (uniform) chart.line("uniform", Array(model.layers).fill(uniform));
   chart.line(
     "mean",
     look.distance.map((heads) => heads.reduce((a, b) => a + b, 0) / heads.length),

@@ -65,7 +65,7 @@ export class Grid {
     return {
       row: within((event.clientY - top) / height, rows),
       column: within((event.clientX - left) / width, columns),
-      of: [rows, columns],
+      of: this.view.grid,
     };
   }
 
@@ -126,7 +126,10 @@ export class Grid {
     }
     if (map === "similarity") {
       const similar = similarityMap(view);
-      if (!similar) return { canvas: null, text: "The class token has no place on the grid.", legend: null };
+      if (!similar) {
+        const what = view.model.similarity ? "The class token has no place on the grid." : "This model has no positions.";
+        return { canvas: null, text: what, legend: null };
+      }
       const canvas = heat(similar.values, similar.grid, "even", -1, 1);
       return {
         canvas,

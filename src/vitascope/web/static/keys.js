@@ -1,6 +1,6 @@
 /** Keys that work anywhere on the page; the arrow keys belong to the grids. */
 
-const MAPS = ["none", "head", "class", "rollout", "similarity"];
+import { MAPS } from "./state.js";
 
 /** What the keys do, for people. */
 export const HELP = [

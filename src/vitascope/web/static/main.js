@@ -30,6 +30,7 @@ async function start() {
 class Page {
   constructor(models) {
     this.name = models.map((model) => model.name).join(" and ");
+    this.turn = 0; // counts loads, so that a late one knows that it is late
     this.store = new Store(parse(location.hash));
     const shared = { source, store: this.store, firstGrid: models[0].grid, complain };
     this.columns = models.map((model, index) => new Column(index, model, shared));
@@ -72,21 +73,25 @@ class Page {
   /** Follows the address: at the beginning, on going back and forth, and when a link is pasted. */
   restore() {
     const state = parse(location.hash);
-    if (state.model && state.model !== this.name) {
-      complain(`This link was made with “${state.model}”; shown here is “${this.name}”.`);
-    }
+    this.mismatch();
     const shown = this.store.state.image;
     this.store.set({ ...state, model: this.name, image: shown });
     const image = state.image ?? (source.examples.length ? { kind: "example", id: source.examples[0].id } : null);
     const isShown = this.columns[0].look && image && shown && shown.kind === image.kind && shown.id === image.id;
-    if (isShown) return;
+    if (isShown) return this.stay();
     if (image) this.load(() => source.looks(image), image, null, true);
     else this.idle("Drop or paste an image here, or choose one, to look inside.");
   }
 
+  /** Gives up what is being loaded. */
+  stay() {
+    this.turn++;
+    page.removeAttribute("aria-busy");
+  }
+
   /** Gets looks and shows them; only the last that was asked for counts. */
   async load(get, image, after = null, follow = false) {
-    const turn = (this.turn = (this.turn ?? 0) + 1);
+    const turn = ++this.turn;
     notice.hide();
     if (follow) this.mismatch();
     page.setAttribute("aria-busy", "true");

@@ -43,8 +43,11 @@ export class Snapshot {
   async layer(model, look, layer) {
     const id = `data-layer-${model}-${look.image_index}-${layer}`;
     if (document.getElementById(id)) return read(id);
+    const some = document.getElementById(`data-layer-${model}-0-${layer}`);
     throw new SourceError(
-      "To stay small, this file holds the heads of its first images only. Choose one of them, or use vitascope serve.",
+      some
+        ? "To stay small, this file holds the heads of its first images only. Choose one of them, or use vitascope serve."
+        : "To stay small, this file does not hold the heads of a model this large. Use vitascope serve.",
       410,
     );
   }

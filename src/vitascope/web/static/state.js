@@ -1,6 +1,6 @@
 /** What is chosen on the page, and its form in the address: a link brings back the same view. */
 
-const MAPS = ["none", "head", "class", "rollout", "similarity"];
+export const MAPS = ["none", "head", "class", "rollout", "similarity"];
 const SCALES = ["own", "shared"];
 const OVERVIEWS = ["maps", "distance", "share"];
 
