@@ -14,7 +14,7 @@ from PIL import Image
 import vitascope as vs
 from tiny_checkpoint import TINY, checkpoint
 from vitascope.cli import main
-from vitascope.cli.commands.inspect import _names
+from vitascope.cli.commands.inspect import _names, _spread
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -87,6 +87,14 @@ def test_an_unreadable_image_is_named_and_the_rest_is_done(place: Path, run: Run
     assert code == 2
     assert err.count("2.jpg") == 1
     assert json.loads((place / "o/report.json").read_text())["images"] == 2
+
+
+def test_large_models_keep_the_layers_there_is_room_for() -> None:
+    assert _spread(12, 100) == list(range(12))
+    assert _spread(24, 4) == [0, 8, 15, 23]
+    assert _spread(12, 2) == [0, 11]
+    assert _spread(12, 1) == []
+    assert _spread(1, 1) == [0]
 
 
 def test_nothing_is_overwritten_unasked(place: Path, run: Run) -> None:

@@ -99,6 +99,13 @@ def test_files_hold_what_was_measured(report: Report, tmp_path: Path) -> None:
     assert len(cosines) == 81
     itself = [float(r["cosine"]) for r in cosines if (r["row"], r["column"]) == (r["other_row"], r["other_column"])]
     np.testing.assert_allclose(itself, 1, atol=1e-5)
+    look = report.looks[0][1]
+    norms = table(folder, "token_norms")
+    assert len(norms) == look.norms.size
+    np.testing.assert_allclose(float(norms[-1]["norm"]), look.norms[-1, -1], rtol=1e-5)
+    asked = table(folder, "attention_last_layer")
+    middle = 1 + (1 * 3 + 1)
+    np.testing.assert_allclose([float(r["weight"]) for r in asked[:9]], look.attention(2)[0, middle, 1:], rtol=1e-4)
     lens = table(folder, "logit_lens")
     best = next(r for r in lens if (r["image"], r["layer"], r["rank"]) == ("1", str(PLAIN.depth), "1"))
     assert best["label"] == report.looks[0][1].predictions[0][0]

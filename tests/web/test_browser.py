@@ -293,11 +293,12 @@ def test_a_phone_in_the_dark_needs_no_sideways_scrolling(chromium: Any, server: 
     context.close()
 
 
-def for_page(ck: Checkpoint, name: str) -> dict[str, Any]:
+def for_page(ck: Checkpoint, name: str, second: tuple[int, ...] = ()) -> dict[str, Any]:
+    """Two images, with all layers of the first and those of the `second` that are named."""
     looks = []
     for n, (file, content) in enumerate(((FILE, IMAGE), ("other.png", OTHER))):
         found = look(ck, content)
-        layers = {str(layer): layer_payload(found, layer) for layer in range(2)} if n == 0 else {}
+        layers = {str(layer): layer_payload(found, layer) for layer in (second if n else range(2))}
         looks.append({**look_payload(found, f"image-{n}", file), "layers": layers})
     return {"model": model_payload(scope(ck), name), "looks": looks}
 
@@ -306,7 +307,7 @@ def test_the_page_as_a_file_works_without_any_network(chromium: Any, tmp_path: P
     from playwright.sync_api import expect
 
     finer = ViTConfig(image_size=(32, 16), patch=4, width=16, depth=2, heads=4, hidden=24, classes=3)
-    write_page(tmp_path / "inspect.html", [for_page(tiny(), CLASS), for_page(tiny(finer), "finer")])
+    write_page(tmp_path / "inspect.html", [for_page(tiny(), CLASS), for_page(tiny(finer), "finer", (1,))])
     context = chromium.new_context(offline=True)
     page = Tab(context).open((tmp_path / "inspect.html").as_uri())
     assert page["model-name"].all_text_contents() == [CLASS, "finer"]
@@ -327,6 +328,7 @@ def test_the_page_as_a_file_works_without_any_network(chromium: Any, tmp_path: P
     again["example-image-1"].click()
     expect(first.get_by_test_id("heads-status")).to_have_text("")
     expect(again["column-0"].get_by_test_id("heads-status")).to_contain_text("first images only")
+    expect(again["column-1"].get_by_test_id("heads-status")).to_contain_text("holds layers 2 of this image")
     for each in (page, again):
         assert each.errors == []
         assert {re.match(r"\w+:", address)[0] for address in each.requests} <= {"file:", "data:"}  # type: ignore[index]

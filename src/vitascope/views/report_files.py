@@ -103,13 +103,27 @@ def _write_look(look: Look, folder: Path) -> None:
     folder.mkdir()
     _save(draw_rollout(look.image, look.rollout), folder / "rollout")
     _save(draw_class_attention(look.class_maps), folder / "class_attention")
-    middle = (look.grid[0] // 2, look.grid[1] // 2)
-    for name, layer in (("first", 0), ("last", len(look.class_maps) - 1)):
-        drawing = draw_attention(look.attention(layer), look.grid, middle, prefix=look.prefix, layer=layer)
+    for name, layer in _ends(look):
+        drawing = draw_attention(look.attention(layer), look.grid, _middle(look), prefix=look.prefix, layer=layer)
         _save(drawing, folder / f"attention_{name}_layer")
     _save(draw_norms(look.norms, look.grid, prefix=look.prefix, class_token=look.class_token), folder / "token_norms")
     if look.lens:
         _save(draw_lens(look.lens), folder / "logit_lens")
+
+
+def _ends(look: Look) -> tuple[tuple[str, int], ...]:
+    return ("first", 0), ("last", len(look.class_maps) - 1)
+
+
+def _middle(look: Look) -> tuple[int, int]:
+    return look.grid[0] // 2, look.grid[1] // 2
+
+
+def _of_middle_patch(look: Look, layer: int) -> np.ndarray:
+    """Attention of the patch that the figures ask about to all patches, (h, r, c)."""
+    row, column = _middle(look)
+    weights = look.attention(layer)[:, look.prefix + row * look.grid[1] + column, look.prefix :]
+    return weights.reshape(-1, *look.grid)
 
 
 def _save(figure: Figure, path: Path) -> None:
@@ -126,7 +140,9 @@ def _write_tables(report: Report, folder: Path) -> None:
     scope, looks = report.scope, report.looks
     heads = np.stack([report.distance, report.share], axis=-1)
     _table(folder / "heads.csv", ("layer", "head"), heads, ("distance_pixels", "attended_share"))
-    _table(folder / "token_norms.csv", ("layer", "token"), report.norms[..., None], ("norm",))
+    _table(folder / "mean_token_norms.csv", ("layer", "token"), report.norms[..., None], ("norm",))
+    norms = np.stack([look.norms for _, look in looks])
+    _table(folder / "token_norms.csv", ("image", "layer", "token"), norms[..., None], ("norm",))
     _table(folder / "filters.csv", ("component", "y", "x", "channel"), scope.filters[..., None], ("value",))
     if scope.similarity is not None:
         names = ("row", "column", "other_row", "other_column")
@@ -134,6 +150,10 @@ def _write_tables(report: Report, folder: Path) -> None:
     rollouts, maps = (np.stack([getattr(look, name) for _, look in looks]) for name in ("rollout", "class_maps"))
     _table(folder / "rollout.csv", ("image", "row", "column"), rollouts[..., None], ("value",))
     _table(folder / "class_attention.csv", ("image", "layer", "head", "row", "column"), maps[..., None], ("weight",))
+    for name, layer in _ends(looks[0][1]):
+        asked = np.stack([_of_middle_patch(look, layer) for _, look in looks])
+        axes = ("image", "head", "row", "column")
+        _table(folder / f"attention_{name}_layer.csv", axes, asked[..., None], ("weight",))
     with (folder / "logit_lens.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("image", "layer", "rank", "label", "index", "probability"))

@@ -113,17 +113,26 @@ def _examples(checkpoints: list[Checkpoint]) -> list[NamedImage]:
 
 
 def _for_page(report: Report) -> dict[str, Any]:
-    """The report as the page takes it, with the attention of as many images as there is room for."""
+    """The report as the page takes it, with the attention of as many images and layers as there is room for."""
     from vitascope.web.payload import layer_payload, look_payload, model_payload
 
     looks, room = [], _ATTENTION_BYTES
     for n, (name, look) in enumerate(report.looks):
         depth, heads, tokens, _ = look.queries.shape
-        room -= depth * heads * tokens**2
-        layers = {str(layer): layer_payload(look, layer) for layer in range(depth)} if room >= 0 else {}
+        held = _spread(depth, room // (heads * tokens**2))
+        room -= len(held) * heads * tokens**2
+        layers = {str(layer): layer_payload(look, layer) for layer in held}
         looks.append({**look_payload(look, f"image-{n}", Path(name).name), "layers": layers})
     examples = [{"id": look["id"], "name": look["name"]} for look in looks]
     return {"model": model_payload(report.scope, report.name, examples), "looks": looks}
+
+
+def _spread(depth: int, most: int) -> list[int]:
+    """At most `most` of the layers 0 … depth − 1, first and last among them, evenly; none where two are too many."""
+    count = min(depth, most)
+    if count < min(depth, 2):
+        return []
+    return [round(n * (depth - 1) / max(count - 1, 1)) for n in range(count)]
 
 
 def _row(report: Report) -> list[str]:

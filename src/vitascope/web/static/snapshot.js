@@ -22,6 +22,7 @@ export class Snapshot {
     const models = [];
     while (document.getElementById(`data-model-${models.length}`)) models.push(read(`data-model-${models.length}`));
     this.count = models.length;
+    this.depths = models.map((model) => model.layers);
     this.examples = [];
     while (document.getElementById(`data-look-0-${this.examples.length}`)) {
       const { id, name, image } = read(`data-look-0-${this.examples.length}`);
@@ -43,12 +44,22 @@ export class Snapshot {
   async layer(model, look, layer) {
     const id = `data-layer-${model}-${look.image_index}-${layer}`;
     if (document.getElementById(id)) return read(id);
-    const some = document.getElementById(`data-layer-${model}-0-${layer}`);
+    const here = this.held(model, look.image_index);
+    if (here.length) {
+      const layers = here.map((n) => n + 1).join(", ");
+      throw new SourceError(`To stay small, this file holds layers ${layers} of this image. Use vitascope serve for all.`, 410);
+    }
     throw new SourceError(
-      some
+      this.held(model, 0).length
         ? "To stay small, this file holds the heads of its first images only. Choose one of them, or use vitascope serve."
         : "To stay small, this file does not hold the heads of a model this large. Use vitascope serve.",
       410,
     );
+  }
+
+  /** The layers of an image that are in this file, from 0. */
+  held(model, image) {
+    const all = Array.from({ length: this.depths[model] }, (_, layer) => layer);
+    return all.filter((layer) => document.getElementById(`data-layer-${model}-${image}-${layer}`));
   }
 }
