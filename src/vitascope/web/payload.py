@@ -47,7 +47,8 @@ def picture(pixels: npt.NDArray[np.uint8]) -> str:
 
 
 def labels(predictions: Sequence[tuple[str, int, float]]) -> list[dict[str, Any]]:
-    """(label, index, probability) as objects."""
+    """(label, index, probability) as objects; raises ConfigError where a probability is not finite."""
+    _finite([p for _, _, p in predictions])
     return [{"label": label, "index": index, "probability": float(p)} for label, index, p in predictions]
 
 
