@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vitascope.data.fingerprint import joined, stamp
 from vitascope.data.images import EXTENSIONS, UInt8, printable, read_image
 from vitascope.data.source import Int64, Source, Splits, some
 from vitascope.errors import DataError
@@ -53,6 +54,10 @@ class FolderSource:
 
     def describe(self, index: int) -> str:
         return os.path.join(self.root, self.paths[index])
+
+    def identity(self) -> str:
+        """See `vitascope.data.fingerprint`."""
+        return joined([stamp(self.describe(index)) for index in range(len(self))])
 
 
 def open_folder(path: str | Path) -> Splits:

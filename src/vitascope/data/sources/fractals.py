@@ -138,6 +138,10 @@ class Fractals:
         """Name an image in messages: "fractals train[17]"."""
         return f"{self.name}[{index}]"
 
+    def identity(self) -> str:
+        """See `vitascope.data.fingerprint`."""
+        return f"{self.config} {self._first} {self._count}"
+
     def render(self, indices: np.ndarray) -> np.ndarray:
         """Generate images, int (n,) → uint8 (n, S, S, 3), each the same as alone. Raises IndexError."""
         indices = np.asarray(indices, dtype=np.int64)

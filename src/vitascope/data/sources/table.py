@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from vitascope.data.fingerprint import stamp
 from vitascope.data.images import UInt8, printable, read_image
 from vitascope.data.source import Int64, some
 from vitascope.errors import DataError, ImageError
@@ -39,11 +41,7 @@ class TableSource:
         row = int(np.arange(len(self))[index]) if index < 0 else index
         if row >= len(self):
             raise IndexError(f"{self.name} has {len(self)} images, asked for {index}")
-        chunks, starts = self._chunks()
-        chunk = int(np.searchsorted(starts, row, side="right")) - 1
-        value = chunks[chunk][row - int(starts[chunk])].as_py()
-        path = value.get("path") if isinstance(value, dict) else None
-        data = value["bytes"] if isinstance(value, dict) else value
+        data, path = self._encoded(row)
         if data is None and path and self.follow_paths:
             return read_image(path)
         if data is None:
@@ -53,8 +51,24 @@ class TableSource:
     def describe(self, index: int) -> str:
         return f"{self.name}[{index}]"
 
+    def identity(self) -> str:
+        """See `vitascope.data.fingerprint`."""
+        digest = hashlib.sha256()
+        for row in range(len(self)):
+            data, path = self._encoded(row)
+            content = data if data is not None else stamp(path or "").encode("utf-8", "surrogateescape")
+            digest.update(f"{len(content)}\n".encode() + content)
+        return digest.hexdigest()
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_state": {}}
+
+    def _encoded(self, row: int) -> tuple[bytes | None, str | None]:
+        """The image file of a row, or the path of one."""
+        chunks, starts = self._chunks()
+        chunk = int(np.searchsorted(starts, row, side="right")) - 1
+        value = chunks[chunk][row - int(starts[chunk])].as_py()
+        return (value["bytes"], value.get("path")) if isinstance(value, dict) else (value, None)
 
     def _chunks(self) -> tuple[list[Any], Int64]:
         if "chunks" not in self._state:

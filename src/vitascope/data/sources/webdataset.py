@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vitascope.data.fingerprint import joined, stamp
 from vitascope.data.images import EXTENSIONS, UInt8, printable, read_image
 from vitascope.data.source import Int64, Source, Splits, split_of_name
 from vitascope.errors import DataError, ImageError
@@ -56,6 +57,10 @@ class TarSource:
 
     def describe(self, index: int) -> str:
         return f"{self.shards[int(self.places[index, 0])]}:{self.keys[index]}"
+
+    def identity(self) -> str:
+        """See `vitascope.data.fingerprint`."""
+        return joined([*map(stamp, self.shards), self.places.tobytes().hex()])
 
 
 @dataclass(frozen=True)

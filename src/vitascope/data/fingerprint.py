@@ -1,0 +1,53 @@
+"""Telling one source's images from another's, without decoding them where the source knows better.
+
+A source may have `identity() → str`, which differs whenever an image or the order of images does; all others are
+told by their pixels. Labels and names play no part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+import numpy as np
+
+from vitascope.data.source import Source, Subset
+
+
+def fingerprint(source: Source) -> str:
+    """64 hexadecimal digits that stand for every image of `source` and their order; raises ImageError.
+
+    Files are told by path, size and time of change, encoded images by their bytes, generated ones by what generates
+    them.
+    """
+    digest = hashlib.sha256(f"{type(source).__name__} {len(source)}\n".encode())
+    if isinstance(source, Subset):
+        digest.update(fingerprint(source.source).encode())
+        digest.update(np.ascontiguousarray(source.indices, dtype=np.int64).data)
+        return digest.hexdigest()
+    identity = getattr(source, "identity", None)
+    if identity is not None:
+        digest.update(identity().encode())
+        return digest.hexdigest()
+    for index in range(len(source)):
+        image = source[index]
+        digest.update(f"{image.shape}".encode())
+        digest.update(np.ascontiguousarray(image).data)
+    return digest.hexdigest()
+
+
+def stamp(path: str) -> str:
+    """A file's path, size and time of change; its path alone where it cannot be asked, as reading it will say."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return os.path.abspath(path)
+    return f"{os.path.abspath(path)} {status.st_size} {status.st_mtime_ns}"
+
+
+def joined(parts: list[str]) -> str:
+    """Many parts of an identity as one text of fixed length."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(f"{len(part)} {part}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()

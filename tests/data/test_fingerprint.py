@@ -1,0 +1,118 @@
+"""Fingerprints: the same for the same images, another for any change, without decoding where that can be."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from vitascope.data.fingerprint import fingerprint
+from vitascope.data.memory import ArraySource
+from vitascope.data.open import open_data
+from vitascope.data.source import Source, Subset
+from vitascope.data.sources.table import TableSource
+
+
+def png(value: int) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (3, 2), (value, 0, 0)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def write(kind: str, where: Path, values: list[int]) -> str:
+    """Images of these values, two classes in turn."""
+    where.mkdir(exist_ok=True)
+    if kind == "folder":
+        for i, value in enumerate(values):
+            (where / "ab"[i % 2]).mkdir(exist_ok=True)
+            (where / "ab"[i % 2] / f"{i}.png").write_bytes(png(value))
+        return str(where)
+    if kind == "parquet":
+        images = [{"bytes": png(value), "path": None} for value in values]
+        pq.write_table(pa.table({"image": images, "label": [i % 2 for i in range(len(values))]}), where / "x.parquet")
+        return str(where / "x.parquet")
+    with tarfile.open(where / "x.tar", "w") as tar:
+        for i, value in enumerate(values):
+            for name, content in ((f"{i}.png", png(value)), (f"{i}.cls", str(i % 2).encode())):
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    return str(where / "x.tar")
+
+
+def train(spec: str) -> Source:
+    found = open_data(spec).train
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("kind", ["folder", "parquet", "webdataset"])
+def test_files_are_told_apart_without_decoding(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = write(kind, tmp_path / "data", [1, 2, 3, 4])
+    for module in ("folder", "table", "webdataset"):
+        monkeypatch.setattr(f"vitascope.data.sources.{module}.read_image", None)
+    first = fingerprint(train(spec))
+    assert fingerprint(train(spec)) == first
+    write(kind, tmp_path / "data", [1, 2, 3, 5])
+    for path in (tmp_path / "data").rglob("*.*"):
+        os.utime(path, ns=(10**18, 10**18))
+    assert fingerprint(train(spec)) != first
+    write(kind, tmp_path / "more", [1, 2, 3, 4, 5])
+    assert fingerprint(train(write(kind, tmp_path / "more", [1, 2, 3, 4, 5]))) != first
+
+
+def test_a_missing_file_is_left_for_reading_to_say(tmp_path: Path) -> None:
+    source = train(write("folder", tmp_path / "data", [1, 2]))
+    whole = fingerprint(source)
+    (tmp_path / "data" / "a" / "0.png").unlink()
+    assert fingerprint(source) != whole
+
+
+def test_rows_that_name_a_file_are_told_by_it(tmp_path: Path) -> None:
+    path = tmp_path / "0.png"
+    path.write_bytes(png(1))
+    column = pa.chunked_array([[{"bytes": None, "path": str(path)}]])
+    source = TableSource("table", ("a",), np.zeros(1, np.int64), lambda: column, follow_paths=True)
+    first = fingerprint(source)
+    assert fingerprint(source) == first
+    os.utime(path, ns=(5, 5))
+    assert fingerprint(source) != first
+
+
+def test_generated_images_are_told_by_what_generates_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vitascope.data.sources.fractals.Fractals.render", None)
+    words = "fractals:classes=3,instances=2,size=8"
+    splits = open_data(words)
+    assert splits.train is not None
+    assert splits.validation is not None
+    prints = {fingerprint(splits.train), fingerprint(splits.validation), fingerprint(train(f"{words},seed=1"))}
+    assert len(prints | {fingerprint(train(f"{words},colour=true"))}) == 4
+    assert fingerprint(train(words)) in prints
+
+
+def test_arrays_are_told_by_their_pixels_order_and_shape() -> None:
+    images = np.arange(48, dtype=np.uint8).reshape(2, 2, 4, 3)
+
+    def of(pixels: np.ndarray) -> str:
+        return fingerprint(ArraySource("any", ("a",), np.zeros(len(pixels), np.int64), pixels))
+
+    same = ArraySource("other", ("x", "y"), np.ones(2, np.int64), [image.copy() for image in images])
+    assert fingerprint(same) == of(images)
+    assert len({of(images), of(images[::-1]), of(images.reshape(2, 4, 2, 3)), of(images[:1]), of(images + 1)}) == 5
+
+
+def test_a_subset_is_its_source_and_its_indices() -> None:
+    whole = ArraySource("any", ("a",), np.zeros(3, np.int64), np.arange(9, dtype=np.uint8).reshape(3, 1, 1, 3))
+
+    def of(*indices: int) -> str:
+        return fingerprint(Subset(whole, np.array(indices), "part"))
+
+    assert of(0, 1) == of(0, 1)
+    assert len({fingerprint(whole), of(0, 1), of(1, 0), of(0, 2), of(0, 1, 2)}) == 5
