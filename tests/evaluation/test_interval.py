@@ -1,0 +1,42 @@
+"""Mean and interval over seeds, by Student's table and by drawing many samples."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from vitascope.errors import ConfigError
+from vitascope.evaluation.interval import interval, student_t
+
+
+@pytest.mark.parametrize(("freedom", "printed"), [(1, 12.706), (2, 4.303), (4, 2.776), (9, 2.262), (120, 1.980)])
+def test_quantiles_are_those_of_the_table(freedom: int, printed: float) -> None:
+    assert student_t(freedom) == pytest.approx(printed, abs=5e-4)
+
+
+def test_by_hand() -> None:
+    found = interval([0.4, 0.5, 0.6])
+    assert (found.mean, found.count) == (pytest.approx(0.5), 3)
+    assert found.half == pytest.approx(4.3027 * 0.1 / math.sqrt(3), abs=1e-5)
+    assert found.percent() == "50.0 ± 24.8 %"
+
+
+def test_one_value_has_no_interval() -> None:
+    found = interval([0.25])
+    assert found.half is None
+    assert found.percent() == "25.0 %"
+
+
+def test_the_true_mean_lies_inside_nineteen_times_in_twenty() -> None:
+    samples = np.random.default_rng(0).normal(3.0, 2.0, (2000, 4))
+    found = [interval(row.tolist()) for row in samples]
+    inside = np.mean([abs(i.mean - 3.0) <= (i.half or 0.0) for i in found])
+    assert inside == pytest.approx(0.95, abs=0.015)
+
+
+@pytest.mark.parametrize("values", [[], [0.1, float("nan")]])
+def test_what_has_no_mean_is_refused(values: list[float]) -> None:
+    with pytest.raises(ConfigError, match="finite numbers"):
+        interval(values)
