@@ -40,7 +40,7 @@ def evaluate(
     tally = Tally(len(source.classes))
     was_training = model.training
     model.eval()
-    batches = evaluation_batches(source, _Geometry(preprocess), batch, rank, processes, workers)
+    batches = evaluation_batches(source, Geometry(preprocess), batch, rank, processes, workers)
     try:
         with closing(batches):
             for images, labels in batches:
@@ -55,8 +55,11 @@ def evaluate(
 
 
 @dataclass(frozen=True)
-class _Geometry:  # a class of its own, because workers may have to be sent it
+class Geometry:
+    """Resizing alone, which workers do; a class of its own, because they may have to be sent it."""
+
     preprocess: Preprocess
+    """Of which normalising is left to the device."""
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         return self.preprocess.resize(self.preprocess.read(image))

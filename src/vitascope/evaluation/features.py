@@ -1,0 +1,159 @@
+"""Features of images under a frozen model: each computed once, then kept on disk.
+
+A file in the cache folder holds the images of one source that were asked for so far. Its name is the hash of all that
+the numbers depend on: the model's config and every weight, the preprocessing, the images themselves
+(`data/fingerprint.py`), the kind of processor and the version of this package. So nothing has to be told that a cache
+is stale; old files are merely not found again, and may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import zipfile
+from collections.abc import Callable
+from contextlib import closing
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from vitascope.cache import cache_folder
+from vitascope.data.batches import evaluation_batches
+from vitascope.data.fingerprint import fingerprint
+from vitascope.data.preprocess import Preprocess
+from vitascope.data.source import Int64, Source, Subset
+from vitascope.errors import CheckpointError
+from vitascope.evaluation.evaluate import Geometry
+from vitascope.version import __version__
+from vitascope.whole import written_whole
+
+log = logging.getLogger(__name__)
+
+Float32 = npt.NDArray[np.float32]
+
+_DAMAGE = (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, MemoryError, zipfile.BadZipFile)
+"""All that NumPy and zipfile raise for a file with a bit turned somewhere."""
+
+
+class FeatureStore:
+    """`store(source, positions)` → float32 features, from disk where they are known.
+
+    `model` is a ViT, hybrid or BiT, anything that has `features(images)`. It is used in evaluation mode, in float32,
+    on the device where it is; its own mode comes back. `folder` is where files are kept, None for nowhere; `progress`
+    hears (done, total) of images computed.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        preprocess: Preprocess,
+        *,
+        batch: int = 64,
+        workers: int = 0,
+        folder: Path | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self.model, self.preprocess = model, preprocess
+        self.batch, self.workers = batch, workers
+        self.folder, self.progress = folder, progress
+        self.computed = 0
+        """Images that went through the model so far."""
+
+    def __call__(self, source: Source, positions: Int64) -> Float32:
+        """Features of the images at `positions` (n,) of `source`, (n, D'), what the last linear layer sees.
+
+        Raises ImageError for an unreadable image, `CheckpointError` for features that are not finite.
+        """
+        path = None if self.folder is None else self.folder / f"{self._key(source)}.npz"
+        known, rows = _read(path, len(source))
+        missing = np.setdiff1d(positions, known)
+        if len(missing) or not len(known):
+            fresh = self._compute(source, missing)
+            order = np.argsort(np.concatenate([known, missing]))
+            rows = (np.concatenate([rows, fresh]) if len(known) else fresh)[order]
+            known = np.concatenate([known, missing])[order]
+            _write(path, known, rows)
+        return rows[np.searchsorted(known, positions)]
+
+    @torch.inference_mode()
+    def _compute(self, source: Source, positions: Int64) -> Float32:
+        was_training = self.model.training
+        model = cast(Any, self.model)
+        device = next(model.parameters()).device
+        model.eval()
+        parts: list[np.ndarray] = []
+        done = 0
+        batches = evaluation_batches(
+            Subset(source, positions, source.name), Geometry(self.preprocess), self.batch, workers=self.workers
+        )
+        try:
+            with closing(batches):
+                for images, _ in batches:
+                    x = model.features(self.preprocess.normalise(images.to(device)))  # (B, D')
+                    parts.append(x.float().cpu().numpy())
+                    done += len(images)
+                    if self.progress is not None:
+                        self.progress(done, len(positions))
+        finally:
+            model.train(was_training)
+        self.computed += done
+        found = np.concatenate(parts) if parts else np.zeros((0, 0), dtype=np.float32)
+        if not np.isfinite(found).all():
+            raise CheckpointError(
+                f"the model's features of {source.name} hold NaN or infinity, expected finite numbers; "
+                "its training may have diverged"
+            )
+        return found
+
+    def _key(self, source: Source) -> str:
+        device = next(self.model.parameters()).device.type
+        parts = [__version__, self._model_key, self.preprocess.to_dict(), device, fingerprint(source)]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40]
+
+    @cached_property
+    def _model_key(self) -> str:
+        digest = hashlib.sha256(repr((type(self.model).__name__, getattr(self.model, "config", None))).encode())
+        for name, tensor in self.model.state_dict().items():
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().data)
+        return digest.hexdigest()
+
+
+def features_folder() -> Path:
+    """Where features are kept."""
+    return cache_folder() / "features"
+
+
+def _read(path: Path | None, size: int) -> tuple[Int64, Float32]:
+    """Positions (n,), rising, and their features (n, D'); none where there is no file, or none that is whole."""
+    nothing = np.zeros(0, dtype=np.int64), np.zeros((0, 0), dtype=np.float32)
+    if path is None or not path.is_file():
+        return nothing
+    try:
+        # A zip file, which notices a flipped bit; opened here, because NumPy leaves a damaged one open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
+            positions, rows = held["positions"], held["features"]
+    except _DAMAGE as error:
+        log.warning("%s cannot be read (%s); its features are computed again", path, error)
+        return nothing
+    fits = positions.ndim == 1 and rows.ndim == 2 and len(positions) == len(rows) > 0
+    if not fits or positions.dtype != np.int64 or rows.dtype != np.float32 or positions.max() >= size:
+        log.warning("%s holds something else; its features are computed again", path)
+        return nothing
+    return positions, rows
+
+
+def _write(path: Path | None, positions: Int64, rows: Float32) -> None:
+    if path is None or not len(rows):
+        return
+    try:
+        with written_whole(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, positions=positions, features=rows)
+    except OSError as error:  # a full disk only costs the next start the time
+        log.warning("features could not be kept in %s (%s); they will be computed again", path.parent, error)

@@ -1,0 +1,177 @@
+"""The few-shot protocol (Section 4.1): a few training images per class, several draws, every test image.
+
+Subsets are nested: seed s puts the images of each class in one order, and k shots are the first k. What turns images
+into features is passed in, so that this file knows no model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vitascope.data.images import printable
+from vitascope.data.source import Int64, Source, require_same_classes, some
+from vitascope.errors import ConfigError, DataError
+from vitascope.evaluation.fewshot import Ridge
+from vitascope.evaluation.interval import Interval, interval
+from vitascope.evaluation.neighbours import NEIGHBOURS, neighbour_predict
+from vitascope.evaluation.probe import probe_predict
+
+METHODS = ("ridge", "knn", "probe")
+"""The paper's closed form, nearest neighbours, logistic regression."""
+_STREAM = 2  # keeps these draws apart from the order and augmentation drawn from the same seed
+
+Features = Callable[[Source, Int64], npt.NDArray[np.float32]]
+"""(source, positions (n,)) → features (n, d)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewShot:
+    """What to try. Raises ConfigError for what cannot be."""
+
+    shots: tuple[int, ...] = (1, 5, 10)
+    """Training images per class; the official code has 1, 5, 10, 25."""
+    seeds: int = 5
+    """Draws of the training images, seeds 0, 1, …; the official code has 3."""
+    methods: tuple[str, ...] = METHODS
+    """Of METHODS."""
+    l2: tuple[float, ...] = (1024.0,)
+    """λ of the ridge regression; 2¹⁰ is the official code's."""
+    neighbours: int = NEIGHBOURS
+    """How many vote in "knn", at most."""
+
+    def __post_init__(self) -> None:
+        for name, values in (("shots", self.shots), ("l2", self.l2), ("methods", self.methods)):
+            if not values or len(set(values)) < len(values):
+                raise ConfigError(f"{name} is {_list(values) or 'empty'}, expected one or more, each once")
+        if min(self.shots) < 1:
+            raise ConfigError(f"shots is {_list(self.shots)}, expected at least 1 image per class")
+        if self.seeds < 1:
+            raise ConfigError(f"seeds is {self.seeds}, expected at least 1")
+        if not all(value > 0 and math.isfinite(value) for value in self.l2):
+            raise ConfigError(f"l2 is {_list(self.l2)}, expected numbers above 0; the official rule has 1024")
+        unknown = [name for name in self.methods if name not in METHODS]
+        if unknown:
+            raise ConfigError(f"no method {unknown[0]!r}; expected one or more of {','.join(METHODS)}")
+        if self.neighbours < 1:
+            raise ConfigError(f"neighbours is {self.neighbours}, expected at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One method at one number of shots."""
+
+    method: str
+    """Of METHODS."""
+    l2: float | None
+    """λ; None but for "ridge"."""
+    shots: int
+    """Training images per class."""
+    accuracies: tuple[float, ...]
+    """Share of test images that are right, in [0, 1], by seed."""
+
+    @property
+    def interval(self) -> Interval:
+        """Mean and 95 % interval over the seeds."""
+        return interval(self.accuracies)
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it as JSON values; "half" is half the width of the interval, null of a single seed."""
+        found = self.interval
+        head = {"method": self.method, "l2": self.l2, "shots": self.shots}
+        return {**head, "mean": found.mean, "half": found.half, "accuracies": list(self.accuracies)}
+
+
+def few_shot(
+    settings: FewShot,
+    train: Source,
+    test: Source,
+    features: Features,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Outcome]:
+    """Accuracy on all of `test` after seeing a few images per class of `train`, by shots, then method, then λ.
+
+    Features are asked for once: of every test image, and of those training images that some seed draws. Raises
+    `DataError` where a class has too few images or the classes differ.
+    """
+    answers = labels_as_in(train, test)
+    require_shots(train, answers, max(settings.shots))
+    draws = [draw_shots(train, max(settings.shots), seed) for seed in range(settings.seeds)]
+    needed = np.unique(np.concatenate([rows for draw in draws for rows in draw]))
+    known = features(train, needed)
+    asked = features(test, np.arange(len(test), dtype=np.int64))
+    right: dict[tuple[int, str, float | None], list[float]] = {}
+    done, parts = 0, len(draws) * len(settings.shots)
+    for draw in draws:
+        for shots in settings.shots:
+            chosen = np.concatenate([rows[:shots] for rows in draw])
+            x, y = known[np.searchsorted(needed, chosen)], train.labels[chosen]
+            for method, l2, predicted in _predictions(settings, x, y, asked, len(train.classes)):
+                right.setdefault((shots, method, l2), []).append(float((predicted == answers).mean()))
+            done += 1
+            if progress is not None:
+                progress(done, parts)
+    return [
+        Outcome(method=method, l2=l2, shots=shots, accuracies=tuple(values))
+        for (shots, method, l2), values in right.items()
+    ]
+
+
+def _predictions(
+    settings: FewShot, x: npt.NDArray[np.float32], y: Int64, asked: npt.NDArray[np.float32], classes: int
+) -> list[tuple[str, float | None, Int64]]:
+    found: list[tuple[str, float | None, Int64]] = []
+    for method in settings.methods:
+        if method == "ridge":
+            ridge = Ridge.fit(x, y, classes)
+            found += [(method, l2, ridge.predict(asked, l2)) for l2 in settings.l2]
+        elif method == "knn":
+            found.append((method, None, neighbour_predict(x, y, asked, classes, settings.neighbours)))
+        else:
+            found.append((method, None, probe_predict(x, y, asked, classes)))
+    return found
+
+
+def draw_shots(source: Source, shots: int, seed: int) -> list[Int64]:
+    """`shots` positions of every class that has images, in the order of the classes.
+
+    A class's draw follows from (seed, class) and its own images: fewer shots are the first of more, and another
+    class's images change nothing. A class with fewer images gives all it has.
+    """
+    labels = source.labels
+    return [
+        np.random.default_rng((_STREAM, seed, int(label))).permutation(np.flatnonzero(labels == label))[:shots]
+        for label in np.unique(labels)
+    ]
+
+
+def labels_as_in(train: Source, test: Source) -> Int64:
+    """The labels of `test` as numbers of `train`'s classes, matched by name; `DataError` unless both have the same."""
+    if set(train.classes) != set(test.classes):
+        require_same_classes(train, test)
+    place = {name: number for number, name in enumerate(train.classes)}
+    return np.array([place[name] for name in test.classes], dtype=np.int64)[test.labels]
+
+
+def require_shots(train: Source, answers: Int64, shots: int) -> None:
+    """`DataError` unless every class that occurs has `shots` training images, and there are two to tell apart."""
+    if len(answers) == 0:
+        raise DataError(f"there are no test images for {printable(train.name)}; give --test DATA that has some")
+    counts = np.bincount(train.labels, minlength=len(train.classes))
+    occurs = (counts > 0) | (np.bincount(answers, minlength=len(counts)) > 0)
+    few = [f"{train.classes[i]} ({counts[i]})" for i in np.flatnonzero(occurs & (counts < shots))]
+    if few:
+        raise DataError(
+            f"{printable(train.name)} has fewer than {shots} images of {some(few)}; ask for fewer --shots or add images"
+        )
+    if np.count_nonzero(counts) < 2:
+        raise DataError(f"{printable(train.name)} has images of one class only, expected two or more to tell apart")
+
+
+def _list(values: tuple[object, ...]) -> str:
+    return ",".join(map(str, values))
