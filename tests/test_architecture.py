@@ -112,6 +112,8 @@ def test_no_pickle_and_no_prints(path: Path) -> None:
         "vitascope.recipes.settings",
         "vitascope.recipes.presets",
         "vitascope.models.config",
+        "vitascope.evaluation",
+        "vitascope.evaluation.shots",
         "vitascope.views",
         "vitascope.web.app",
         "vitascope.web.server",

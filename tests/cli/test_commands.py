@@ -24,13 +24,14 @@ pytestmark = pytest.mark.usefixtures("no_pictures")
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with images/, and run/, which was trained on them."""
+    """A folder with images/, run/, which was trained on them, and others/ of the same classes."""
     folder = tmp_path_factory.mktemp("place")
     patch = pytest.MonkeyPatch()
     patch.setattr("vitascope.recipes.run.draw_curves", lambda folder: None)
     words = ["--steps=20", "--lr=0.01", "--holdout=0.2", *PRETRAIN_WORDS]
     assert main(["pretrain", str(image_folder(folder / "images")), "--out", str(folder / "run"), *words]) == 0
     patch.undo()
+    image_folder(folder / "others", 9, seed=1)
     return folder
 
 
@@ -54,6 +55,7 @@ EVERY: dict[str, tuple[list[str], str]] = {
     "pretrain": (["{}/images", "--out={}/p", "--steps=2", *PRETRAIN_WORDS], "validation"),
     "finetune": (["{}/run", "{}/images", "--out={}/f", "--steps=2", "--batch=4", "--precision=float32"], "validation"),
     "evaluate": (["{}/run", "{}/images"], "top1"),
+    "fewshot": (["{}/run", "{}/images", "--test={}/others", "--shots=1,3", "--seeds=2", "--device=cpu"], "results"),
     "predict": (["{}/run", "{}/images/ant"], "predictions"),
     "convert": (["{}/run", "{}/converted"], "parameters"),
     "models": ([], "models"),
@@ -143,6 +145,24 @@ def test_evaluation_reports_overall_and_per_class(place: Path, run: Run) -> None
     assert all(name in table for name in (*CLASSES, "top-5", "calibration error"))
 
 
+def test_few_shots_are_a_table_of_shots_by_methods(place: Path, run: Run) -> None:
+    words = ["fewshot", place / "run", place / "images", "--test", place / "others", "--device=cpu", "--seeds=3"]
+    words += ["--shots", "1,5", "--l2", "1,1024", "--methods", "ridge,knn"]
+    result = json.loads(run(*words, "--json")[1])
+    assert result["test"] == {"name": "others", "split": "train", "images": 9}
+    found = [(r["shots"], r["method"], r["l2"], len(r["accuracies"])) for r in result["results"]]
+    one = [("ridge", 1.0, 3), ("ridge", 1024.0, 3), ("knn", None, 3)]
+    assert found == [(shots, *rest) for shots in (1, 5) for rest in one]
+    table = " ".join(run(*words)[1].split())
+    assert "on others (train, 9 images), mean ± 95 % interval over 3 seeds" in table
+    assert "shots ridge λ=1 ridge λ=1024 knn" in table
+    for entry in result["results"]:
+        assert f"{100 * entry['mean']:.1f} ± {100 * entry['half']:.1f} %" in table
+    alone = run(*words, "--seeds=1")[1]
+    assert "one seed" in alone
+    assert "±" not in alone
+
+
 def test_predictions_are_those_of_the_library(place: Path, run: Run) -> None:
     _, out, _ = run("predict", place / "run", place / "images", "--json", "--top=2", "--batch=7")
     predictor = vs.Predictor(place / "run")
@@ -191,6 +211,17 @@ def test_a_csv_file_is_not_overwritten_and_nothing_is_predicted_first(place: Pat
         (["evaluate", "{}/run", "digits"], "does not know"),
         (["evaluate", "{}/run", "{}/images", "--split=test"], "has no test split"),
         (["evaluate", "{}/run", "{}/images", "--device=abacus"], "device 'abacus'"),
+        (["fewshot", "{}/run", "{}/images"], "has no test split to be judged on; give --test DATA"),
+        (["fewshot", "{}/run", "{}/images", "--test={}/images"], "the very images"),
+        (["fewshot", "{}/run", "{}/images", "--test=digits"], "different classes"),
+        (["fewshot", "{}/run", "{}/images", "--test={}/nowhere"], "nowhere: no such file or folder"),
+        (["fewshot", "{}/run", "{}/images", "--test={}/others", "--shots=7"], "fewer than 7 images of cat (6)"),
+        (["fewshot", "{}/run", "{}/images", "--shots=1,0"], "expected at least 1 image per class"),
+        (["fewshot", "{}/run", "{}/images", "--shots=few"], "--shots is 'few', expected whole numbers"),
+        (["fewshot", "{}/run", "{}/images", "--methods=ridge,svm"], "no method 'svm'"),
+        (["fewshot", "{}/run", "{}/images", "--l2=0"], "expected numbers above 0"),
+        (["fewshot", "{}/run", "{}/images", "--seeds=0"], "seeds is 0"),
+        (["fewshot", "{}/run", "{}/images", "--batch=0"], "--batch is 0"),
         (["finetune", "{}/images", "{}/images", "--out={}/x"], "images"),
         (["convert", "{}/run", "{}/run/model"], "already"),
         (["convert", "{}/run", "{}/new", "--model=ViT-B/16"], "not the model"),

@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "pretrain": "train from scratch with the paper's pre-training head",
     "finetune": "continue from a checkpoint on other data, at another resolution",
     "evaluate": "accuracy, loss, calibration of a checkpoint, per class",
+    "fewshot": "accuracy of frozen features after a few images per class",
     "predict": "labels and probabilities for image files and folders",
     "inspect": "every view of the internals as picture and as numbers, and one page",
     "serve": "predictions over HTTP, and a page to look inside",

@@ -1,0 +1,90 @@
+"""`vitascope fewshot CHECKPOINT DATA`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from vitascope.cli.console import Console
+from vitascope.cli.parser import Parser
+from vitascope.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def arguments(parser: Parser) -> None:
+    """See `vitascope.cli.Command`."""
+    parser.add("checkpoint", help="a file, a folder or a run, in any format that loads; its head plays no part")
+    parser.add("data", help="where shots are drawn from, its train split (`vitascope data` lists the kinds)")
+    parser.add("--test", help="other data of the same classes to be judged on; default: the test split of DATA")
+    parser.add("--shots", default="1,5,10", help="training images per class, one or more numbers")
+    parser.add("--seeds", type=int, default=5, help="how many draws of the shots")
+    parser.add("--methods", default="ridge,knn,probe", help="closed form, nearest neighbours, logistic regression")
+    parser.add("--l2", default="1024", help="λ of the ridge regression, one or more numbers")
+    parser.add("--neighbours", type=int, default=20, help="how many vote in knn, at most")
+    parser.add_image_size("size of the images the model sees; default: as the checkpoint says")
+    parser.add("--batch", type=int, default=64, help="images per forward pass")
+    parser.add("--workers", type=int, default=0, help="processes that read images besides this one")
+    parser.add("--device", help="cpu, cuda, …; default: the GPU if there is one")
+
+
+def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
+    """See `vitascope.cli.Command`."""
+    if args.batch < 1:
+        raise ConfigError(f"--batch is {args.batch}, expected at least 1")
+    if args.workers < 0:
+        raise ConfigError(f"--workers is {args.workers}, expected 0 or more")
+    from vitascope.data.open import recognise
+    from vitascope.evaluation.shots import FewShot
+
+    settings = FewShot(
+        shots=_several("shots", args.shots, int),
+        seeds=args.seeds,
+        methods=_several("methods", args.methods, str),
+        l2=_several("l2", args.l2, float),
+        neighbours=args.neighbours,
+    )
+    for data in filter(None, (args.data, args.test)):
+        recognise(data)  # refused before torch is loaded
+    from vitascope.recipes.fewshot import fewshot_checkpoint
+
+    result = fewshot_checkpoint(
+        args.checkpoint,
+        args.data,
+        settings,
+        test=args.test,
+        image_size=args.image_size,
+        batch=args.batch,
+        workers=args.workers,
+        device=args.device,
+        reading=console.counter("computing features"),
+        fitting=console.counter("fitting"),
+    )
+    seeds = "one seed" if args.seeds == 1 else f"mean ± 95 % interval over {args.seeds} seeds"
+    test = result["test"]
+    title = f"few-shot accuracy on {test['name']} ({test['split']}, {test['images']:,} images), {seeds}"
+    console.table(title, *_table(result["results"]))
+    return result
+
+
+def _table(results: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows: shots × methods."""
+    from vitascope.evaluation.interval import interval
+
+    several = len({entry["l2"] for entry in results if entry["method"] == "ridge"}) > 1
+    columns: list[str] = []
+    rows: dict[int, list[str]] = {}
+    for entry in results:
+        name = f"ridge λ={entry['l2']:g}" if several and entry["method"] == "ridge" else entry["method"]
+        if name not in columns:
+            columns.append(name)
+        rows.setdefault(entry["shots"], []).append(interval(entry["accuracies"]).percent())
+    return ["shots", *columns], [[str(shots), *cells] for shots, cells in rows.items()]
+
+
+def _several(name: str, text: str, kind: Callable[[str], T]) -> tuple[T, ...]:
+    try:
+        return tuple(kind(part.strip()) for part in text.split(","))
+    except ValueError:
+        what = "whole numbers" if kind is int else "numbers"
+        raise ConfigError(f"--{name} is {text!r}, expected {what} with commas between, such as 1,5,10") from None

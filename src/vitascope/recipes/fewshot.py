@@ -1,0 +1,75 @@
+"""Few-shot accuracy of a checkpoint's frozen features on a data set (Section 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from vitascope.checkpoints.load import load
+from vitascope.data.fingerprint import fingerprint
+from vitascope.data.open import open_data
+from vitascope.data.source import Source
+from vitascope.device import resolve_device
+from vitascope.errors import DataError
+from vitascope.evaluation.features import FeatureStore, features_folder
+from vitascope.evaluation.shots import FewShot, few_shot
+
+Progress = Callable[[int, int], None]
+
+
+def fewshot_checkpoint(
+    checkpoint: str,
+    data: str,
+    settings: FewShot,
+    *,
+    test: str | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    batch: int = 64,
+    workers: int = 0,
+    device: str | None = None,
+    reading: Progress | None = None,
+    fitting: Progress | None = None,
+) -> dict[str, Any]:
+    """Accuracy by shots and method, JSON-able: learns from `data`'s train split, is judged on its test split.
+
+    With `test`, other data of the same classes, on that one's. Images are prepared as the checkpoint says, which for
+    official ones is not the few-shot evaluator's own crop. Raises `UserError` for what the user can mend.
+    """
+    ck = load(checkpoint, image_size=image_size)
+    train = open_data(data).train
+    if train is None or len(train) == 0:
+        raise DataError(f"{data} has no train split to draw shots from; give data that has one")
+    split, judged = _judged(data, test, train)
+    store = FeatureStore(
+        ck.model.to(resolve_device(device)),
+        ck.preprocess,
+        batch=batch,
+        workers=workers,
+        folder=features_folder(),
+        progress=reading,
+    )
+    outcomes = few_shot(settings, train, judged, store, fitting)
+    return {
+        "train": {"name": train.name, "images": len(train)},
+        "test": {"name": judged.name, "split": split, "images": len(judged)},
+        "seeds": settings.seeds,
+        "neighbours": settings.neighbours,
+        "features_computed": store.computed,
+        "results": [outcome.as_json() for outcome in outcomes],
+    }
+
+
+def _judged(data: str, test: str | None, train: Source) -> tuple[str, Source]:
+    """The split to be judged on, and its name: test, else validation; of other data, also all there is."""
+    present = open_data(data if test is None else test).present()
+    order = ("test", "validation") if test is None else ("test", "validation", "train")
+    split = next((name for name in order if name in present and len(present[name])), None)
+    if split is None:
+        raise DataError(
+            f"{data} has no test split to be judged on; give --test DATA of the same classes"
+            if test is None
+            else f"{test} holds no images to be judged on; give other --test data"
+        )
+    if split == "train" and fingerprint(present[split]) == fingerprint(train):
+        raise DataError(f"{test} has the very images that {data} is learned from; give other --test data")
+    return split, present[split]
