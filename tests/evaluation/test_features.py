@@ -175,6 +175,16 @@ def test_dropout_is_off_and_batches_and_workers_change_nothing() -> None:
     assert np.array_equal(store(ck, batch=11, workers=1)(source(11), ALL), plain)
 
 
+def test_the_model_can_be_trained_afterwards() -> None:
+    ck = checkpoint()
+    ck = replace(ck, preprocess=ck.preprocess.with_size((32, 32)))  # positions resized and kept by the model
+    features = store(ck)(source(11), ALL)
+    x = torch.stack([ck.preprocess(image) for image in pixels(11)[0]])
+    ck.model(x).sum().backward()
+    assert all(p.grad is not None for p in ck.model.parameters())
+    assert np.allclose(store(ck)(source(11), ALL), features)
+
+
 def test_features_that_are_not_finite_are_refused_and_not_kept(tmp_path: Path) -> None:
     ck = checkpoint()
     with torch.no_grad():

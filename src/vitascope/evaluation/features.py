@@ -81,7 +81,7 @@ class FeatureStore:
             _write(path, known, rows)
         return rows[np.searchsorted(known, positions)]
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference mode: the model may be trained afterwards, with positions it keeps
     def _compute(self, source: Source, positions: Int64) -> Float32:
         was_training = self.model.training
         model = cast(Any, self.model)
