@@ -58,7 +58,7 @@ def test_every_combination_is_judged_on_every_test_image() -> None:
 
 def test_an_accuracy_is_that_of_the_drawn_images() -> None:
     features = Features()
-    (found,) = few_shot(FewShot(shots=(3,), seeds=2, methods=("ridge",)), TRAIN, TEST, features)
+    found, _ = few_shot(FewShot(shots=(3, 5), seeds=2, methods=("ridge",)), TRAIN, TEST, features)
     for seed in (0, 1):
         chosen = np.concatenate(draw_shots(TRAIN, 3, seed))
         asked = features(TEST, np.arange(21))
