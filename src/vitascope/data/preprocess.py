@@ -95,9 +95,7 @@ class Preprocess:
         array = self.resize(self.read(image))
         return self.normalise(torch.from_numpy(array.transpose(2, 0, 1).copy()))
 
-    def read(
-        self, image: str | Path | bytes | Image.Image | np.ndarray, *, max_pixels: int = MAX_PIXELS
-    ) -> np.ndarray:
+    def read(self, image: str | Path | bytes | Image.Image | np.ndarray, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         """Decodes to uint8 (H, W, C), at reduced scale where `draft` says so. Raises ImageError."""
         draft = None
         if self.draft:
