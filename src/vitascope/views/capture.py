@@ -23,8 +23,8 @@ from vitascope.layers.patches import Size, patch_grid
 from vitascope.models.config import ViTConfig
 from vitascope.models.vit import ViT
 
-CAPTURE_BYTES = 128 * 2**20
-"""About this much of q, k and tokens is held at a time, one image at least."""
+CAPTURE_BYTES = 64 * 2**20
+"""About this much of q, k and tokens is recorded at a time, one image at least; the part before may still be held."""
 WEIGHT_BYTES = 16 * 2**20
 """About this much of attention weights is computed at a time, one query of one image at least."""
 
