@@ -68,7 +68,8 @@ def _parts(r: DemoResult) -> dict[str, str]:
         "caution": (
             f"Every model is tested once, on the same {summary['test_images']} images that played no part in training. "
             f"One image is {percent(1 / summary['test_images'])}, so small differences between runs or seeds mean "
-            "little; the ranges are 95 % Wilson intervals. Both columns had the same steps, augmentation and model."
+            "little; the ranges are 95 % Wilson intervals. Both columns had the same steps, augmentation and "
+            "model; learning rates were chosen for each on other images."
         ),
         "curves": _curves(r),
         "test_images": str(summary["test_images"]),
