@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -87,6 +89,16 @@ def test_an_unreadable_image_is_named_and_the_rest_is_done(place: Path, run: Run
     assert code == 2
     assert err.count("2.jpg") == 1
     assert json.loads((place / "o/report.json").read_text())["images"] == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")
+def test_a_name_in_another_encoding_is_told_as_it_is(place: Path, run: Run) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    (place / "images/0.png").rename(place / "images" / name)
+    assert run(place / "a", place / "images", "--out", place / "o")[0] == 0
+    report = json.loads((place / "o/report.json").read_text())
+    assert name in [Path(look["name"]).name for look in report["looks"]]
+    assert r"caf\udce9.png" in (place / "o/inspect.html").read_text()
 
 
 def test_large_models_keep_the_layers_there_is_room_for() -> None:

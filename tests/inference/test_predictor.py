@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Source
 from vitascope.errors import ConfigError, DataError, ImageError
 from vitascope.evaluation.evaluate import evaluate
-from vitascope.inference.files import find_images, predict_files, write_csv
+from vitascope.inference.files import FilePrediction, find_images, predict_files, write_csv
 from vitascope.models.catalogue import create_model
 from vitascope.training.job import Job
 from vitascope.training.parallel import World
@@ -227,3 +229,11 @@ def test_a_csv_file_is_new_or_refused(tmp_path: Path) -> None:
         write_csv(str(tmp_path / "p.csv"), [])
     with pytest.raises(DataError, match="cannot be written"):
         write_csv(str(tmp_path / "absent" / "p.csv"), [])
+
+
+def test_a_csv_file_tells_of_names_in_any_encoding(tmp_path: Path) -> None:
+    named = [FilePrediction(os.fsdecode(name), [("猫", 0, 1.0)], None) for name in ("é\n.png".encode(), b"caf\xe9.png")]
+    write_csv(str(tmp_path / "p.csv"), named)
+    with (tmp_path / "p.csv").open(newline="", encoding="utf-8") as file:
+        rows = [(row["file"], row["label"]) for row in csv.DictReader(file)]
+    assert rows == [("é\n.png", "猫"), ("caf\\udce9.png", "猫")]

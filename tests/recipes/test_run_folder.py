@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from tiny import pretrain_recipe
 from vitascope.errors import ConfigError
-from vitascope.recipes.run_folder import check_free, check_same, locked, start_folder, stored_config
+from vitascope.recipes.run_folder import check_free, check_same, locked, start_folder, stored_config, stored_data
 from vitascope.version import source_commit
 
 CLASSES = ("ant", "bee")
@@ -95,6 +96,28 @@ def test_everything_that_changed_is_listed_at_once(tmp_path: Path) -> None:
         assert part in str(caught.value)
     assert "\n" not in str(caught.value)
     assert f"--config {run / 'config.yaml'}" in str(caught.value)
+
+
+def test_names_of_classes_do_not_depend_on_the_machines_encoding(tmp_path: Path) -> None:
+    code = f"""
+import locale
+from pathlib import Path
+from tiny import pretrain_recipe
+from vitascope.recipes.run_folder import start_folder, stored_config, stored_data
+assert locale.getencoding() != "UTF-8"
+run = Path({str(tmp_path / "run")!r})
+start_folder(run, pretrain_recipe(run, data="\\u732b"), ("ant", "\\u732b\\n\\"y\\""), 18, overwrite=False)
+assert stored_data(run) == (("ant", "\\u732b\\n\\"y\\""), 18)
+assert stored_config(run)["data"] == "\\u732b"
+"""
+    environment = {
+        "LC_ALL": "C",
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, **environment})
+    assert stored_data(tmp_path / "run") == (("ant", '猫\n"y"'), 18)
 
 
 @pytest.mark.parametrize("content", ["", "- 1\n", "steps: [", "steps: 3\n", "\0"])

@@ -113,7 +113,7 @@ def _held(words: list[str]) -> dict[str, Any]:
     held: dict[str, Any] = {}
     for path in _values(words, "--config"):
         with suppress(OSError, ValueError, yaml.YAMLError):  # the parser says what is wrong with the file
-            values = yaml.safe_load(Path(path).read_text())
+            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
             held |= values if isinstance(values, dict) else {}
     return held
 

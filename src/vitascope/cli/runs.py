@@ -20,7 +20,7 @@ def show_run(model: Path, console: Console) -> dict[str, Any]:
     """A run's figures as a table; returns them for --json."""
     from vitascope.recipes.run_folder import RESULTS
 
-    results: dict[str, Any] = json.loads((model.parent / RESULTS).read_text())
+    results: dict[str, Any] = json.loads((model.parent / RESULTS).read_text(encoding="utf-8"))
     rows = [
         [part, results[part]["images"], f"{100 * results[part]['top1']:.2f} %", f"{results[part]['loss']:.4f}"]
         for part in ("validation", "test")

@@ -63,7 +63,8 @@ def predict_files(
 def write_csv(path: str, results: Sequence[FilePrediction]) -> None:
     """One row per file and label, into a new file; raises `DataError` when it exists."""
     try:
-        with open(path, "x", newline="") as file:
+        # A file's name may be no UTF-8; then its odd bytes are written as \udcNN.
+        with open(path, "x", newline="", encoding="utf-8", errors="backslashreplace") as file:
             writer = csv.writer(file)
             writer.writerow(["file", "rank", "label", "index", "probability", "error"])
             for result in results:

@@ -167,7 +167,7 @@ def predict_samples(out: Path, test: Source) -> list[tuple[Path, int, list[Predi
 
 def read_results(out: Path, name: str) -> dict[str, Any]:
     """results.json of one of the demo's runs."""
-    results: dict[str, Any] = json.loads((out / name / RESULTS).read_text())
+    results: dict[str, Any] = json.loads((out / name / RESULTS).read_text(encoding="utf-8"))
     return results
 
 

@@ -56,7 +56,7 @@ def start_folder(folder: Path, recipe: Recipe, classes: tuple[str, ...], images:
     write_json(folder / LABELS, {"labels": list(classes), "train_images": images})
     text = yaml.safe_dump(to_dict(recipe), sort_keys=False, allow_unicode=True)
     with atomic_file(folder / CONFIG) as temporary:  # last, so that a folder with a config is a run
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 @contextmanager
@@ -88,7 +88,7 @@ def refuse_busy(folder: Path) -> None:
 def stored_config(folder: Path) -> dict[str, Any]:
     """config.yaml of a run; raises `ConfigError` when it cannot be read."""
     try:
-        values = yaml.safe_load((folder / CONFIG).read_text())
+        values = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
         if not isinstance(values, dict) or not {"steps", "precision", "eval_every", "save_every"} <= values.keys():
             raise ValueError("not the settings of a run")
         return values
@@ -99,7 +99,7 @@ def stored_config(folder: Path) -> dict[str, Any]:
 def stored_data(folder: Path) -> tuple[tuple[str, ...], int]:
     """Classes and number of training images of a run; raises `ConfigError` when they cannot be read."""
     try:
-        values = json.loads((folder / LABELS).read_text())
+        values = json.loads((folder / LABELS).read_text(encoding="utf-8"))
         return tuple(values["labels"]), int(values["train_images"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{folder / LABELS} cannot be read ({error}); start again with --overwrite") from error
@@ -145,4 +145,6 @@ def environment() -> dict[str, Any]:
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Writes `values` atomically."""
     with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+        temporary.write_text(
+            json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace"
+        )

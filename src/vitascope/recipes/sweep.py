@@ -68,7 +68,7 @@ def finetune_with_sweep(
                 shutil.rmtree(folder, ignore_errors=True)  # killed before the run began; by each process
             log.info("sweep: learning rate %g", rate)
             finetune(trial, splits=Splits(train=rest, validation=held), resume=go_on, observer=observer)
-        figures[rate] = json.loads((folder / RESULTS).read_text())["validation"]
+        figures[rate] = json.loads((folder / RESULTS).read_text(encoding="utf-8"))["validation"]
         log.info("sweep: learning rate %g reaches %.2f %%", rate, 100 * figures[rate]["top1"])
     # On a small held-out part several rates often reach the same accuracy; then the loss decides.
     best = max(figures, key=lambda rate: (figures[rate]["top1"], -figures[rate]["loss"]))

@@ -42,7 +42,9 @@ def write_report(report: Report, folder: Path) -> None:
     places = [f"{n:02d}-{_file_name(name)}" for n, (name, _) in enumerate(report.looks, start=1)]
     for place, (_, look) in zip(places, report.looks, strict=True):
         _write_look(look, folder / "images" / place)
-    (folder / JSON).write_text(json.dumps(as_json(report, places), indent=1, ensure_ascii=False), encoding="utf-8")
+    text = json.dumps(as_json(report, places), indent=1, ensure_ascii=False)
+    # A file's name may be no UTF-8; what replaces its odd bytes is JSON's own spelling of them.
+    (folder / JSON).write_text(text, encoding="utf-8", errors="backslashreplace")
     (folder / SCHEMA).write_text(files("vitascope.views").joinpath(SCHEMA).read_text(encoding="utf-8"))
 
 

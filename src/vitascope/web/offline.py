@@ -33,7 +33,8 @@ def write_page(path: Path, models: Sequence[Mapping[str, Any]]) -> None:
     """
     page = page_html(models)
     with written_whole(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        # A name that is no UTF-8: what replaces its odd bytes is what JSON writes for them.
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
 def page_html(models: Sequence[Mapping[str, Any]]) -> str:

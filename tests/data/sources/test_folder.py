@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -138,6 +139,17 @@ def test_odd_names(tmp_path: Path) -> None:
     assert all(source[i][0, 0, 0] == 7 for i in range(4))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")
+def test_a_class_name_that_is_no_text_is_refused_and_an_images_is_not(tmp_path: Path) -> None:
+    odd = os.fsdecode(b"caf\xe9")
+    put(tmp_path / "a" / f"{odd}.png", 7)
+    assert only_train(tmp_path)[0][0, 0, 0] == 7
+    put(tmp_path / odd / "1.png")
+    with pytest.raises(DataError, match=r"caf\\udce9.*not UTF-8; rename the folder") as caught:
+        open_folder(tmp_path)
+    assert str(caught.value).isprintable()
+
+
 def test_decomposed_names_are_the_same_class(tmp_path: Path) -> None:
     put(tmp_path / "train" / unicodedata.normalize("NFD", "é") / "1.png")
     put(tmp_path / "val" / unicodedata.normalize("NFC", "é") / "1.png")
@@ -201,6 +213,21 @@ def test_unreadable_folder_and_file(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir(mode=0)
     refused(tmp_path, "Permission denied")
     (tmp_path / "b").chmod(0o700)
+
+
+def test_a_folder_that_may_not_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "a" / "1.png")
+    (tmp_path / "b").mkdir()
+    real = os.scandir
+
+    def forbidden(path: Path) -> object:
+        if path.name == "b":
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(folder_module.os, "scandir", forbidden)
+    with pytest.raises(DataError, match=r"b: cannot be listed \(Permission denied\)"):
+        open_folder(tmp_path)
 
 
 def test_a_source_survives_pickling(tmp_path: Path) -> None:

@@ -115,8 +115,7 @@ def _scan(root: Path, name: str, ignored: list[str] | None = None) -> FolderSour
         )
     members: dict[str, list[str]] = {}
     for folder in folders:
-        # One class may be spelt in two ways: composed on Linux, decomposed by macOS.
-        found = members.setdefault(unicodedata.normalize("NFC", folder.name), [])
+        found = members.setdefault(_class_name(folder), [])
         for file in _walk(folder, frozenset()):
             (found if _is_image(file.name) else ignored).append(os.path.relpath(file, root))
     classes = tuple(sorted(members))
@@ -131,6 +130,21 @@ def _scan(root: Path, name: str, ignored: list[str] | None = None) -> FolderSour
         log.warning("%s: class folders without images: %s", printable(str(root)), some(empty))
     labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(members[name_]) for name_ in classes])
     return FolderSource(name, str(root), classes, labels, tuple(paths), tuple(ignored))
+
+
+def _class_name(folder: Path) -> str:
+    """One class may be spelt in two ways: composed on Linux, decomposed by macOS. Raises DataError for no text."""
+    if not _is_text(folder.name):
+        raise DataError(f"{printable(str(folder))}: a class name that is not UTF-8; rename the folder")
+    return unicodedata.normalize("NFC", folder.name)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes of another encoding, which no file of labels can hold
+        return False
+    return True
 
 
 def _is_image(name: str) -> bool:
