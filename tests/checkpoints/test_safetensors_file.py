@@ -12,6 +12,7 @@ import safetensors
 import torch
 from safetensors.torch import load_file, save_file
 
+from vitascope.checkpoints.limits import MAX_HEADER
 from vitascope.checkpoints.safetensors_file import read_safetensors, write_safetensors
 from vitascope.checkpoints.tensor_file import read_tensors
 from vitascope.errors import CheckpointError
@@ -110,6 +111,20 @@ def test_a_lying_header_is_refused_before_the_data_are_read(tmp_path: Path) -> N
     tracemalloc.start()
     try:
         with pytest.raises(CheckpointError, match=r"model\.safetensors: tensor 'a' must have"):
+            read_safetensors(path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_header_over_the_limit_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    with path.open("wb") as file:
+        file.write(raw(b"{", length=MAX_HEADER + 1))
+        file.truncate(MAX_HEADER + 100)  # long enough to hold it, and takes no room on the disk
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError, match=r"model\.safetensors: truncated or damaged \(header of"):
             read_safetensors(path)
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:

@@ -122,6 +122,10 @@ DAMAGES: dict[str, tuple[Any, str]] = {
         lambda f: edit(f, "preprocessor.json", channels=1, mean=[0.5], std=[0.5]),
         "makes 1 channels",
     ),
+    "images of 1.6 GB": (
+        lambda f: edit(f, "preprocessor.json", size=[20_000, 20_000]),
+        "each from 1 to 16384 pixels",
+    ),
     "config not JSON": (lambda f: (f / "config.json").write_text("{,}"), "config.json: damaged JSON"),
     "config a list": (lambda f: (f / "config.json").write_text("[]"), "config.json: JSON holds a list"),
     "config twice the same": (
@@ -156,6 +160,10 @@ def test_damage_is_named_in_one_line(name: str, tmp_path: Path) -> None:
         ({"registers": 2}, "missing: embedding.registers"),
         ({"class_row": False}, "embedding.positions.table is 1×5×16, expected 1×4×16"),
         ({"hidden": 10**15}, "expected 1000000000000000×16"),
+        ({"classes": 10**12}, "head.linear.weight is 3×16, expected 1000000000000×16"),
+        ({"registers": 10**12}, "missing: embedding.registers"),
+        ({"channels": 10**12}, "expected 16×1000000000000×8×8"),
+        ({"image_size": [8 * 10**8, 8 * 10**8]}, "embedding.positions.table is 1×5×16, expected"),
         ({"depth": 10**9}, "describes 1000000000 blocks"),
         ({"width": 2 * 10**400}, "config.json: describes"),
         ({"heads": 3}, "not divisible by heads"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from vitascope.checkpoints.load import load
 from vitascope.checkpoints.tensor_file import read_tensors
 from vitascope.checkpoints.torch_file import read_torch
 from vitascope.errors import CheckpointError
@@ -62,6 +63,10 @@ def test_plain_pickles_are_refused(protocol: int, tmp_path: Path) -> None:
 def test_a_distributed_checkpoint_is_not_opened(tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     (tmp_path / ".metadata").write_bytes(pickle.dumps(Canary(canary), protocol=4))
+    (tmp_path / "__0_0.distcp").write_bytes(pickle.dumps(Canary(canary), protocol=4))
+    for path in (tmp_path, tmp_path / ".metadata", tmp_path / "__0_0.distcp"):
+        with pytest.raises(CheckpointError):
+            load(path)
     with pytest.raises(CheckpointError):
         read_tensors(tmp_path / ".metadata")
     assert not canary.exists()

@@ -220,6 +220,36 @@ def test_bombs_are_refused_from_the_header(side: int) -> None:
         refused(data, f"{side}×{side}", max_pixels=side * side - 1)
 
 
+def claiming(kind: str, side: int) -> bytes:
+    """A small image whose header says that it has this side."""
+    data = bytearray(encoded(Image.new("L", (8, 8)), kind))
+    if kind == "JPEG":
+        start = data.index(b"\xff\xc0") + 5
+        data[start : start + 4] = struct.pack(">2H", side, side)
+    elif kind == "BMP":
+        data[18:26] = struct.pack("<2i", side, side)
+    elif kind == "GIF":
+        data[6:10] = struct.pack("<2H", side, side)
+    else:
+        for tag in (256, 257):  # width and height, as one short or long each
+            start = data.index(struct.pack("<H", tag), 8)
+            data[start : start + 12] = struct.pack("<HHII", tag, 4, 1, side)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "BMP", "GIF", "TIFF"])
+@pytest.mark.parametrize("side", [12_000, 20_000])
+def test_bombs_of_every_other_format(kind: str, side: int) -> None:
+    refused(claiming(kind, side), f"{side}×{side} = .* pixels, expected at most 100,000,000")
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF"])
+def test_a_thousand_pages_cost_no_more_than_the_first(kind: str) -> None:
+    pages = [Image.new("L", (4, 4), number % 256) for number in range(1000)]
+    data = encoded(pages[0], kind, save_all=True, append_images=pages[1:])
+    assert read_image(data, max_pixels=16).tolist() == np.zeros((4, 4, 3)).tolist()
+
+
 def test_webp_bombs_are_refused_before_the_decoder_takes_memory() -> None:
     extended = b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0" + bytes(4) + (16_000).to_bytes(3, "little") * 2
     lossless = b"RIFF\x16\0\0\0WEBPVP8L\x0a\0\0\0\x2f" + (16_382 | 16_382 << 14).to_bytes(4, "little") + bytes(5)

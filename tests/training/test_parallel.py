@@ -12,8 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from tiny import pretrain_recipe, splits
 from vitascope.errors import ConfigError
+from vitascope.recipes.pretrain import pretrain
 from vitascope.training.parallel import World, world
 
 TOGETHER = '''
@@ -43,9 +46,9 @@ print(json.dumps(said))
 
 run.draw_curves = lambda folder: None
 
-def train(name, **options):
+def train(name, changes={}, **options):
     next_port()
-    recipe = pretrain_recipe(folder / name, steps=6, log_every=4, save_every=2, eval_every=6)
+    recipe = pretrain_recipe(folder / name, steps=6, log_every=4, save_every=2, eval_every=6, **changes)
     pretrain(recipe, splits=splits(), **options)
 
 train("whole")
@@ -57,10 +60,11 @@ def crash(job, state, *rest):
     real(job, state, *rest)
 
 loop.training_step = crash
-try:
-    train("cut")
-except OSError:
-    pass
+for name, changes in (("cut", {}), ("handed over", {"optimizer": "sgd", "lr": 0.1})):
+    try:
+        train(name, changes)
+    except OSError:
+        pass
 loop.training_step = real
 train("cut", resume=True)
 '''
@@ -74,8 +78,9 @@ def free_ports(count: int) -> list[str]:
     return ports
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_two_processes_agree_and_resume_with_the_losses_of_both(tmp_path: Path) -> None:
-    words = [sys.executable, "-c", TOGETHER, str(tmp_path), *free_ports(4)]
+    words = [sys.executable, "-c", TOGETHER, str(tmp_path), *free_ports(5)]
     shared = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": "2"}
     processes = [
         subprocess.Popen(
@@ -95,6 +100,14 @@ def test_two_processes_agree_and_resume_with_the_losses_of_both(tmp_path: Path) 
         assert json.loads(out.splitlines()[0]) == {**common, "rank": rank, "first": rank == 0}
     whole, cut = ((tmp_path / name / "metrics.jsonl").read_bytes() for name in ("whole", "cut"))
     assert cut == whole
+
+    # One process goes on where two stopped: the same images, hence the same weights but for rounding.
+    settings = {"steps": 6, "log_every": 4, "save_every": 2, "eval_every": 6, "optimizer": "sgd", "lr": 0.1}
+    pretrain(pretrain_recipe(tmp_path / "handed over", **settings), splits=splits(), resume=True)
+    pretrain(pretrain_recipe(tmp_path / "alone", **settings), splits=splits())
+    handed, alone = (load_file(tmp_path / n / "model" / "model.safetensors") for n in ("handed over", "alone"))
+    for name, tensor in alone.items():
+        torch.testing.assert_close(handed[name], tensor, rtol=0, atol=1e-5, msg=lambda said, name=name: f"{name}{said}")
 
 
 def test_a_process_alone_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

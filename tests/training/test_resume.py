@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -105,6 +106,14 @@ def test_a_resumed_run_is_the_uninterrupted_run(
 def test_a_stop_exactly_at_an_epochs_edge_loses_nothing(tmp_path: Path, stop_after: Callable[[int], None]) -> None:
     changes = {**EVERYTHING, "batch": 5, "steps": 9}  # epochs of four steps
     assert stopped_run(tmp_path, [4, 8], stop_after, **changes) == whole(tmp_path, **changes)
+
+
+def test_a_stop_in_the_warm_up_loses_nothing(tmp_path: Path, stop_after: Callable[[int], None]) -> None:
+    changes = {**EVERYTHING, "warmup": 0.8, "log_every": 1}
+    assert stopped_run(tmp_path, [3], stop_after, **changes) == whole(tmp_path, **changes)
+    lines = [json.loads(line) for line in (tmp_path / "stopped" / "metrics.jsonl").read_text().splitlines()]
+    rates = [line["lr"] for line in lines if "lr" in line]
+    assert rates[:6] == sorted(set(rates[:6]))  # it was one
 
 
 def test_a_batch_larger_than_the_data_resumes(tmp_path: Path, stop_after: Callable[[int], None]) -> None:
