@@ -37,6 +37,7 @@ $(READY): pyproject.toml constraints.txt
 $(PEERS): $(READY)
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,serve,peers,tensorboard]"
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[browser]"
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[onnx]"
 	touch $@
 
 clean:  ## remove the environment and caches, never runs/

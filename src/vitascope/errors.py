@@ -6,6 +6,7 @@ VitascopeError
 │   ├── DataError        folders, parquet files, splits, labels
 │   │   └── ImageError   one image that cannot be read or is refused
 │   └── CheckpointError  weights and what travels with them
+├── ExportError          what was exported does not compute what the model does
 ├── DivergedError        training met a loss that is not finite
 └── Stopped              training was asked to stop by a signal and has saved
 """
@@ -37,6 +38,10 @@ class ImageError(DataError):
 
 class CheckpointError(UserError):
     """A checkpoint cannot be recognised, trusted or matched to a model."""
+
+
+class ExportError(VitascopeError):
+    """An export could not be made, or disagrees with the model; nothing of it is kept."""
 
 
 class DivergedError(VitascopeError):

@@ -75,7 +75,7 @@ def words_of(name: str, place: Path, tmp_path: Path) -> list[str]:
 
 
 def test_every_command_is_tested() -> None:
-    assert set(EVERY) | {"demo", "inspect", "serve"} == set(COMMANDS)  # these have their own tests
+    assert set(EVERY) | {"demo", "export", "inspect", "serve"} == set(COMMANDS)  # these have their own tests
 
 
 @pytest.mark.usefixtures("quick_count")

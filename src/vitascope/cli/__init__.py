@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "inspect": "every view of the internals as picture and as numbers, and one page",
     "serve": "predictions over HTTP, and a page to look inside",
     "convert": "write a checkpoint in another format",
+    "export": "write a checkpoint for deployment, checked against the model",
     "models": "the catalogue of models",
     "data": "the kinds and names of data",
 }
