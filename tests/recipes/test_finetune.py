@@ -45,9 +45,13 @@ def two_classes() -> Splits:
     return Splits(train=ArraySource("two", ("left", "right"), labels % 2, images))
 
 
-def test_it_starts_with_a_zero_head_and_the_checkpoints_features(pretrained: Path, tmp_path: Path) -> None:
+def test_it_starts_with_a_zero_head_and_the_checkpoints_features(
+    pretrained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "vitascope")
     before = vs.load(pretrained)
     model = model_to_finetune(finetune_recipe(tmp_path, pretrained), vs.load(pretrained), classes=2).eval()
+    assert "new zero head for 2 classes in place of the checkpoint's 3" in caplog.text
     images = torch.rand(4, 3, SIDE, SIDE)
     assert torch.equal(model(images), torch.zeros(4, 2))
     # The hidden layer of the pre-training head goes with it (Section 3.2).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from pathlib import Path
 
 from vitascope.checkpoints.adapt import assemble, replace_head, resize_model
@@ -18,6 +19,8 @@ from vitascope.recipes.run_folder import check_free
 from vitascope.recipes.settings import FinetuneRecipe, refuse_regularisation
 from vitascope.training.job import Observer
 from vitascope.training.parallel import world
+
+log = logging.getLogger(__name__)
 
 
 def finetune(
@@ -48,6 +51,7 @@ def model_to_finetune(recipe: FinetuneRecipe, checkpoint: Checkpoint, classes: i
     model = checkpoint.model
     if recipe.image_size is not None:
         model = resize_model(model, recipe.image_size)
+    log.info("new zero head for %d classes in place of the checkpoint's %d", classes, model.config.classes)
     model = replace_head(model, classes)
     config = model.config
     if isinstance(config, ViTConfig):
