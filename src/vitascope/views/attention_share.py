@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from vitascope.views.capture import Capture, Progress, captures, read_attention
+from vitascope.views.capture import Capture, Progress, mean_over_images, read_attention
 from vitascope.views.drawing import figure, heads_by_layer, key
 
 if TYPE_CHECKING:
@@ -23,12 +23,7 @@ def attended_share(model: nn.Module, images: Tensor, *, each_chunk: Progress | N
     the same; divided by their number N; then the mean over patches and images. 1/N: one patch alone; 1: all alike.
     Attention to the class token and registers is left out and the rest renormalised. Raises `ConfigError`.
     """
-    total, count = torch.zeros((), dtype=torch.float64), 0
-    dtype = torch.float32
-    for capture in captures(model, images, each_chunk=each_chunk):
-        of_each = share_by_image(capture)
-        total, count, dtype = total + of_each.double().sum(0).cpu(), count + capture.images, of_each.dtype
-    return (total / count).to(dtype)
+    return mean_over_images(model, images, share_by_image, each_chunk)
 
 
 def share_by_image(capture: Capture) -> Tensor:

@@ -143,6 +143,21 @@ def captures(
             each_chunk(first + len(batch))
 
 
+def mean_over_images(
+    model: nn.Module,
+    images: Tensor,
+    by_image: Callable[[Capture], Tensor],
+    each_chunk: Progress | None = None,
+) -> Tensor:
+    """Mean over (B, C, H, W) images of what `by_image` says of each captured one, (B, …) → (…), summed in float64."""
+    total, count = torch.zeros((), dtype=torch.float64), 0
+    dtype = torch.float32
+    for capture in captures(model, images, each_chunk=each_chunk):
+        of_each = by_image(capture)
+        total, count, dtype = total + of_each.double().sum(0).cpu(), count + capture.images, of_each.dtype
+    return (total / count).to(dtype)
+
+
 def chosen_layers(model: ViT, layers: Iterable[int] | int | None) -> tuple[int, ...]:
     """Ascending layers from 0, each once; raises `ConfigError` for one that the model does not have."""
     depth = model.config.depth

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitascope.layers.patches import Size
-from vitascope.views.capture import Capture, Progress, captures, read_attention
+from vitascope.views.capture import Capture, Progress, mean_over_images, read_attention
 from vitascope.views.drawing import INK, figure, heads_by_layer, key
 
 if TYPE_CHECKING:
@@ -25,12 +25,7 @@ def attention_distance(model: nn.Module, images: Tensor, *, each_chunk: Progress
     patches and images. As the authors computed it, the class token's row and column are left out (registers' too) and
     what remains is not renormalised: attention to them counts as no distance. Raises `ConfigError`.
     """
-    total, count = torch.zeros((), dtype=torch.float64), 0
-    dtype = torch.float32
-    for capture in captures(model, images, each_chunk=each_chunk):
-        of_each = distance_by_image(capture)
-        total, count, dtype = total + of_each.double().sum(0).cpu(), count + capture.images, of_each.dtype
-    return (total / count).to(dtype)
+    return mean_over_images(model, images, distance_by_image, each_chunk)
 
 
 def distance_by_image(capture: Capture) -> Tensor:
