@@ -22,6 +22,7 @@ FLOORS = [
     {"checkpoints"},
     {"training", "inference", "views"},
     {"recipes", "web"},
+    {"studies"},
     {"cli"},
 ]
 PEERS = {"torchvision", "timm", "transformers", "torchmetrics", "lightning", "kornia"}

@@ -7,6 +7,8 @@ import os
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +23,9 @@ from vitascope.training.parallel import World, world
 
 TOGETHER = '''
 """One of two processes: the collectives, then a run, and the same run cut off between two lines of its record."""
-import json, os, sys
+import faulthandler, json, os, sys
 from pathlib import Path
+faulthandler.dump_traceback_later(150, exit=True)  # where each of them waits, if they wait for each other
 import numpy as np
 from tiny import pretrain_recipe, splits
 from vitascope.recipes import run
@@ -71,10 +74,13 @@ train("cut", resume=True)
 
 
 def free_ports(count: int) -> list[str]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [str(s.getsockname()[1]) for s in sockets]
-    for s in sockets:
-        s.close()
+    """Below 32768, where the system takes ports from for gloo's own connections, which come and go meanwhile."""
+    ports: list[str] = []
+    for port in np.random.default_rng(os.getpid()).permutation(np.arange(20_000, 32_000)):
+        with suppress(OSError), socket.create_server(("", int(port))):
+            ports.append(str(port))
+        if len(ports) == count:
+            break
     return ports
 
 
@@ -82,22 +88,17 @@ def free_ports(count: int) -> list[str]:
 def test_two_processes_agree_and_resume_with_the_losses_of_both(tmp_path: Path) -> None:
     words = [sys.executable, "-c", TOGETHER, str(tmp_path), *free_ports(5)]
     shared = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": "2"}
-    processes = [
-        subprocess.Popen(
-            words,
-            env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    answers = [process.communicate(timeout=240) for process in processes]
-    for process, (_, err) in zip(processes, answers, strict=True):
-        assert process.returncode == 0, err
+    with ThreadPoolExecutor(2) as pool:
+
+        def start(rank: int) -> subprocess.CompletedProcess[str]:
+            env = {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+            return subprocess.run(words, env=env, capture_output=True, text=True, timeout=240, check=False)
+
+        answers = list(pool.map(start, range(2)))
+    assert [a.returncode for a in answers] == [0, 0], "\n\n".join(a.stderr for a in answers)
     common = {"size": 2, "sum": [3.0, 20.0], "largest": 7, "first_says": 0.5}
-    for rank, (out, _) in enumerate(answers):
-        assert json.loads(out.splitlines()[0]) == {**common, "rank": rank, "first": rank == 0}
+    for rank, answer in enumerate(answers):
+        assert json.loads(answer.stdout.splitlines()[0]) == {**common, "rank": rank, "first": rank == 0}
     whole, cut = ((tmp_path / name / "metrics.jsonl").read_bytes() for name in ("whole", "cut"))
     assert cut == whole
 

@@ -1,0 +1,1 @@
+"""Whole experiments of the paper: many runs or models, compared."""
