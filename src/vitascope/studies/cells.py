@@ -1,0 +1,205 @@
+"""One cell of a study's grid: pre-train on a subset, fine-tune and test, linear few-shot; its row kept as a file."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitascope.checkpoints.load import load
+from vitascope.data.memory import in_memory
+from vitascope.data.open import open_data
+from vitascope.data.settings import AugmentConfig
+from vitascope.data.source import Source, Splits, Subset
+from vitascope.device import resolve_device
+from vitascope.errors import DataError, DivergedError
+from vitascope.evaluation.features import FeatureStore
+from vitascope.evaluation.shots import FewShot, few_shot
+from vitascope.precision import processor
+from vitascope.recipes.finetune import finetune
+from vitascope.recipes.pretrain import pretrain
+from vitascope.recipes.run_folder import CONFIG, MODEL, RESULTS, write_json
+from vitascope.recipes.settings import FinetuneRecipe, PretrainRecipe
+from vitascope.studies.settings import Cell, Study, evaluation_interval
+from vitascope.training.record import read_metrics
+from vitascope.version import source_commit
+
+log = logging.getLogger(__name__)
+
+_SUBSETS, _VALIDATION, _TEST = 3, 4, 5  # keep these draws apart from others of the same seed
+_MEMORY = 4 * 2**30  # bytes of decoded images kept for all runs of a process
+_AUGMENT = AugmentConfig(crop="shift")  # moved and mirrored: all the augmentation there is, for every model and size
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyData:
+    """What all cells read, decoded once."""
+
+    pool: Source
+    """What subsets are drawn from."""
+    validation: Source
+    """What the best step is chosen on, the same for all."""
+    target: Source
+    """What is fine-tuned and learned from few shots on."""
+    test: Source
+    """What is reported."""
+
+
+def open_study(study: Study) -> StudyData:
+    """Opens source and target; raises `DataError` where the study cannot be made of them."""
+    source, target = open_data(study.source), open_data(study.target)
+    if source.train is None or target.train is None:
+        missing = study.source if source.train is None else study.target
+        raise DataError(f"{missing} has no training images; expected class folders, or a train split")
+    test = target.test or target.validation
+    if test is None:
+        raise DataError(f"{study.target} has no test split to judge on; give a --target that has one")
+    if len(source.train) < 2 * study.validation_images:
+        raise DataError(
+            f"{study.source} has {len(source.train)} training images, too few to keep {study.validation_images} of "
+            "them for validation; give fewer --validation_images"
+        )
+    order = np.random.default_rng((_VALIDATION, 0)).permutation(len(source.train))
+    held, rest = np.sort(order[: study.validation_images]), np.sort(order[study.validation_images :])
+    if study.test_images is not None and study.test_images < len(test):
+        chosen = np.random.default_rng((_TEST, 0)).permutation(len(test))[: study.test_images]
+        test = Subset(test, np.sort(chosen), f"{test.name} ({study.test_images} images)")
+    train = in_memory(source.train, _MEMORY)
+    return StudyData(
+        pool=Subset(train, rest, train.name),
+        validation=Subset(train, held, f"{train.name} (held out)"),
+        target=in_memory(target.train, _MEMORY),
+        test=in_memory(test, _MEMORY),
+    )
+
+
+def nested_subset(pool: Source, size: int, seed: int) -> Subset:
+    """`size` random images of `pool`; with the same seed a smaller subset lies in a larger one."""
+    chosen = np.random.default_rng((_SUBSETS, seed)).permutation(len(pool))[:size]
+    return Subset(pool, np.sort(chosen), f"{pool.name} ({size} images, seed {seed})")
+
+
+def row_file(out: str | Path, cell: Cell) -> Path:
+    """Where a cell's row is."""
+    return Path(out) / "cells" / f"{cell.key}.json"
+
+
+def read_row(out: str | Path, cell: Cell) -> dict[str, Any] | None:
+    """What was found in a cell, None where it is not done; a row is written whole or not at all."""
+    path = row_file(out, cell)
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def run_cell(study: Study, cell: Cell, data: StudyData) -> dict[str, Any]:
+    """Does what of a cell is not done yet and writes its row; raises `Stopped` after saving, ImageError.
+
+    A run whose loss stops being finite is a result: its row says so and has no accuracies.
+    """
+    folder = Path(study.out) / "runs" / cell.key
+    row: dict[str, Any] = {
+        "model": cell.contender.name,
+        "kind": cell.contender.kind,
+        "size": cell.size,
+        "steps": cell.steps,
+        "seed": cell.seed,
+    }
+    try:
+        subset = nested_subset(data.pool, cell.size, cell.seed)
+        first = pretrain_recipe(study, cell, folder / "pretrain")
+        splits = Splits(train=subset, validation=data.validation)
+        found = _once(folder / "pretrain", lambda resume: pretrain(first, splits=splits, resume=resume))
+        row["pretraining"] = {
+            **_result(found, "validation"),
+            **_curve(folder / "pretrain"),
+            "best_step": found["best_step"],
+        }
+        second = finetune_recipe(study, cell, folder / "pretrain", folder / "finetune")
+        splits = Splits(train=data.target, test=data.test)
+        tuned = _once(folder / "finetune", lambda resume: finetune(second, splits=splits, resume=resume))
+        row["finetuning"] = _result(tuned, "test")
+        row["fewshot"] = _few_shot(study, folder / "pretrain", data)
+        row["seconds"] = {"pretraining": found.get("seconds"), "finetuning": tuned.get("seconds")}
+    except DivergedError as error:
+        log.warning("%s diverged: %s", cell.key, error)
+        row["diverged"] = str(error)
+    row |= {"processor": processor(), **source_commit()}
+    write_json(row_file(study.out, cell), row)
+    for part in ("pretrain", "finetune"):  # what a resume would have needed; the models stay
+        shutil.rmtree(folder / part / "checkpoints", ignore_errors=True)
+    return row
+
+
+def pretrain_recipe(study: Study, cell: Cell, out: Path) -> PretrainRecipe:
+    """The pre-training of a cell; its result is the step with the best validation (Section 4.3)."""
+    return PretrainRecipe(
+        data=f"{study.source} ({cell.size} images)",
+        out=str(out),
+        model=cell.contender.model,
+        model_fields=cell.contender.fields,
+        mlp_head=cell.contender.kind != "ResNet",
+        dropout=None if cell.contender.kind == "ResNet" else 0.0,
+        image_size=study.image_size,
+        steps=cell.steps,
+        batch=study.batch,
+        lr=study.lr,
+        weight_decay=study.weight_decay,
+        warmup=study.warmup,
+        keep="best",
+        seed=cell.seed,
+        eval_every=evaluation_interval(cell.steps),
+        save_every=evaluation_interval(cell.steps),
+        keep_checkpoints=1,
+        precision="float32",
+        augment=_AUGMENT,
+    )
+
+
+def finetune_recipe(study: Study, cell: Cell, checkpoint: Path, out: Path) -> FinetuneRecipe:
+    """The fine-tuning of a cell: Table 4's, with nothing held out because nothing is chosen."""
+    return FinetuneRecipe(
+        checkpoint=str(checkpoint),
+        data=study.target,
+        out=str(out),
+        image_size=study.finetune_size,
+        steps=study.finetune_steps,
+        batch=study.batch,
+        lr=study.finetune_lr,
+        warmup=study.warmup,
+        holdout=0.0,
+        seed=cell.seed,
+        keep_checkpoints=1,
+        precision="float32",
+        augment=_AUGMENT,
+    )
+
+
+def _once(folder: Path, start: Callable[[bool], Path]) -> dict[str, Any]:
+    """The results of a run, which is done, resumed or started as what is in its folder says."""
+    if not (folder / RESULTS).is_file():
+        start((folder / CONFIG).is_file())
+    return json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+
+
+def _result(results: dict[str, Any], split: str) -> dict[str, Any]:
+    return {name: results[split][name] for name in ("top1", "loss", "images")}
+
+
+def _curve(folder: Path) -> dict[str, float]:
+    """How far the end lies from the best: losses on training images and on the held-out ones."""
+    lines = read_metrics(folder)
+    validation = [line["validation"]["loss"] for line in lines if "validation" in line]
+    training = [line["loss"] for line in lines if "loss" in line]
+    return {"last_training_loss": training[-1], "last_loss": validation[-1], "least_loss": min(validation)}
+
+
+def _few_shot(study: Study, folder: Path, data: StudyData) -> list[dict[str, Any]]:
+    checkpoint = load(folder / MODEL)
+    settings = FewShot(shots=study.shots, seeds=study.draws, methods=("ridge",))
+    store = FeatureStore(checkpoint.model.to(resolve_device(None)), checkpoint.preprocess, batch=study.batch)
+    return [outcome.as_json() for outcome in few_shot(settings, data.target, data.test, store)]

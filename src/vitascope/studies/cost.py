@@ -1,0 +1,83 @@
+"""What a model costs: parameters, operations an image, and images a second measured here; and what a grid will take."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from vitascope.models.catalogue import build_model, count_parameters, empty_model
+from vitascope.models.config import ModelConfig
+from vitascope.recipes.pretrain import pretraining_config
+from vitascope.studies.cells import pretrain_recipe
+from vitascope.studies.settings import Cell, Study, cell_images
+
+_MEASURED = 1.5  # seconds of training steps per model
+_BACKWARD = 3.0  # a training step against a forward pass, in operations and roughly in time
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Of one contender at the study's image size, with the head of its pre-training."""
+
+    parameters: int
+    """Trainable values."""
+    flops: float
+    """Floating-point operations of a forward pass of one image; a multiplication and an addition are two."""
+    images_per_second: float
+    """In training steps, float32, with one job's share of the cores."""
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        return asdict(self)
+
+
+def measure_cost(study: Study, cell: Cell, classes: int, threads: int) -> Cost:
+    """The cost of a cell's model; the machine should have nothing else to do."""
+    config = pretraining_config(pretrain_recipe(study, cell, Path("unused")), classes)
+    return Cost(
+        parameters=count_parameters(config),
+        flops=forward_flops(config),
+        images_per_second=training_rate(config, study.batch, threads),
+    )
+
+
+def forward_flops(config: ModelConfig) -> float:
+    """Operations of one image's forward pass, counted by PyTorch: products and convolutions."""
+    model = empty_model(config).eval()
+    with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.empty(1, config.channels, *config.image_size))
+    return float(counter.get_total_flops())
+
+
+def training_rate(config: ModelConfig, batch: int, threads: int) -> float:
+    """Images per second of the fastest of several training steps on random images."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        model = build_model(config, torch.Generator().manual_seed(0)).train()
+        optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+        images = torch.randn(batch, config.channels, *config.image_size)
+        labels = torch.zeros(batch, dtype=torch.long)
+        fastest, begun = float("inf"), time.perf_counter()
+        while time.perf_counter() - begun < _MEASURED:
+            start = time.perf_counter()
+            F.cross_entropy(model(images), labels).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            optimizer.zero_grad()
+            fastest = min(fastest, time.perf_counter() - start)
+        return batch / fastest
+    finally:
+        torch.set_num_threads(before)
+
+
+def cell_seconds(study: Study, cell: Cell, cost: Cost, classes: int, tests: int) -> float:
+    """About how long one job takes for a cell; `classes` and `tests` are the target's classes and test images."""
+    training, evaluated = cell_images(study, cell)
+    evaluated += 2 * tests + study.draws * max(study.shots) * classes  # fine-tuned, and features
+    return (training + evaluated / _BACKWARD) / cost.images_per_second

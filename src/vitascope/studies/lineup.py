@@ -1,0 +1,72 @@
+"""Who is compared: contenders by name, with their kind; importing this needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from vitascope.errors import ConfigError
+from vitascope.models.catalogue import model_config
+from vitascope.models.config import BiTConfig
+
+Kind = Literal["ViT", "hybrid", "ResNet"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """A model as a study knows it."""
+
+    name: str
+    """In tables, figures and file names."""
+    model: str
+    """Name in the catalogue."""
+    fields: dict[str, Any] = field(default_factory=dict, hash=False)
+    """What its config changes of the catalogue's."""
+
+    @property
+    def kind(self) -> Kind:
+        """On which side of the comparison it stands."""
+        config = model_config(self.model)
+        if isinstance(config, BiTConfig):
+            return "ResNet"
+        return "ViT" if config.stem is None else "hybrid"
+
+
+def _vit(width: int) -> dict[str, Any]:
+    return {"width": width, "depth": 6, "heads": width // 64, "hidden": 4 * width}
+
+
+# "small" is for images of 32 to 64 pixels on a CPU: the widths are in the names. ViT-128/8, the hybrid and
+# BiT-R50x½ cost the same, 0.04 GFLOP an image of 32 pixels; BiT-R14x½ a third of it and ViT-256/8 four times as much.
+# "paper" is what Figures 3 and 4 show, with the hybrid that comes next in cost.
+LINEUPS: dict[str, tuple[Contender, ...]] = {
+    "small": (
+        Contender(name="ViT-128/8", model="ViT-Ti/8", fields=_vit(128)),
+        Contender(name="ViT-256/8", model="ViT-Ti/8", fields=_vit(256)),
+        Contender(
+            name="R+ViT-128/8",
+            model="R+ViT-Ti/16",
+            fields={**_vit(128), "patch": 2, "stem": {"width_factor": 0.5}},
+        ),
+        Contender(name="BiT-R14x½", model="BiT-R50x1", fields={"base_width": 32, "units": [1, 1, 1, 1]}),
+        Contender(name="BiT-R50x½", model="BiT-R50x1", fields={"base_width": 32}),
+    ),
+    "paper": tuple(
+        Contender(name=name, model=name)
+        for name in ("ViT-b/32", "ViT-B/32", "ViT-L/16", "R50+ViT-B/16", "BiT-R50x1", "BiT-R152x2")
+    ),
+}
+
+
+def lineup(text: str) -> tuple[Contender, ...]:
+    """ "small" or "paper", or names with commas between, of those or of the catalogue; raises `ConfigError`."""
+    if text in LINEUPS:
+        return LINEUPS[text]
+    known = {contender.name: contender for group in LINEUPS.values() for contender in group}
+    names = [name.strip() for name in text.split(",")]
+    found = tuple(known.get(name) or Contender(name=name, model=name) for name in names)
+    for contender in found:
+        model_config(contender.model)
+    if len(set(names)) < len(names):
+        raise ConfigError(f"models is {text!r}, expected each once")
+    return found

@@ -1,0 +1,186 @@
+"""What a study that trains is told: sources, contenders, grid and the hyper-parameters that all runs share."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from vitascope.errors import ConfigError
+from vitascope.studies.lineup import Contender, lineup
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One pre-training of a grid, with all that is measured on its result."""
+
+    contender: Contender
+    """The model."""
+    size: int
+    """Images it is pre-trained on."""
+    steps: int
+    """Optimiser steps of pre-training."""
+    seed: int
+    """Of the subset, the initial values and the order."""
+
+    @property
+    def key(self) -> str:
+        """Names its folder and file: "BiT-R50x1-2500-400-s0"."""
+        name = self.contender.name.replace("/", "_").replace("½", "0.5")
+        return f"{name}-{self.size}-{self.steps}-s{self.seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What all runs of a study share; the same hyper-parameters for every model and size, as in Section 4.3."""
+
+    kind: ClassVar[str]
+
+    source: str
+    """What models are pre-trained on; its training images, of which some are kept aside for early stopping."""
+    target: str
+    """What they are fine-tuned and judged on; needs a test split."""
+    out: str
+    """The study's folder: one run a cell, and the tables. Started again, it goes on."""
+    models: str = "small"
+    """A line-up (small, paper) or names with commas between (`vitascope models`)."""
+    image_size: int = 32
+    """Side in pixels at pre-training."""
+    batch: int = 64
+    """Images per step, in pre-training and fine-tuning."""
+    lr: float = 1e-3
+    """Peak rate of AdamW at pre-training."""
+    weight_decay: float = 0.05
+    """At pre-training, decoupled."""
+    warmup: float = 0.1
+    """Share of the steps, at both."""
+    validation_images: int = 1000
+    """Images kept out of every subset, on which the best step is chosen (early stopping)."""
+    finetune_size: int | None = None
+    """Side in pixels at fine-tuning; none: as at pre-training."""
+    finetune_steps: int = 500
+    """Steps of fine-tuning: SGD with momentum, cosine, no weight decay (Table 4)."""
+    finetune_lr: float = 0.03
+    """Peak rate of fine-tuning."""
+    shots: tuple[int, ...] = (5, 50)
+    """Images per class for linear few-shot accuracy; the paper's Figure 4 has 5."""
+    draws: int = 3
+    """Draws of the shots."""
+    test_images: int | None = None
+    """So many of the target's test images, drawn once; none: all."""
+
+    def __post_init__(self) -> None:
+        lineup(self.models)
+        for name in ("batch", "validation_images", "finetune_steps", "draws"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
+        if self.test_images is not None and self.test_images < 1:
+            raise ConfigError(f"test_images is {self.test_images}, expected at least 1")
+        if not self.shots or min(self.shots) < 1:
+            raise ConfigError(f"shots is {list(self.shots)}, expected one or more numbers of at least 1")
+
+    @property
+    def contenders(self) -> tuple[Contender, ...]:
+        """The models compared."""
+        return lineup(self.models)
+
+    @abstractmethod
+    def grid(self, images: int) -> list[Cell]:
+        """All cells where the source has `images` to train on, most wanted first; raises `ConfigError`."""
+
+    def kept(self) -> dict[str, Any]:
+        """All that must stay as it was when a study goes on; its grid may grow or shrink."""
+        values = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+        grid = {"out", "models", "sizes", "seeds", "steps", "size"}
+        return {"study": self.kind, **{name: v for name, v in values.items() if name not in grid}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataScaling(Study):
+    """Figures 3 and 4: accuracy against the number of images pre-trained on, at the same number of steps."""
+
+    kind: ClassVar[str] = "data-scaling"
+
+    sizes: tuple[int, ...] = ()
+    """Numbers of images, nested random subsets; none: all of the source, a quarter, a sixteenth."""
+    seeds: tuple[int, ...] = (3,)
+    """Seeds of each size, ascending, or one number for all."""
+    steps: int = 10_000
+    """Of every pre-training."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if any(size < 2 for size in self.sizes) or len(set(self.sizes)) < len(self.sizes):
+            raise ConfigError(f"sizes is {list(self.sizes)}, expected numbers of 2 and more, each once")
+        if not self.seeds or min(self.seeds) < 1:
+            raise ConfigError(f"seeds is {list(self.seeds)}, expected numbers of at least 1")
+        if self.steps < 1:
+            raise ConfigError(f"steps is {self.steps}, expected at least 1")
+
+    def grid(self, images: int) -> list[Cell]:
+        """All seeds 0 first, then the next ones, so that what is done at any time covers all sizes."""
+        sizes = sorted(self.sizes) or sorted({max(images // 16, 2), max(images // 4, 2), images})
+        if sizes[-1] > images:
+            raise ConfigError(
+                f"sizes has {sizes[-1]}, but {self.source} has {images} images to train on besides "
+                f"{self.validation_images} for validation; give smaller --sizes"
+            )
+        seeds = self.seeds * len(sizes) if len(self.seeds) == 1 else self.seeds
+        if len(seeds) != len(sizes):
+            raise ConfigError(f"seeds has {len(seeds)} numbers for {len(sizes)} sizes; give one, or one for each")
+        return [
+            Cell(contender=contender, size=size, steps=self.steps, seed=seed)
+            for seed in range(max(seeds))
+            for size, count in zip(sizes, seeds, strict=True)
+            for contender in self.contenders
+            if seed < count
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compute(Study):
+    """Figure 5: accuracy against the computation of pre-training, each budget with a schedule of its own."""
+
+    kind: ClassVar[str] = "compute"
+
+    steps: tuple[int, ...] = (2_500, 5_000, 10_000, 20_000)
+    """Lengths of pre-training."""
+    seeds: int = 1
+    """Runs of each model and length."""
+    size: int | None = None
+    """Images pre-trained on; none: all of the source."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.steps or min(self.steps) < 1 or len(set(self.steps)) < len(self.steps):
+            raise ConfigError(f"steps is {list(self.steps)}, expected numbers of at least 1, each once")
+        if self.seeds < 1:
+            raise ConfigError(f"seeds is {self.seeds}, expected at least 1")
+
+    def grid(self, images: int) -> list[Cell]:
+        """All seeds 0 first, shorter runs before longer ones."""
+        size = images if self.size is None else self.size
+        if not 2 <= size <= images:
+            raise ConfigError(f"size is {size}, but {self.source} has {images} images to train on; give another --size")
+        return [
+            Cell(contender=contender, size=size, steps=steps, seed=seed)
+            for seed in range(self.seeds)
+            for steps in sorted(self.steps)
+            for contender in self.contenders
+        ]
+
+
+def cell_images(study: Study, cell: Cell) -> tuple[int, int]:
+    """Images that go through training and through evaluation for one cell, with all its measurements."""
+    training = (cell.steps + study.finetune_steps) * study.batch
+    return training, EVALUATIONS * study.validation_images
+
+
+EVALUATIONS = 8
+"""Looks at the validation images in one pre-training: the best of them is kept."""
+
+
+def evaluation_interval(steps: int) -> int:
+    """Steps between those looks."""
+    return max(math.ceil(steps / EVALUATIONS), 1)

@@ -1,0 +1,138 @@
+"""A study from its settings to its tables: what is planned, done, gone on with and kept."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vitascope.errors import ConfigError
+from vitascope.recipes.run_folder import write_json
+from vitascope.studies.cells import StudyData, open_study, read_row
+from vitascope.studies.cost import Cost, cell_seconds, measure_cost
+from vitascope.studies.settings import Cell, Study
+from vitascope.studies.workers import run_cells
+
+log = logging.getLogger(__name__)
+
+SETTINGS, COSTS = "settings.json", "costs.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a study will do."""
+
+    cells: tuple[Cell, ...]
+    """The grid, most wanted first."""
+    dropped: tuple[Cell, ...]
+    """What the time budget has no room for."""
+    done: frozenset[str]
+    """Keys of cells that have their rows."""
+    costs: dict[str, Cost]
+    """By contender's name."""
+    seconds: dict[str, float]
+    """Estimated time of one job for each cell, by key."""
+    jobs: int
+    """Cells at a time."""
+
+    @property
+    def left(self) -> tuple[Cell, ...]:
+        """What remains to be done."""
+        return tuple(cell for cell in self.cells if cell.key not in self.done)
+
+    @property
+    def seconds_left(self) -> float:
+        """Estimated wall time of what remains."""
+        return sum(self.seconds[cell.key] for cell in self.left) / self.jobs
+
+
+def plan_study(study: Study, *, jobs: int = 1, budget: float | None = None) -> Plan:
+    """The grid with its costs; with a `budget` in seconds of wall time, only as much of it as fits.
+
+    Cells that are done cost nothing. Raises `ConfigError` where the folder holds another study, or where the budget
+    leaves no comparison.
+    """
+    refuse_other(study)
+    data = open_study(study)
+    grid = study.grid(len(data.pool))
+    if jobs < 1:
+        raise ConfigError(f"jobs is {jobs}, expected at least 1")
+    costs = known_costs(study, grid, data, jobs)
+    classes, tests = len(data.target.classes), len(data.test)
+    seconds = {c.key: cell_seconds(study, c, costs[c.contender.name], classes, tests) for c in grid}
+    done = frozenset(cell.key for cell in grid if read_row(study.out, cell) is not None)
+    kept, dropped = fitting(grid, done, seconds, None if budget is None else budget * jobs)
+    if budget is not None and not compared(kept):
+        need = sum(seconds[cell.key] for cell in grid) / jobs
+        raise ConfigError(
+            f"time_budget {budget:.0f}s leaves {len(kept)} of {len(grid)} runs, too few to compare anything; the whole "
+            f"grid takes about {need:.0f}s: give more time, fewer --steps or smaller --models"
+        )
+    return Plan(cells=tuple(kept), dropped=tuple(dropped), done=done, costs=costs, seconds=seconds, jobs=jobs)
+
+
+def fitting(
+    grid: list[Cell], done: frozenset[str], seconds: dict[str, float], budget: float | None
+) -> tuple[list[Cell], list[Cell]]:
+    """As many cells as fit in `budget` seconds of one job, taken in the grid's order, and the others."""
+    kept: list[Cell] = []
+    dropped: list[Cell] = []
+    spent = 0.0
+    for cell in grid:
+        spent += 0.0 if cell.key in done else seconds[cell.key]
+        (kept if budget is None or spent <= budget else dropped).append(cell)
+    return kept, dropped
+
+
+def compared(cells: list[Cell]) -> bool:
+    """Whether two contenders have been given the same images and steps somewhere."""
+    places = [(cell.size, cell.steps) for cell in cells if cell.seed == 0]
+    return len(set(places)) < len(places)
+
+
+def run_study(study: Study, plan: Plan, done: Callable[[Cell, Plan], None]) -> None:
+    """Does what is left of a plan; `done` hears of each cell. Raises `Stopped`, and what a run raises."""
+    refuse_other(study)
+    folder = Path(study.out)
+    write_json(folder / SETTINGS, study.kept())
+    write_json(folder / COSTS, {name: cost.as_json() for name, cost in plan.costs.items()})
+    if plan.left:
+        run_cells(study, list(plan.left), plan.jobs, lambda cell: done(cell, plan))
+
+
+def refuse_other(study: Study) -> None:
+    """`ConfigError` when the folder holds something that is not this study, or this with other settings."""
+    folder = Path(study.out)
+    if not folder.exists():
+        return
+    if not (folder / SETTINGS).is_file():
+        if any(folder.iterdir()):
+            raise ConfigError(f"{folder} exists and holds no study (no {SETTINGS}); choose another --out")
+        return
+    stored = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    given = json.loads(json.dumps(study.kept()))
+    changed = [
+        f"{n}: {given.get(n)}, was {stored.get(n)}" for n in {**stored, **given} if stored.get(n) != given.get(n)
+    ]
+    if changed:
+        raise ConfigError(
+            f"{folder} was started with other settings ({'; '.join(changed)}); repeat those, or choose another --out"
+        )
+
+
+def known_costs(study: Study, grid: list[Cell], data: StudyData, jobs: int) -> dict[str, Cost]:
+    """The costs that the study's folder holds, and measured ones for contenders that are new."""
+    path = Path(study.out) / COSTS
+    stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    costs = {name: Cost(**values) for name, values in stored.items()}
+    threads = max(torch.get_num_threads() // jobs, 1)
+    for cell in grid:
+        if cell.contender.name not in costs:
+            log.info("measuring %s", cell.contender.name)
+            costs[cell.contender.name] = measure_cost(study, cell, len(data.pool.classes), threads)
+    return costs

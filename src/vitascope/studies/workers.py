@@ -1,0 +1,121 @@
+"""Cells done by this process, or by several, each with its share of the cores; a signal ends all after saving."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+
+import torch
+
+from vitascope.errors import Stopped, UserError, VitascopeError
+from vitascope.studies.cells import open_study, run_cell
+from vitascope.studies.settings import Cell, Study
+from vitascope.training.signals import StopFlag
+
+Done = Callable[[Cell], None]
+
+_LISTEN = 0.5  # seconds between looks at signals
+
+
+def run_cells(study: Study, cells: list[Cell], jobs: int, done: Done) -> None:
+    """Runs all `cells`, `jobs` at a time; `done` hears of each. Raises what a cell raises, `Stopped` after saving."""
+    if jobs == 1:
+        data = open_study(study)
+        for cell in cells:
+            try:
+                run_cell(study, cell, data)
+            except Stopped as error:
+                raise _stopped(error.signal_number) from error
+            done(cell)
+    else:
+        _run_in_processes(study, cells, min(jobs, len(cells)), done)
+
+
+def _stopped(number: int) -> Stopped:
+    return Stopped(number, "stopped; all that is done is kept", "the same command goes on with it")
+
+
+def _run_in_processes(study: Study, cells: list[Cell], jobs: int, done: Done) -> None:
+    context = multiprocessing.get_context("spawn")  # a fork after torch has started its threads may hang
+    threads = max(torch.get_num_threads() // jobs, 1)
+    waiting, busy = list(cells), dict[Connection, tuple[SpawnProcess, Cell]]()
+    processes: list[SpawnProcess] = []
+    with StopFlag() as stop:
+        try:
+            for _ in range(jobs):
+                here, there = context.Pipe()
+                process = context.Process(target=_work, args=(study, there, threads, os.getpid()), daemon=True)
+                process.start()
+                there.close()
+                processes.append(process)
+                busy[here] = (process, _give(here, waiting))
+            while busy:
+                for ready in wait(list(busy), _LISTEN):
+                    assert isinstance(ready, Connection)
+                    process, cell = busy.pop(ready)
+                    _listen(ready, cell)
+                    done(cell)
+                    if waiting:
+                        busy[ready] = (process, _give(ready, waiting))
+                if stop.number:
+                    raise _stopped(stop.number)
+        finally:
+            for process in processes:
+                process.terminate()  # one that trains saves first
+            for process in processes:
+                process.join()
+
+
+def _give(connection: Connection, waiting: list[Cell]) -> Cell:
+    cell = waiting.pop(0)
+    connection.send(cell)
+    return cell
+
+
+def _listen(connection: Connection, cell: Cell) -> None:
+    """What a worker has to say of its cell; raises what went wrong there."""
+    try:
+        said = connection.recv()
+    except EOFError:
+        raise VitascopeError(f"the process of {cell.key} died (killed, or out of memory); try fewer --jobs") from None
+    if isinstance(said, int):
+        raise _stopped(said)
+    if said is not None:
+        raise UserError(said)
+
+
+def _work(study: Study, connection: Connection, threads: int, parent: int) -> None:
+    """A worker: cells come in, None, an error's text or a signal's number goes out."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent tells us
+    torch.set_num_threads(threads)
+    logging.getLogger("vitascope").setLevel(logging.WARNING)
+    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+    data = open_study(study)
+    while True:
+        try:
+            cell: Cell = connection.recv()
+        except EOFError:
+            return
+        try:
+            run_cell(study, cell, data)
+            connection.send(None)
+        except Stopped as error:
+            connection.send(error.signal_number)
+            return
+        except UserError as error:
+            connection.send(str(error))
+            return
+
+
+def _leave_with(parent: int) -> None:
+    """A killed study must not go on in its workers: the next start would find their runs locked."""
+    while os.getppid() == parent:
+        time.sleep(_LISTEN)
+    os.kill(os.getpid(), signal.SIGTERM)
