@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Sequence
 from importlib import import_module
 from types import FrameType
 from typing import Any, Protocol
@@ -27,13 +28,16 @@ COMMANDS: dict[str, str] = {
     "fewshot": "accuracy of frozen features after a few images per class",
     "predict": "labels and probabilities for image files and folders",
     "inspect": "every view of the internals as picture and as numbers, and one page",
+    "study data-scaling": "accuracy of ViTs and ResNets against the number of images (Figures 3 and 4)",
+    "study compute": "accuracy against the computation of pre-training (Figure 5)",
+    "study inductive-bias": "how local and equivariant each layer is, checkpoints side by side",
     "serve": "predictions over HTTP, and a page to look inside",
     "convert": "write a checkpoint in another format",
     "export": "write a checkpoint for deployment, checked against the model",
     "models": "the catalogue of models",
     "data": "the kinds and names of data",
 }
-"""Name → what it does; each is a module of `vitascope.cli.commands`."""
+"""Name → what it does; each is a module of `vitascope.cli.commands`, with _ for what a module cannot be called."""
 
 
 class Command(Protocol):
@@ -55,17 +59,22 @@ def main(argv: list[str] | None = None) -> int:
     if words[0] in ("--version", "-V"):
         print(f"vitascope {__version__}")
         return 0
-    name = words[0]
-    if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(COMMANDS)}"
-        print(f"vitascope: error: no command {name!r}; {hint}", file=sys.stderr)
-        return 2
-    return _run(name, words[1:])
+    length = 2 if words[0] in {name.split()[0] for name in COMMANDS if " " in name} else 1
+    name = " ".join(words[:length])
+    if name in COMMANDS:
+        return _run(name, words[length:])
+    group = [command for command in COMMANDS if command.startswith(f"{words[0]} ")]
+    if group and words[1:2] in (["-h"], ["--help"]):
+        print(_help(group))
+        return 0
+    near = difflib.get_close_matches(name, COMMANDS, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(group or COMMANDS)}"
+    print(f"vitascope: error: no command {name!r}; {hint}", file=sys.stderr)
+    return 2
 
 
 def _run(name: str, words: list[str]) -> int:
-    command: Command = import_module(f"vitascope.cli.commands.{name}")
+    command: Command = import_module(f"vitascope.cli.commands.{name.replace(' ', '_').replace('-', '_')}")
     parser = Parser(name, COMMANDS[name])
     command.arguments(parser)
     console = Console(json_only="--json" in words)
@@ -129,9 +138,9 @@ def _unexpected(name: str, error: Exception) -> int:
     return _fail(name, f"this should not have happened; please report the lines above with vitascope {__version__}", 1)
 
 
-def _help() -> str:
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
+def _help(names: Sequence[str] = tuple(COMMANDS)) -> str:
+    width = max(map(len, names))
+    lines = [f"  {name:<{width}}  {COMMANDS[name]}" for name in names]
     return "\n".join(
         [
             "vitascope: Vision Transformers, from a folder of images to a classifier one can look into.",

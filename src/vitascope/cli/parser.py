@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 from contextlib import suppress
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_origin, get_type_hints
 
 import yaml
 from jsonargparse import ArgumentParser, set_parsing_settings
@@ -31,7 +31,7 @@ class _Strict(ArgumentParser):
             options = [o for action in self._actions for o in action.option_strings]
             near = difflib.get_close_matches(f"--{unknown[1]}", options, 1)
             text += f"; did you mean {near[0]}?" if near else ""
-        return f"{text} (vitascope {self.prog.split()[-1]} --help lists the options)"
+        return f"{text} ({self.prog} --help lists the options)"
 
 
 class Parser:
@@ -43,6 +43,7 @@ class Parser:
         self.inner.add_argument("--verbose", action="store_true", help="also show what is logged for debugging")
         self.presets: dict[str, dict[str, Any]] = {}
         self.positional: tuple[str, ...] = ()
+        self.lists: set[str] = set()
 
     def add(self, *names: str, **options: Any) -> None:
         """One argument, as argparse takes it."""
@@ -64,11 +65,14 @@ class Parser:
         Those of `positional` are given by place, and those of `flags` stand alone (--sweep, not --sweep true).
         """
         self.presets, self.positional = presets, positional
+        self.lists = {name for name, hint in get_type_hints(kind).items() if get_origin(hint) is tuple}
         for name in positional:
             # Not required here, because a --config file may hold it.
             self.inner.add_argument(name, nargs="?", type=str, help=_field_help(kind, name))
         self.inner.add_argument("--config", action="config", help="YAML file of options, such as a run's config.yaml")
-        self.inner.add_argument("--preset", choices=list(presets), help="named starting point; other options change it")
+        if presets:
+            text = "named starting point; other options change it"
+            self.inner.add_argument("--preset", choices=list(presets), help=text)
         for name in flags:
             self.inner.add_argument(f"--{name}", action="store_true", help=_field_help(kind, name))
         self.inner.add_class_arguments(kind, None, skip={*positional, *flags})
@@ -76,12 +80,25 @@ class Parser:
     def parse(self, words: list[str]) -> Any:
         """The parsed arguments; raises `ConfigError` of one line."""
         words = _config_first([re.sub(r"^--[\w.-]+", _underscores, word) for word in words])
+        if self.positional:
+            held = _held(words)
+            self.inner.set_defaults({name: held[name] for name in self.positional if isinstance(held.get(name), str)})
+        words = self._bracketed(words)
         return self.inner.parse_args(self._prepared(words) if self.presets else words)
+
+    def _bracketed(self, words: list[str]) -> list[str]:
+        """ "--sizes 100,400" as the list that the parser knows, "--sizes [100,400]"."""
+        options = [word.partition("=")[0].removeprefix("--") for word in words]
+        return [
+            re.sub(r"^(--\w+=)?([\w.+-]+(?:,[\w.+-]+)*),?$", r"\1[\2]", word)
+            if (option if "=" in word else before) in self.lists
+            else word
+            for word, option, before in zip(words, options, ["", *options], strict=False)
+        ]
 
     def _prepared(self, words: list[str]) -> list[str]:
         """Presets and files become defaults; of the ways to say how long a run is, the word nearest the user counts."""
         held = _held(words)
-        self.inner.set_defaults({name: held[name] for name in self.positional if isinstance(held.get(name), str)})
         said = {word[2:].partition("=")[0] for word in words if word.startswith("--")} & _LENGTHS
         given = said or {name for name in _LENGTHS if held.get(name) is not None}
         for name in _values(words, "--preset"):
@@ -95,7 +112,7 @@ class Parser:
             if getattr(args, name) is None:
                 raise ConfigError(f"{name.upper()} is missing: {_field_help(kind, name)}")
         values = vars(self.inner.instantiate(args))
-        return kind(**{name: values[name] for name in kind.__dataclass_fields__})  # type: ignore[attr-defined]
+        return kind(**{f.name: values[f.name] for f in fields(kind)})
 
 
 def _kinds(match: re.Match[str]) -> str:

@@ -27,6 +27,7 @@ from vitascope.recipes.pretrain import pretrain
 from vitascope.recipes.run_folder import CONFIG, MODEL, RESULTS, write_json
 from vitascope.recipes.settings import FinetuneRecipe, PretrainRecipe
 from vitascope.studies.settings import Cell, Study, evaluation_interval
+from vitascope.training.job import Observer
 from vitascope.training.record import read_metrics
 from vitascope.version import source_commit
 
@@ -96,7 +97,7 @@ def read_row(out: str | Path, cell: Cell) -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
-def run_cell(study: Study, cell: Cell, data: StudyData) -> dict[str, Any]:
+def run_cell(study: Study, cell: Cell, data: StudyData, observer: Observer | None = None) -> dict[str, Any]:
     """Does what of a cell is not done yet and writes its row; raises `Stopped` after saving, ImageError.
 
     A run whose loss stops being finite is a result: its row says so and has no accuracies.
@@ -113,7 +114,9 @@ def run_cell(study: Study, cell: Cell, data: StudyData) -> dict[str, Any]:
         subset = nested_subset(data.pool, cell.size, cell.seed)
         first = pretrain_recipe(study, cell, folder / "pretrain")
         splits = Splits(train=subset, validation=data.validation)
-        found = _once(folder / "pretrain", lambda resume: pretrain(first, splits=splits, resume=resume))
+        found = _once(
+            folder / "pretrain", lambda resume: pretrain(first, splits=splits, resume=resume, observer=observer)
+        )
         row["pretraining"] = {
             **_result(found, "validation"),
             **_curve(folder / "pretrain"),
@@ -121,7 +124,9 @@ def run_cell(study: Study, cell: Cell, data: StudyData) -> dict[str, Any]:
         }
         second = finetune_recipe(study, cell, folder / "pretrain", folder / "finetune")
         splits = Splits(train=data.target, test=data.test)
-        tuned = _once(folder / "finetune", lambda resume: finetune(second, splits=splits, resume=resume))
+        tuned = _once(
+            folder / "finetune", lambda resume: finetune(second, splits=splits, resume=resume, observer=observer)
+        )
         row["finetuning"] = _result(tuned, "test")
         row["fewshot"] = _few_shot(study, folder / "pretrain", data)
         row["seconds"] = {"pretraining": found.get("seconds"), "finetuning": tuned.get("seconds")}

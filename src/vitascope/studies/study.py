@@ -16,7 +16,7 @@ from vitascope.recipes.run_folder import write_json
 from vitascope.studies.cells import StudyData, open_study, read_row
 from vitascope.studies.cost import Cost, cell_seconds, measure_cost
 from vitascope.studies.settings import Cell, Study
-from vitascope.studies.workers import run_cells
+from vitascope.studies.workers import Watch, run_cells
 
 log = logging.getLogger(__name__)
 
@@ -95,14 +95,16 @@ def compared(cells: list[Cell]) -> bool:
     return len(set(places)) < len(places)
 
 
-def run_study(study: Study, plan: Plan, done: Callable[[Cell, Plan], None]) -> None:
-    """Does what is left of a plan; `done` hears of each cell. Raises `Stopped`, and what a run raises."""
+def run_study(
+    study: Study, plan: Plan, done: Callable[[Cell, dict[str, Any]], None], watch: Watch | None = None
+) -> None:
+    """Does what is left of a plan; `done` hears of each cell and its row. Raises `Stopped`, and what a run raises."""
     refuse_other(study)
     folder = Path(study.out)
     write_json(folder / SETTINGS, study.kept())
     write_json(folder / COSTS, {name: cost.as_json() for name, cost in plan.costs.items()})
     if plan.left:
-        run_cells(study, list(plan.left), plan.jobs, lambda cell: done(cell, plan))
+        run_cells(study, list(plan.left), plan.jobs, lambda cell: done(cell, read_row(study.out, cell) or {}), watch)
 
 
 def refuse_other(study: Study) -> None:

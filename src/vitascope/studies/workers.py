@@ -17,20 +17,22 @@ import torch
 from vitascope.errors import Stopped, UserError, VitascopeError
 from vitascope.studies.cells import open_study, run_cell
 from vitascope.studies.settings import Cell, Study
+from vitascope.training.job import Observer
 from vitascope.training.signals import StopFlag
 
 Done = Callable[[Cell], None]
+Watch = Callable[[Cell], Observer]
 
 _LISTEN = 0.5  # seconds between looks at signals
 
 
-def run_cells(study: Study, cells: list[Cell], jobs: int, done: Done) -> None:
-    """Runs all `cells`, `jobs` at a time; `done` hears of each. Raises what a cell raises, `Stopped` after saving."""
+def run_cells(study: Study, cells: list[Cell], jobs: int, done: Done, watch: Watch | None = None) -> None:
+    """Runs all `cells`, `jobs` at a time; `done` hears of each, and one at a time is watched by what `watch` gives. Raises what a cell raises, `Stopped` after saving."""
     if jobs == 1:
         data = open_study(study)
         for cell in cells:
             try:
-                run_cell(study, cell, data)
+                run_cell(study, cell, data, None if watch is None else watch(cell))
             except Stopped as error:
                 raise _stopped(error.signal_number) from error
             done(cell)
