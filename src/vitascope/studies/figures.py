@@ -57,11 +57,11 @@ def _panels(
         _panel(axes, rows, flops, Table(rows, measure, axis), axis, x)
         axes.set_xscale("log")
         tidy(axes, label, y)
-    places = sorted({x(row) for row in rows})
-    if axis == "size":
-        for axes in all_axes:
-            axes.set_xticks(places, [f"{int(place):,}" for place in places])
+        if axis == "size":
+            places = sorted({row["size"] for row in rows})
+            axes.set_xticks(places, [f"{place:,}" for place in places])
             axes.minorticks_off()
+            axes.set_xlim(places[0] / 1.4, places[-1] * 1.4)
     handles, names = all_axes[0].get_legend_handles_labels()
     drawing.legend(handles, names, loc="outside upper left", ncols=len(names), frameon=False, fontsize=9)
     return drawing
@@ -80,7 +80,7 @@ def _panel(
             found = [table.interval(name, place) for place in places]
             axes.errorbar(
                 # A little apart, so that bars of the same size are all seen.
-                [at[name, place] * 1.03 ** (number + 3 * list(_LOOKS).index(kind) - 4) for place in places],
+                [at[name, place] * 1.02 ** (number + 3 * list(_LOOKS).index(kind) - 4) for place in places],
                 [scale * one.mean for one in found],
                 yerr=[scale * (one.half or 0.0) for one in found],
                 color=colours[number % len(colours)],

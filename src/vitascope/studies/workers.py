@@ -27,7 +27,10 @@ _LISTEN = 0.5  # seconds between looks at signals
 
 
 def run_cells(study: Study, cells: list[Cell], jobs: int, done: Done, watch: Watch | None = None) -> None:
-    """Runs all `cells`, `jobs` at a time; `done` hears of each, and one at a time is watched by what `watch` gives. Raises what a cell raises, `Stopped` after saving."""
+    """Runs all `cells`, `jobs` at a time; `done` hears of each, what `watch` gives shows one at a time.
+
+    Raises what a cell raises, `Stopped` after saving.
+    """
     if jobs == 1:
         data = open_study(study)
         for cell in cells:
