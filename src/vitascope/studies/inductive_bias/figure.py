@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 COLOURS = (FIRST, SECOND, THIRD, "#cc79a7", "#e69f00", MARK)
 """Of the Okabe-Ito palette."""
 UNTRAINED: dict[str, Any] = {"linestyle": (0, (4, 2)), "markerfacecolor": "white"}
-_FLOOR = 1e-4
+_FLOOR = 1e-3
 """Errors below are drawn at the foot of the panel; rounding is not a height."""
 _KINDS = ("convolution", "attention", "mlp")
 _CHAIN = ("convolution", "patches", "tokens")
@@ -24,6 +24,7 @@ _CHAIN = ("convolution", "patches", "tokens")
 def draw_study(models: Sequence[ModelResult]) -> Figure:
     """Six panels; raises nothing for measures that a model does not have, which are left out."""
     drawing = figure(13.5, 7.6)
+    drawing.set_layout_engine("constrained", h_pad=0.1, w_pad=0.1)  # six plots, none of which is a square picture
     (path, alone, radius), (distance, shuffle, positions) = drawing.subplots(2, 3)
     names = list(dict.fromkeys(model.name for model in models))
     colours = {name: COLOURS[n % len(COLOURS)] for n, name in enumerate(names)}
@@ -44,11 +45,11 @@ def draw_study(models: Sequence[ModelResult]) -> Figure:
         (distance, "Attention by depth", "mean attention distance\n(1: all tokens alike)"),
     ):
         tidy(axes, "relative depth", y)
+        if axes is not path:
+            axes.axhline(1, color=INK, linewidth=0.8, linestyle=(0, (2, 3)), zorder=1)
         axes.set_title(what, loc="left", fontsize=10.5)
         axes.set_xlim(-0.03, 1.03)
-        axes.set_ylim(bottom=0)
-    for axes in (radius, distance):
-        axes.axhline(1, color=INK, linewidth=0.8, linestyle=(0, (2, 3)))
+        axes.set_ylim(0, 1.06 * max(axes.get_ylim()[1], 1e-6))
     alone.set_title("Each kind of layer by itself", loc="left", fontsize=10.5)
     shuffle.set_title("Cells shuffled", loc="left", fontsize=10.5)
     tidy(shuffle, "", "change of the features\n(1: another image)")
@@ -84,11 +85,10 @@ def _alone(axes: Axes, models: Sequence[ModelResult], colours: dict[str, str]) -
                 color=colours[model.name],
                 markerfacecolor=face,
                 markersize=4,
-                clip_on=False,
             )
     axes.set_yscale("log")
-    axes.set_ylim(_FLOOR, 2)
-    axes.set_yticks([_FLOOR, 1e-3, 1e-2, 1e-1, 1], ["0", "0.001", "0.01", "0.1", "1"])
+    axes.set_ylim(_FLOOR / 1.5, 3)
+    axes.set_yticks([_FLOOR, 1e-2, 1e-1, 1], [f"≤ {_FLOOR:g}", "0.01", "0.1", "1"])
     axes.set_yticks([], minor=True)
     tidy(axes, "", "equivariance error")
     axes.set_xlim(-0.5, len(_KINDS) - 0.5)

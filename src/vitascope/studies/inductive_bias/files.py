@@ -55,7 +55,9 @@ def _readme(study: Study, reading: Sequence[Reading]) -> str:
     ]
     lines += [f"![Six panels]({FIGURE}.png)", "", "## What it says", ""]
     for one in reading:
-        lines += [f"**{one.statement}** {one.verdict[0].upper()}{one.verdict[1:]}. {one.text}", ""]
+        lines += [f"**{one.statement}** {one.verdict[0].upper()}{one.verdict[1:]}.", "", f"Rule: {one.rule}", ""]
+        lines += [f"- {text}" for text in one.found]
+        lines += [""] * bool(one.found)
     lines += ["## Models", "", *_models_table(study.models), ""]
     for model in study.models:
         lines += [f"## {_title(model)}", "", *_layers_table(model), ""]
@@ -70,8 +72,8 @@ _HOW = """A shift of N pixels is N pixels down and N to the right: two windows o
 is invented. A layer whose cells are s pixels apart should shift by N/s cells; where that is no whole number, it is
 compared with its map interpolated bilinearly, so that part of the error is the interpolation's. Only cells that
 both windows show are compared, without the two outermost where there is room. An equivariance error is a mean squared
-difference, divided by that of any two cells of the layer over all places and images: 0 is equivariant, 1 is as
-different as unrelated places. Changes of features are likewise relative to those between different images. By itself
+difference, divided by that of any two cells of the layer over all places, images and windows: 0 is equivariant, 1 is
+as different as unrelated places. Changes of features are likewise relative to those between different images. By itself
 a layer is given two windows of its own input, so that it is not blamed for the layers before it.
 
 A receptive field is the squared gradient of the centre cell of a layer, its channels weighted at random, by pixel.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from vitascope.studies.inductive_bias.measure import LayerResult, ModelResult
@@ -23,13 +23,15 @@ class Reading:
     statement: str
     """The statement, in short."""
     verdict: Verdict
-    """By the rule that `text` begins with."""
-    text: str
-    """Why, with numbers."""
+    """Whether all models that can say anything bear it out."""
+    rule: str
+    """When it holds; or why nothing can be said."""
+    found: tuple[str, ...] = ()
+    """A sentence of numbers for each of those models."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {"statement": self.statement, "verdict": self.verdict, "text": self.text}
+        return asdict(self)
 
 
 def read(models: Sequence[ModelResult]) -> tuple[Reading, Reading, Reading]:
@@ -42,22 +44,22 @@ def _convolutions(models: Sequence[ModelResult]) -> Reading:
     with_them = [(model, model.of("convolution")) for model in models if model.of("convolution")]
     if not with_them:
         why = "None of these models has convolutional layers; put a BiT-ResNet or a hybrid beside them."
-        return Reading(statement=statement, verdict="not decidable here", text=why)
+        return Reading(statement=statement, verdict="not decidable here", rule=why)
     said = []
     for model, layers in with_them:
         end = layers[-1].values
         said.append(
             f"{_name(model)}: each of {len(layers)} convolutional layers sees at most "
             f"{_most(layers, 'alone_rows'):g}×{_most(layers, 'alone_columns'):g} cells of its input; by itself its "
-            f"equivariance error is at most {_number(_most(layers, 'error_alone_fixed'))} with GroupNorm's statistics "
+            f"equivariance error is {_number(_most(layers, 'error_alone_fixed'))} with GroupNorm's statistics "
             f"held fixed and {_number(_most(layers, 'error_alone'))} with them. From the image to the last of them the "
             f"error is {_number(end['error_step'])} at a shift of {model.step} pixels, where padding at the border "
             f"counts, and {_number(end['error_between'])} at shifts between its cells."
         )
     ok = all(_local(layer) and _below(layer.values["error_alone_fixed"]) for _, layers in with_them for layer in layers)
-    rule = f"Rule: no layer sees more than {WIDEST} cells a side of its input, over rows and columns alike, and none "
+    rule = f"No layer sees more than {WIDEST} cells a side of its input, over rows and columns alike, and none "
     rule += "errs by more than rounding when two windows of its input are a whole number of cells apart."
-    return Reading(statement=statement, verdict=_verdict(ok), text=" ".join([rule, *said]))
+    return Reading(statement=statement, verdict=_verdict(ok), rule=rule, found=tuple(said))
 
 
 def _transformers(models: Sequence[ModelResult]) -> Reading:
@@ -67,7 +69,7 @@ def _transformers(models: Sequence[ModelResult]) -> Reading:
     telling = [m for m in with_them if m.of("attention")[0].values["input_rows"] != 1]
     if not telling:
         why = "None of these models has attention between several patches; put a ViT beside them."
-        return Reading(statement=statement, verdict="not decidable here", text=why)
+        return Reading(statement=statement, verdict="not decidable here", rule=why)
     ok = True
     said = []
     for model in telling:
@@ -76,15 +78,15 @@ def _transformers(models: Sequence[ModelResult]) -> Reading:
         ok &= all(_everything(layer) and not _below(layer.values["error_alone"]) for layer in attentions)
         said.append(
             f"{_name(model)}: an MLP sees {_most(mlps, 'alone_rows'):g}×{_most(mlps, 'alone_columns'):g} cell and errs "
-            f"by {_number(_most(mlps, 'error_alone'))} at most; attention sees "
+            f"by {_number(_most(mlps, 'error_alone'))}; attention sees "
             f"{_most(attentions, 'alone_rows'):g}×{_most(attentions, 'alone_columns'):g} cells, all there are, errs by "
             f"{_number(_mean(attentions, 'error_alone'))} on average over its layers, and looks "
             f"{_number(attentions[0].values['distance_share'])} times as far as uniform attention in the first layer, "
             f"{_number(attentions[-1].values['distance_share'])} times in the last."
         )
-    rule = "Rule: every MLP sees one cell and errs by no more than rounding by itself, on two windows of its tokens; "
+    rule = "Every MLP sees one cell and errs by no more than rounding by itself, on two windows of its tokens; "
     rule += "every attention sees all cells and errs by more."
-    return Reading(statement=statement, verdict=_verdict(ok), text=" ".join([rule, *said]))
+    return Reading(statement=statement, verdict=_verdict(ok), rule=rule, found=tuple(said))
 
 
 def _two_dimensions(models: Sequence[ModelResult]) -> Reading:
@@ -92,7 +94,7 @@ def _two_dimensions(models: Sequence[ModelResult]) -> Reading:
     telling = [model for model in models if model.whole.get("order_change") is not None]
     if not telling:
         why = "None of these models has tokens whose order could be changed, or the images leave its features alike."
-        return Reading(statement=statement, verdict="not decidable here", text=why)
+        return Reading(statement=statement, verdict="not decidable here", rule=why)
     ok = all(_below(model.whole["order_change"]) for model in telling)
     said = []
     for model in telling:
@@ -104,10 +106,10 @@ def _two_dimensions(models: Sequence[ModelResult]) -> Reading:
             text += f"; positions are as alike as near, correlation {_number(whole['positions_correlation'])} with "
             text += f"distance in the image, {_number(whole['positions_raster_correlation'])} along the row of tokens"
         said.append(f"{text}.")
-    rule = "Rule: the features stay the same to rounding when the patch tokens are reordered together with their "
+    rule = "The features stay the same to rounding when the patch tokens are reordered together with their "
     rule += "positions, so nothing after the embedding knows what lies beside what. What is left are the patches "
     rule += "(and a hybrid's stem) and the positions; their resizing happens where sizes change and is not measured."
-    return Reading(statement=statement, verdict=_verdict(ok), text=" ".join([rule, *said]))
+    return Reading(statement=statement, verdict=_verdict(ok), rule=rule, found=tuple(said))
 
 
 def _verdict(ok: bool) -> Verdict:
