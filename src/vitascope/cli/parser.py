@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from contextlib import suppress
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any, NoReturn, get_origin, get_type_hints
+from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 import yaml
 from jsonargparse import ArgumentParser, set_parsing_settings
@@ -43,7 +44,7 @@ class Parser:
         self.inner.add_argument("--verbose", action="store_true", help="also show what is logged for debugging")
         self.presets: dict[str, dict[str, Any]] = {}
         self.positional: tuple[str, ...] = ()
-        self.lists: set[str] = set()
+        self.lists: dict[str, Any] = {}
 
     def add(self, *names: str, **options: Any) -> None:
         """One argument, as argparse takes it."""
@@ -65,7 +66,7 @@ class Parser:
         Those of `positional` are given by place, and those of `flags` stand alone (--sweep, not --sweep true).
         """
         self.presets, self.positional = presets, positional
-        self.lists = {name for name, hint in get_type_hints(kind).items() if get_origin(hint) is tuple}
+        self.lists = {n: get_args(hint)[0] for n, hint in get_type_hints(kind).items() if get_origin(hint) is tuple}
         for name in positional:
             # Not required here, because a --config file may hold it.
             self.inner.add_argument(name, nargs="?", type=str, help=_field_help(kind, name))
@@ -87,14 +88,19 @@ class Parser:
         return self.inner.parse_args(self._prepared(words) if self.presets else words)
 
     def _bracketed(self, words: list[str]) -> list[str]:
-        """ "--sizes 100,400" as the list that the parser knows, "--sizes [100,400]"."""
-        options = [word.partition("=")[0].removeprefix("--") for word in words]
-        return [
-            re.sub(r"^(--\w+=)?([\w.+-]+(?:,[\w.+-]+)*),?$", r"\1[\2]", word)
-            if (option if "=" in word else before) in self.lists
-            else word
-            for word, option, before in zip(words, options, ["", *options], strict=False)
-        ]
+        """ "--sizes 100,400" as the list that the parser knows, "--sizes [100,400]"; a text is a list of itself."""
+        result: list[str] = []
+        for word, before in zip(words, ["", *words], strict=False):
+            option, is_one_word, value = word.partition("=")
+            option = option if is_one_word and option.startswith("--") else before
+            value = value if option != before else word
+            kind = self.lists.get(option.removeprefix("--"))
+            if kind is None or value.startswith(("[", "--")):
+                result.append(word)
+            else:
+                listed = json.dumps([value]) if kind is str else f"[{value}]"
+                result.append(f"{option}={listed}" if option != before else listed)
+        return result
 
     def _prepared(self, words: list[str]) -> list[str]:
         """Presets and files become defaults; of the ways to say how long a run is, the word nearest the user counts."""

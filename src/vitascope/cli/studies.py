@@ -82,7 +82,7 @@ def _show_plan(study: Study, plan: Plan, console: Console) -> None:
             ]
         )
     columns = ["model", "parameters", "GFLOP/image", "images/s", "images", "steps", "seed", "time"]
-    console.table(f"{study.kind}: {study.source} to {study.target}", columns, rows)
+    console.table(f"{study.kind}: {', '.join(study.sources)} to {study.target}", columns, rows)
     if plan.dropped:
         console.say(f"left out for time: {', '.join(cell.key for cell in plan.dropped)}")
     console.say(f"{len(plan.left)} of {len(plan.cells)} runs left, about {duration(plan.seconds_left)}")

@@ -39,45 +39,59 @@ _AUGMENT = AugmentConfig(crop="shift")  # moved and mirrored: all the augmentati
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pool:
+    """One source of pre-training."""
+
+    train: Source
+    """What subsets are drawn from."""
+    validation: Source
+    """What the best step is chosen on, the same for all subsets; none of them holds any of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyData:
     """What all cells read, decoded once."""
 
-    pool: Source
-    """What subsets are drawn from."""
-    validation: Source
-    """What the best step is chosen on, the same for all."""
+    pools: tuple[Pool, ...]
+    """By source."""
     target: Source
     """What is fine-tuned and learned from few shots on."""
     test: Source
     """What is reported."""
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Images to train on, by source."""
+        return tuple(len(pool.train) for pool in self.pools)
+
 
 def open_study(study: Study) -> StudyData:
-    """Opens source and target; raises `DataError` where the study cannot be made of them."""
-    source, target = open_data(study.source), open_data(study.target)
-    if source.train is None or target.train is None:
-        missing = study.source if source.train is None else study.target
-        raise DataError(f"{missing} has no training images; expected class folders, or a train split")
+    """Opens sources and target; raises `DataError` where the study cannot be made of them."""
+    target = open_data(study.target)
     test = target.test or target.validation
-    if test is None:
-        raise DataError(f"{study.target} has no test split to judge on; give a --target that has one")
-    if len(source.train) < 2 * study.validation_images:
-        raise DataError(
-            f"{study.source} has {len(source.train)} training images, too few to keep {study.validation_images} of "
-            "them for validation; give fewer --validation_images"
-        )
-    order = np.random.default_rng((_VALIDATION, 0)).permutation(len(source.train))
-    held, rest = np.sort(order[: study.validation_images]), np.sort(order[study.validation_images :])
+    if target.train is None or test is None:
+        raise DataError(f"{study.target} lacks training images or a test split to judge on; give a target with both")
     if study.test_images is not None and study.test_images < len(test):
         chosen = np.random.default_rng((_TEST, 0)).permutation(len(test))[: study.test_images]
         test = Subset(test, np.sort(chosen), f"{test.name} ({study.test_images} images)")
-    train = in_memory(source.train, _MEMORY)
     return StudyData(
-        pool=Subset(train, rest, train.name),
-        validation=Subset(train, held, f"{train.name} (held out)"),
+        pools=tuple(_open_pool(source, study.validation_images) for source in study.sources),
         target=in_memory(target.train, _MEMORY),
         test=in_memory(test, _MEMORY),
     )
+
+
+def _open_pool(source: str, validation: int) -> Pool:
+    train = open_data(source).train
+    if train is None or len(train) < 2 * validation:
+        raise DataError(
+            f"{source} has {0 if train is None else len(train)} training images, too few to keep {validation} of them "
+            "for validation; give other data, or fewer --validation_images"
+        )
+    train = in_memory(train, _MEMORY)
+    order = np.random.default_rng((_VALIDATION, 0)).permutation(len(train))
+    held, rest = np.sort(order[:validation]), np.sort(order[validation:])
+    return Pool(train=Subset(train, rest, train.name), validation=Subset(train, held, f"{train.name} (held out)"))
 
 
 def nested_subset(pool: Source, size: int, seed: int) -> Subset:
@@ -106,14 +120,16 @@ def run_cell(study: Study, cell: Cell, data: StudyData, observer: Observer | Non
     row: dict[str, Any] = {
         "model": cell.contender.name,
         "kind": cell.contender.kind,
+        "source": study.sources[cell.source],
         "size": cell.size,
         "steps": cell.steps,
         "seed": cell.seed,
     }
     try:
-        subset = nested_subset(data.pool, cell.size, cell.seed)
+        pool = data.pools[cell.source]
+        subset = nested_subset(pool.train, cell.size, cell.seed)
         first = pretrain_recipe(study, cell, folder / "pretrain")
-        splits = Splits(train=subset, validation=data.validation)
+        splits = Splits(train=subset, validation=pool.validation)
         found = _once(
             folder / "pretrain", lambda resume: pretrain(first, splits=splits, resume=resume, observer=observer)
         )
@@ -143,7 +159,7 @@ def run_cell(study: Study, cell: Cell, data: StudyData, observer: Observer | Non
 def pretrain_recipe(study: Study, cell: Cell, out: Path) -> PretrainRecipe:
     """The pre-training of a cell; its result is the step with the best validation (Section 4.3)."""
     return PretrainRecipe(
-        data=f"{study.source} ({cell.size} images)",
+        data=f"{study.sources[cell.source]} ({cell.size} images)",
         out=str(out),
         model=cell.contender.model,
         model_fields=cell.contender.fields,

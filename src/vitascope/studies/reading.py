@@ -11,7 +11,11 @@ from vitascope.studies.settings import Compute, Study
 def study_text(study: Study, result: dict[str, Any], rows: list[Row]) -> str:
     """The README of a study's folder."""
     axis = "steps" if isinstance(study, Compute) else "size"
-    parts = [f"# Study {study.kind}: {study.source} to {study.target}", _how(study, result), _models(result)]
+    parts = [
+        f"# Study {study.kind}: {', '.join(study.sources)} to {study.target}",
+        _how(study, result),
+        _models(result),
+    ]
     shown = (FINETUNED, *(f"{shots}-shot" for shots in study.shots), "pre-training")
     parts += [_table(Table(rows, measure, axis), measure, axis) for measure in shown]
     parts += [_crossovers(result), _verdicts(result), f"![{study.kind}]({study.kind}.png)"]

@@ -23,12 +23,14 @@ class Cell:
     """Optimiser steps of pre-training."""
     seed: int
     """Of the subset, the initial values and the order."""
+    source: int = 0
+    """Which of the study's sources they are from."""
 
     @property
     def key(self) -> str:
         """Names its folder and file: "BiT-R50x1-2500-400-s0"."""
         name = self.contender.name.replace("/", "_").replace("½", "0.5")
-        return f"{name}-{self.size}-{self.steps}-s{self.seed}"
+        return f"{name}-{self.size}-{self.steps}-s{self.seed}{f'-d{self.source}' if self.source else ''}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +87,14 @@ class Study:
         """The models compared."""
         return lineup(self.models)
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All that models are pre-trained on."""
+        return (self.source,)
+
     @abstractmethod
-    def grid(self, images: int) -> list[Cell]:
-        """All cells where the source has `images` to train on, most wanted first; raises `ConfigError`."""
+    def grid(self, images: int, *further: int) -> list[Cell]:
+        """All cells where the sources have so many images to train on, most wanted first; raises `ConfigError`."""
 
     def kept(self) -> dict[str, Any]:
         """All that must stay as it was when a study goes on; its grid may grow or shrink."""
@@ -104,6 +111,9 @@ class DataScaling(Study):
 
     sizes: tuple[int, ...] = ()
     """Numbers of images, nested random subsets; none: all of the source, a quarter, a sixteenth."""
+    further: tuple[str, ...] = ()
+    """Instead of sizes: further sources, larger each time, all used whole (as ImageNet, ImageNet-21k, JFT);
+    several as ["one", "two"]."""
     seeds: tuple[int, ...] = (3,)
     """Seeds of each size, ascending, or one number for all."""
     steps: int = 10_000
@@ -117,11 +127,20 @@ class DataScaling(Study):
             raise ConfigError(f"seeds is {list(self.seeds)}, expected numbers of at least 1")
         if self.steps < 1:
             raise ConfigError(f"steps is {self.steps}, expected at least 1")
+        if self.sizes and self.further:
+            raise ConfigError(f"sizes={list(self.sizes)} and further={list(self.further)}: give only one of them")
 
-    def grid(self, images: int) -> list[Cell]:
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All that models are pre-trained on."""
+        return (self.source, *self.further)
+
+    def grid(self, images: int, *further: int) -> list[Cell]:
         """All seeds 0 first, then the next ones, so that what is done at any time covers all sizes."""
-        sizes = sorted(self.sizes) or sorted({max(images // 16, 2), max(images // 4, 2), images})
-        if sizes[-1] > images:
+        sizes = [images, *further] if further else sorted(self.sizes) or _quarters(images)
+        if sizes != sorted(set(sizes)):
+            raise ConfigError(f"the sources have {sizes} images to train on; give them in ascending order of size")
+        if not further and sizes[-1] > images:
             raise ConfigError(
                 f"sizes has {sizes[-1]}, but {self.source} has {images} images to train on besides "
                 f"{self.validation_images} for validation; give smaller --sizes"
@@ -130,9 +149,9 @@ class DataScaling(Study):
         if len(seeds) != len(sizes):
             raise ConfigError(f"seeds has {len(seeds)} numbers for {len(sizes)} sizes; give one, or one for each")
         return [
-            Cell(contender=contender, size=size, steps=self.steps, seed=seed)
+            Cell(contender=contender, size=size, steps=self.steps, seed=seed, source=place if further else 0)
             for seed in range(max(seeds))
-            for size, count in zip(sizes, seeds, strict=True)
+            for place, (size, count) in enumerate(zip(sizes, seeds, strict=True))
             for contender in self.contenders
             if seed < count
         ]
@@ -158,7 +177,7 @@ class Compute(Study):
         if self.seeds < 1:
             raise ConfigError(f"seeds is {self.seeds}, expected at least 1")
 
-    def grid(self, images: int) -> list[Cell]:
+    def grid(self, images: int, *further: int) -> list[Cell]:
         """All seeds 0 first, shorter runs before longer ones."""
         size = images if self.size is None else self.size
         if not 2 <= size <= images:
@@ -169,6 +188,10 @@ class Compute(Study):
             for steps in sorted(self.steps)
             for contender in self.contenders
         ]
+
+
+def _quarters(images: int) -> list[int]:
+    return sorted({max(images // 16, 2), max(images // 4, 2), images})
 
 
 def cell_images(study: Study, cell: Cell) -> tuple[int, int]:

@@ -59,7 +59,7 @@ def plan_study(study: Study, *, jobs: int = 1, budget: float | None = None) -> P
     """
     refuse_other(study)
     data = open_study(study)
-    grid = study.grid(len(data.pool))
+    grid = study.grid(*data.sizes)
     if jobs < 1:
         raise ConfigError(f"jobs is {jobs}, expected at least 1")
     costs = known_costs(study, grid, data, jobs)
@@ -136,5 +136,5 @@ def known_costs(study: Study, grid: list[Cell], data: StudyData, jobs: int) -> d
     for cell in grid:
         if cell.contender.name not in costs:
             log.info("measuring %s", cell.contender.name)
-            costs[cell.contender.name] = measure_cost(study, cell, len(data.pool.classes), threads)
+            costs[cell.contender.name] = measure_cost(study, cell, len(data.pools[cell.source].train.classes), threads)
     return costs
