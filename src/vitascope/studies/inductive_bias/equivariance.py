@@ -21,7 +21,7 @@ from vitascope.layers.patches import Size
 from vitascope.studies.inductive_bias.maps import Layer, Watched, evaluating, fixed_statistics, watch
 
 BORDER = 2
-"""Outermost cells left out on every side, where padding reaches in one layer; fewer where nothing would be left."""
+"""Outermost cells left out on every side of a path from the image, most of what padding changes."""
 
 
 class Comparison:
@@ -77,12 +77,17 @@ def shifted(x: Tensor, cells: float, *, circular: bool = False) -> Tensor:
     return x
 
 
-def compare(first: Tensor, second: Tensor, cells: float, to: Comparison, *, circular: bool = False) -> None:
-    """Adds a layer's maps (B, D, h, w) of two windows, the second `cells` further down and right, to `to`."""
+def compare(
+    first: Tensor, second: Tensor, cells: float, border: int, to: Comparison, *, circular: bool = False
+) -> None:
+    """Adds a layer's maps (B, D, h, w) of two windows, the second `cells` further down and right, to `to`.
+
+    The `border` outermost cells are left out, fewer where nothing would be left. With `circular`, all count.
+    """
     expected = shifted(first, cells, circular=circular)
     got = second[..., : expected.shape[-2], : expected.shape[-1]]
     if not circular:  # padding shows in the yardstick too, where it would pass for variety
-        got, expected, first, second = (_inside(x) for x in (got, expected, first, second))
+        got, expected, first, second = (_inside(x, border) for x in (got, expected, first, second))
     to.add(_cells(got), _cells(expected), torch.cat([_cells(first), _cells(second)]))
 
 
@@ -117,7 +122,7 @@ class Equivariance:
                 cells = shift / first.layer.stride
                 if circular or min(first.after.shape[-2:]) > math.ceil(cells):
                     to = self.by_layer[first.layer][shift]
-                    compare(first.after, second.after, cells, to, circular=circular)
+                    compare(first.after, second.after, cells, BORDER, to, circular=circular)
             self.outputs[shift].append((before, after))
 
     def errors(self, layer: Layer) -> dict[int, float | None]:
@@ -132,7 +137,7 @@ def errors_alone(
     """Error of each layer by itself: its own input map, from images that are `step` pixels larger, in two windows.
 
     So it is not blamed for the layers before it. `step` is a multiple of every stride. `fixed`: with GroupNorm's
-    statistics of the first window for both (`fixed_statistics`).
+    statistics of the first window for both (`fixed_statistics`). None where the map is too small to tell.
     """
     _, watched = watch(model, layers, larger)
     with evaluating(model):
@@ -151,16 +156,16 @@ def _alone(seen: Watched, step: int, fixed: bool) -> float | None:
             maps = layer.alone(first, seen.first), layer.alone(second, seen.first)
     else:
         maps = layer.alone(first, seen.first), layer.alone(second, seen.first)
-    if min(maps[0].shape[-2:]) <= cells:
-        return None
-    compare(*maps, cells, comparison)
+    if min(maps[0].shape[-2:]) - cells <= 2 * layer.padded:
+        return None  # padding reaches every cell that both windows show
+    compare(*maps, cells, layer.padded, comparison)
     return comparison.error()
 
 
-def _inside(x: Tensor) -> Tensor:
+def _inside(x: Tensor, border: int) -> Tensor:
     for dim in (-2, -1):
-        border = min(BORDER, (x.shape[dim] - 1) // 2)
-        x = x.narrow(dim, border, x.shape[dim] - 2 * border)
+        out = min(border, (x.shape[dim] - 1) // 2)
+        x = x.narrow(dim, out, x.shape[dim] - 2 * out)
     return x
 
 

@@ -71,10 +71,11 @@ def _readme(study: Study, reading: Sequence[Reading]) -> str:
 _HOW = """A shift of N pixels is N pixels down and N to the right: two windows of one larger picture, so that no pixel
 is invented. A layer whose cells are s pixels apart should shift by N/s cells; where that is no whole number, it is
 compared with its map interpolated bilinearly, so that part of the error is the interpolation's. Only cells that
-both windows show are compared, without the two outermost where there is room. An equivariance error is a mean squared
-difference, divided by that of any two cells of the layer over all places, images and windows: 0 is equivariant, 1 is
-as different as unrelated places. Changes of features are likewise relative to those between different images. By itself
-a layer is given two windows of its own input, so that it is not blamed for the layers before it.
+both windows show are compared, without the two outermost where there is room (of a layer by itself, without those
+that its own padding changes). An equivariance error is a mean squared difference, divided by that of any two cells of
+the layer over all places, images and windows: 0 is equivariant, 1 is as different as unrelated places, and more is
+possible. Changes of features are likewise relative to those between different images. By itself a layer is given two
+windows of its own input, so that it is not blamed for the layers before it.
 
 A receptive field is the squared gradient of the centre cell of a layer, its channels weighted at random, by pixel.
 GroupNorm's statistics tie each cell to all of the map; the box around what a cell depends on is found with them held

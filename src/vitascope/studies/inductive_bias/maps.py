@@ -38,6 +38,8 @@ class Layer:
     """Pixels of the image from one cell of its output to the next."""
     reduces: int = 1
     """Cells of its input from one cell of its output to the next."""
+    padded: int = 0
+    """Outermost cells of its output, on every side, that its own padding changes."""
     takes: int | None = None
     """Tokens before the patches in its input (B, T, D); None where that is a map."""
     gives: int | None = None
@@ -87,7 +89,9 @@ def layers_of(model: nn.Module) -> tuple[Layer, ...]:
 
 def _residual(root: nn.Module, reduces: int, stages: nn.ModuleList, stride: int, prefix: str) -> list[Layer]:
     """A root and bottleneck units; `stride` is that of the first stage, with the root's pooling."""
-    chain = [Layer(name=f"{prefix}root", kind="convolution", module=root, stride=reduces, reduces=reduces)]
+    # 7×7 with a stride of 2, or 3×3 without one: its padding reaches as many cells as its stride.
+    step = {"stride": reduces, "reduces": reduces, "padded": reduces}
+    chain = [Layer(name=f"{prefix}root", kind="convolution", module=root, **step)]
     for stage, units in enumerate(stages):
         for number, unit in enumerate(cast(nn.Sequential, units)):
             chain.append(
@@ -97,6 +101,7 @@ def _residual(root: nn.Module, reduces: int, stages: nn.ModuleList, stride: int,
                     module=unit,
                     stride=stride * 2**stage,
                     reduces=2 if stage > 0 and number == 0 else 1,
+                    padded=1,
                 )
             )
     return chain

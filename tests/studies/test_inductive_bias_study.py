@@ -1,0 +1,231 @@
+"""The whole study at toy size: its files, its reading, the same numbers twice, and whom it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import vitascope as vs
+from tiny import image_folder
+from tiny_checkpoint import checkpoint
+from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.cli.commands import study_inductive_bias
+from vitascope.cli.console import Console
+from vitascope.cli.parser import Parser
+from vitascope.errors import ConfigError, DataError
+from vitascope.models.config import BiTConfig, StemConfig, ViTConfig
+from vitascope.studies.inductive_bias.files import COLUMNS, rows
+from vitascope.studies.inductive_bias.measure import LayerResult, ModelResult
+from vitascope.studies.inductive_bias.pictures import Pictures, example_pictures, pictures_of
+from vitascope.studies.inductive_bias.reading import read
+from vitascope.studies.inductive_bias.settings import OF_LAYERS, OF_MODELS, InductiveBias
+from vitascope.studies.inductive_bias.study import Study, run_study, steps_for
+from vitascope.views.distance import attention_distance, uniform_distance
+from vitascope.views.positions import position_locality
+
+VIT = ViTConfig(image_size=(16, 16), patch=4, width=16, depth=2, heads=2, hidden=24, classes=3)
+HYBRID = replace(VIT, patch=1, stem=StemConfig(units=(1,), width_factor=0.5))
+BIT = BiTConfig(image_size=(16, 16), units=(1, 1, 1, 1), base_width=32, small_images=True, classes=3)
+CONFIGS = {"vit": VIT, "hybrid": HYBRID, "bit": BIT}
+LABELS = ("ant", "bee", "cat")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """vit/, hybrid/ and bit/ are checkpoints, photos/ data of their classes."""
+    folder = tmp_path_factory.mktemp("study")
+    for name, config in CONFIGS.items():
+        vs.save(checkpoint(config, labels=LABELS), folder / name)
+    image_folder(folder / "photos")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def study(place: Path) -> Study:
+    """All three on twelve images."""
+    loaded = [(name, vs.load(place / name)) for name in CONFIGS]
+    return run_study(loaded, pictures_of(str(place / "photos"), 12, 0), InductiveBias(batch=5, field_images=3))
+
+
+def command(*words: str | Path) -> dict[str, Any]:
+    parser, console = Parser("study inductive-bias", "inductive bias"), Console(json_only=True)
+    study_inductive_bias.arguments(parser)
+    return study_inductive_bias.run(parser.parse([str(word) for word in words]), parser, console)
+
+
+def test_all_files_from_the_command(place: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    words = [*(place / name for name in CONFIGS), "--out", out, "--data", place / "photos", "--images", "6"]
+    result = command(*words, "--field_images", "2")
+    assert sorted(p.name for p in out.iterdir()) == [
+        "README.md",
+        "inductive_bias.png",
+        "inductive_bias.svg",
+        "measures.csv",
+        "study.json",
+    ]
+    stored = json.loads((out / "study.json").read_text(), parse_constant=lambda name: pytest.fail(name))
+    assert stored["reading"] == json.loads(json.dumps(result["reading"]))
+    assert [one["verdict"] for one in stored["reading"]] == ["holds"] * 3
+    assert stored["settings"]["field_images"] == 2
+    assert stored["environment"]["vitascope"] == vs.__version__
+    assert [(m["name"], m["trained"], m["kind"]) for m in stored["models"]] == [
+        (name, trained, kind)
+        for name, kind in (("vit", "ViT"), ("hybrid", "hybrid"), ("bit", "BiT-ResNet"))
+        for trained in (True, False)
+    ]
+    with (out / "measures.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert tuple(table[0]) == COLUMNS
+    assert {row["trained"] for row in table} == {"true", "false"}
+    assert all(math.isfinite(float(row["value"])) for row in table)
+    readme = (out / "README.md").read_text()
+    assert "![Six panels](inductive_bias.png)" in readme
+    assert "## bit, untrained" in readme
+    assert (out / "inductive_bias.png").read_bytes()[:4] == b"\x89PNG"
+    assert result["images"] == 6
+
+    with pytest.raises(ConfigError, match="--overwrite"):
+        command(*words)
+    single = command(place / "vit", "--out", out, "--overwrite", "--no-untrained")
+    assert single["images"] == 8, "the package's examples"
+    assert [m["trained"] for m in json.loads((out / "study.json").read_text())["models"]] == [True]
+    (out / "study.json").unlink()
+    with pytest.raises(ConfigError, match="not ours"):
+        command(place / "vit", "--out", out, "--overwrite")
+
+
+def test_every_measure_is_explained_and_every_value_a_number(study: Study) -> None:
+    for model in study.models:
+        of_layers = {name for layer in model.layers for name in layer.values}
+        assert {name for name in of_layers if not name.startswith("error_shift_")} <= OF_LAYERS.keys()
+        assert {name for name in model.whole if not name.startswith("shift_")} <= OF_MODELS.keys()
+        assert model.step == 8, "the smallest that 4, 4 and 8 share"
+        assert model.shifts == (1, 2, 4, 8)
+        values = [v for layer in (*model.layers,) for v in layer.values.values()] + [*model.whole.values()]
+        assert all(v is None or math.isfinite(v) for v in values)
+    named = {row[4] for row in rows(study.models)}
+    assert named >= OF_LAYERS.keys() | OF_MODELS.keys()
+
+
+def test_twice_the_same_and_models_as_before(place: Path, study: Study) -> None:
+    loaded = [(name, vs.load(place / name)) for name in CONFIGS]
+    images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before = [ck.model(images) for _, ck in loaded]
+    again = run_study(loaded, pictures_of(str(place / "photos"), 12, 0), InductiveBias(batch=5, field_images=3))
+    assert again.as_json() == study.as_json()
+    for (_, ck), logits in zip(loaded, before, strict=True):
+        assert not any(m.training or m._forward_hooks or m._forward_pre_hooks for m in ck.model.modules())
+        with torch.no_grad():
+            assert torch.equal(ck.model(images), logits)
+
+
+def test_views_are_passed_on(place: Path, study: Study) -> None:
+    ck, result = vs.load(place / "vit"), study.models[0]
+    pictures = pictures_of(str(place / "photos"), 12, 0)
+    inputs = torch.stack([ck.preprocess(image) for image in pictures.images])
+    uniform = uniform_distance((4, 4), 4, 1)
+    for layer, expected in zip(result.of("attention"), attention_distance(ck.model, inputs).mean(1), strict=True):
+        assert layer.values["distance"] == pytest.approx(float(expected), rel=1e-5)
+        assert layer.values["distance_share"] == pytest.approx(float(expected) / uniform, rel=1e-5)
+    assert result.whole["uniform_distance"] == uniform
+    assert result.whole["positions_correlation"] == position_locality(ck.model).correlation
+
+
+def test_accuracy_and_kept_predictions_are_the_models_own(place: Path, study: Study) -> None:
+    ck, pictures = vs.load(place / "bit"), pictures_of(str(place / "photos"), 12, 0)
+    assert pictures.source is not None
+    inputs = torch.stack([ck.preprocess(image) for image in pictures.images])
+    with torch.no_grad():
+        right = ck.model(inputs).argmax(1) == torch.from_numpy(pictures.source.labels)
+    trained, untrained = study.models[4:]
+    assert trained.whole["accuracy"] == pytest.approx(float(right.float().mean()))
+    assert trained.whole["shuffle_kept"] is not None
+    assert untrained.whole["shuffle_kept"] is untrained.whole["accuracy"] is None, "its head is zero"
+    assert trained.whole["order_change"] is None, "it has no tokens to reorder"
+
+
+def test_uniform_attention_is_as_far_as_uniform() -> None:
+    ck = checkpoint(VIT)
+    with torch.no_grad():
+        for block in ck.model.encoder.blocks:
+            block.attention.qkv.weight[:32] = 0  # q and k say nothing
+            block.attention.qkv.bias[:32] = 0
+    result = run_study([("v", ck)], example_pictures([(16, 16)]), InductiveBias(untrained=False)).models[0]
+    assert [layer.values["distance_share"] for layer in result.of("attention")] == pytest.approx([1, 1])
+
+
+def test_labels_of_other_classes_give_no_accuracy(place: Path) -> None:
+    pictures = pictures_of(str(place / "photos"), 5, 1)
+    assert pictures.labels_of(checkpoint(VIT, labels=("x", "y", "z"))) is None
+    assert pictures.labels_of(checkpoint(replace(VIT, classes=0), labels=())) is None
+    turned = pictures.labels_of(checkpoint(VIT, labels=LABELS[::-1]))
+    assert pictures.source is not None
+    assert turned is not None
+    assert (turned == 2 - pictures.source.labels).all()
+    assert example_pictures([(16, 16)]).labels_of(checkpoint(VIT, labels=LABELS)) is None
+
+
+def test_a_step_is_shared_where_it_fits() -> None:
+    def steps(*configs: ViTConfig | BiTConfig) -> list[int]:
+        return steps_for([checkpoint(config) for config in configs])
+
+    assert steps(VIT, BIT) == [8, 8]
+    odd = replace(VIT, image_size=(12, 12), patch=3)
+    assert steps(VIT, odd) == [4, 3], "12 pixels do not fit twice"
+
+
+def test_bad_requests_are_refused(place: Path, tmp_path: Path) -> None:
+    pictures = example_pictures([(16, 16)])
+
+    def run(ck: Checkpoint, **settings: Any) -> Study:
+        return run_study([("m", ck)], pictures, InductiveBias(untrained=False, **settings))
+
+    with pytest.raises(ConfigError, match="a step of 6 pixels, expected a multiple of its 4"):
+        run(checkpoint(VIT), step=6)
+    with pytest.raises(ConfigError, match="fits twice in 8×8"):
+        run(checkpoint(replace(VIT, image_size=(8, 8), patch=8)))
+    with pytest.raises(ConfigError, match="1 image, expected at least 2"):
+        run_study([("m", checkpoint(VIT))], Pictures(name="one", images=pictures.images[:1]), InductiveBias())
+    for field in ("step", "batch", "field_images"):
+        with pytest.raises(ConfigError, match=f"{field} is 0"):
+            InductiveBias(**{field: 0})
+    with pytest.raises(ConfigError, match="seed is -1"):
+        InductiveBias(seed=-1)
+    with pytest.raises(ConfigError, match="images is 1"):
+        pictures_of(str(place / "photos"), 1, 0)
+    with pytest.raises(DataError):
+        command(place / "vit", "--out", tmp_path / "o", "--data", "nowhere")
+    assert not (tmp_path / "o").exists()
+
+
+def test_the_reading_follows_the_numbers(study: Study) -> None:
+    only_vit, only_bit = study.models[:2], study.models[4:]
+    assert [one.verdict for one in read(only_vit)] == ["not decidable here", "holds", "holds"]
+    assert [one.verdict for one in read(only_bit)] == ["holds", "not decidable here", "not decidable here"]
+    assert len(read(study.models)[1].found) == 4, "ViT and hybrid, trained and untrained"
+
+    def changed(kind: str, **values: float) -> ModelResult:
+        model = study.models[2]
+        spoiled: list[LayerResult] = [
+            replace(layer, values=layer.values | values) if layer.kind == kind else layer for layer in model.layers
+        ]
+        return replace(model, layers=tuple(spoiled))
+
+    ordered = {"order_change": 0.01, "shuffle_change": 1.0}
+    for spoiled, verdicts in (
+        (changed("convolution", error_alone_fixed=0.01), ["does not hold", "holds", "holds"]),
+        (changed("convolution", alone_rows=1.0, alone_columns=3.0), ["does not hold", "holds", "holds"]),
+        (changed("mlp", error_alone=0.01), ["holds", "does not hold", "holds"]),
+        (changed("attention", alone_rows=1.0), ["holds", "does not hold", "holds"]),
+        (replace(study.models[2], whole=ordered), ["holds", "holds", "does not hold"]),
+    ):
+        assert [one.verdict for one in read([spoiled])] == verdicts
