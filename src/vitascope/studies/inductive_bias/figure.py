@@ -56,6 +56,8 @@ def draw_study(models: Sequence[ModelResult]) -> Figure:
     positions.set_title("Positions", loc="left", fontsize=10.5)
     tidy(positions, "", "correlation of similarity with distance\n(−1: two-dimensional)")
     positions.axhline(0, color=INK, linewidth=0.8)
+    low, high = positions.get_ylim()
+    positions.set_ylim(min(low, -0.5), max(high, 0.05))  # what is but noise looks small
     _key(drawing, names, colours, models)
     return drawing
 

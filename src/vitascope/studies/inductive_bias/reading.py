@@ -103,8 +103,10 @@ def _two_dimensions(models: Sequence[ModelResult]) -> Reading:
         text += f"{_number(whole['order_change'])}, cells of {model.step} pixels shuffled without by "
         text += f"{_number(whole['shuffle_change'])}"
         if whole.get("positions_correlation") is not None:
-            text += f"; positions are as alike as near, correlation {_number(whole['positions_correlation'])} with "
-            text += f"distance in the image, {_number(whole['positions_raster_correlation'])} along the row of tokens"
+            text += f"; similarity of positions correlates {_number(whole['positions_correlation'])} with distance in "
+            text += (
+                f"the image and {_number(whole['positions_raster_correlation'])} with distance along the row of tokens"
+            )
         said.append(f"{text}.")
     rule = "The features stay the same to rounding when the patch tokens are reordered together with their "
     rule += "positions, so nothing after the embedding knows what lies beside what. What is left are the patches "
