@@ -111,7 +111,7 @@ class Crossover:
     low: float | None
     """From here on the first may be ahead: its interval reaches 0. None: from the smallest size on, or never."""
     high: float | None
-    """From here on it is ahead beyond chance; None: nowhere within the sizes."""
+    """From here on it is ahead beyond chance; None: nowhere within the sizes, as always where chance is unknown."""
     ahead: int
     """At the largest size: 1 the first model, −1 the second, 0 cannot be told."""
 
@@ -123,7 +123,7 @@ def crossover(table: Table, model: str, other: str) -> Crossover | None:
         return None
     found = [table.difference(model, other, place) for place in places]
     middle = [d.value for d in found]
-    spread = [d.half or 0.0 for d in found]
+    spread = [math.inf if d.half is None else d.half for d in found]  # one seed: it may be anywhere
     return Crossover(
         size=rising_zero(places, middle),
         low=rising_zero(places, [m + s for m, s in zip(middle, spread, strict=True)]),

@@ -20,7 +20,7 @@ from vitascope.data.source import Source, Splits, Subset
 from vitascope.device import resolve_device
 from vitascope.errors import DataError, DivergedError
 from vitascope.evaluation.features import FeatureStore
-from vitascope.evaluation.shots import FewShot, few_shot
+from vitascope.evaluation.shots import FewShot, few_shot, labels_as_in, require_shots
 from vitascope.precision import processor
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.pretrain import pretrain
@@ -71,6 +71,7 @@ def open_study(study: Study) -> StudyData:
     test = target.test or target.validation
     if target.train is None or test is None:
         raise DataError(f"{study.target} lacks training images or a test split to judge on; give a target with both")
+    require_shots(target.train, labels_as_in(target.train, test), max(study.shots))  # not found out after training
     if study.test_images is not None and study.test_images < len(test):
         chosen = np.random.default_rng((_TEST, 0)).permutation(len(test))[: study.test_images]
         test = Subset(test, np.sort(chosen), f"{test.name} ({study.test_images} images)")

@@ -73,6 +73,8 @@ def _curves(table: Table, names: tuple[str, ...], flops: dict[str, float], batch
 
 def _saving(ours: list[Curve], theirs: list[Curve]) -> Claim:
     """How many times the computation ResNets need, in the geometric mean over the accuracies that both reach."""
+    if not ours or not theirs:  # all runs of a side diverged
+        return Claim(text="one side has no accuracies", outcome="not decidable here")
     low = max(min(accuracy for curve in side for _, accuracy in curve) for side in (ours, theirs))
     high = min(max(accuracy for curve in side for _, accuracy in curve) for side in (ours, theirs))
     if low >= high:

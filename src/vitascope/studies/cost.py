@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -64,8 +65,8 @@ def training_rate(config: ModelConfig, batch: int, threads: int) -> float:
         optimizer = torch.optim.AdamW(model.parameters(), fused=True)
         images = torch.randn(batch, config.channels, *config.image_size)
         labels = torch.zeros(batch, dtype=torch.long)
-        fastest, begun = float("inf"), time.perf_counter()
-        while time.perf_counter() - begun < _MEASURED:
+        fastest, begun = math.inf, time.perf_counter()
+        while math.isinf(fastest) or time.perf_counter() - begun < _MEASURED:
             start = time.perf_counter()
             F.cross_entropy(model(images), labels).backward()  # type: ignore[no-untyped-call]
             optimizer.step()

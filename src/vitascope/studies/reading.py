@@ -18,7 +18,8 @@ def study_text(study: Study, result: dict[str, Any], rows: list[Row]) -> str:
     ]
     shown = (FINETUNED, *(f"{shots}-shot" for shots in study.shots), "pre-training")
     parts += [_table(Table(rows, measure, axis), measure, axis) for measure in shown]
-    parts += [_crossovers(result), _verdicts(result), f"![{study.kind}]({study.kind}.png)"]
+    drawn = any("diverged" not in row for row in rows)
+    parts += [_crossovers(result), _verdicts(result), f"![{study.kind}]({study.kind}.png)" if drawn else ""]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

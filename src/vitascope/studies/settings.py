@@ -81,6 +81,8 @@ class Study:
             raise ConfigError(f"test_images is {self.test_images}, expected at least 1")
         if not self.shots or min(self.shots) < 1:
             raise ConfigError(f"shots is {list(self.shots)}, expected one or more numbers of at least 1")
+        if len(set(self.shots)) < len(self.shots):
+            raise ConfigError(f"shots is {list(self.shots)}, expected each once")
 
     @property
     def contenders(self) -> tuple[Contender, ...]:

@@ -67,7 +67,7 @@ def plan_study(study: Study, *, jobs: int = 1, budget: float | None = None) -> P
     seconds = {c.key: cell_seconds(study, c, costs[c.contender.name], classes, tests) for c in grid}
     done = frozenset(cell.key for cell in grid if read_row(study.out, cell) is not None)
     kept, dropped = fitting(grid, done, seconds, None if budget is None else budget * jobs)
-    if budget is not None and not compared(kept):
+    if budget is not None and dropped and not compared(kept):
         need = sum(seconds[cell.key] for cell in grid) / jobs
         raise ConfigError(
             f"time_budget {budget:.0f}s leaves {len(kept)} of {len(grid)} runs, too few to compare anything; the whole "
@@ -79,12 +79,15 @@ def plan_study(study: Study, *, jobs: int = 1, budget: float | None = None) -> P
 def fitting(
     grid: list[Cell], done: frozenset[str], seconds: dict[str, float], budget: float | None
 ) -> tuple[list[Cell], list[Cell]]:
-    """As many cells as fit in `budget` seconds of one job, taken in the grid's order, and the others."""
+    """The cells that are done or fit in `budget` seconds of one job, taken in the grid's order, and the others."""
     kept: list[Cell] = []
     dropped: list[Cell] = []
     spent = 0.0
     for cell in grid:
-        spent += 0.0 if cell.key in done else seconds[cell.key]
+        if cell.key in done:
+            kept.append(cell)
+            continue
+        spent += seconds[cell.key]
         (kept if budget is None or spent <= budget else dropped).append(cell)
     return kept, dropped
 
@@ -113,7 +116,8 @@ def refuse_other(study: Study) -> None:
     if not folder.exists():
         return
     if not (folder / SETTINGS).is_file():
-        if any(folder.iterdir()):
+        # What a start left that was killed while it wrote the settings is no obstacle.
+        if folder.is_file() or any((p.name[0], p.suffix) != (".", ".tmp") for p in folder.iterdir()):
             raise ConfigError(f"{folder} exists and holds no study (no {SETTINGS}); choose another --out")
         return
     stored = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
@@ -62,25 +63,27 @@ def _run_in_processes(study: Study, cells: list[Cell], jobs: int, done: Done) ->
                 processes.append(process)
                 busy[here] = (process, _give(here, waiting))
             while busy:
-                for ready in wait(list(busy), _LISTEN):
+                heard = wait(list(busy), _LISTEN)
+                if stop.number:  # before listening: the signal may have ended the workers too
+                    raise _stopped(stop.number)
+                for ready in heard:
                     assert isinstance(ready, Connection)
                     process, cell = busy.pop(ready)
                     _listen(ready, cell)
                     done(cell)
                     if waiting:
                         busy[ready] = (process, _give(ready, waiting))
-                if stop.number:
-                    raise _stopped(stop.number)
         finally:
-            for process in processes:
-                process.terminate()  # one that trains saves first
-            for process in processes:
-                process.join()
+            while alive := [process for process in processes if process.is_alive()]:
+                for process in alive:
+                    process.terminate()  # one that trains saves first; again, since one that just has would not hear it
+                alive[0].join(_LISTEN)
 
 
 def _give(connection: Connection, waiting: list[Cell]) -> Cell:
     cell = waiting.pop(0)
-    connection.send(cell)
+    with suppress(BrokenPipeError):  # it died; `_listen` says so
+        connection.send(cell)
     return cell
 
 
@@ -88,7 +91,7 @@ def _listen(connection: Connection, cell: Cell) -> None:
     """What a worker has to say of its cell; raises what went wrong there."""
     try:
         said = connection.recv()
-    except EOFError:
+    except (EOFError, ConnectionError):
         raise VitascopeError(f"the process of {cell.key} died (killed, or out of memory); try fewer --jobs") from None
     if isinstance(said, int):
         raise _stopped(said)
@@ -121,6 +124,7 @@ def _work(study: Study, connection: Connection, threads: int, parent: int) -> No
 
 def _leave_with(parent: int) -> None:
     """A killed study must not go on in its workers: the next start would find their runs locked."""
-    while os.getppid() == parent:
+    while True:
         time.sleep(_LISTEN)
-    os.kill(os.getpid(), signal.SIGTERM)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)  # again each time, as in `_run_in_processes`

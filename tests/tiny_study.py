@@ -1,0 +1,128 @@
+"""The smallest studies: two models that train in milliseconds, data of a few images, and rows made by hand."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tiny import FIELDS, image_folder
+from vitascope.studies.lineup import LINEUPS, Contender
+from vitascope.studies.report import write_report
+from vitascope.studies.settings import Compute, DataScaling, Study
+from vitascope.studies.study import plan_study, run_study
+
+VIT, BIT = "ViT-32/8", "BiT-R14x½"
+TINY = (
+    Contender(name=VIT, model="ViT-Ti/8", fields=FIELDS),
+    Contender(name=BIT, model="BiT-R50x1", fields={"base_width": 32, "units": [1, 1, 1, 1], "small_images": True}),
+)
+SOURCE = "fractals:classes=3,size=16,instances=20,validation=0"
+"""60 images, 12 of which the studies keep out."""
+
+
+def shrink(patch: pytest.MonkeyPatch) -> None:
+    """The line-up is TINY, speeds are not measured and runs draw no curves."""
+    patch.setitem(LINEUPS, "small", TINY)
+    patch.setattr("vitascope.studies.cost.training_rate", lambda *_: 1000.0)
+    patch.setattr("vitascope.recipes.run.draw_curves", lambda folder: None)
+
+
+def target(folder: Path) -> Path:
+    """Class folders with 18 images to train on and 30 to test on."""
+    image_folder(folder / "train", 18)
+    image_folder(folder / "test", 30, seed=1)
+    return folder
+
+
+def values(out: Path, folder: Path | str, **changes: Any) -> dict[str, Any]:
+    """Settings of a study that takes about a second a run."""
+    settings: dict[str, Any] = {
+        "source": SOURCE,
+        "target": str(folder),
+        "out": str(out),
+        "image_size": 16,
+        "batch": 8,
+        "validation_images": 12,
+        "finetune_steps": 2,
+        "shots": (2,),
+        "draws": 2,
+    }
+    return {**settings, **changes}
+
+
+def data_scaling(out: Path, folder: Path | str, **changes: Any) -> DataScaling:
+    """Two models × two sizes × four steps, one seed."""
+    return DataScaling(**{"sizes": (20, 40), "seeds": (1,), "steps": 4, **values(out, folder, **changes)})
+
+
+def compute(out: Path, folder: Path | str, **changes: Any) -> Compute:
+    """Two models × two and four steps, one seed."""
+    return Compute(**{"steps": (2, 4), **values(out, folder, **changes)})
+
+
+def do(study: Study, *, jobs: int = 1, budget: float | None = None) -> dict[str, Any]:
+    """Plans a study, does all that is left and writes the report, which is returned."""
+    plan = plan_study(study, jobs=jobs, budget=budget)
+    run_study(study, plan, lambda cell, row: None)
+    return write_report(study, plan)
+
+
+KINDS = {"ViT": "ViT", "BiT": "ResNet", "R+V": "hybrid"}
+
+
+def row(model: str, top1: float, *, few: float = 0.5, rise: float = 0.0, **changes: Any) -> dict[str, Any]:
+    """A cell's row as `run_cell` writes it, of 100 images, 10 steps and seed 0 unless told."""
+    return {
+        "model": model,
+        "kind": KINDS[model[:3]],
+        "source": "a",
+        "size": 100,
+        "steps": 10,
+        "seed": 0,
+        "pretraining": {
+            "top1": 0.4,
+            "loss": 1.0,
+            "images": 12,
+            "last_training_loss": 0.7,
+            "last_loss": 1.0 + rise,
+            "least_loss": 1.0,
+            "best_step": 10,
+        },
+        "finetuning": {"top1": top1, "loss": 0.5, "images": 30},
+        "fewshot": [{"method": "ridge", "l2": 1024.0, "shots": 2, "mean": few, "half": None, "accuracies": [few]}],
+        "seconds": {"pretraining": 1.0, "finetuning": 1.0},
+        **changes,
+    }
+
+
+def rows(model: str, top1: tuple[float, ...], **changes: Any) -> list[dict[str, Any]]:
+    """One `row` a seed; of `few` and `rise`, one number a seed as well."""
+    lists = {name: changes.pop(name) for name in ("few", "rise") if name in changes}
+    return [
+        row(model, value, seed=seed, **{name: given[seed] for name, given in lists.items()}, **changes)
+        for seed, value in enumerate(top1)
+    ]
+
+
+def diverged(model: str, **changes: Any) -> dict[str, Any]:
+    """The row of a run that has no accuracies."""
+    made = row(model, 0.0, **changes)
+    return {name: made[name] for name in ("model", "kind", "source", "size", "steps", "seed")} | {"diverged": "nan"}
+
+
+def deaf_work(study: Study, connection: Any, threads: int, parent: int) -> None:
+    """A worker that does not hear the first SIGTERM, as one that gets it while the last step is saved."""
+    heard: list[int] = []
+
+    def hear(number: int, frame: Any) -> None:
+        heard.append(number)
+
+    signal.signal(signal.SIGTERM, hear)
+    connection.recv()
+    Path(study.out, "listening").touch()
+    while len(heard) < 2:
+        time.sleep(0.01)
