@@ -16,7 +16,8 @@ from PIL import Image
 import vitascope as vs
 from tiny_checkpoint import TINY, checkpoint
 from vitascope.cli import main
-from vitascope.cli.commands.inspect import _names, _spread
+from vitascope.cli.commands.inspect import _spread
+from vitascope.cli.runs import checkpoint_names
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -128,12 +129,13 @@ def test_nothing_is_overwritten_unasked(place: Path, run: Run) -> None:
         (["/runs/photos"], ["photos"]),
         (["/runs/photos/model"], ["photos"]),
         (["/model"], ["model"]),
-        (["/a/x", "/b/x"], ["a-x", "b-x"]),
+        (["/a/x", "/b/x"], ["a", "b"]),
+        (["/a/x/y", "/b/x/model"], ["y", "x"]),
         (["/a/x", "/a/x/model"], ["1-x", "2-x"]),
     ],
 )
 def test_names_of_checkpoints_are_short_and_differ(paths: list[str], names: list[str]) -> None:
-    assert _names(paths) == names
+    assert checkpoint_names(paths) == names
 
 
 @pytest.mark.parametrize(

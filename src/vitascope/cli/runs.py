@@ -1,4 +1,4 @@
-"""What `pretrain` and `finetune` share: the options about the run's folder, and how its result is shown."""
+"""What commands about runs share: options of a run's folder, how its result is shown, and what it is called."""
 
 from __future__ import annotations
 
@@ -32,3 +32,16 @@ def show_run(model: Path, console: Console) -> dict[str, Any]:
     took = f" in {duration(results['seconds'])}" if "seconds" in results else ""
     console.say(f"{results['steps']} steps, {results['epochs']:.1f} epochs{took}{speed}; the model is in {model}")
     return {"model": str(model), **results}
+
+
+def checkpoint_names(paths: list[str]) -> list[str]:
+    """A short name for each checkpoint, all different: the last parts of its path in which they differ."""
+    places = [Path(path).resolve() for path in paths]
+    parts = [[p for p in place.parts if p not in ("model", place.anchor)] or ["model"] for place in places]
+    while len(set(map(tuple, parts))) > 1 and min(map(len, parts)) > 1 and len({part[-1] for part in parts}) == 1:
+        parts = [part[:-1] for part in parts]
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["-".join(part[-length:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{n}-{part[-1]}" for n, part in enumerate(parts, start=1)]  # the same one twice

@@ -17,6 +17,7 @@ from vitascope.studies.reading import study_text
 from vitascope.studies.settings import Compute, Study
 from vitascope.studies.study import Plan
 from vitascope.studies.verdicts import data_verdicts, sides
+from vitascope.views.drawing import save_figure
 from vitascope.whole import written_whole
 
 RESULT, TABLE, README = "study.json", "table.csv", "README.md"
@@ -40,9 +41,7 @@ def write_report(study: Study, plan: Plan) -> dict[str, Any]:
             if isinstance(study, Compute)
             else draw_data_scaling(rows, flops, shots)
         )
-        for ending in ("png", "svg"):
-            with written_whole(folder / f"{study.kind}.{ending}") as temporary:
-                drawing.savefig(temporary, format=ending, dpi=160)
+        save_figure(drawing, folder / study.kind)
     _write_text(folder / README, study_text(study, result, rows))
     return result
 

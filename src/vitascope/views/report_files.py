@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,15 +20,13 @@ from vitascope.views.attention_maps import draw_attention, draw_class_attention
 from vitascope.views.attention_rollout import draw_rollout
 from vitascope.views.attention_share import draw_share
 from vitascope.views.distance import draw_distance
+from vitascope.views.drawing import save_figure
 from vitascope.views.filters import draw_filters
 from vitascope.views.lens import draw_lens
 from vitascope.views.look import Look, Prediction, Scope
 from vitascope.views.norms import draw_norms
 from vitascope.views.positions import draw_similarity
 from vitascope.views.report import Report
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 JSON, SCHEMA = "report.json", "report.schema.json"
 
@@ -94,23 +92,25 @@ def _labels(predictions: Iterable[Prediction]) -> list[dict[str, Any]]:
 
 def _write_figures(report: Report, folder: Path) -> None:
     scope = report.scope
-    _save(draw_filters(scope.filters), folder / "filters")
+    save_figure(draw_filters(scope.filters), folder / "filters")
     if scope.similarity is not None:
-        _save(draw_similarity(scope.similarity), folder / "position_similarity")
-    _save(draw_distance(report.distance, scope.uniform_distance), folder / "attention_distance")
-    _save(draw_share(report.share), folder / "attended_share")
+        save_figure(draw_similarity(scope.similarity), folder / "position_similarity")
+    save_figure(draw_distance(report.distance, scope.uniform_distance), folder / "attention_distance")
+    save_figure(draw_share(report.share), folder / "attended_share")
 
 
 def _write_look(look: Look, folder: Path) -> None:
     folder.mkdir()
-    _save(draw_rollout(look.image, look.rollout), folder / "rollout")
-    _save(draw_class_attention(look.class_maps), folder / "class_attention")
+    save_figure(draw_rollout(look.image, look.rollout), folder / "rollout")
+    save_figure(draw_class_attention(look.class_maps), folder / "class_attention")
     for name, layer in _ends(look):
         drawing = draw_attention(look.attention(layer), look.grid, _middle(look), prefix=look.prefix, layer=layer)
-        _save(drawing, folder / f"attention_{name}_layer")
-    _save(draw_norms(look.norms, look.grid, prefix=look.prefix, class_token=look.class_token), folder / "token_norms")
+        save_figure(drawing, folder / f"attention_{name}_layer")
+    save_figure(
+        draw_norms(look.norms, look.grid, prefix=look.prefix, class_token=look.class_token), folder / "token_norms"
+    )
     if look.lens:
-        _save(draw_lens(look.lens), folder / "logit_lens")
+        save_figure(draw_lens(look.lens), folder / "logit_lens")
 
 
 def _ends(look: Look) -> tuple[tuple[str, int], ...]:
@@ -126,16 +126,6 @@ def _of_middle_patch(look: Look, layer: int) -> np.ndarray:
     row, column = _middle(look)
     weights = look.attention(layer)[:, look.prefix + row * look.grid[1] + column, look.prefix :]
     return weights.reshape(-1, *look.grid)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    # Neither date nor random names, so that the same numbers give the same files.
-    from matplotlib import rc_context
-
-    figure.savefig(path.with_suffix(".png"), metadata={"Software": None})
-    figure.set_layout_engine("none")  # it is laid out; doing it again takes as long as drawing
-    with rc_context({"svg.hashsalt": "vitascope"}):
-        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
 
 
 def _write_tables(report: Report, folder: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
+from vitascope.cli.runs import checkpoint_names
 from vitascope.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     while args.others and looks_like_checkpoint(Path(args.others[0])):
         paths.append(args.others.pop(0))
     given = [NamedImage(name=str(file), image=file) for file in find_images(args.others)] if args.others else None
-    names = _names(paths)
+    names = checkpoint_names(paths)
     checkpoints = [load(path, image_size=args.image_size) for path in paths]
     images = given or _examples(checkpoints)
     reports: list[Report] = []
@@ -90,17 +91,6 @@ def _check_free(out: Path, overwrite: bool) -> None:
         raise ConfigError(f"{out} exists; choose another --out, or give --overwrite")
     if not (out / PAGE).is_file():
         raise ConfigError(f"{out} is no earlier report (no {PAGE}), so --overwrite would delete what is not ours")
-
-
-def _names(paths: list[str]) -> list[str]:
-    """A short name for each checkpoint, all different: the last parts of its path."""
-    places = [Path(path).resolve() for path in paths]
-    parts = [[p for p in place.parts if p not in ("model", place.anchor)] or ["model"] for place in places]
-    for length in range(1, max(map(len, parts)) + 1):
-        names = ["-".join(part[-length:]) for part in parts]
-        if len(set(names)) == len(names):
-            return names
-    return [f"{n}-{part[-1]}" for n, part in enumerate(parts, start=1)]  # the same one twice
 
 
 def _examples(checkpoints: list[Checkpoint]) -> list[NamedImage]:

@@ -7,9 +7,9 @@ from typing import Any
 
 from jsonargparse import ActionYesNo
 
-from vitascope.cli.commands.inspect import _names
 from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
+from vitascope.cli.runs import checkpoint_names
 from vitascope.errors import ConfigError
 from vitascope.studies.inductive_bias.settings import InductiveBias
 
@@ -61,7 +61,7 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
         pictures = example_pictures([checkpoint.preprocess.size for checkpoint in checkpoints])
     else:
         pictures = pictures_of(args.data, args.images, args.seed)
-    named = list(zip(_names(args.checkpoints), checkpoints, strict=True))
+    named = list(zip(checkpoint_names(args.checkpoints), checkpoints, strict=True))
     with atomic_folder(out, overwrite=args.overwrite) as folder:
         study = run_study(named, pictures, settings, console.counter("measuring"))
         reading = write_study(study, folder)

@@ -12,7 +12,7 @@ from vitascope.studies.inductive_bias.measure import ModelResult
 from vitascope.studies.inductive_bias.reading import Reading, read
 from vitascope.studies.inductive_bias.settings import OF_LAYERS, OF_MODELS
 from vitascope.studies.inductive_bias.study import Study
-from vitascope.views.report_files import _save as save_figure
+from vitascope.views.drawing import save_figure
 
 JSON, TABLE, FIGURE, README = "study.json", "measures.csv", "inductive_bias", "README.md"
 COLUMNS = ("model", "trained", "layer", "depth", "measure", "value")
