@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -112,17 +110,3 @@ def diverged(model: str, **changes: Any) -> dict[str, Any]:
     """The row of a run that has no accuracies."""
     made = row(model, 0.0, **changes)
     return {name: made[name] for name in ("model", "kind", "source", "size", "steps", "seed")} | {"diverged": "nan"}
-
-
-def deaf_work(study: Study, connection: Any, threads: int, parent: int) -> None:
-    """A worker that does not hear the first SIGTERM, as one that gets it while the last step is saved."""
-    heard: list[int] = []
-
-    def hear(number: int, frame: Any) -> None:
-        heard.append(number)
-
-    signal.signal(signal.SIGTERM, hear)
-    connection.recv()
-    Path(study.out, "listening").touch()
-    while len(heard) < 2:
-        time.sleep(0.01)

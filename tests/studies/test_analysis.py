@@ -1,0 +1,181 @@
+"""Differences, pooled scatter and crossings, against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from tiny_study import diverged, row, rows
+from vitascope.evaluation.interval import interval, student_t
+from vitascope.studies.analysis import Difference, Row, Table, crossover, measures, nearest_cost, rising_zero
+
+
+def test_measures_of_a_row() -> None:
+    found = measures(row("ViT-a", 0.75, few=0.25, rise=0.125))
+    assert found == {"fine-tuned": 0.75, "2-shot": 0.25, "pre-training": 0.4, "overfit": 0.125}
+    assert measures(diverged("ViT-a")) == {}
+
+
+def test_scatter_is_pooled_as_in_an_analysis_of_variance() -> None:
+    # Squares within the groups: (0.1² + 0.1²) + (0 + 0.1² + 0.1²), of freedom 1 + 2; the single run adds nothing.
+    made = [
+        *rows("ViT-a", (0.3, 0.5)),
+        *rows("BiT-a", (0.6, 0.7, 0.8)),
+        *rows("BiT-a", (0.9,), size=200),
+    ]
+    table = Table(made, "fine-tuned", "size")
+    assert table.freedom == 3
+    assert table.scatter == pytest.approx(math.sqrt(0.04 / 3))
+    t = 3.182446305284263  # Student's, two-sided 95 %, three degrees of freedom
+    assert student_t(3) == pytest.approx(t)
+    difference = table.difference("ViT-a", "BiT-a", 100)
+    assert difference.value == pytest.approx(0.4 - 0.7)
+    assert difference.half == pytest.approx(t * math.sqrt(0.04 / 3) * math.sqrt(1 / 2 + 1 / 3))
+    growth = table.growth("BiT-a", 100, 200)
+    assert (growth.value, growth.half) == (
+        pytest.approx(0.2),
+        pytest.approx(t * math.sqrt(0.04 / 3) * math.sqrt(1 / 3 + 1)),
+    )
+    single = table.interval("BiT-a", 200)  # has one seed, and still an interval
+    assert (single.mean, single.half, single.count) == (0.9, pytest.approx(t * math.sqrt(0.04 / 3)), 1)
+
+
+def test_with_one_group_the_interval_is_the_usual_one() -> None:
+    values = (0.3, 0.5, 0.45, 0.2)
+    table = Table(rows("ViT-a", values), "fine-tuned", "size")
+    usual, pooled = interval(values), table.interval("ViT-a", 100)
+    assert pooled.mean == pytest.approx(usual.mean)
+    assert pooled.half == pytest.approx(usual.half)
+
+
+def test_with_one_seed_each_nobody_knows_the_scatter() -> None:
+    table = Table([row("ViT-a", 0.1), row("BiT-a", 0.9)], "fine-tuned", "size")
+    assert (table.scatter, table.freedom) == (None, 0)
+    assert table.interval("ViT-a", 100).half is None
+    found = table.difference("ViT-a", "BiT-a", 100)
+    assert (found.value, found.half, found.sign) == (pytest.approx(-0.8), None, 0)
+
+
+def test_a_table_takes_the_measure_and_the_axis_it_is_told() -> None:
+    made = [row("ViT-a", 0.1, few=0.2, steps=10), row("ViT-a", 0.3, few=0.4, steps=20), diverged("ViT-a", steps=40)]
+    assert Table(made, "2-shot", "steps").values == {"ViT-a": {10: [0.2], 20: [0.4]}}
+    assert Table(made, "fine-tuned", "size").values == {"ViT-a": {100: [0.1, 0.3]}}
+    assert Table(made, "50-shot", "steps").values == {}
+
+
+def test_places_are_those_where_all_were_run() -> None:
+    made = [row(name, 0.1, size=size) for name, sizes in (("ViT-a", (40, 10, 20)), ("BiT-a", (20, 40, 80)))
+            for size in sizes]  # fmt: skip
+    table = Table(made, "fine-tuned", "size")
+    assert table.places("ViT-a") == [10, 20, 40]
+    assert table.places("ViT-a", "BiT-a") == [20, 40]
+    assert table.places("ViT-a", "none such") == []
+    with pytest.raises(KeyError):
+        table.difference("ViT-a", "BiT-a", 10)
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "sign"),
+    [(0.3, 0.2, 1), (-0.3, 0.2, -1), (0.2, 0.2, 0), (-0.1, 0.2, 0), (0.3, None, 0), (0.0, 0.0, 0), (0.1, 0.0, 1)],
+)
+def test_a_sign_is_one_beyond_chance(value: float, half: float | None, sign: int) -> None:
+    assert Difference(value=value, half=half).sign == sign
+
+
+def test_a_difference_in_words() -> None:
+    assert Difference(value=0.031, half=0.008).points() == "+3.1 ± 0.8 points"
+    assert Difference(value=-0.5, half=None).points() == "-50.0 points"
+
+
+def curves(vit: list[tuple[float, ...]], bit: list[tuple[float, ...]], sizes: tuple[int, ...]) -> Table:
+    made: list[Row] = []
+    for size, ours, theirs in zip(sizes, vit, bit, strict=True):
+        made += rows("ViT-a", ours, size=size) + rows("BiT-a", theirs, size=size)
+    return Table(made, "fine-tuned", "size")
+
+
+def test_where_one_passes_the_other() -> None:
+    # The difference goes from −0.1 to +0.3 between 100 and 1600: a quarter of the way on a logarithmic axis, 200.
+    found = crossover(curves([(0.2,), (0.8,)], [(0.3,), (0.5,)], (100, 1600)), "ViT-a", "BiT-a")
+    assert found is not None
+    assert found.size == pytest.approx(200)
+    assert (found.low, found.high, found.ahead) == (None, None, 0)  # one seed each: nobody knows how sure that is
+
+
+def test_the_interval_of_a_crossing_is_where_the_difference_s_interval_crosses() -> None:
+    # Means differ by −0.4, −0.1, +0.3; one pair of seeds ± d about its mean gives all of the scatter.
+    d = 0.01
+    table = curves(
+        [(0.2 - d, 0.2 + d), (0.5,), (0.9,)],
+        [(0.6, 0.6), (0.6, 0.6), (0.6, 0.6)],
+        (100, 1000, 16_000),
+    )
+    scatter = math.sqrt(2 * d * d / 4)  # freedom: four groups of two
+    half = student_t(4) * scatter
+    halves = [half * math.sqrt(1 / 2 + 1 / 2), half * math.sqrt(1 + 1 / 2), half * math.sqrt(1 + 1 / 2)]
+    found = crossover(table, "ViT-a", "BiT-a")
+    assert found is not None
+
+    def crossing(left: float, right: float) -> float:
+        return float(np.exp(np.interp(0, [left, right], np.log([1000, 16_000]))))
+
+    assert found.size == pytest.approx(crossing(-0.1, 0.3))
+    assert found.size == pytest.approx(2000)
+    assert found.low == pytest.approx(crossing(-0.1 + halves[1], 0.3 + halves[2]))
+    assert found.high == pytest.approx(crossing(-0.1 - halves[1], 0.3 - halves[2]))
+    assert 1000 < found.low < found.size < found.high < 16_000
+    assert found.ahead == 1
+
+
+def test_an_interval_may_leave_the_sizes_on_either_side() -> None:
+    # The interval of the difference holds 0 at both ends.
+    wide = crossover(curves([(0.2, 0.6), (0.6, 0.8)], [(0.3, 0.7), (0.4, 0.8)], (100, 1600)), "ViT-a", "BiT-a")
+    assert wide is not None
+    assert wide.size == pytest.approx(100 * 16**0.5)
+    assert (wide.low, wide.high, wide.ahead) == (None, None, 0)
+
+
+@pytest.mark.parametrize(("ours", "ahead"), [((0.9, 0.91), 1), ((0.1, 0.11), -1)])
+def test_no_crossing_where_one_is_ahead_all_along(ours: tuple[float, ...], ahead: int) -> None:
+    found = crossover(curves([ours, ours], [(0.5, 0.51), (0.5, 0.51)], (100, 200)), "ViT-a", "BiT-a")
+    assert found is not None
+    assert (found.size, found.low, found.high, found.ahead) == (None, None, None, ahead)
+
+
+def test_falling_behind_is_no_crossing() -> None:
+    found = crossover(curves([(0.9, 0.9), (0.1, 0.11)], [(0.5, 0.5), (0.5, 0.51)], (100, 200)), "ViT-a", "BiT-a")
+    assert found is not None
+    assert (found.size, found.ahead) == (None, -1)
+
+
+def test_a_single_common_size_has_no_crossing() -> None:
+    table = Table([row("ViT-a", 0.1), row("BiT-a", 0.2), row("BiT-a", 0.2, size=200)], "fine-tuned", "size")
+    assert crossover(table, "ViT-a", "BiT-a") is None
+    assert crossover(table, "ViT-a", "BiT-none") is None
+
+
+@pytest.mark.parametrize(
+    ("values", "zero"),
+    [
+        ([-1, 1, 3], 20),
+        ([-3, 1, 3], 10 * 4**0.75),
+        ([-1, 0, 1], 40),  # exactly 0 at a place
+        ([0, 1, 2], None),  # there from the start
+        ([1, -1, 1], 80),  # the last time counts
+        ([-1, 1, -1], 20),  # … of rising
+        ([1, 2, -3], None),
+        ([-1, -2, -3], None),
+        ([-1, -math.inf, -1], None),
+        ([math.inf, math.inf, math.inf], None),
+    ],
+)
+def test_where_values_rise_through_zero(values: list[float], zero: float | None) -> None:
+    assert rising_zero([10, 40, 160], values) == (None if zero is None else pytest.approx(zero))
+
+
+def test_the_nearest_cost_is_the_nearest_ratio() -> None:
+    flops = {"v": 100.0, "third": 34.0, "double": 210.0, "far": 10_000.0}
+    assert nearest_cost("v", ("third", "double", "far"), flops) == "double"  # 2.1 times against 2.9 times
+    assert nearest_cost("v", ("third", "far"), flops) == "third"

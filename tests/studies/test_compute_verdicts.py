@@ -1,0 +1,168 @@
+"""The paper's statements on computation, and the operations they are judged by."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from tiny_study import diverged, row, rows
+from vitascope.models.catalogue import model_config
+from vitascope.studies import cost
+from vitascope.studies.analysis import Row
+from vitascope.studies.compute_verdicts import _saving, compute_verdicts, least_compute, training_flops
+from vitascope.studies.cost import forward_flops
+from vitascope.studies.verdicts import Outcome
+
+FLOPS = {"ViT-s": 1.0, "ViT-l": 4.0, "R+V": 1.0, "BiT-s": 2.0}
+HOLDS, FAILS, OPEN = "holds", "does not hold", "not decidable here"
+
+
+def test_a_training_step_is_three_forward_passes_an_image() -> None:
+    assert training_flops(row("ViT-l", 0.5, steps=10), FLOPS, 8) == 3 * 4.0 * 10 * 8
+
+
+@pytest.mark.parametrize("patch", [4, 8])
+def test_operations_of_a_small_vit_are_those_of_the_formula(patch: int) -> None:
+    side, width, depth, hidden, classes = 16, 32, 2, 48, 7
+    config = model_config(
+        "ViT-Ti/16", image_size=side, patch=patch, width=width, depth=depth, heads=2, hidden=hidden, classes=classes
+    )
+    patches = (side // patch) ** 2
+    tokens = patches + 1
+    products = patches * 3 * patch**2 * width  # embedding
+    products += depth * tokens * (4 * width**2 + 2 * width * hidden)  # q, k, v, out; MLP
+    products += depth * 2 * tokens**2 * width  # scores, and their sums
+    products += width * classes
+    assert forward_flops(config) == 2 * products
+
+
+def test_the_rate_is_of_at_least_one_step_and_leaves_threads_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(cost, "_MEASURED", 0.0)  # as if a single step took longer
+    before = torch.get_num_threads()
+    config = model_config("ViT-Ti/8", image_size=16, width=32, depth=1, heads=2, hidden=48, classes=3)
+    rate = cost.training_rate(config, 2, before + 1)
+    assert 0 < rate < 1e6
+    assert torch.get_num_threads() == before
+
+
+def test_least_computation_is_interpolated_over_the_logarithm() -> None:
+    curves = [[(1.0, 0.2), (16.0, 0.6)], [(8.0, 0.5), (32.0, 0.9)]]
+    assert least_compute(curves, 0.2) == 1.0
+    assert least_compute(curves, 0.1) == 1.0  # reached before the first run
+    assert least_compute(curves, 0.4) == pytest.approx(4.0)
+    assert least_compute(curves, 0.55) == pytest.approx(8.0 * 4 ** (0.05 / 0.4))  # the second curve is cheaper there
+    assert least_compute(curves, 0.9) == pytest.approx(32.0)
+    assert least_compute(curves, 0.91) == math.inf
+    assert least_compute([], 0.5) == math.inf
+    assert least_compute([[(1.0, 0.5), (4.0, 0.3), (16.0, 0.7)]], 0.5) == 1.0  # the first time counts
+    assert least_compute([[(1.0, 0.2), (4.0, 0.6), (16.0, 0.4)]], 0.4) == pytest.approx(2.0)
+
+
+def test_the_saving_of_a_curve_that_is_shifted_by_two_is_two() -> None:
+    ours = [(1.0, 0.2), (4.0, 0.5), (16.0, 0.6)]
+    theirs = [(2.0 * x, y) for x, y in ours]
+    claim = _saving([ours], [theirs])
+    assert claim.text == "from 20.0 to 60.0 % ResNets need 2 times the computation of ViTs"
+    assert claim.outcome == HOLDS
+
+
+@pytest.mark.parametrize(("factor", "outcome"), [(4.0, HOLDS), (1.9, OPEN), (1.1, OPEN), (0.9, FAILS), (0.25, FAILS)])
+def test_what_saving_is_enough(factor: float, outcome: Outcome) -> None:
+    ours = [(1.0, 0.2), (4.0, 0.5)]
+    assert _saving([ours], [[(factor * x, y) for x, y in ours]]).outcome == outcome
+
+
+def test_only_accuracies_that_both_reach_are_compared() -> None:
+    ours = [[(1.0, 0.2), (4.0, 0.5)]]
+    theirs = [[(2.0, 0.4), (8.0, 0.7)]]
+    # At 0.4 and 0.5 both; ours needs 4^(2/3) and 4, theirs 2 and 2·4^(1/3): the ratio is 2^(−1/3) all along.
+    claim = _saving(ours, theirs)
+    assert claim.text.startswith("from 40.0 to 50.0 % ResNets need 0.79 times")
+    assert claim.outcome == FAILS
+
+
+def test_accuracies_that_do_not_overlap_decide_nothing() -> None:
+    claim = _saving([[(1.0, 0.2), (4.0, 0.3)]], [[(2.0, 0.4), (8.0, 0.5)]])
+    assert (claim.text, claim.outcome) == ("no accuracy is reached by both sides", OPEN)
+    for ours, theirs in (([], [[(1.0, 0.2)]]), ([[(1.0, 0.2)]], [])):
+        assert _saving(ours, theirs).outcome == OPEN
+
+
+# Fine-tuned accuracy by model and steps, for which all that the paper says holds.
+PAPER: dict[str, dict[int, float]] = {
+    "ViT-s": {10: 0.30, 40: 0.50, 160: 0.60},
+    "ViT-l": {10: 0.40, 40: 0.60, 160: 0.70},
+    "R+V": {10: 0.40, 40: 0.55, 160: 0.60},
+    "BiT-s": {10: 0.25, 40: 0.40, 160: 0.50},
+}
+
+
+def study(*, seeds: int = 3, scatter: float = 0.001, **changes: float) -> list[Row]:
+    made: list[Row] = []
+    for model, by in PAPER.items():
+        for steps, value in by.items():
+            mean = changes.get(f"{model.replace('-', '_').replace('+', '')}_{steps}", value)
+            found = tuple(mean + scatter * (seed - (seeds - 1) / 2) for seed in range(seeds))
+            made += rows(model, found, steps=steps)
+    return made
+
+
+def outcomes(made: list[Row]) -> list[str]:
+    return [found.outcome for found in compute_verdicts(made, FLOPS, 8)]
+
+
+def test_what_the_paper_found_holds_on_such_numbers() -> None:
+    found = compute_verdicts(study(), FLOPS, 8)
+    assert [one.outcome for one in found] == [HOLDS] * 3
+    assert [claim.text.split(": ")[1] for claim in found[1].claims] == ["R+V against ViT-s"] * 2
+    assert "(10 steps), not with 160" in found[1].statement
+    assert [claim.text.split(": ")[1] for claim in found[2].claims] == [
+        "ViT-s, 160 steps against 40",
+        "ViT-l, 160 steps against 40",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "failing"),
+    [
+        ({"BiT_s_10": 0.60, "BiT_s_40": 0.65, "BiT_s_160": 0.70}, 0),
+        ({"RV_10": 0.20}, 1),
+        ({"RV_160": 0.80}, 1),
+        ({"ViT_l_160": 0.55}, 2),  # falls again
+    ],
+)
+def test_each_statement_can_fail(changes: dict[str, Any], failing: int) -> None:
+    expected = [FAILS if number == failing else HOLDS for number in range(3)]
+    assert outcomes(study(**changes)) == expected
+
+
+def test_a_vit_that_stays_where_it_was_is_not_known_to_grow() -> None:
+    assert outcomes(study(ViT_l_160=0.60))[2] == OPEN
+
+
+def test_one_seed_decides_no_difference() -> None:
+    assert outcomes(study(seeds=1))[1:] == [OPEN, OPEN]
+
+
+def test_without_hybrids_nothing_is_said_of_them() -> None:
+    found = compute_verdicts([one for one in study() if one["kind"] != "hybrid"], FLOPS, 8)
+    assert len(found) == 2
+    assert not any("ybrid" in one.statement for one in found)
+
+
+def test_too_little_to_compare() -> None:
+    assert compute_verdicts([one for one in study() if one["steps"] == 10], FLOPS, 8) == []
+    assert compute_verdicts([one for one in study() if one["kind"] != "ViT"], FLOPS, 8) == []
+    assert compute_verdicts([one for one in study() if one["kind"] != "ResNet"], FLOPS, 8) == []
+
+
+def test_a_side_of_which_every_run_diverged_is_not_decidable() -> None:
+    made = [one for one in study() if one["kind"] != "ResNet"]
+    made += [diverged("BiT-s", steps=steps) for steps in (10, 40, 160)]
+    assert outcomes(made) == [OPEN, HOLDS, HOLDS]
+    made = [one for one in study() if one["model"] != "ViT-l" or one["steps"] != 40]
+    assert compute_verdicts(made, FLOPS, 8)[2].claims[1].text.endswith("not run")
