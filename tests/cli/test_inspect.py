@@ -25,7 +25,7 @@ Run = Callable[..., tuple[int, str, str]]
 @pytest.fixture(autouse=True)
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Saving the figures takes seconds; test_report.py looks at them."""
-    monkeypatch.setattr("vitascope.views.report_files._save", lambda figure, path: None)
+    monkeypatch.setattr("vitascope.views.report_files.save_figure", lambda figure, path: None)
 
 
 @pytest.fixture

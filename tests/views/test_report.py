@@ -113,7 +113,7 @@ def test_files_hold_what_was_measured(report: Report, tmp_path: Path) -> None:
 
 def test_the_same_numbers_give_the_same_files(report: Report, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        report_files._save(views.draw_distance(report.distance), tmp_path / name)
+        report_files.save_figure(views.draw_distance(report.distance), tmp_path / name)
     for kind in ("png", "svg"):
         assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
 
@@ -124,7 +124,7 @@ def test_the_same_numbers_give_the_same_files(report: Report, tmp_path: Path) ->
 )
 def test_models_that_lack_something(fields: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
-    monkeypatch.setattr(report_files, "_save", lambda figure, path: drawn.append(path.name))  # saving takes seconds
+    monkeypatch.setattr(report_files, "save_figure", lambda figure, path: drawn.append(path.name))  # saving takes seconds
     report = make_report(checkpoint(replace(PLAIN, **fields)), pictures(1), name="x")  # type: ignore[arg-type]
     write_report(report, tmp_path / "r")
     schema = (Path(views.__file__).parent / "report.schema.json").read_text()
