@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 import time
 from pathlib import Path
 
 import pytest
+import torch
 
 import tiny_worker
 from tiny_study import TINY, data_scaling
@@ -81,3 +84,66 @@ def test_what_the_user_can_mend_is_said_as_in_one_process(study: DataScaling, mo
         workers.run_cells(study, CELLS, 2, heard.append)
     assert heard == []
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize(
+    ("raised", "heard"),
+    [
+        (None, [None, None]),
+        (Stopped(15, "SIGTERM: saved at step 2 of 4"), [15]),
+        (UserError("an image cannot be read"), ["an image cannot be read"]),
+    ],
+)
+def test_what_a_worker_says_of_its_cells(
+    study: DataScaling, monkeypatch: pytest.MonkeyPatch, raised: Exception | None, heard: list[object]
+) -> None:
+    done: list[str] = []
+
+    def run_cell(given: DataScaling, cell: Cell, data: str) -> None:
+        assert (given, data) == (study, "data")
+        done.append(cell.key)
+        if raised is not None:
+            raise raised
+
+    monkeypatch.setattr(workers, "open_study", lambda given: "data")
+    monkeypatch.setattr(workers, "run_cell", run_cell)
+    monkeypatch.setattr(workers, "_leave_with", lambda parent: None)
+    here, there = multiprocessing.Pipe()
+    for cell in CELLS[: len(heard)]:
+        here.send(cell)
+    here_too = os.dup(here.fileno())
+    before, level = signal.getsignal(signal.SIGINT), logging.getLogger("vitascope").level
+    try:
+        thread = threading.Timer(0.2, lambda: shutdown(here_too))  # nothing more comes
+        thread.start()
+        workers._work(study, there, torch.get_num_threads(), os.getppid())
+        thread.join()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+        logging.getLogger("vitascope").setLevel(level)
+    assert done == [cell.key for cell in CELLS[: len(heard)]]
+    assert [here.recv() for _ in heard] == heard
+
+
+def shutdown(handle: int) -> None:
+    """The other end of the pipe finds it closed, though what it has sent can still be read here."""
+    with socket.socket(fileno=handle) as end:
+        end.shutdown(socket.SHUT_WR)
+
+
+def test_a_worker_ends_itself_when_its_parent_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, int]] = []
+
+    def kill(pid: int, number: int) -> None:
+        told.append((pid, number))
+        if len(told) == 3:
+            raise SystemExit  # this is how the test ends what goes on for ever
+
+    parents = iter([7, 7, 1, 1, 1])
+    monkeypatch.setattr(workers, "_LISTEN", 0.0)
+    monkeypatch.setattr(workers.os, "getppid", lambda: next(parents))
+    monkeypatch.setattr(workers.os, "kill", kill)
+    with pytest.raises(SystemExit):
+        workers._leave_with(7)
+    assert told == [(os.getpid(), signal.SIGTERM)] * 3  # until one is heard
