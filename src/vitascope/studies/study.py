@@ -57,11 +57,11 @@ def plan_study(study: Study, *, jobs: int = 1, budget: float | None = None) -> P
     Cells that are done cost nothing. Raises `ConfigError` where the folder holds another study, or where the budget
     leaves no comparison.
     """
+    if jobs < 1:
+        raise ConfigError(f"jobs is {jobs}, expected at least 1")
     refuse_other(study)
     data = open_study(study)
     grid = study.grid(*data.sizes)
-    if jobs < 1:
-        raise ConfigError(f"jobs is {jobs}, expected at least 1")
     costs = known_costs(study, grid, data, jobs)
     classes, tests = len(data.target.classes), len(data.test)
     seconds = {c.key: cell_seconds(study, c, costs[c.contender.name], classes, tests) for c in grid}
