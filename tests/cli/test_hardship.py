@@ -113,3 +113,11 @@ def test_a_compiled_model_trains_to_nearly_the_same_weights(tmp_path: Path) -> N
     compiled, plain = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("true", "false"))
     for name, tensor in plain.items():
         torch.testing.assert_close(compiled[name], tensor, rtol=0, atol=1e-4)
+
+
+def test_a_terminal_of_few_letters_gets_the_numbers_of_the_others(tmp_path: Path) -> None:
+    env = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    words = [sys.executable, "-m", "vitascope", "data"]
+    done = subprocess.run(words, env=env, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"fractals:KEY=VALUE,\\u2026" in done.stdout

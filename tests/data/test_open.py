@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from vitascope.data import open as open_module
-from vitascope.data.open import CATALOGUE, open_data
+from vitascope.data.open import CATALOGUE, open_data, recognise
 from vitascope.data.source import Splits
 from vitascope.errors import DataError
 
@@ -95,6 +95,14 @@ def test_paths(
     open_data(spec)
     open_data(str(tmp_path / spec))
     assert calls == [(kind, spec, {}), (kind, str(tmp_path / spec), {})]
+
+
+def test_options_that_a_folder_does_not_take_mean_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fractals" / "a").mkdir(parents=True)
+    assert recognise("fractals")[0].name == "folder"
+    assert recognise("fractals:size=16") == (CATALOGUE[4], "", {"size": "16"})
+    assert CATALOGUE[4].name == "fractals"
 
 
 def test_options_after_a_path(

@@ -193,7 +193,6 @@ def test_a_run_that_diverges_is_a_result_without_accuracies(
     assert not (Path(study.out) / "runs" / cell.key / "pretrain" / "checkpoints").exists()
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="counting logits that are not numbers fails in np.bincount")
 def test_a_loss_that_is_lost_at_the_very_last_step_is_a_divergence(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

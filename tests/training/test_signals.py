@@ -18,6 +18,12 @@ def test_the_first_signal_is_remembered_and_interrupts_nothing(number: int) -> N
         assert stop.number == 0
         os.kill(os.getpid(), number)
         assert stop.number == number
+        stop.number = 0  # answered
+
+
+def test_a_signal_that_nobody_answered_is_sent_again() -> None:
+    with pytest.raises(KeyboardInterrupt), StopFlag():
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_a_second_ctrl_c_interrupts_at_once() -> None:
@@ -26,6 +32,7 @@ def test_a_second_ctrl_c_interrupts_at_once() -> None:
         assert stop.number == signal.SIGINT
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+        stop.number = 0
 
 
 def test_a_second_sigterm_does_not_disturb_the_saving() -> None:
@@ -33,6 +40,7 @@ def test_a_second_sigterm_does_not_disturb_the_saving() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.number == signal.SIGTERM
+        stop.number = 0
 
 
 def test_the_handlers_before_come_back() -> None:

@@ -124,7 +124,9 @@ def test_the_same_numbers_give_the_same_files(report: Report, tmp_path: Path) ->
 )
 def test_models_that_lack_something(fields: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
-    monkeypatch.setattr(report_files, "save_figure", lambda figure, path: drawn.append(path.name))  # saving takes seconds
+    monkeypatch.setattr(
+        report_files, "save_figure", lambda figure, path: drawn.append(path.name)
+    )  # saving takes seconds
     report = make_report(checkpoint(replace(PLAIN, **fields)), pictures(1), name="x")  # type: ignore[arg-type]
     write_report(report, tmp_path / "r")
     schema = (Path(views.__file__).parent / "report.schema.json").read_text()

@@ -11,6 +11,7 @@ import threading
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from types import FrameType
 from typing import Any, Protocol
 
@@ -53,6 +54,9 @@ class Command(Protocol):
 def main(argv: list[str] | None = None) -> int:
     """Runs one command line; returns the exit code: 0 done, 2 the user can mend it, 143/130 stopped, 1 otherwise."""
     words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # where a letter cannot be shown, its number is
+            stream.reconfigure(errors="backslashreplace")
     if not words or words[0] in ("-h", "--help", "help"):
         print(_help())
         return 0 if words else 2

@@ -179,7 +179,8 @@ def recognise(spec: str) -> tuple[Entry, str, Options]:
         raise DataError(f"no data named, expected a path or one of {_names()}")
     for argument, tail in _readings(os.path.expanduser(spec)):
         kind = _kind_of_path(argument)
-        if kind is not None:
+        # Class folders take no options, so that "fractals:size=16" beside a folder called fractals means the name.
+        if kind is not None and not (tail and kind == "folder" and argument in _ENTRIES):
             return _ENTRIES[kind], argument, _options(tail, spec)
     name, _, rest = spec.partition(":")
     entry = _ENTRIES.get(name)

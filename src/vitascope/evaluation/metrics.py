@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vitascope.errors import DivergedError
+
 BINS = 15
 """Confidence bins of the calibration error (Guo et al., 2017)."""
 CONFUSION_CLASSES = 2000
@@ -29,8 +31,13 @@ class Tally:
         """Per confidence bin: images, sum of confidences, correct images."""
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
-        """Counts a batch: logits (B, K) of any float type, labels int64 (B,) in [0, K)."""
+        """Counts a batch: logits (B, K) of any float type, labels int64 (B,) in [0, K).
+
+        Raises `DivergedError` for logits that are not finite.
+        """
         logits, labels = logits.detach().float().cpu(), labels.cpu()
+        if not logits.isfinite().all():
+            raise DivergedError("the model's outputs are not finite; try a smaller learning rate, or float32")
         confidence, predicted = logits.softmax(dim=1).max(dim=1)
         correct = predicted == labels
         best = logits.topk(min(5, self.classes), dim=1).indices

@@ -8,7 +8,10 @@ from types import FrameType, TracebackType
 
 
 class StopFlag:
-    """Within its context the first signal is remembered in `number`; a second Ctrl-C interrupts at once."""
+    """Within its context the first signal is remembered in `number`; a second Ctrl-C interrupts at once.
+
+    One that came too late for anybody to raise an error because of it is sent again at the end of the context.
+    """
 
     SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -25,7 +28,10 @@ class StopFlag:
     def __exit__(self, kind: type[BaseException] | None, value: object, trace: TracebackType | None) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
+        heard_by_us = bool(self._before)
         self._before.clear()
+        if heard_by_us and kind is None and self.number:
+            signal.raise_signal(self.number)
 
     def _raise(self, number: int, frame: FrameType | None) -> None:
         if self.number and number == signal.SIGINT:
