@@ -76,6 +76,7 @@ def test_a_dry_run_shows_the_plan_and_starts_nothing(tmp_path: Path, images: Pat
     lines = [line for line in out.splitlines() if VIT in line or BIT in line]
     assert len(lines) == 4
     assert "1,000" in out.replace("1000", "1,000")  # images a second
+    assert "sets of 40 images are not seen whole" in " ".join((out + err).split())  # 4 steps of 8
     assert not (tmp_path / "out").exists()
     code, out, _ = run(*words, "--json")
     assert code == 0

@@ -241,6 +241,23 @@ def test_one_size_is_a_table_without_crossings_and_verdicts(tmp_path: Path) -> N
     assert (folder / "data-scaling.png").is_file()
 
 
+def test_sets_that_are_not_seen_whole_are_named(tmp_path: Path) -> None:
+    said = []
+    for number, sizes in enumerate(((2, 80), (10, 160))):  # 10 steps of 8 images
+        folder, _ = report(data_scaling(tmp_path / str(number), "digits"), paper(sizes=sizes))
+        said.append((folder / "README.md").read_text(encoding="utf-8"))
+    assert "an image is seen 1 times where that is least, 40 where it is most." in said[0]
+    assert "not seen whole" not in said[0]
+    assert "0.5 times where that is least, 8 where it is most. Below once, a set is not seen whole" in said[1]
+
+
+def test_a_vit_that_falls_behind_is_not_said_to_run_beside(tmp_path: Path) -> None:
+    made = [*rows(VIT, (0.5, 0.5), size=10), *rows(BIT, (0.4, 0.4), size=10)]
+    made += [*rows(VIT, (0.5, 0.51), size=100), *rows(BIT, (0.6, 0.6), size=100)]
+    text = (report(data_scaling(tmp_path / "out", "digits"), made)[0] / "README.md").read_text(encoding="utf-8")
+    assert f"{VIT} and {BIT}: the first does not pass the second within the sizes; at the largest size {BIT}" in text
+
+
 def test_one_side_is_a_table_without_crossings_and_verdicts(tmp_path: Path) -> None:
     for number, kinds in enumerate(({"ViT"}, {"ResNet"})):
         made = [one for one in paper() if one["kind"] in kinds]

@@ -10,7 +10,7 @@ import pytest
 from tiny_study import SOURCE, values
 from vitascope.errors import ConfigError
 from vitascope.studies.lineup import lineup
-from vitascope.studies.settings import EVALUATIONS, Cell, Compute, DataScaling, cell_images, evaluation_interval
+from vitascope.studies.settings import EVALUATIONS, Cell, Compute, DataScaling, cell_images, evaluation_interval, passes
 
 TWO = "ViT-128/8,BiT-R14x½"
 
@@ -87,7 +87,7 @@ def test_shorter_runs_of_all_models_come_before_longer_ones() -> None:
 
 def test_keys_tell_all_cells_apart_and_are_names_of_files() -> None:
     whole = scaling(models="small", sizes=(10, 20), seeds=(2,)).grid(48)
-    keys = [cell.key for cell in [*whole, *budgets(models="paper", steps=(3, 5)).grid(48)]]
+    keys = [cell.key for cell in [*whole, *budgets(models="paper", image_size=32, steps=(3, 5)).grid(48)]]
     assert len(set(keys)) == len(keys)
     assert all(key.isascii() and "/" not in key for key in keys)
 
@@ -109,6 +109,9 @@ def test_keys_tell_all_cells_apart_and_are_names_of_files() -> None:
         ({"shots": (0,)}, "shots is"),
         ({"shots": (5, 5)}, "shots is .* each once"),
         ({"models": "ViT-127/8"}, "ViT-127/8"),
+        ({"image_size": 20}, "image_size"),
+        ({"finetune_size": 20}, "image_size"),
+        ({"finetune_size": 0}, "image_size"),
     ],
 )
 def test_what_cannot_be_is_refused_at_once(changes: dict[str, Any], said: str) -> None:
@@ -140,3 +143,7 @@ def test_eight_looks_at_the_validation_images() -> None:
         assert steps / every <= EVALUATIONS
     cell = Cell(contender=lineup("ViT-128/8")[0], size=20, steps=4, seed=0)
     assert cell_images(scaling(), cell) == ((4 + 2) * 8, 8 * 12)
+
+
+def test_passes_are_images_seen_against_images_there_are() -> None:
+    assert [passes(scaling(), size, 10) for size in (20, 80, 160)] == [4.0, 1.0, 0.5]

@@ -141,6 +141,11 @@ def test_what_is_a_comparison(places: list[tuple[str, int, int, int]], expected:
     assert compared(cells(*places)) is expected
 
 
+def test_a_fine_tuning_that_would_be_refused_is_refused_before_pre_training(tmp_path: Path, images: Path) -> None:
+    with pytest.raises(ConfigError, match="lr is 0"):
+        plan_study(data_scaling(tmp_path / "out", images, finetune_lr=0.0))
+
+
 @pytest.mark.parametrize("jobs", [0, -1])
 def test_no_jobs_do_nothing(tmp_path: Path, images: Path, jobs: int) -> None:
     with pytest.raises(ConfigError, match=f"jobs is {jobs}"):

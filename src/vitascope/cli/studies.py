@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vitascope.cli.console import Console, duration
 from vitascope.cli.parser import Parser
-from vitascope.studies.settings import Cell, Study
+from vitascope.studies.settings import Cell, Study, passes
 
 if TYPE_CHECKING:
     from vitascope.studies.study import Plan
@@ -83,6 +83,12 @@ def _show_plan(study: Study, plan: Plan, console: Console) -> None:
         )
     columns = ["model", "parameters", "GFLOP/image", "images/s", "images", "steps", "seed", "time"]
     console.table(f"{study.kind}: {', '.join(study.sources)} to {study.target}", columns, rows)
+    unseen = sorted({cell.size for cell in plan.cells if passes(study, cell.size, cell.steps) < 1})
+    if unseen:
+        sizes = ", ".join(f"{size:,}" for size in unseen)
+        console.say(
+            f"sets of {sizes} images are not seen whole in so few steps, so more images cannot help; give more --steps"
+        )
     if plan.dropped:
         console.say(f"left out for time: {', '.join(cell.key for cell in plan.dropped)}")
     console.say(f"{len(plan.left)} of {len(plan.cells)} runs left, about {duration(plan.seconds_left)}")

@@ -58,7 +58,7 @@ def compute_verdicts(rows: list[Row], flops: dict[str, float], batch: int) -> li
 def _growth(table: Table, model: str, before: int, last: int) -> Claim:
     named = f"{table.measure}: {model}, {last:,} steps against {before:,}"
     if not {before, last} <= set(table.places(model)):
-        return Claim(text=f"{named}: not run", outcome="not decidable here")
+        return Claim(text=f"{named}: not run, or diverged", outcome="not decidable here")
     found = table.growth(model, before, last)
     return Claim(text=f"{named}: {found.points()}", outcome=above(found))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vitascope.studies.analysis import FINETUNED, Row, Table
-from vitascope.studies.settings import Compute, Study
+from vitascope.studies.settings import Compute, Study, passes
 
 
 def study_text(study: Study, result: dict[str, Any], rows: list[Row]) -> str:
@@ -13,7 +13,7 @@ def study_text(study: Study, result: dict[str, Any], rows: list[Row]) -> str:
     axis = "steps" if isinstance(study, Compute) else "size"
     parts = [
         f"# Study {study.kind}: {', '.join(study.sources)} to {study.target}",
-        _how(study, result),
+        " ".join(filter(None, (_how(study, result), _seen(study, rows)))),
         _models(result),
     ]
     shown = (FINETUNED, *(f"{shots}-shot" for shots in study.shots), "pre-training")
@@ -39,6 +39,16 @@ def _how(study: Study, result: dict[str, Any]) -> str:
     if result["diverged"]:
         said.append(f"Diverged, and therefore without numbers: {', '.join(result['diverged'])}.")
     return " ".join(said)
+
+
+def _seen(study: Study, rows: list[Row]) -> str:
+    """How much of its images a pre-training has time for: without it sizes cannot be told from lengths."""
+    if not rows:
+        return ""
+    often = [passes(study, row["size"], row["steps"]) for row in rows]
+    least, most = (f"{n:,.0f}" if n >= 10 else f"{n:.2g}" for n in (min(often), max(often)))
+    said = f"On average an image is seen {least} times where that is least, {most} where it is most."
+    return said if min(often) >= 1 else f"{said} Below once, a set is not seen whole, so more images cannot help."
 
 
 def _models(result: dict[str, Any]) -> str:
@@ -74,7 +84,7 @@ def _crossing(entry: dict[str, Any]) -> str:
     at_last = {1: f"{entry['model']} is ahead", -1: f"{entry['other']} is ahead", 0: "neither is ahead beyond chance"}
     end = f"at the largest size {at_last[entry['ahead']]}"
     if entry["size"] is None:
-        return f"{who}no crossing within the sizes; {end}."
+        return f"{who}the first does not pass the second within the sizes; {end}."
     low = "the smallest size" if entry["low"] is None else f"{entry['low']:,.0f}"
     high = "beyond the largest" if entry["high"] is None else f"{entry['high']:,.0f}"
     return f"{who}at about {entry['size']:,.0f} images (interval: {low} to {high}); {end}."

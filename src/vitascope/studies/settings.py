@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from vitascope.errors import ConfigError
+from vitascope.models.catalogue import model_config
 from vitascope.studies.lineup import Contender, lineup
 
 
@@ -73,7 +74,10 @@ class Study:
     """So many of the target's test images, drawn once; none: all."""
 
     def __post_init__(self) -> None:
-        lineup(self.models)
+        sizes = {self.image_size, self.image_size if self.finetune_size is None else self.finetune_size}
+        for contender in lineup(self.models):
+            for size in sizes:  # a model that cannot see them is not found out after hours of pre-training
+                model_config(contender.model, **contender.fields, image_size=size)
         for name in ("batch", "validation_images", "finetune_steps", "draws"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
@@ -200,6 +204,11 @@ def cell_images(study: Study, cell: Cell) -> tuple[int, int]:
     """Images that go through training and through evaluation for one cell, with all its measurements."""
     training = (cell.steps + study.finetune_steps) * study.batch
     return training, EVALUATIONS * study.validation_images
+
+
+def passes(study: Study, size: int, steps: int) -> float:
+    """How often an image is seen in pre-training, on average; below 1 some never are."""
+    return steps * study.batch / size
 
 
 EVALUATIONS = 8

@@ -13,7 +13,7 @@ import torch
 
 from vitascope.errors import ConfigError
 from vitascope.recipes.run_folder import write_json
-from vitascope.studies.cells import StudyData, open_study, read_row
+from vitascope.studies.cells import StudyData, finetune_recipe, open_study, pretrain_recipe, read_row
 from vitascope.studies.cost import Cost, cell_seconds, measure_cost
 from vitascope.studies.settings import Cell, Study
 from vitascope.studies.workers import Watch, run_cells
@@ -62,6 +62,9 @@ def plan_study(study: Study, *, jobs: int = 1, budget: float | None = None) -> P
     refuse_other(study)
     data = open_study(study)
     grid = study.grid(*data.sizes)
+    for cell in grid:  # what these refuse is not found out after hours of pre-training
+        pretrain_recipe(study, cell, Path(study.out))
+        finetune_recipe(study, cell, Path(study.out), Path(study.out))
     costs = known_costs(study, grid, data, jobs)
     classes, tests = len(data.target.classes), len(data.test)
     seconds = {c.key: cell_seconds(study, c, costs[c.contender.name], classes, tests) for c in grid}

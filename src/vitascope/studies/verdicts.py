@@ -130,7 +130,7 @@ def compare(table: Table, pair: tuple[str, str], place: int, judge: Callable[[Di
     """The claim that `judge` looks for in the difference of two models at one place."""
     named = f"{table.measure}: {pair[0]} against {pair[1]}"
     if place not in table.places(*pair):
-        return Claim(text=f"{named}: not run", outcome="not decidable here")
+        return Claim(text=f"{named}: not run, or diverged", outcome="not decidable here")
     found = table.difference(*pair, place)
     said = found.points() if table.measure != OVERFIT else f"{found.value:+.3f} nats{_half(found)}"
     return Claim(text=f"{named}: {said}", outcome=judge(found))
