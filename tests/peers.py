@@ -1,41 +1,20 @@
-"""timm, transformers and torchvision for parity tests: imported guardedly, since a broken one must not stop the suite.
-
-torchvision's published wheel does not import beside the CPU build of torch, because its compiled operators are
-missing, and takes timm and transformers down with it. The models need none of these operators, so it is enough
-to declare them before the import.
-"""
+"""timm, transformers, torchvision for parity tests: imported guardedly, since a broken one must not stop the suite."""
 
 from __future__ import annotations
 
-import importlib
 import warnings
 from types import ModuleType
 
 import pytest
 import torch
 
-_OPERATORS = (
-    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-)
-_library: torch.library.Library | None = None
-
-
-def _declare_operators() -> None:
-    global _library
-    if _library is None and not hasattr(torch.ops.torchvision, "nms"):
-        _library = torch.library.Library("torchvision", "DEF")
-        for schema in _OPERATORS:
-            _library.define(schema)
+from peer_models import import_peer
 
 
 def peer(name: str) -> ModuleType:
     """The package, or a skip that says loudly why it is not there."""
     try:
-        _declare_operators()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return importlib.import_module(name)
+        return import_peer(name)
     except Exception as error:
         with warnings.catch_warnings():  # where warnings are errors, this one must still only be shown
             warnings.simplefilter("always")

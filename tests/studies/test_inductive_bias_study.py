@@ -26,7 +26,7 @@ from vitascope.studies.inductive_bias.measure import LayerResult, ModelResult
 from vitascope.studies.inductive_bias.pictures import Pictures, example_pictures, pictures_of
 from vitascope.studies.inductive_bias.reading import read
 from vitascope.studies.inductive_bias.settings import OF_LAYERS, OF_MODELS, InductiveBias
-from vitascope.studies.inductive_bias.study import Study, run_study, steps_for
+from vitascope.studies.inductive_bias.study import BiasStudy, compare_models, steps_for
 from vitascope.views.distance import attention_distance, uniform_distance
 from vitascope.views.positions import position_locality
 
@@ -48,10 +48,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def study(place: Path) -> Study:
+def study(place: Path) -> BiasStudy:
     """All three on twelve images."""
     loaded = [(name, vs.load(place / name)) for name in CONFIGS]
-    return run_study(loaded, pictures_of(str(place / "photos"), 12, 0), InductiveBias(batch=5, field_images=3))
+    return compare_models(loaded, pictures_of(str(place / "photos"), 12, 0), InductiveBias(batch=5, field_images=3))
 
 
 def command(*words: str | Path) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def test_all_files_from_the_command(place: Path, tmp_path: Path) -> None:
         command(place / "vit", "--out", out, "--overwrite")
 
 
-def test_every_measure_is_explained_and_every_value_a_number(study: Study) -> None:
+def test_every_measure_is_explained_and_every_value_a_number(study: BiasStudy) -> None:
     for model in study.models:
         of_layers = {name for layer in model.layers for name in layer.values}
         assert {name for name in of_layers if not name.startswith("error_shift_")} <= OF_LAYERS.keys()
@@ -115,12 +115,12 @@ def test_every_measure_is_explained_and_every_value_a_number(study: Study) -> No
     assert named >= OF_LAYERS.keys() | OF_MODELS.keys()
 
 
-def test_twice_the_same_and_models_as_before(place: Path, study: Study) -> None:
+def test_twice_the_same_and_models_as_before(place: Path, study: BiasStudy) -> None:
     loaded = [(name, vs.load(place / name)) for name in CONFIGS]
     images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         before = [ck.model(images) for _, ck in loaded]
-    again = run_study(loaded, pictures_of(str(place / "photos"), 12, 0), InductiveBias(batch=5, field_images=3))
+    again = compare_models(loaded, pictures_of(str(place / "photos"), 12, 0), InductiveBias(batch=5, field_images=3))
     assert again.as_json() == study.as_json()
     for (_, ck), logits in zip(loaded, before, strict=True):
         assert not any(m.training or m._forward_hooks or m._forward_pre_hooks for m in ck.model.modules())
@@ -128,7 +128,7 @@ def test_twice_the_same_and_models_as_before(place: Path, study: Study) -> None:
             assert torch.equal(ck.model(images), logits)
 
 
-def test_views_are_passed_on(place: Path, study: Study) -> None:
+def test_views_are_passed_on(place: Path, study: BiasStudy) -> None:
     ck, result = vs.load(place / "vit"), study.models[0]
     pictures = pictures_of(str(place / "photos"), 12, 0)
     inputs = torch.stack([ck.preprocess(image) for image in pictures.images])
@@ -140,7 +140,7 @@ def test_views_are_passed_on(place: Path, study: Study) -> None:
     assert result.whole["positions_correlation"] == position_locality(ck.model).correlation
 
 
-def test_accuracy_and_kept_predictions_are_the_models_own(place: Path, study: Study) -> None:
+def test_accuracy_and_kept_predictions_are_the_models_own(place: Path, study: BiasStudy) -> None:
     ck, pictures = vs.load(place / "bit"), pictures_of(str(place / "photos"), 12, 0)
     assert pictures.source is not None
     inputs = torch.stack([ck.preprocess(image) for image in pictures.images])
@@ -159,7 +159,7 @@ def test_uniform_attention_is_as_far_as_uniform() -> None:
         for block in ck.model.encoder.blocks:
             block.attention.qkv.weight[:32] = 0  # q and k say nothing
             block.attention.qkv.bias[:32] = 0
-    result = run_study([("v", ck)], example_pictures([(16, 16)]), InductiveBias(untrained=False)).models[0]
+    result = compare_models([("v", ck)], example_pictures([(16, 16)]), InductiveBias(untrained=False)).models[0]
     assert [layer.values["distance_share"] for layer in result.of("attention")] == pytest.approx([1, 1])
 
 
@@ -186,15 +186,15 @@ def test_a_step_is_shared_where_it_fits() -> None:
 def test_bad_requests_are_refused(place: Path, tmp_path: Path) -> None:
     pictures = example_pictures([(16, 16)])
 
-    def run(ck: Checkpoint, **settings: Any) -> Study:
-        return run_study([("m", ck)], pictures, InductiveBias(untrained=False, **settings))
+    def run(ck: Checkpoint, **settings: Any) -> BiasStudy:
+        return compare_models([("m", ck)], pictures, InductiveBias(untrained=False, **settings))
 
     with pytest.raises(ConfigError, match="a step of 6 pixels, expected a multiple of its 4"):
         run(checkpoint(VIT), step=6)
     with pytest.raises(ConfigError, match="fits twice in 8×8"):
         run(checkpoint(replace(VIT, image_size=(8, 8), patch=8)))
     with pytest.raises(ConfigError, match="1 image, expected at least 2"):
-        run_study([("m", checkpoint(VIT))], Pictures(name="one", images=pictures.images[:1]), InductiveBias())
+        compare_models([("m", checkpoint(VIT))], Pictures(name="one", images=pictures.images[:1]), InductiveBias())
     for field in ("step", "batch", "field_images"):
         with pytest.raises(ConfigError, match=f"{field} is 0"):
             InductiveBias(**{field: 0})
@@ -207,7 +207,7 @@ def test_bad_requests_are_refused(place: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "o").exists()
 
 
-def test_the_reading_follows_the_numbers(study: Study) -> None:
+def test_the_reading_follows_the_numbers(study: BiasStudy) -> None:
     only_vit, only_bit = study.models[:2], study.models[4:]
     assert [one.verdict for one in read(only_vit)] == ["not decidable here", "holds", "holds"]
     assert [one.verdict for one in read(only_bit)] == ["holds", "not decidable here", "not decidable here"]

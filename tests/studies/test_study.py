@@ -215,7 +215,7 @@ def test_a_grid_may_grow(tmp_path: Path, images: Path, monkeypatch: pytest.Monke
 
 
 def test_everybody_hears_of_each_cell_and_its_row(tmp_path: Path, images: Path) -> None:
-    study = compute(tmp_path / "out", images, models=VIT)
+    study = compute(tmp_path / "out", images, models=VIT, seeds=1)
     plan = plan_study(study)
     heard: list[tuple[str, dict[str, Any]]] = []
     watched: list[str] = []

@@ -8,10 +8,26 @@ import pytest
 
 from tiny_study import diverged, row, rows
 from vitascope.studies.analysis import Difference, Row
-from vitascope.studies.verdicts import Claim, Outcome, Verdict, above, alike, below, data_verdicts, sides, verdict
+from vitascope.studies.verdicts import (
+    LARGE,
+    LARGE_FEW,
+    MEDIUM,
+    SMALL,
+    SMALL_FEW,
+    Claim,
+    Outcome,
+    Verdict,
+    above,
+    alike,
+    below,
+    data_verdicts,
+    sides,
+    verdict,
+)
 
 FLOPS = {"ViT-s": 1.0, "ViT-l": 4.0, "R+V": 1.0, "BiT-s": 1.1, "BiT-l": 3.9}
 SIZES = (10, 100, 1000)
+BATCH = 1000  # every set is seen whole
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decidable here"
 
 # Accuracies and overfitting as in the paper's figures: (fine-tuned, few-shot, rise) by model and size.
@@ -41,29 +57,27 @@ def study(*, seeds: int = 3, scatter: float = 0.001, sizes: tuple[int, ...] = SI
 
 
 def outcomes(made: list[Row]) -> list[Outcome]:
-    return [found.outcome for found in data_verdicts(made, FLOPS, 2)]
+    return [found.outcome for found in data_verdicts(made, FLOPS, 2, BATCH)]
 
 
 def test_what_the_paper_found_holds_on_its_own_numbers() -> None:
-    found = data_verdicts(study(), FLOPS, 2)
+    found = data_verdicts(study(), FLOPS, 2, BATCH)
     assert [one.outcome for one in found] == [HOLDS] * 5
-    starts = ["Fine-tuned from the smallest set (10)", "Fine-tuned from a middle set (100)"]
-    starts += ["Fine-tuned from the largest set (1,000)", "Few-shot, smallest set (10)"]
-    starts += ["Few-shot, largest set (1,000)"]
-    for one, start in zip(found, starts, strict=True):
-        assert one.statement.startswith(start)
+    assert [one.statement for one in found] == [SMALL, MEDIUM, LARGE, SMALL_FEW, LARGE_FEW]
+    places = [{claim.text.split(":")[0].split(", ")[1] for claim in one.claims} for one in found]
+    assert places == [{"10 images"}, {"100 images"}, {"1,000 images"}, {"10 images"}, {"1,000 images"}]
 
 
 def test_each_statement_is_made_of_the_comparisons_it_speaks_of() -> None:
-    pairs = [[c.text.split(": ")[1] for c in one.claims] for one in data_verdicts(study(), FLOPS, 2)]
+    pairs = [[c.text.split(": ")[1] for c in one.claims] for one in data_verdicts(study(), FLOPS, 2, BATCH)]
     rivals = ["ViT-s against BiT-s", "ViT-l against BiT-l"]  # the nearest in cost
     assert pairs[0] == pairs[1] == ["ViT-l against ViT-s", *rivals]
     assert pairs[2] == ["ViT-l against ViT-s", "ViT-l against BiT-s", "ViT-l against BiT-l"]
     assert pairs[3] == rivals * 2  # overfitting, and accuracy
     assert pairs[4] == ["ViT-l against BiT-s", "ViT-l against BiT-l"]
-    overfit, few = (data_verdicts(study(), FLOPS, 2)[3].claims[i] for i in (0, 2))
-    assert overfit.text.startswith("overfit: ViT-s against BiT-s: +0.400 nats ± 0.00")
-    assert few.text.startswith("2-shot: ViT-s against BiT-s: -10.0 ± 0.")
+    overfit, few = (data_verdicts(study(), FLOPS, 2, BATCH)[3].claims[i] for i in (0, 2))
+    assert overfit.text.startswith("overfit, 10 images: ViT-s against BiT-s: +0.400 nats ± 0.00")
+    assert few.text.startswith("2-shot, 10 images: ViT-s against BiT-s: -10.0 ± 0.")
 
 
 # Which statement fails (by place) when one number is turned round.
@@ -90,28 +104,40 @@ def test_scatter_that_hides_a_difference_leaves_it_undecided() -> None:
 
 
 def test_one_seed_decides_nothing() -> None:
-    found = data_verdicts(study(seeds=1), FLOPS, 2)
+    found = data_verdicts(study(seeds=1), FLOPS, 2, BATCH)
     assert [one.outcome for one in found] == [OPEN] * 5
     claims = [claim for one in found for claim in one.claims]
     assert {claim.outcome for claim in claims} == {OPEN}
     assert not any("±" in claim.text for claim in claims)
-    assert "fine-tuned: ViT-l against ViT-s: -10.0 points" in [claim.text for claim in claims]
+    assert "fine-tuned, 10 images: ViT-l against ViT-s: -10.0 points" in [claim.text for claim in claims]
 
 
 def test_two_sizes_have_no_middle_and_one_has_no_comparison() -> None:
-    found = data_verdicts(study(sizes=(10, 1000)), FLOPS, 2)
-    assert len(found) == 4
-    assert not any("middle" in one.statement for one in found)
-    assert data_verdicts(study(sizes=(10,)), FLOPS, 2) == []
+    found = data_verdicts(study(sizes=(10, 1000)), FLOPS, 2, BATCH)
+    assert [one.outcome for one in found] == [HOLDS, OPEN, HOLDS, HOLDS, HOLDS]
+    assert found[1].claims[0].text == "only two sizes were seen whole"
+    found = data_verdicts(study(sizes=(10,)), FLOPS, 2, BATCH)
+    assert [one.outcome for one in found] == [OPEN] * 5
+    assert {one.claims[0].text for one in found} == {"fewer than two sizes were seen whole"}
+
+
+def test_a_set_that_is_not_seen_whole_says_nothing() -> None:
+    steps = study()[0]["steps"]
+    found = data_verdicts(study(), FLOPS, 2, 100 // steps + 1)
+    assert found[1].claims[0].text == "only two sizes were seen whole"
+    assert {claim.text.split(":")[0].split(", ")[1] for claim in found[2].claims} == {"100 images"}
 
 
 @pytest.mark.parametrize("kind", ["ViT", "ResNet"])
 def test_one_side_alone_is_not_compared(kind: str) -> None:
-    assert data_verdicts([one for one in study() if one["kind"] == kind], FLOPS, 2) == []
+    found = data_verdicts([one for one in study() if one["kind"] == kind], FLOPS, 2, BATCH)
+    assert [one.outcome for one in found] == [OPEN] * 5
+    other = {"ViT": "ResNet", "ResNet": "ViT"}[kind]
+    assert {claim.text for one in found for claim in one.claims} == {f"no {other} was run"}
 
 
 def test_a_single_vit_is_compared_with_resnets_only() -> None:
-    found = data_verdicts([one for one in study() if one["model"] != "ViT-s"], FLOPS, 2)
+    found = data_verdicts([one for one in study() if one["model"] != "ViT-s"], FLOPS, 2, BATCH)
     assert [one.outcome for one in found] == [HOLDS] * 5
     assert not any("ViT-s" in claim.text for one in found for claim in one.claims)
 
@@ -124,9 +150,11 @@ def test_hybrids_are_on_neither_side() -> None:
 def test_what_diverged_is_not_run_and_not_decided() -> None:
     made = [one for one in study() if (one["model"], one["size"]) != ("ViT-l", 1000)]
     made += [diverged("ViT-l", size=1000, seed=seed) for seed in range(3)]
-    found = data_verdicts(made, FLOPS, 2)
+    found = data_verdicts(made, FLOPS, 2, BATCH)
     assert [one.outcome for one in found] == [HOLDS, HOLDS, OPEN, HOLDS, OPEN]
-    assert found[2].claims[0] == Claim(text="fine-tuned: ViT-l against ViT-s: not run, or diverged", outcome=OPEN)
+    assert found[2].claims[0] == Claim(
+        text="fine-tuned, 1,000 images: ViT-l against ViT-s: not run, or diverged", outcome=OPEN
+    )
 
 
 def test_sides_are_by_kind_and_cost() -> None:

@@ -19,7 +19,10 @@ def add_study_arguments(kind: type[Study], parser: Parser) -> None:
     """SOURCE, TARGET, every setting, --jobs, --time-budget and --dry-run."""
     parser.add_recipe(kind, POSITIONAL, {})
     parser.add("--jobs", type=int, default=1, help="runs at a time, each with its share of the cores")
-    parser.add("--time_budget", help="wall time such as 90m or 8h; runs that do not fit are left out, and named")
+    parser.add(
+        "--time_budget",
+        help="wall time of this start, such as 90m or 8h; runs that do not fit by estimate are left out, and named",
+    )
     parser.add("--dry_run", action="store_true", help="show the runs with their estimated times, and start none")
 
 

@@ -62,7 +62,7 @@ class Table:
     """
 
     def __init__(self, rows: Iterable[Row], measure: str, axis: str) -> None:
-        self.measure = measure
+        self.measure, self.axis = measure, axis
         self.values: dict[str, dict[int, list[float]]] = {}
         for row in rows:
             found = measures(row)

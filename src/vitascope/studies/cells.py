@@ -34,7 +34,7 @@ from vitascope.version import source_commit
 log = logging.getLogger(__name__)
 
 _SUBSETS, _VALIDATION, _TEST = 3, 4, 5  # keep these draws apart from others of the same seed
-_MEMORY = 4 * 2**30  # bytes of decoded images kept for all runs of a process
+_MEMORY = 2**30  # bytes of decoded images kept of each split in a process; of larger ones nothing is
 _AUGMENT = AugmentConfig(crop="shift")  # moved and mirrored: all the augmentation there is, for every model and size
 
 
@@ -70,7 +70,10 @@ def open_study(study: Study) -> StudyData:
     target = open_data(study.target)
     test = target.test or target.validation
     if target.train is None or test is None:
-        raise DataError(f"{study.target} lacks training images or a test split to judge on; give a target with both")
+        lacking = "training images" if target.train is None else "test split to judge on"
+        raise DataError(
+            f"{study.target} has no {lacking}; put its images into train/ and test/, or give another target"
+        )
     require_shots(target.train, labels_as_in(target.train, test), max(study.shots))  # not found out after training
     if study.test_images is not None and study.test_images < len(test):
         chosen = np.random.default_rng((_TEST, 0)).permutation(len(test))[: study.test_images]

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from vitascope.studies.analysis import FINETUNED, Row, Table, nearest_cost
-from vitascope.studies.verdicts import Claim, Outcome, Verdict, above, alike, compare, sides, verdict
+from vitascope.studies.verdicts import Claim, Outcome, Verdict, above, alike, compare, sides, undecidable, verdict
 
 _LEVELS = 9
 """Accuracies, evenly spread over what both sides reach, at which their computation is compared."""
@@ -22,37 +22,33 @@ def training_flops(row: Row, flops: dict[str, float], batch: int) -> float:
     return 3 * flops[row["model"]] * row["steps"] * batch
 
 
+SAVING = "ViTs reach the accuracy of ResNets with half to a quarter of the computation (Fig. 5)"
+HYBRIDS = "Hybrids are ahead of ViTs with little computation, and no longer with much (Fig. 5)"
+GROWTH = "ViTs do not saturate within the range (Fig. 5)"
+
+
 def compute_verdicts(rows: list[Row], flops: dict[str, float], batch: int) -> list[Verdict]:
     """Of Figure 5, by accuracy after fine-tuning."""
     who = sides(rows, flops)
     steps = sorted({row["steps"] for row in rows})
-    if len(steps) < 2 or not who.vits or not who.resnets:
-        return []
+    if len(steps) < 2 or not who.vits:
+        reason = "no ViT was run" if not who.vits else "fewer than two lengths were run"
+        return [undecidable(text, reason) for text in (SAVING, HYBRIDS, GROWTH)]
     table = Table(rows, FINETUNED, "steps")
     hybrids = sorted({row["model"] for row in rows if row["kind"] == "hybrid"}, key=lambda name: flops[name])
-    short, long = steps[0], steps[-1]
-    found = [
-        verdict(
-            "ViTs reach the accuracy of ResNets with half to a quarter of the computation (Fig. 5)",
-            [_saving(_curves(table, who.vits, flops, batch), _curves(table, who.resnets, flops, batch))],
-        )
-    ]
     mixed = [(name, nearest_cost(name, who.vits, flops)) for name in hybrids]
-    if mixed:
-        found.append(
-            verdict(
-                f"Hybrids are ahead of ViTs with little computation ({short:,} steps), not with {long:,} (Fig. 5)",
-                [compare(table, pair, short, above) for pair in mixed]
-                + [compare(table, pair, long, alike) for pair in mixed],
-            )
-        )
-    found.append(
+    short, long = steps[0], steps[-1]
+    return [
+        verdict(SAVING, [_saving(table, who.vits, who.resnets, flops, batch)]),
         verdict(
-            "ViTs do not saturate within the range (Fig. 5)",
-            [_growth(table, name, steps[-2], long) for name in who.vits],
+            HYBRIDS,
+            [compare(table, pair, short, above) for pair in mixed]
+            + [compare(table, pair, long, alike) for pair in mixed],
         )
-    )
-    return found
+        if mixed
+        else undecidable(HYBRIDS, "no hybrid was run"),
+        verdict(GROWTH, [_growth(table, name, steps[-2], long) for name in who.vits]),
+    ]
 
 
 def _growth(table: Table, model: str, before: int, last: int) -> Claim:
@@ -63,28 +59,44 @@ def _growth(table: Table, model: str, before: int, last: int) -> Claim:
     return Claim(text=f"{named}: {found.points()}", outcome=above(found))
 
 
-def _curves(table: Table, names: tuple[str, ...], flops: dict[str, float], batch: int) -> list[Curve]:
-    return [
-        [(3 * flops[name] * steps * batch, table.mean(name, steps)) for steps in table.places(name)]
-        for name in names
-        if table.places(name)
-    ]
+def _saving(table: Table, ours: tuple[str, ...], theirs: tuple[str, ...], flops: dict[str, float], batch: int) -> Claim:
+    """How many times the computation ResNets need; its interval has every accuracy at the ends of its own."""
+    middle, low, high = (
+        saving(curves(table, ours, flops, batch, -shift), curves(table, theirs, flops, batch, shift))
+        for shift in (0, 1, -1)
+    )
+    if middle is None:
+        return Claim(text="no accuracy is reached by both sides", outcome="not decidable here")
+    text = f"ResNets need {middle:.2g} times the computation of ViTs for the same accuracy"
+    if table.scatter is None or low is None or high is None:
+        return Claim(text=text, outcome="not decidable here")
+    outcome: Outcome = "holds" if low >= 2 else "does not hold" if high <= 1 else "not decidable here"
+    return Claim(text=f"{text} ({low:.2g} to {high:.2g})", outcome=outcome)
 
 
-def _saving(ours: list[Curve], theirs: list[Curve]) -> Claim:
-    """How many times the computation ResNets need, in the geometric mean over the accuracies that both reach."""
+def curves(table: Table, names: tuple[str, ...], flops: dict[str, float], batch: int, shift: int = 0) -> list[Curve]:
+    """Accuracy against computation of each model, moved by `shift` times half of its interval."""
+    found = []
+    for name in names:
+        steps = table.places(name)
+        intervals = [table.interval(name, n) for n in steps]
+        moved = [one.mean + shift * (one.half or 0.0) for one in intervals]
+        if steps:
+            found.append([(3 * flops[name] * n * batch, value) for n, value in zip(steps, moved, strict=True)])
+    return found
+
+
+def saving(ours: list[Curve], theirs: list[Curve]) -> float | None:
+    """Their least computation over ours, the geometric mean over accuracies that both reach; None without any."""
     if not ours or not theirs:  # all runs of a side diverged
-        return Claim(text="one side has no accuracies", outcome="not decidable here")
+        return None
     low = max(min(accuracy for curve in side for _, accuracy in curve) for side in (ours, theirs))
     high = min(max(accuracy for curve in side for _, accuracy in curve) for side in (ours, theirs))
     if low >= high:
-        return Claim(text="no accuracy is reached by both sides", outcome="not decidable here")
+        return None
     levels = np.linspace(low, high, _LEVELS)
     ratio = math.exp(np.mean([math.log(least_compute(theirs, a) / least_compute(ours, a)) for a in levels]))
-    ratio = round(ratio, 9)  # twice is twice, whatever the last bit of a logarithm
-    outcome: Outcome = "holds" if ratio >= 2 else "does not hold" if ratio <= 1 else "not decidable here"
-    text = f"from {100 * low:.1f} to {100 * high:.1f} % ResNets need {ratio:.2g} times the computation of ViTs"
-    return Claim(text=text, outcome=outcome)
+    return round(ratio, 9)  # twice is twice, whatever the last bit of a logarithm
 
 
 def least_compute(curves: list[Curve], accuracy: float) -> float:

@@ -61,7 +61,9 @@ def study_result(study: Study, plan: Plan, rows: list[Row]) -> dict[str, Any]:
         if (found := crossover(Table(rows, measure, axis), vit, who.rival(vit))) is not None
     ]
     verdicts = (
-        compute_verdicts(rows, flops, study.batch) if isinstance(study, Compute) else data_verdicts(rows, flops, shots)
+        compute_verdicts(rows, flops, study.batch)
+        if isinstance(study, Compute)
+        else data_verdicts(rows, flops, shots, study.batch)
     )
     return {
         "settings": study.kept(),

@@ -171,8 +171,8 @@ class Compute(Study):
 
     steps: tuple[int, ...] = (2_500, 5_000, 10_000, 20_000)
     """Lengths of pre-training."""
-    seeds: int = 1
-    """Runs of each model and length."""
+    seeds: int = 2
+    """Runs of each model and length; with one, no difference can be told from chance."""
     size: int | None = None
     """Images pre-trained on; none: all of the source."""
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from vitascope.errors import ConfigError
+from vitascope.precision import processor
 from vitascope.recipes.run_folder import write_json
 from vitascope.studies.cells import StudyData, finetune_recipe, open_study, pretrain_recipe, read_row
 from vitascope.studies.cost import Cost, cell_seconds, measure_cost
@@ -108,7 +109,8 @@ def run_study(
     refuse_other(study)
     folder = Path(study.out)
     write_json(folder / SETTINGS, study.kept())
-    write_json(folder / COSTS, {name: cost.as_json() for name, cost in plan.costs.items()})
+    costs = {name: cost.as_json() for name, cost in plan.costs.items()}
+    write_json(folder / COSTS, {"on": measured_on(plan.jobs), "models": costs})
     if plan.left:
         run_cells(study, list(plan.left), plan.jobs, lambda cell: done(cell, read_row(study.out, cell) or {}), watch)
 
@@ -125,9 +127,8 @@ def refuse_other(study: Study) -> None:
         return
     stored = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
     given = json.loads(json.dumps(study.kept()))
-    changed = [
-        f"{n}: {given.get(n)}, was {stored.get(n)}" for n in {**stored, **given} if stored.get(n) != given.get(n)
-    ]
+    # A setting that the program did not have then was not changed.
+    changed = [f"{n}: {given.get(n)}, was {was}" for n, was in stored.items() if was != given.get(n)]
     if changed:
         raise ConfigError(
             f"{folder} was started with other settings ({'; '.join(changed)}); repeat those, or choose another --out"
@@ -135,13 +136,20 @@ def refuse_other(study: Study) -> None:
 
 
 def known_costs(study: Study, grid: list[Cell], data: StudyData, jobs: int) -> dict[str, Cost]:
-    """The costs that the study's folder holds, and measured ones for contenders that are new."""
+    """The costs that the study's folder holds of this machine, and measured ones for contenders that are new."""
     path = Path(study.out) / COSTS
+    where = measured_on(jobs)
     stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    costs = {name: Cost(**values) for name, values in stored.items()}
-    threads = max(torch.get_num_threads() // jobs, 1)
+    costs = {name: Cost(**values) for name, values in stored["models"].items()} if stored.get("on") == where else {}
     for cell in grid:
         if cell.contender.name not in costs:
             log.info("measuring %s", cell.contender.name)
-            costs[cell.contender.name] = measure_cost(study, cell, len(data.pools[cell.source].train.classes), threads)
+            classes = len(data.pools[cell.source].train.classes)
+            costs[cell.contender.name] = measure_cost(study, cell, classes, where["threads"])
     return costs
+
+
+def measured_on(jobs: int) -> dict[str, Any]:
+    """What rates depend on besides the model."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"processor": processor(), "threads": max(torch.get_num_threads() // jobs, 1), "gpu": gpu}

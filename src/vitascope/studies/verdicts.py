@@ -68,43 +68,49 @@ def sides(rows: list[Row], flops: dict[str, float]) -> Sides:
     )
 
 
-def data_verdicts(rows: list[Row], flops: dict[str, float], shots: int) -> list[Verdict]:
-    """Of Figure 3 (fine-tuned) and Figure 4 (`shots`-shot), from the smallest, a middle and the largest size."""
+SMALL = "Small sets, fine-tuned: larger ViTs below the smaller one, ViTs below ResNets (Fig. 3)"
+MEDIUM = "Medium sets, fine-tuned: ViTs and ResNets alike (Fig. 3)"
+LARGE = "Large sets, fine-tuned: the largest ViT above the smaller ones and the ResNets (Fig. 3)"
+SMALL_FEW = "Small sets, few-shot: ViTs overfit more than ResNets and are worse (Fig. 4)"
+LARGE_FEW = "Large sets, few-shot: the largest ViT above the ResNets (Fig. 4)"
+
+
+def data_verdicts(rows: list[Row], flops: dict[str, float], shots: int, batch: int) -> list[Verdict]:
+    """Of Figure 3 (fine-tuned) and Figure 4 (`shots`-shot), from the smallest, a middle and the largest size.
+
+    Sizes that training had no time to see whole once, at `batch` images a step, say nothing about the size.
+    """
     who = sides(rows, flops)
-    sizes = sorted({row["size"] for row in rows})
-    if len(sizes) < 2 or not who.vits or not who.resnets:
-        return []
-    small, large = sizes[0], sizes[-1]
+    seen = {row["size"] for row in rows if row["steps"] * batch >= row["size"]}
+    small, middle, large = _ends(sorted(seen))
+    lacking = "no ViT was run" if not who.vits else "no ResNet was run" if not who.resnets else ""
+    if lacking or large is None:
+        reason = lacking or "fewer than two sizes were seen whole"
+        return [undecidable(text, reason) for text in (SMALL, MEDIUM, LARGE, SMALL_FEW, LARGE_FEW)]
     tuned, few, overfit = (Table(rows, m, "size") for m in (FINETUNED, f"{shots}-shot", OVERFIT))
     smallest, largest = who.vits[0], who.vits[-1]
     rivals = [(vit, who.rival(vit)) for vit in who.vits]
-    grown = [(vit, smallest) for vit in who.vits[1:]]
-    pairs = grown + rivals
-    over = [(largest, name) for name in (*((smallest,) if grown else ()), *who.resnets)]
-    found = [
+    pairs = [(vit, smallest) for vit in who.vits[1:]] + rivals
+    over = [(largest, name) for name in (*who.vits[:-1], *who.resnets)]
+    return [
+        verdict(SMALL, [compare(tuned, pair, small, below) for pair in pairs]),
+        undecidable(MEDIUM, "only two sizes were seen whole")
+        if middle is None
+        else verdict(MEDIUM, [compare(tuned, pair, middle, alike) for pair in pairs]),
+        verdict(LARGE, [compare(tuned, pair, large, above) for pair in over]),
         verdict(
-            f"Fine-tuned from the smallest set ({small:,}): larger ViTs below the smaller, ViTs below ResNets (Fig. 3)",
-            [compare(tuned, pair, small, below) for pair in pairs],
-        ),
-        verdict(
-            f"Fine-tuned from the largest set ({large:,}): the largest ViT above the smaller and the ResNets (Fig. 3)",
-            [compare(tuned, pair, large, above) for pair in over],
-        ),
-        verdict(
-            f"Few-shot, smallest set ({small:,}): ViTs overfit more than ResNets and are worse (Fig. 4)",
+            SMALL_FEW,
             [compare(overfit, pair, small, above) for pair in rivals]
             + [compare(few, pair, small, below) for pair in rivals],
         ),
-        verdict(
-            f"Few-shot, largest set ({large:,}): the largest ViT above the ResNets (Fig. 4)",
-            [compare(few, (largest, name), large, above) for name in who.resnets],
-        ),
+        verdict(LARGE_FEW, [compare(few, (largest, name), large, above) for name in who.resnets]),
     ]
-    if len(sizes) > 2:
-        middle = sizes[len(sizes) // 2]
-        text = f"Fine-tuned from a middle set ({middle:,}): ViTs and ResNets alike (Fig. 3)"
-        found.insert(1, verdict(text, [compare(tuned, pair, middle, alike) for pair in pairs]))
-    return found
+
+
+def _ends(sizes: list[int]) -> tuple[int, int | None, int | None]:
+    """The smallest, a middle and the largest; None for what is not there."""
+    middle = sizes[len(sizes) // 2] if len(sizes) > 2 else None
+    return (sizes[0], middle, sizes[-1]) if len(sizes) > 1 else (0, None, None)
 
 
 def above(found: Difference) -> Outcome:
@@ -128,12 +134,18 @@ def alike(found: Difference) -> Outcome:
 
 def compare(table: Table, pair: tuple[str, str], place: int, judge: Callable[[Difference], Outcome]) -> Claim:
     """The claim that `judge` looks for in the difference of two models at one place."""
-    named = f"{table.measure}: {pair[0]} against {pair[1]}"
+    unit = {"size": "images", "steps": "steps"}[table.axis]
+    named = f"{table.measure}, {place:,} {unit}: {pair[0]} against {pair[1]}"
     if place not in table.places(*pair):
         return Claim(text=f"{named}: not run, or diverged", outcome="not decidable here")
     found = table.difference(*pair, place)
     said = found.points() if table.measure != OVERFIT else f"{found.value:+.3f} nats{_half(found)}"
     return Claim(text=f"{named}: {said}", outcome=judge(found))
+
+
+def undecidable(statement: str, reason: str) -> Verdict:
+    """A statement about which the runs say nothing at all."""
+    return verdict(statement, [Claim(text=reason, outcome="not decidable here")])
 
 
 def _half(found: Difference) -> str:

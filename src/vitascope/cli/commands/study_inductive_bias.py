@@ -51,7 +51,7 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     from vitascope.device import resolve_device
     from vitascope.studies.inductive_bias.files import FIGURE, JSON, write_study
     from vitascope.studies.inductive_bias.pictures import example_pictures, pictures_of
-    from vitascope.studies.inductive_bias.study import run_study
+    from vitascope.studies.inductive_bias.study import compare_models
 
     device = resolve_device(args.device)
     checkpoints = [load(path, image_size=args.image_size) for path in args.checkpoints]
@@ -63,7 +63,7 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
         pictures = pictures_of(args.data, args.images, args.seed)
     named = list(zip(checkpoint_names(args.checkpoints), checkpoints, strict=True))
     with atomic_folder(out, overwrite=args.overwrite) as folder:
-        study = run_study(named, pictures, settings, console.counter("measuring"))
+        study = compare_models(named, pictures, settings, console.counter("measuring"))
         reading = write_study(study, folder)
     console.table("inductive bias", ["statement", "verdict"], [(one.statement, one.verdict) for one in reading])
     console.say(f"figure, numbers and their reading lie in {out}")

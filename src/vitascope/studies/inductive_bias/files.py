@@ -11,14 +11,14 @@ from vitascope.studies.inductive_bias.figure import draw_study
 from vitascope.studies.inductive_bias.measure import ModelResult
 from vitascope.studies.inductive_bias.reading import Reading, read
 from vitascope.studies.inductive_bias.settings import OF_LAYERS, OF_MODELS
-from vitascope.studies.inductive_bias.study import Study
+from vitascope.studies.inductive_bias.study import BiasStudy
 from vitascope.views.drawing import save_figure
 
 JSON, TABLE, FIGURE, README = "study.json", "measures.csv", "inductive_bias", "README.md"
 COLUMNS = ("model", "trained", "layer", "depth", "measure", "value")
 
 
-def write_study(study: Study, folder: Path) -> tuple[Reading, ...]:
+def write_study(study: BiasStudy, folder: Path) -> tuple[Reading, ...]:
     """Writes all files into `folder`, which exists, and returns the reading."""
     reading = read(study.models)
     said = {"reading": [one.as_json() for one in reading]}
@@ -46,7 +46,7 @@ def rows(models: Sequence[ModelResult]) -> Iterator[tuple[str, ...]]:
                 yield model.name, trained, "", "", measure, f"{value:.6g}"
 
 
-def _readme(study: Study, reading: Sequence[Reading]) -> str:
+def _readme(study: BiasStudy, reading: Sequence[Reading]) -> str:
     lines = [
         "# Inductive bias, layer by layer",
         "",

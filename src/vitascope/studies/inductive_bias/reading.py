@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 from vitascope.studies.inductive_bias.measure import LayerResult, ModelResult
+from vitascope.studies.verdicts import Outcome
 
 EXACT = 1e-6
 """Errors below are rounding: float32 leaves about 1e-12."""
 WIDEST = 7
 """The widest kernel of a ResNet, its root's: a convolution that is local sees no more cells a side."""
-
-Verdict = Literal["holds", "does not hold", "not decidable here"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +21,7 @@ class Reading:
 
     statement: str
     """The statement, in short."""
-    verdict: Verdict
+    verdict: Outcome
     """Whether all models that can say anything bear it out."""
     rule: str
     """When it holds; or why nothing can be said."""
@@ -114,7 +113,7 @@ def _two_dimensions(models: Sequence[ModelResult]) -> Reading:
     return Reading(statement=statement, verdict=_verdict(ok), rule=rule, found=tuple(said))
 
 
-def _verdict(ok: bool) -> Verdict:
+def _verdict(ok: bool) -> Outcome:
     return "holds" if ok else "does not hold"
 
 

@@ -19,7 +19,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study:
+class BiasStudy:
     """All numbers."""
 
     settings: InductiveBias
@@ -38,12 +38,12 @@ class Study:
         }
 
 
-def run_study(
+def compare_models(
     checkpoints: Sequence[tuple[str, Checkpoint]],
     pictures: Pictures,
     settings: InductiveBias,
     progress: Progress | None = None,
-) -> Study:
+) -> BiasStudy:
     """Measures each of (name, checkpoint) on its model's device; the same settings give the same numbers.
 
     Raises `ConfigError` where the step does not fit a model, `ImageError` for an unreadable image.
@@ -70,7 +70,7 @@ def run_study(
             )
             if progress is not None:
                 progress(len(results), total)
-    return Study(settings=settings, pictures=pictures.name, models=tuple(results))
+    return BiasStudy(settings=settings, pictures=pictures.name, models=tuple(results))
 
 
 def steps_for(checkpoints: Sequence[Checkpoint]) -> list[int]:
