@@ -78,6 +78,15 @@ class ModelResult:
         return asdict(self)
 
 
+def check_step(name: str, step: int, per_token: int, size: Size) -> None:
+    """`ConfigError` for a step, in pixels, that does not fit a model of `per_token` pixels a token and its images."""
+    if step % per_token or 2 * step > min(size):
+        raise ConfigError(
+            f"{name}: a step of {step} pixels, expected a multiple of its {per_token} pixels per token that fits "
+            f"twice in {size[0]}×{size[1]}; choose another step or larger images"
+        )
+
+
 def measure(
     model: ViT | BiT,
     preprocess: Preprocess,
@@ -93,12 +102,8 @@ def measure(
 
     Raises `ConfigError` for a step that does not fit the model, `ImageError` for an unreadable image.
     """
-    per_token, size = model.config.pixels_per_token, preprocess.size
-    if step % per_token or 2 * step > min(size):
-        raise ConfigError(
-            f"{name}: a step of {step} pixels, expected a multiple of its {per_token} pixels per token that fits "
-            f"twice in {size[0]}×{size[1]}; choose another step or larger images"
-        )
+    size = preprocess.size
+    check_step(name, step, model.config.pixels_per_token, size)
     if len(images) < 2:
         raise ConfigError(f"{len(images)} image, expected at least 2, whose difference is the yardstick")
     # One picture, seen in windows: nothing has to be invented where a shifted image ends.

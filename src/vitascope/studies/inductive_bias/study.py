@@ -11,7 +11,7 @@ import torch
 
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.models.catalogue import build_model
-from vitascope.studies.inductive_bias.measure import ModelResult, measure
+from vitascope.studies.inductive_bias.measure import ModelResult, check_step, measure
 from vitascope.studies.inductive_bias.pictures import Pictures
 from vitascope.studies.inductive_bias.settings import InductiveBias
 
@@ -49,6 +49,8 @@ def compare_models(
     Raises `ConfigError` where the step does not fit a model, `ImageError` for an unreadable image.
     """
     steps = [settings.step] * len(checkpoints) if settings.step else steps_for([c for _, c in checkpoints])
+    for (name, checkpoint), step in zip(checkpoints, steps, strict=True):  # not found out after measuring others
+        check_step(name, step, checkpoint.config.pixels_per_token, checkpoint.preprocess.size)
     total, results = len(checkpoints) * (1 + settings.untrained), []
     for (name, checkpoint), step in zip(checkpoints, steps, strict=True):
         model = checkpoint.model
