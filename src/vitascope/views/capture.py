@@ -192,7 +192,7 @@ def _record(
 
     with (
         torch.no_grad(),
-        _evaluating(model),
+        evaluating(model),
         _recording(model, layers if attention else (), record),
         suppress(_Enough),
     ):
@@ -227,7 +227,7 @@ def _recording(model: ViT, layers: tuple[int, ...], record: Callable[[Tensor, Te
 
 
 @contextmanager
-def _evaluating(model: ViT) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
     """Without dropout; afterwards every module is in its own mode again."""
     training = [module for module in model.modules() if module.training]
     try:

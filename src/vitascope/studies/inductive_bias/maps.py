@@ -20,6 +20,7 @@ from vitascope.layers.encoder import Block
 from vitascope.layers.patches import Size
 from vitascope.models.bit import BiT
 from vitascope.models.vit import ViT
+from vitascope.views.capture import evaluating
 
 Kind = Literal["convolution", "patches", "tokens", "attention", "mlp"]
 
@@ -159,19 +160,6 @@ def _listener(layer: Layer, images: Tensor, seen: dict[Layer, Watched]) -> Any:
 
 def _as_map(x: Tensor, prefix: int | None, grid: Size) -> Tensor:
     return x if prefix is None else x[:, prefix:].transpose(1, 2).reshape(len(x), -1, *grid)
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Without dropout; afterwards every module is in its own mode again."""
-    training = [module for module in model.modules() if module.training]
-    try:
-        if training:
-            model.eval()
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 @contextmanager

@@ -18,10 +18,11 @@ from vitascope.layers.patches import Size
 from vitascope.models.bit import BiT
 from vitascope.models.vit import ViT
 from vitascope.studies.inductive_bias.equivariance import Equivariance, change, errors_alone
-from vitascope.studies.inductive_bias.maps import Layer, evaluating, layers_of, predictions
+from vitascope.studies.inductive_bias.maps import Layer, layers_of, predictions
 from vitascope.studies.inductive_bias.receptive_field import ReceptiveFields, extents_alone
 from vitascope.studies.inductive_bias.settings import InductiveBias
 from vitascope.studies.inductive_bias.shuffling import features_of_reordered_tokens, shuffled
+from vitascope.views.capture import evaluating
 from vitascope.views.distance import attention_distance, uniform_distance
 from vitascope.views.positions import position_locality
 

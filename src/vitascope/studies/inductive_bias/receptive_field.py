@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from vitascope.errors import ConfigError
 from vitascope.layers.patches import Size
-from vitascope.studies.inductive_bias.maps import Layer, Watched, evaluating, fixed_statistics, watch
+from vitascope.studies.inductive_bias.maps import Layer, Watched, fixed_statistics, watch
+from vitascope.views.capture import evaluating
 
 
 @dataclass(frozen=True, kw_only=True)
