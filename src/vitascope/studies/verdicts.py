@@ -92,12 +92,13 @@ def data_verdicts(rows: list[Row], flops: dict[str, float], shots: int, batch: i
     rivals = [(vit, who.rival(vit)) for vit in who.vits]
     pairs = [(vit, smallest) for vit in who.vits[1:]] + rivals
     over = [(largest, name) for name in (*who.vits[:-1], *who.resnets)]
+    alone = [Claim(text="larger ViTs: only one was run", outcome="not decidable here")] if not who.vits[1:] else []
     return [
-        verdict(SMALL, [compare(tuned, pair, small, below) for pair in pairs]),
+        verdict(SMALL, [*alone, *(compare(tuned, pair, small, below) for pair in pairs)]),
         undecidable(MEDIUM, "only two sizes were seen whole")
         if middle is None
         else verdict(MEDIUM, [compare(tuned, pair, middle, alike) for pair in pairs]),
-        verdict(LARGE, [compare(tuned, pair, large, above) for pair in over]),
+        verdict(LARGE, [*alone, *(compare(tuned, pair, large, above) for pair in over)]),
         verdict(
             SMALL_FEW,
             [compare(overfit, pair, small, above) for pair in rivals]
