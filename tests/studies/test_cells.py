@@ -93,7 +93,7 @@ def test_test_images_are_drawn_once_and_the_same_for_all(images: Path) -> None:
 def test_data_that_no_study_can_be_made_of_are_refused_before_training(images: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="60 training images, too few to keep 31 of them for validation"):
         open_study(data_scaling(tmp_path, images, validation_images=31))
-    with pytest.raises(DataError, match="lacks training images or a test split"):
+    with pytest.raises(DataError, match="has no test split to judge on"):
         open_study(data_scaling(tmp_path, images / "train"))
     with pytest.raises(DataError, match="fewer than 7 images of"):  # six a class
         open_study(data_scaling(tmp_path, images, shots=(2, 7)))

@@ -58,6 +58,11 @@ class World:
             dist.barrier()
 
 
+# After an error in the midst of work gloo's threads may still need Python's lock, which whoever frees the group holds
+# while it waits for them: both would wait for ever. A group that ended so is kept until the process ends.
+_abandoned: list[object] = []
+
+
 @contextmanager
 def world(device: str | None = None) -> Iterator[World]:
     """The world that `torchrun` describes in the environment; NCCL between GPUs, gloo between CPUs."""
@@ -77,5 +82,8 @@ def world(device: str | None = None) -> Iterator[World]:
     dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     try:
         yield World(dist.get_rank(), size, chosen)
+    except BaseException:
+        _abandoned.append(dist.group.WORLD)
+        raise
     finally:
         dist.destroy_process_group()
