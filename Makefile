@@ -8,7 +8,7 @@ PEERS  := $(VENV)/.peers
 .PHONY: demo test check format clean
 .DELETE_ON_ERROR:
 
-demo: $(READY)  ## pre-train on fractals, fine-tune on digits, evaluate, predict: at most 4 minutes on 2 cores
+demo: $(READY)  ## pre-train on fractals, fine-tune on digits, evaluate, predict: about 4 minutes on 2 cores
 	$(BIN)/vitascope demo --out runs/demo
 
 test: $(PEERS)  ## all tests
