@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vitascope.layers.attention import Attention
+from vitascope.layers.gelu import Gelu
 
 
 class Mlp(nn.Module):
@@ -14,7 +15,7 @@ class Mlp(nn.Module):
     def __init__(self, width: int, hidden: int, gelu: str, dropout: float) -> None:
         super().__init__()
         self.fc1 = nn.Linear(width, hidden)
-        self.activation = nn.GELU(approximate="tanh" if gelu == "tanh" else "none")
+        self.activation = Gelu(gelu)
         self.fc2 = nn.Linear(hidden, width)
         self.dropout = nn.Dropout(dropout)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vitascope.layers.gelu import Gelu
+
 
 def pool(tokens: Tensor, prefix: int, how: str) -> Tensor:
     """One vector per image, (B, T, D) → (B, D), or (B, 2D) for "token+mean".
@@ -39,11 +41,7 @@ class Head(nn.Module):
         super().__init__()
         self.norm: nn.Module = nn.LayerNorm(inputs, eps=norm_eps) if norm_eps is not None else nn.Identity()
         self.hidden = nn.Linear(inputs, representation_size) if representation_size else None
-        self.activation: nn.Module = (
-            nn.Tanh()
-            if representation_activation == "tanh"
-            else nn.GELU(approximate="tanh" if gelu == "tanh" else "none")
-        )
+        self.activation: nn.Module = nn.Tanh() if representation_activation == "tanh" else Gelu(gelu)
         self.linear = nn.Linear(representation_size or inputs, classes) if classes else None
 
     def features(self, x: Tensor) -> Tensor:
