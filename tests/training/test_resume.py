@@ -88,7 +88,7 @@ def stopped_run(
     return contents(out)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
 @pytest.mark.parametrize(
     "stops",
     [[1], [4, 5], [10], [2, 3, 7]],

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from vitascope.errors import ConfigError
 from vitascope.models.config import image_size_pair
-from vitascope.training.settings import TrainSettings
+from vitascope.training.settings import Optimizer, TrainSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class FinetuneRecipe(Recipe):
 
     checkpoint: str
     """What to start from: a file, a folder or a run, in any format that loads."""
-    optimizer: Literal["adamw", "sgd"] = "sgd"
+    optimizer: Optimizer = "sgd"
     lr: float = 0.01
     warmup: float = 0.1
     dropout: float | None = None

@@ -1,4 +1,4 @@
-"""Adam and SGD with decoupled weight decay on kernels, and slower learning of lower layers where asked for."""
+"""Adam, SGD and Muon with decoupled weight decay on kernels, and slower learning of lower layers where asked for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from vitascope.errors import ConfigError
+from vitascope.training.muon import Muon
 from vitascope.training.settings import TrainSettings
 
 
@@ -25,13 +27,25 @@ def layer_of(name: str, depth: int) -> int:
     return depth + 1 if parts[0] in ("encoder", "head", "norm") else 0
 
 
-def parameter_groups(model: nn.Module, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
-    """Groups of parameters with their `decay`, and `scale`, the multiple of the scheduled rate."""
+def hidden_matrices(name: str, module: nn.Module) -> int:
+    """How many matrices of the encoder's blocks the parameter `name` holds: 3 for q, k and v in one, 0 for none."""
+    if not name.startswith("encoder.blocks.") or not is_kernel(name.rpartition(".")[2], module):
+        return 0
+    return 3 if name.endswith(".qkv.weight") else 1
+
+
+def parameter_groups(
+    model: nn.Module, weight_decay: float, layer_decay: float, *, muon: bool = False
+) -> list[dict[str, Any]]:
+    """Groups of parameters with their `decay`, and `scale`, the multiple of the scheduled rate.
+
+    For Muon they also have `parts`, the `hidden_matrices` in each parameter.
+    """
     names = [name for name, _ in model.named_parameters()]
     depth = len({n.split(".")[2] for n in names if n.startswith("encoder.blocks.")}) or len(
         {n.split(".")[1] for n in names if n.startswith("stages.")}
     )
-    groups: dict[tuple[float, float], dict[str, Any]] = {}
+    groups: dict[tuple[float, float, int], dict[str, Any]] = {}
     for prefix, module in model.named_modules():
         for short, parameter in module.named_parameters(recurse=False):
             if not parameter.requires_grad:
@@ -39,16 +53,26 @@ def parameter_groups(model: nn.Module, weight_decay: float, layer_decay: float) 
             name = f"{prefix}.{short}" if prefix else short
             decay = weight_decay if is_kernel(short, module) else 0.0
             scale = layer_decay ** (depth + 1 - layer_of(name, depth))
-            group = groups.setdefault((decay, scale), {"params": [], "decay": decay, "scale": scale})
-            group["params"].append(parameter)
+            parts = hidden_matrices(name, module) if muon else 0
+            group = {"params": [], "decay": decay, "scale": scale, "parts": parts}
+            groups.setdefault((decay, scale, parts), group)["params"].append(parameter)
     return list(groups.values())
 
 
 def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    """Adam or SGD over `parameter_groups`, one fused call per step; the weight decay is `decay_kernels`' task."""
-    groups = parameter_groups(model, settings.weight_decay, settings.layer_decay)
+    """Adam, SGD or Muon over `parameter_groups`, fused where it can be; the weight decay is `decay_kernels`' task.
+
+    Raises `ConfigError` for Muon where there are no hidden matrices.
+    """
+    muon = settings.optimizer == "muon"
+    groups = parameter_groups(model, settings.weight_decay, settings.layer_decay, muon=muon)
     if settings.optimizer == "adamw":
         return torch.optim.Adam(groups, lr=settings.lr, betas=settings.betas, fused=True)
+    if muon:
+        if not any(group["parts"] for group in groups):
+            raise ConfigError("optimizer muon is for the matrices of a Transformer, this model has none: choose adamw")
+        dtype = torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
+        return Muon(groups, lr=settings.lr, betas=settings.betas, momentum=settings.momentum, dtype=dtype)
     return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, fused=True)
 
 

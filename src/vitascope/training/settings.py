@@ -11,6 +11,7 @@ from vitascope.data.settings import AugmentConfig
 from vitascope.errors import ConfigError
 
 Precision = Literal["auto", "float32", "bfloat16"]
+Optimizer = Literal["adamw", "sgd", "muon"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +28,8 @@ class TrainSettings:
     """Images per optimiser step, over all processes."""
     micro_batch: int | Literal["auto"] | None = None
     """Images per forward pass; fewer than a step has: gradients are accumulated. auto: the largest number that fits."""
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    """Adam with decoupled weight decay, or SGD with momentum 0.9."""
+    optimizer: Optimizer = "adamw"
+    """Adam, SGD with momentum, or Muon for the blocks' matrices and Adam, at the same rate, for all else."""
     lr: float = 1e-3
     """Learning rate at the end of the warm-up."""
     warmup: float = 0.05
@@ -40,7 +41,7 @@ class TrainSettings:
     betas: tuple[float, float] = (0.9, 0.999)
     """Of Adam (Section 4.1)."""
     momentum: float = 0.9
-    """Of SGD (Section 4.1)."""
+    """Of SGD (Section 4.1), and of Muon, for which 0.95 is usual."""
     weight_decay: float = 0.0
     """Decoupled, on the kernels of linear layers and convolutions only; multiplied by the learning rate."""
     layer_decay: float = 1.0
