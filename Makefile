@@ -4,8 +4,9 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PEERS  := $(VENV)/.peers
+BENCH  := .venv-bench
 
-.PHONY: demo test check format clean
+.PHONY: demo test check format bench bench-gpu clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## pre-train on fractals, fine-tune on digits, evaluate, predict: about 4 minutes on 2 cores
@@ -40,5 +41,18 @@ $(PEERS): $(READY)
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[onnx]"
 	touch $@
 
+# The peers get an environment of their own, so that no package of theirs changes what the tests see.
+$(BENCH)/.ready: pyproject.toml constraints.txt benchmarks/requirements.txt
+	test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . -r benchmarks/requirements.txt
+	touch $@
+
+bench: $(BENCH)/.ready  ## every speed row that a CPU can measure, beside its peers; about an hour, with nothing else running
+	$(BENCH)/bin/python benchmarks/bench.py
+
+bench-gpu: $(BENCH)/.ready  ## the rows for a GPU
+	$(BENCH)/bin/python benchmarks/bench.py --gpu
+
 clean:  ## remove the environment and caches, never runs/
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist
+	rm -rf $(VENV) $(BENCH) .mypy_cache .ruff_cache .pytest_cache build dist

@@ -8,6 +8,7 @@ reaches tells how much is left to gain, on this machine and on any other.
 from __future__ import annotations
 
 import json
+import os
 import platform
 import re
 import statistics
@@ -25,7 +26,8 @@ from vitascope.precision import processor
 from vitascope.version import source_commit
 from vitascope.whole import written_whole
 
-FOLDER = Path(__file__).parent.parent / "results" / "benchmarks"
+FOLDER = Path(os.environ.get("VITASCOPE_BENCHMARKS") or Path(__file__).parent.parent / "results" / "benchmarks")
+"""Where results are kept; the variable sends those of a trial elsewhere."""
 _PRODUCT = 1536  # side of the matrices: large enough for the full rate, small enough for a fraction of a second
 _PACKAGES = ("torch", "timm", "transformers", "torchvision", "vit-pytorch", "openvino", "onnxruntime", "pillow")
 
@@ -76,12 +78,12 @@ def summary(ways: Sequence[Way], seconds: dict[str, list[float]], rates: Sequenc
     for way in ways:
         times = seconds[way.name]
         found[way.name] = {
-            "milliseconds": _spread([1000 * t for t in times]),
-            "images_per_second": _spread([way.images / t for t in times]),
+            "milliseconds": spread([1000 * t for t in times]),
+            "images_per_second": spread([way.images / t for t in times]),
         }
         if way.flops and rates:
             shares = [way.flops / t / rate for t, rate in zip(times, rates, strict=True)]
-            found[way.name]["share_of_product"] = _spread(shares)
+            found[way.name]["share_of_product"] = spread(shares)
     return found
 
 
@@ -90,7 +92,7 @@ def ratios(ways: Sequence[Way], seconds: dict[str, list[float]]) -> dict[str, An
     rate = {way.name: [way.images / t for t in seconds[way.name]] for way in ways}
     ours = max((way.name for way in ways if way.ours), key=lambda name: statistics.median(rate[name]))
     return {
-        f"{ours} over {way.name}": _spread([a / b for a, b in zip(rate[ours], rate[way.name], strict=True)])
+        f"{ours} over {way.name}": spread([a / b for a, b in zip(rate[ours], rate[way.name], strict=True)])
         for way in ways
         if not way.ours
     }
@@ -131,7 +133,7 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
-def _spread(values: Sequence[float]) -> dict[str, float]:
+def spread(values: Sequence[float]) -> dict[str, float]:
     """Median and quartiles, four figures."""
     low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else [values[0]] * 3
     return {name: float(f"{value:.4g}") for name, value in (("median", middle), ("low", low), ("high", high))}

@@ -1,33 +1,24 @@
-"""Images per second and core of the fractal generator, beside the plain chaos game; prints one JSON object.
+"""Images per second of the fractal generator in one process, beside the plain chaos game.
 
-OMP_NUM_THREADS=1 python benchmarks/fractals.py [--out results/fractals/rates.json]
+python benchmarks/fractals.py [--rounds 7]
 
-Each round times the generator and the plain version one after the other; medians and their ratio are printed. The
-plain version has the same systems, views, number of points and painting; its points are vectorised random walks.
+The plain version has the same systems, views, number of points and painting; its points are vectorised random walks.
+NumPy does all of it on one core.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import statistics
-import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
+from contest import Way, contest, keep, ratios, spread, summary
 from vitascope.data.sources import ifs
 from vitascope.data.sources.fractals import STREAM, FractalConfig, Fractals, paint, perturb, views
 from vitascope.data.sources.uniforms import uniforms
-from vitascope.version import source_commit
-from vitascope.whole import written_whole
 
 CLASSES = 200
-ROUNDS = 5
 WALKERS = 64
 
 
@@ -53,73 +44,44 @@ def plain(source: Fractals, indices: np.ndarray, block: int = 16) -> np.ndarray:
     return images
 
 
-def rate(work: Callable[[np.ndarray], np.ndarray], indices: np.ndarray) -> float:
-    """Images per second of one call."""
-    start = time.perf_counter()
-    work(indices)
-    return len(indices) / (time.perf_counter() - start)
-
-
-def processor() -> str:
-    """What /proc/cpuinfo calls the processor, with family and model, for machines that hide the name."""
-    fields: dict[str, str] = {}
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            for line in file:
-                key, _, value = line.partition(":")
-                fields.setdefault(key.strip(), value.strip())
-    except OSError:
-        return "unknown"
-    named = [fields.get("model name", "?"), "family", fields.get("cpu family", "?"), "model", fields.get("model", "?")]
-    return " ".join(named)
+def ways(size: int) -> list[Way]:
+    """Every kind of picture of `size` pixels a side, and the plain version of the simplest."""
+    order = np.random.default_rng(size)
+    grey = Fractals(FractalConfig(classes=CLASSES, size=size))
+    colour = Fractals(FractalConfig(classes=CLASSES, size=size, colour=True))
+    full = Fractals(FractalConfig(classes=CLASSES, size=size, colour=True, background=True))
+    many, few = order.integers(0, len(grey), 1024), order.integers(0, len(grey), 128)
+    for source in (grey, colour, full):
+        source.systems(np.arange(CLASSES))  # found once, then remembered
+    return [
+        Way(name="vitascope", run=lambda: grey.render(many), images=len(many)),
+        Way(name="vitascope, colour", run=lambda: colour.render(many), images=len(many)),
+        Way(name="vitascope, colour and background", run=lambda: full.render(many), images=len(many)),
+        Way(name="vitascope, one at a time", run=lambda: [grey[int(i)] for i in few], images=len(few)),
+        Way(name="plain chaos game", run=lambda: plain(grey, few), images=len(few)),
+    ]
 
 
 def main() -> None:
-    """Time everything, print the result and, with --out, keep it."""
+    """Times everything at 64 pixels, where the ratio is taken, and at 32."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="also write the result to this JSON file")
-    out: Path | None = parser.parse_args().out
-    result: dict[str, object] = {
-        "command": " ".join(["python", *sys.argv]),
-        **source_commit(),
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "threads": os.environ.get("OMP_NUM_THREADS", "not set"),
-        "numpy": np.__version__,
-        "rounds": ROUNDS,
-        "unit": "images per second, one process",
+    parser.add_argument("--rounds", type=int, default=7)
+    rounds = parser.parse_args().rounds
+    large, small = ways(64), ways(32)
+    seconds, seconds_small = contest(large, rounds), contest(small, rounds)
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        Fractals(FractalConfig(classes=1000)).systems(np.arange(1000))
+        times.append(time.perf_counter() - start)
+    result = {
+        "measure": "fractals of 64 pixels, grey, one process",
+        "ways": summary(large, seconds),
+        "ways_at_32_pixels": summary(small, seconds_small),
+        "seconds_to_find_1000_systems": spread(times),
+        "ratios": ratios(large, seconds),
     }
-    for size in (32, 64):
-        order = np.random.default_rng(size)
-        grey = Fractals(FractalConfig(classes=CLASSES, size=size))
-        colour = Fractals(FractalConfig(classes=CLASSES, size=size, colour=True))
-        full = Fractals(FractalConfig(classes=CLASSES, size=size, colour=True, background=True))
-        works: dict[str, tuple[Callable[[np.ndarray], np.ndarray], int]] = {
-            "grey": (grey.render, 1024),
-            "colour": (colour.render, 1024),
-            "colour and background": (full.render, 1024),
-            "one at a time": (lambda indices, source=grey: [source[int(i)] for i in indices], 256),
-            "plain chaos game": (lambda indices, source=grey: plain(source, indices), 128),
-        }
-        for work, _ in works.values():  # warm-up; finds the function systems
-            work(np.arange(CLASSES))
-        rounds: dict[str, list[float]] = {name: [] for name in works}
-        for _ in range(ROUNDS):
-            for name, (work, count) in works.items():
-                rounds[name].append(rate(work, order.integers(0, len(grey), count)))
-        medians = {name: round(statistics.median(values)) for name, values in rounds.items()}
-        ratio = round(medians["grey"] / medians["plain chaos game"], 2)
-        spread = {name: [round(min(values)), round(max(values))] for name, values in rounds.items()}
-        result[f"{size} px"] = {"median": medians, "lowest and highest": spread, "grey over plain": ratio}
-    start = time.perf_counter()
-    Fractals(FractalConfig(classes=1000)).systems(np.arange(1000))
-    result["seconds to find 1000 systems"] = round(time.perf_counter() - start, 3)
-    text = json.dumps(result, indent=2, ensure_ascii=False)
-    print(text)
-    if out is not None:
-        with written_whole(out) as temporary:
-            temporary.write_text(text + "\n")
+    print(keep("fractals", result).read_text())
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Time and memory of the views, beside hooks that keep every attention matrix; prints one JSON object.
+"""Time and memory of the views, beside hooks that keep every attention matrix.
 
-OMP_NUM_THREADS=1 python benchmarks/views.py --images 32 [--model ViT-B/16] [--json FILE]
+python benchmarks/views.py [--model ViT-B/16] [--images 128] [--rounds 3]
 
-Every measurement is a process of its own, since memory once taken is not given back. Each is done ROUNDS times, one
-way after the other; medians are printed. Memory is the peak of the process less what it had with the model and the
-images loaded, so that "forward", the model alone, stands for the model's own.
+Every measurement is a process of its own, since memory once taken is not given back. Each is done in every round, one
+way after the other; both ways must give the same numbers. Memory is the peak of the process less what it had with the
+model and the images loaded, so that "forward", the model alone, stands for the model's own.
 
 The hooks do what is usual: attention written out instead of fused, every matrix of every layer and image kept, the
 numbers computed from them afterwards.
@@ -16,29 +16,28 @@ import argparse
 import json
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from contest import gate, keep, spread
 from vitascope import views
 from vitascope.layers import attention as attention_module
 from vitascope.layers.attention import attention_weights
 from vitascope.models.catalogue import build_model, model_config
 from vitascope.models.config import ViTConfig
 from vitascope.models.vit import ViT
-from vitascope.precision import processor
 from vitascope.views.attention_rollout import Rollouts
 from vitascope.views.capture import captures, read_attention
 from vitascope.views.distance import Distances, patch_distances
 
-ROUNDS = 3
 BATCH = 16
 
 
@@ -129,6 +128,9 @@ WAYS: dict[str, Callable[[ViT, Tensor], list[Tensor]]] = {
 }
 
 
+DEFAULT = ("forward", "distance and rollout", "distance and rollout, hooks", "one layer", "one layer, hooks")
+
+
 def measure(way: str, name: str, count: int, size: int | None, bfloat16: bool) -> dict[str, float]:
     """Seconds and peak bytes of one way, in this process."""
     config = model_config(name, **({} if size is None else {"image_size": size}))
@@ -145,7 +147,8 @@ def measure(way: str, name: str, count: int, size: int | None, bfloat16: bool) -
         result = WAYS[way](model, images)
         seconds, cpu = time.perf_counter() - start, time.process_time() - start_cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"seconds": seconds, "cpu": cpu, "bytes": max(peak - before, 0), "sum": float(result[0].double().sum())}
+    norm = float(result[0].double().square().mean().sqrt())
+    return {"seconds": seconds, "cpu": cpu, "bytes": max(peak - before, 0), "norm": norm}
 
 
 def resident() -> int:
@@ -153,16 +156,24 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+RATIOS = {
+    "vitascope over hooks": ("distance and rollout", "seconds"),
+    "vitascope over hooks, memory": ("distance and rollout", "bytes"),
+    "vitascope, one layer over hooks, one layer": ("one layer", "seconds"),
+    "vitascope, one layer over hooks, one layer, memory": ("one layer", "bytes"),
+}
+"""What the hooks need over what ours needs: of which view, in what."""
+
+
 def main() -> None:
-    """Measure every way and print the result."""
+    """Measures every way, in rounds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="ViT-B/16")
-    parser.add_argument("--images", type=int, default=32)
+    parser.add_argument("--images", type=int, default=128)
     parser.add_argument("--image-size", type=int, help="in pixels; the model's own by default")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=DEFAULT)
     parser.add_argument("--bfloat16", action="store_true", help="the model under torch.autocast, in all ways")
-    parser.add_argument("--json", type=Path, help="write the result there too")
     parser.add_argument("--only", choices=WAYS, help=argparse.SUPPRESS)
     said = parser.parse_args()
     if said.only:
@@ -176,38 +187,29 @@ def main() -> None:
         for way, measured in rounds.items():
             done = subprocess.run([*command, "--only", way], check=True, capture_output=True, text=True)
             measured.append(json.loads(done.stdout))
-    result = {
-        "processor": processor(),
-        "threads": os.environ.get("OMP_NUM_THREADS", "not set"),
-        "torch": torch.__version__,
-        "model": said.model,
-        "images": said.images,
-        "precision": "bfloat16 autocast" if said.bfloat16 else "float32",
-        "rounds": said.rounds,
-        "ways": {way: summary(measured) for way, measured in rounds.items()},
-    }
-    for way in said.ways:
-        if f"{way}, hooks" in rounds:
-            a, b = summary(rounds[f"{way}, hooks"]), summary(rounds[way])
-            result[f"hooks over ours, {way}"] = {
-                unit: round(a[unit] / max(b[unit], 1e-9), 2) for unit in ("seconds", "processor seconds", "MiB")
-            }
-    text = json.dumps(result, indent=2, ensure_ascii=False)
-    print(text)
-    if said.json:
-        said.json.write_text(text + "\n")
+    print(keep("views", result(said, rounds)).read_text())
 
 
-def summary(measured: list[dict[str, float]]) -> dict[str, float]:
-    """Medians, and the extremes of the time; on a busy machine the processor's seconds tell more than the clock's."""
-    seconds = [m["seconds"] for m in measured]
+def result(said: argparse.Namespace, rounds: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
+    """What is kept; ends the benchmark where two ways to the same view do not agree."""
+    ratios = {}
+    for name, (way, unit) in RATIOS.items():
+        if way in rounds and f"{way}, hooks" in rounds:
+            pairs = list(zip(rounds[f"{way}, hooks"], rounds[way], strict=True))
+            gate(name, torch.tensor(pairs[0][0]["norm"] / pairs[0][1]["norm"]), torch.ones(()), tolerance=1e-4)
+            ratios[name] = spread([theirs[unit] / max(ours[unit], 1.0e-9) for theirs, ours in pairs])
+    dtype = "bfloat16 autocast" if said.bfloat16 else "float32"
     return {
-        "seconds": round(statistics.median(seconds), 2),
-        "fastest": round(min(seconds), 2),
-        "slowest": round(max(seconds), 2),
-        "processor seconds": round(statistics.median(m["cpu"] for m in measured), 2),
-        "MiB": round(statistics.median(m["bytes"] for m in measured) / 2**20),
-        "checksum": round(measured[0]["sum"], 3),
+        "measure": f"views of {said.model} on {said.images} images, {dtype}",
+        "ways": {
+            way: {
+                "milliseconds": spread([1000 * m["seconds"] for m in measured]),
+                "processor_seconds": spread([m["cpu"] for m in measured]),
+                "MiB": spread([m["bytes"] / 2**20 for m in measured]),
+            }
+            for way, measured in rounds.items()
+        },
+        "ratios": ratios,
     }
 
 

@@ -1,0 +1,63 @@
+"""What is measured against whom, and how many times as fast is aimed at: the rows of `make bench` and its table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+AMX = "amx_bf16"
+"""What the name of a processor with fast bfloat16 tiles holds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One result file."""
+
+    name: str
+    """Of the file, results/benchmarks/PROCESSOR/NAME.json."""
+    measure: str
+    """For people."""
+    command: tuple[str, ...]
+    """After `python`, from the root of the project."""
+    aims: Mapping[str, float] = field(default_factory=dict)
+    """Peer → how many times as fast ours is meant to be, by the medians of the rounds."""
+    aims_with_amx: Mapping[str, float] = field(default_factory=dict)
+    """The same on a processor with AMX, where that differs."""
+    gpu: bool = False
+    """Whether it needs one."""
+
+    def aim(self, peer: str, processor: str) -> float | None:
+        """How many times as fast as `peer`; None where nothing is aimed at."""
+        return (self.aims_with_amx if AMX in processor else {}).get(peer, self.aims.get(peer))
+
+
+ROWS: tuple[Row, ...] = (
+    Row(
+        name="training-vit-ti-4",
+        measure="training step, ViT-Ti/4, 32 px, batch 128",
+        command=("benchmarks/training.py", "--model", "ViT-Ti/4", "--compile"),
+        aims={"timm": 1.6, "timm compiled": 1.6},
+        aims_with_amx={"timm": 2.0, "timm compiled": 2.0},
+    ),
+    Row(
+        name="training-vit-s-16",
+        measure="training step, ViT-S/16, 224 px, batch 16",
+        command=("benchmarks/training.py", "--model", "ViT-S/16", "--compile"),
+        aims={"timm": 1.25, "timm compiled": 1.25},
+        aims_with_amx={"timm": 1.5, "timm compiled": 1.5},
+    ),
+    Row(
+        name="views",
+        measure="attention distance and rollout, ViT-B/16, 128 images",
+        command=("benchmarks/views.py",),
+        aims={"hooks": 3.0, "hooks, memory": 5.0},
+    ),
+    Row(
+        name="fractals",
+        measure="fractals, 64 px, one core",
+        command=("benchmarks/fractals.py",),
+        aims={"plain chaos game": 5.0},
+    ),
+    Row(name="start", measure="start of the command and of the package", command=("benchmarks/start.py",)),
+)
+"""In the order of the table."""

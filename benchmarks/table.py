@@ -1,0 +1,111 @@
+"""The tables of results/benchmarks, and the one in README.md, made from the result files.
+
+python benchmarks/table.py
+
+Writes results/benchmarks/PROCESSOR/README.md, all that was measured there, and what stands in README.md between the two
+marks of the speed table: one line for each peer, from every processor.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from contest import FOLDER
+from rows import ROWS, Row
+from vitascope.whole import written_whole
+
+README = Path(__file__).parent.parent / "README.md"
+BEGIN, END = "<!-- speed: made by benchmarks/table.py -->", "<!-- end of speed -->"
+HEAD = "| measure | beside | times as fast (quartiles) | aim | most possible |\n|---|---|---|---|---|\n"
+
+
+def main() -> None:
+    """Writes every table anew."""
+    parts = []
+    for folder in sorted(path for path in FOLDER.iterdir() if path.is_dir()):
+        results = [(row, result) for row in ROWS if (result := read(folder / f"{row.name}.json"))]
+        if results:
+            write(folder / "README.md", page(results))
+            parts.append(section(results))
+    text = README.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, mark, after = rest.partition(END)
+    if not mark:
+        raise SystemExit(f"README.md has no place for the table: expected {BEGIN} and {END}")
+    write(README, "\n".join([before + BEGIN, *parts, END + after]))
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """A result, or None where that row was not measured."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def section(results: list[tuple[Row, dict[str, Any]]]) -> str:
+    """The table of one processor."""
+    first = results[0][1]
+    lines = "".join(line for row, result in results for line in lines_of(row, result))
+    return f"{first['processor']}, {first['threads']} threads:\n\n{HEAD}{lines}\n"
+
+
+def lines_of(row: Row, result: dict[str, Any]) -> Iterator[str]:
+    """A line for every peer."""
+    for name, ratio in result["ratios"].items():
+        ours, _, peer = name.partition(" over ")
+        aim = row.aim(peer, result["processor"])
+        way = "" if ours == "vitascope" else f" ({ours.removeprefix('vitascope').lstrip(', ')})"
+        yield (
+            f"| {result['measure']}{way} | {peer} | **{ratio['median']:.3g}** ({ratio['low']:.3g}–{ratio['high']:.3g}) "
+            f"| {'' if aim is None else f'{aim:g}'} | {ceiling(result, peer)} |\n"
+        )
+
+
+def ceiling(result: dict[str, Any], peer: str) -> str:
+    """How many times as fast as the peer anything could be that multiplies at the rate of the matrix product."""
+    share = result["ways"].get(peer, {}).get("share_of_product")
+    return f"{1 / share['median']:.2f}" if share else ""
+
+
+def page(results: list[tuple[Row, dict[str, Any]]]) -> str:
+    """All that was measured on one processor."""
+    text = [
+        f"# Measured on {results[0][1]['processor']}\n",
+        "Made by `python benchmarks/table.py`.\n",
+        section(results),
+    ]
+    for row, result in results:
+        packages = ", ".join(f"{name} {version}" for name, version in result["packages"].items())
+        text += [
+            f"## {result['measure']}\n",
+            f"`python {' '.join(result['command'][1:])}`, commit {result['commit'][:9]}"
+            f"{' and changes not committed' if result['dirty'] else ''}; Python {result['python']}, {packages}.\n",
+        ]
+        if "product_tflops" in result:
+            text.append(f"The matrix product: {result['product_tflops']:.3g} TFLOP/s.\n")
+        text += [*ways(result["ways"]), ""]
+        if "limit" in result:
+            text.append(f"{result['limit']}\n")
+        text.append(f"Everything: [{row.name}.json]({row.name}.json).\n")
+    return "\n".join(text)
+
+
+def ways(found: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Medians of every way, one column for each thing measured."""
+    columns = list(dict.fromkeys(column for values in found.values() for column in values))
+    yield f"| | {' | '.join(column.replace('_', ' ') for column in columns)} |"
+    yield "|---|" + "---|" * len(columns)
+    for name, values in found.items():
+        cells = [f"{values[column]['median']:,.4g}" if column in values else "" for column in columns]
+        yield f"| {name} | {' | '.join(cells)} |"
+
+
+def write(path: Path, text: str) -> None:
+    """Replaces a file as a whole."""
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

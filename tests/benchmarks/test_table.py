@@ -1,0 +1,77 @@
+"""The tables: a line for each peer, the aim of this processor, nothing of the README touched but its table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import table
+from rows import ROWS
+
+
+def result(processor: str) -> dict[str, Any]:
+    return {
+        "row": "training-vit-ti-4",
+        "processor": processor,
+        "threads": 2,
+        "python": "3.11",
+        "packages": {"torch": "2.13"},
+        "commit": "0123456789abcdef",
+        "dirty": False,
+        "command": ["python", "benchmarks/training.py", "--model", "ViT-Ti/4"],
+        "measure": "training step",
+        "product_tflops": 0.15,
+        "ways": {
+            "vitascope": {"milliseconds": {"median": 10.0, "low": 9.0, "high": 11.0}},
+            "timm": {
+                "milliseconds": {"median": 20.0, "low": 19.0, "high": 21.0},
+                "share_of_product": {"median": 0.5, "low": 0.5, "high": 0.5},
+            },
+        },
+        "ratios": {"vitascope compiled over timm": {"median": 2.0, "low": 1.75, "high": 2.25}},
+        "limit": "What limits it.",
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(table, "FOLDER", tmp_path / "results")
+    monkeypatch.setattr(table, "README", tmp_path / "README.md")
+    for slug, processor in (("one", "CPU (avx2)"), ("two", "CPU (amx_bf16)")):
+        (tmp_path / "results" / slug).mkdir(parents=True)
+        (tmp_path / "results" / slug / "training-vit-ti-4.json").write_text(json.dumps(result(processor)))
+    return tmp_path
+
+
+def test_tables(folder: Path) -> None:
+    before, after = "# Title\n\nText.\n\n", "\n\nMore.\n"
+    (folder / "README.md").write_text(f"{before}{table.BEGIN}\nold\n{table.END}{after}")
+    table.main()
+    text = (folder / "README.md").read_text()
+    assert text.startswith(before + table.BEGIN)
+    assert text.endswith(table.END + after)
+    assert "old" not in text
+    assert "| training step (compiled) | timm | **2** (1.75–2.25) | 1.6 | 2.00 |" in text
+    assert "| training step (compiled) | timm | **2** (1.75–2.25) | 2 | 2.00 |" in text  # with AMX more is aimed at
+    table.main()
+    assert (folder / "README.md").read_text() == text
+    page = (folder / "results" / "one" / "README.md").read_text()
+    assert "What limits it." in page
+    assert "python benchmarks/training.py --model ViT-Ti/4" in page
+    assert "| timm | 20 | 0.5 |" in page
+
+
+def test_a_readme_without_marks_is_left_alone(folder: Path) -> None:
+    (folder / "README.md").write_text("# Title\n")
+    with pytest.raises(SystemExit, match="no place for the table"):
+        table.main()
+    assert (folder / "README.md").read_text() == "# Title\n"
+
+
+def test_rows_have_names_of_their_own_and_scripts_that_exist() -> None:
+    assert len({row.name for row in ROWS}) == len(ROWS)
+    root = Path(table.__file__).parent.parent
+    assert [row.command[0] for row in ROWS if not (root / row.command[0]).exists()] == []
