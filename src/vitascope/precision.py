@@ -6,7 +6,6 @@ float32 on others. float16 is never chosen on a CPU: some run it sixty times slo
 
 from __future__ import annotations
 
-import json
 import logging
 import platform
 import time
@@ -17,15 +16,15 @@ from typing import Any
 
 import torch
 
-from vitascope.cache import cache_folder
+from vitascope.cache import recall, remember
 from vitascope.errors import ConfigError
-from vitascope.whole import written_whole
 
 log = logging.getLogger(__name__)
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 _WORTH_IT = 1.25
 """bfloat16 must be this many times faster in products: casts and everything else gain nothing."""
+_MEMORY = "precision.json"
 
 
 def processor() -> str:
@@ -64,16 +63,13 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any
 def bfloat16_gain() -> float:
     """How many times faster this CPU multiplies bfloat16 matrices than float32; remembered in the cache folder."""
     key = f"{processor()}, torch {torch.__version__}, {torch.get_num_threads()} threads"
-    path = cache_folder() / "precision.json"
-    known: dict[str, float] = {}
-    try:
-        known = json.loads(path.read_text())
-        return float(known[key])
-    except (OSError, ValueError, KeyError, TypeError):
-        gain = _measure_gain()
+    known = recall(_MEMORY, key)
+    if isinstance(known, float | int):
+        return float(known)
+    gain = _measure_gain()
     fast, slow, ratio = ("bfloat16", "float32", gain) if gain >= 1 else ("float32", "bfloat16", 1 / max(gain, 0.001))
     log.info("measured: %s products are %.1f times as fast as %s on this processor", fast, ratio, slow)
-    _remember(path, {**(known if isinstance(known, dict) else {}), key: gain})
+    remember(_MEMORY, key, gain)
     return gain
 
 
@@ -99,11 +95,3 @@ def _gain_at(rows: int) -> float:
             a @ b
             best[dtype] = min(best[dtype], time.perf_counter() - start)
     return best[torch.float32] / best[torch.bfloat16]
-
-
-def _remember(path: Path, known: dict[str, float]) -> None:
-    try:
-        with written_whole(path) as temporary:
-            temporary.write_text(json.dumps(known, indent=1))
-    except OSError as error:  # a read-only home only costs the next start a fraction of a second
-        log.debug("could not write %s: %s", path, error)
