@@ -20,7 +20,7 @@ from vitascope.training.job import Job
 from vitascope.training.parallel import World
 from vitascope.training.settings import TrainSettings
 from vitascope.training.state import TrainState, copy_weights, new_state, result_in_model
-from vitascope.training.step import training_step
+from vitascope.training.step import parallel_model, training_step
 
 ALONE = World()
 
@@ -82,6 +82,20 @@ def test_a_micro_batch_is_all_that_the_model_sees_at_once(tmp_path: Path) -> Non
     state = new_state(net, j.settings)
     training_step(j, state, net, batch(j), ALONE)
     assert seen == [4, 2]
+
+
+@pytest.mark.parametrize("micro", [None, 4])
+def test_activation_checkpointing_changes_no_bit_of_the_weights(tmp_path: Path, micro: int | None) -> None:
+    net, states = model(dropout=0.3, stochastic_depth=0.5), []
+    for on in (False, True):
+        j = job(tmp_path, micro_batch=micro, checkpoint_activations=on)
+        state = new_state(copy.deepcopy(net).train(), j.settings)
+        runner = parallel_model(state.model, j.settings, ALONE)
+        assert state.model.encoder.recompute is on
+        for step in range(3):
+            training_step(j, state, runner, batch(j, step), ALONE)
+        states.append(state)
+    assert same(*states)
 
 
 def test_dropout_is_drawn_from_the_step_and_not_from_what_came_before(tmp_path: Path) -> None:

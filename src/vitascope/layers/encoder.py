@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from vitascope.layers.attention import Attention
 from vitascope.layers.gelu import Gelu
+from vitascope.layers.recompute import Chain
 
 
 class Mlp(nn.Module):
@@ -79,7 +80,7 @@ class Block(nn.Module):
         return x + self.drop(self.scale2(self.mlp(self.norm2(x))))
 
 
-class Encoder(nn.Module):
+class Encoder(Chain):
     """All blocks, then the final LayerNorm unless the norm belongs after the pooling (`final_norm=False`)."""
 
     def __init__(
@@ -114,6 +115,4 @@ class Encoder(nn.Module):
         self.norm: nn.Module = nn.LayerNorm(width, eps=norm_eps) if final_norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        for block in self.blocks:
-            x = block(x)
-        return self.norm(x)
+        return self.norm(self.in_turn(self.blocks, x))

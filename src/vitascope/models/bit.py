@@ -6,12 +6,15 @@ As in `bit_pytorch/models.py`: explicit padding, zero-padded before the pooling 
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitascope.errors import ConfigError
 from vitascope.layers.convolution import StdConv2d, bottleneck_stages
 from vitascope.layers.head import Head
+from vitascope.layers.recompute import Chain
 from vitascope.models.config import BiTConfig
 
 
@@ -39,7 +42,7 @@ class Unit(nn.Module):
         return y + kept
 
 
-class BiT(nn.Module):
+class BiT(Chain):
     """Images (B, C, H, W) → logits (B, K)."""
 
     def __init__(self, config: BiTConfig) -> None:
@@ -65,7 +68,7 @@ class BiT(nn.Module):
         if not self.config.small_images:
             x = F.max_pool2d(F.pad(x, (1, 1, 1, 1)), kernel_size=3, stride=2)
         for stage in self.stages:
-            x = stage(x)  # (B, channels, H/stride, W/stride)
+            x = self.in_turn(cast(nn.Sequential, stage), x)  # (B, channels, H/stride, W/stride)
         return F.relu(self.norm(x)).flatten(2).transpose(1, 2)
 
     def features(self, images: Tensor) -> Tensor:

@@ -6,10 +6,13 @@ the last GroupNorm starts from zero, so that the unit starts as its shortcut.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitascope.layers.convolution import StdConv2d, bottleneck_stages, max_pool_same
+from vitascope.layers.recompute import Chain
 from vitascope.models.config import StemConfig
 
 
@@ -43,7 +46,7 @@ class Unit(nn.Module):
         return F.relu(self.norm3(self.conv3(x)) + kept)
 
 
-class Stem(nn.Module):
+class Stem(Chain):
     """Root and stages, (B, C, H, W) → (B, channels, H/stride, W/stride)."""
 
     def __init__(self, config: StemConfig, channels: int) -> None:
@@ -56,5 +59,5 @@ class Stem(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = max_pool_same(F.relu(self.root_norm(self.root(x))))
         for stage in self.stages:
-            x = stage(x)
+            x = self.in_turn(cast(nn.Sequential, stage), x)
         return x

@@ -99,6 +99,7 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 # What may differ when a run is resumed: it changes how the work is done or kept, not its result.
 _FREE = {
     "out", "device", "workers", "memory_budget", "keep_checkpoints", "save_every", "tensorboard", "micro_batch",
+    "checkpoint_activations",
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from vitascope.data.batches import Batch
 from vitascope.data.mix import mix_batch
 from vitascope.errors import DivergedError
+from vitascope.layers.recompute import checkpoint_activations
 from vitascope.precision import autocast
 from vitascope.training.job import Job
 from vitascope.training.objective import objective
@@ -24,7 +25,8 @@ _STEP, _MIX = 2, 3  # streams of random numbers apart from those of `data.batche
 
 
 def parallel_model(model: nn.Module, settings: TrainSettings, world: World) -> nn.Module:
-    """`model` as the forward pass calls it: compiled if asked for, gradients averaged over the processes."""
+    """`model` as the forward pass calls it: compiled or checkpointed as asked, gradients averaged over processes."""
+    checkpoint_activations(model, settings.checkpoint_activations)
     runner: nn.Module = torch.compile(model) if settings.compile else model  # type: ignore[assignment]
     if world.size == 1:
         return runner
