@@ -51,3 +51,32 @@ def test_the_rate_grows_linearly_from_zero() -> None:
         5, 8, 2, 16, gelu="tanh", norm_eps=1e-6, layer_scale=None, dropout=0.0, stochastic_depth=0.2, final_norm=True
     )
     assert [round(block.drop.rate, 4) for block in encoder.blocks] == [0.0, 0.05, 0.1, 0.15, 0.2]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("depth", [0, 1, 3])
+def test_the_first_tokens_alone_are_the_first_of_all_with_the_same_gradients(depth: int) -> None:
+    torch.manual_seed(0)
+    settings = {"gelu": "tanh", "norm_eps": 1e-6, "layer_scale": 0.5, "dropout": 0.0, "stochastic_depth": 0.0}
+    encoder = Encoder(depth, 12, 3, 24, **settings, final_norm=True).double()  # type: ignore[arg-type]
+    x = torch.randn(2, 7, 12, dtype=torch.float64, requires_grad=True)
+    inputs = [x, *encoder.parameters()]
+    weight = torch.randn(2, 2, 12, dtype=torch.float64)
+    alone, all_of_them = encoder(x, 2), encoder(x)[:, :2]
+    torch.testing.assert_close(alone, all_of_them)
+    for one, other in zip(
+        torch.autograd.grad((alone * weight).sum(), inputs),
+        torch.autograd.grad((all_of_them * weight).sum(), inputs),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_recorder_hears_every_token_even_where_few_come_out() -> None:
+    torch.manual_seed(0)
+    block = Block(12, heads=3, hidden=24).eval()
+    x = torch.randn(2, 5, 12)
+    expected = block(x)[:, :1]
+    heard: list[torch.Size] = []
+    block.attention.recorder = lambda q, k: heard.extend([q.shape, k.shape])
+    torch.testing.assert_close(block(x, 1), expected)
+    assert heard == [(2, 3, 5, 4), (2, 3, 5, 4)]

@@ -45,11 +45,21 @@ class Attention(nn.Module):
         self.recorder: Recorder | None = None
         """When set, it is handed q and k, (B, h, T, d) each, of every forward pass; the output stays the same."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        b, t, width = x.shape
-        qkv = self.qkv(x).reshape(b, t, 3, self.heads, width // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, h, T, d) each
-        if self.recorder is not None:
-            self.recorder(q, k)
-        x = attend(q, k, v).transpose(1, 2).reshape(b, t, width)
+    def forward(self, x: Tensor, first: int | None = None) -> Tensor:
+        """With `first`, only that many tokens from the beginning ask, (B, T, D) → (B, first, D)."""
+        if first is None or self.recorder is not None:
+            q, k, v = self._heads(self.qkv(x))
+            if self.recorder is not None:
+                self.recorder(q, k)
+            q = q[:, :, :first]
+        else:
+            width, weight, bias = x.shape[-1], self.qkv.weight, self.qkv.bias
+            (q,) = self._heads(F.linear(x[:, :first], weight[:width], bias[:width]))
+            k, v = self._heads(F.linear(x, weight[width:], bias[width:]))
+        x = attend(q, k, v).transpose(1, 2).flatten(2)
         return self.dropout(self.out(x))
+
+    def _heads(self, x: Tensor) -> tuple[Tensor, ...]:
+        """(B, T, n·D), D = h·d → n times (B, h, T, d)."""
+        b, t, _ = x.shape
+        return x.reshape(b, t, -1, self.heads, self.out.in_features // self.heads).permute(2, 0, 3, 1, 4).unbind(0)

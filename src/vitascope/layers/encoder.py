@@ -75,8 +75,9 @@ class Block(nn.Module):
         self.scale2 = LayerScale(width, layer_scale) if layer_scale is not None else nn.Identity()
         self.drop = StochasticDepth(stochastic_depth)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.drop(self.scale1(self.attention(self.norm1(x))))
+    def forward(self, x: Tensor, first: int | None = None) -> Tensor:
+        """With `first`, only that many tokens from the beginning come out; all are still attended to."""
+        x = x[:, :first] + self.drop(self.scale1(self.attention(self.norm1(x), first)))
         return x + self.drop(self.scale2(self.mlp(self.norm2(x))))
 
 
@@ -114,5 +115,12 @@ class Encoder(Chain):
         )
         self.norm: nn.Module = nn.LayerNorm(width, eps=norm_eps) if final_norm else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.in_turn(self.blocks, x))
+    def forward(self, x: Tensor, first: int | None = None) -> Tensor:
+        """With `first`, only that many tokens from the beginning come out, and the last block computes no others.
+
+        A head that reads the class token needs no more: of 12 blocks that saves a fourteenth of all products.
+        """
+        if first is None:
+            return self.norm(self.in_turn(self.blocks, x))
+        x = self.in_turn(self.blocks[-1:], self.in_turn(self.blocks[:-1], x), first)
+        return self.norm(x[:, :first])  # cut here where there is no block

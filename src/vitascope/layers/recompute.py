@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from torch import Tensor, is_grad_enabled, nn
 from torch.utils.checkpoint import checkpoint
@@ -14,10 +15,11 @@ class Chain(nn.Module):
     recompute: bool = False
     """In training, compute each block again in the backward pass instead of keeping what it computed."""
 
-    def in_turn(self, blocks: Iterable[nn.Module], x: Tensor) -> Tensor:
+    def in_turn(self, blocks: Iterable[nn.Module], x: Tensor, *more: Any) -> Tensor:
         """`x` through all of `blocks`. Dropout draws the same both times, so that gradients are the same."""
+        again = self.recompute and is_grad_enabled()
         for block in blocks:
-            x = checkpoint(block, x, use_reentrant=False) if self.recompute and is_grad_enabled() else block(x)
+            x = checkpoint(block, x, *more, use_reentrant=False) if again else block(x, *more)
         return x
 
 

@@ -57,16 +57,21 @@ class ViT(nn.Module):
 
         Where the LayerNorm comes after the pooling (`norm="pooled"`) the tokens are those before it.
         """
+        return self.encoder(self.embedded(images))  # Equations 2 and 3
+
+    def embedded(self, images: Tensor) -> Tensor:
+        """What the encoder sees, z0 of Equation 1, (B, C, H, W) → (B, T, D)."""
         grid = self._grid(images)
         x = images if self.stem is None else self.stem(images)  # (B, C, H, W)
         x = self.patches(x)  # (B, N, D)
-        x = self.embedding(x, grid)  # (B, T, D), Equation 1
-        return self.encoder(x)  # Equations 2 and 3
+        return self.embedding(x, grid)  # (B, T, D)
 
     def features(self, images: Tensor) -> Tensor:
         """What the last linear layer sees, (B, C, H, W) → (B, D')."""
-        x = pool(self.tokens(images), self.config.prefix, self.config.pooling)  # (B, D), Equation 4
-        return self.head.features(x)
+        # In training nothing is computed that the head does not read. In evaluation all is: someone may be looking.
+        first = 1 if self.training and self.config.pooling == "token" else None
+        tokens = self.encoder(self.embedded(images), first)
+        return self.head.features(pool(tokens, self.config.prefix, self.config.pooling))  # Equation 4
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.features(images)  # (B, D')

@@ -1,0 +1,39 @@
+"""What the forward pass computes in training, where it leaves out what the head does not read."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vitascope.models.catalogue import create_model
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"registers": 2},
+        {"pooling": "mean"},
+        {"pooling": "token+mean"},
+        {"norm": "pooled"},
+        {"depth": 1, "representation_size": 8},
+    ],
+    ids=str,
+)
+def test_logits_in_training_are_those_in_evaluation(fields: dict[str, object]) -> None:
+    small = {"image_size": 16, "width": 12, "heads": 2, "hidden": 24, "depth": 2, "classes": 3}
+    model = create_model("ViT-Ti/8", **(small | fields), generator=torch.Generator().manual_seed(0))  # type: ignore[arg-type]
+    torch.nn.init.normal_(model.head.linear.weight)
+    images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(model.train()(images), model.eval()(images))
+
+
+def test_only_training_leaves_tokens_out() -> None:
+    model = create_model("ViT-Ti/8", image_size=16, width=12, heads=2, hidden=24, depth=2, classes=3)
+    shapes: list[torch.Size] = []
+    model.encoder.blocks[-1].register_forward_hook(lambda _module, _inputs, output: shapes.append(output.shape))
+    images = torch.randn(2, 3, 16, 16)
+    model.train()(images)
+    model.eval()(images)
+    model.train().tokens(images)
+    assert shapes == [(2, 1, 12), (2, 5, 12), (2, 5, 12)]
