@@ -16,8 +16,9 @@ from typing import Any
 
 import torch
 
-from vitascope.cache import recall, remember
+from vitascope.cache import cache_folder
 from vitascope.errors import ConfigError
+from vitascope.whole import recall, remember
 
 log = logging.getLogger(__name__)
 
@@ -63,13 +64,13 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any
 def bfloat16_gain() -> float:
     """How many times faster this CPU multiplies bfloat16 matrices than float32; remembered in the cache folder."""
     key = f"{processor()}, torch {torch.__version__}, {torch.get_num_threads()} threads"
-    known = recall(_MEMORY, key)
+    known = recall(cache_folder() / _MEMORY, key)
     if isinstance(known, float | int):
         return float(known)
     gain = _measure_gain()
     fast, slow, ratio = ("bfloat16", "float32", gain) if gain >= 1 else ("float32", "bfloat16", 1 / max(gain, 0.001))
     log.info("measured: %s products are %.1f times as fast as %s on this processor", fast, ratio, slow)
-    remember(_MEMORY, key, gain)
+    remember(cache_folder() / _MEMORY, key, gain)
     return gain
 
 

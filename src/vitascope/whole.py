@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -29,6 +34,28 @@ def written_whole(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def recall(path: Path, key: str) -> Any:
+    """What `remember` kept, or None: nothing was, or the file cannot be read."""
+    return _remembered(path).get(key)
+
+
+def remember(path: Path, key: str, value: Any) -> None:
+    """Keeps a JSON value under `key` in the file `path`, where that can be written."""
+    try:
+        with written_whole(path) as temporary:
+            temporary.write_text(json.dumps({**_remembered(path), key: value}, indent=1))
+    except OSError as error:  # a read-only home only costs the next start the time of measuring
+        log.debug("could not write %s: %s", path, error)
+
+
+def _remembered(path: Path) -> dict[str, Any]:
+    try:
+        known = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def force_to_disk(path: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 from tiny_checkpoint import TINY, checkpoint
 from vitascope.cli import main
 from vitascope.errors import CheckpointError, ConfigError, ExportError
-from vitascope.inference import export
+from vitascope.inference.engines import onnx
 from vitascope.inference.export import export_onnx
 from vitascope.models.config import BiTConfig, ModelConfig, StemConfig
 
@@ -46,11 +46,11 @@ def test_every_kind_of_model_for_any_batch(kind: str, tmp_path: Path) -> None:
 
 
 def test_what_disagrees_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(ck: object, shape: object, opset: object, path: Path) -> None:
-        write(checkpoint(replace(TINY, width=8)), shape, opset, path)  # type: ignore[arg-type]
+    def wrong(ck: object, path: Path, opset: int) -> None:
+        write(checkpoint(replace(TINY, width=8)), path, opset)
 
-    write = export._write
-    monkeypatch.setattr(export, "_write", wrong)
+    write = onnx.write
+    monkeypatch.setattr(onnx, "write", wrong)
     with pytest.raises(ExportError, match="differs from the model"):
         export_onnx(checkpoint(), tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -68,9 +68,9 @@ def test_failures_end_with_another_code_than_mistakes(
     words = ["export", str(tmp_path / "ck"), str(tmp_path / "out")]
     assert main([*words, "--opset", "3"]) == 2
     assert main([*words, "--tolerance", "0"]) == 2
-    monkeypatch.setattr(export, "_write", fails)
+    monkeypatch.setattr(onnx, "write", fails)
     assert main(words) == 1
-    assert "opset 18: no such operator" in capsys.readouterr().err
+    assert "to onnx: no such operator" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -22,6 +22,7 @@ from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Source
 from vitascope.errors import ConfigError, DataError, ImageError
 from vitascope.evaluation.evaluate import evaluate
+from vitascope.inference.engines.eager import TorchEngine
 from vitascope.inference.files import FilePrediction, find_images, predict_files, write_csv
 from vitascope.models.catalogue import create_model
 from vitascope.training.job import Job
@@ -97,7 +98,10 @@ def test_arguments_that_cannot_be_are_refused(call: Callable[[Checkpoint], Any],
 
 def test_the_checkpoint_stays_on_its_device() -> None:
     ck = checkpoint()
-    assert next(vs.Predictor(ck, device="meta").model.parameters()).is_meta
+    engine = vs.Predictor(ck, device="meta").engine
+    assert isinstance(engine, TorchEngine)
+    assert isinstance(engine.module, torch.nn.Module)
+    assert next(engine.module.parameters()).is_meta
     assert not any(p.is_meta for p in ck.model.parameters())
 
 
@@ -171,7 +175,7 @@ def test_training_evaluation_and_prediction_see_identical_tensors(name: str, tmp
     evaluate(seeing, source, preprocess, batch=4)
     ck = checkpoint(preprocess=GEOMETRIES[name], channels=preprocess.channels)
     shown: list[torch.Tensor] = []
-    ck.model.register_forward_pre_hook(lambda _, inputs: shown.extend(inputs[0]))
+    ck.model.patches.register_forward_pre_hook(lambda _, inputs: shown.extend(inputs[0]))
     predictor = vs.Predictor(ck, batch=2)
     predict_files(predictor, [Path(source.describe(i)) for i in range(n)])
     for i in range(n):

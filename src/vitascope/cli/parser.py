@@ -14,6 +14,7 @@ import yaml
 from jsonargparse import ArgumentParser, set_parsing_settings
 
 from vitascope.errors import ConfigError
+from vitascope.inference.engines.names import ENGINES
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
@@ -53,6 +54,11 @@ class Parser:
     def add_image_size(self, text: str) -> None:
         """--image_size, one side or [height, width]."""
         self.inner.add_argument("--image_size", type=int | tuple[int, int] | None, help=f"{text}; 224, or [192,256]")
+
+    def add_engine(self, default: str) -> None:
+        """--engine, what computes the model's outputs."""
+        more = "auto begins with eager and changes where that pays" if default == "auto" else "see the documentation"
+        self.inner.add_argument("--engine", choices=ENGINES, default=default, help=f"what computes; {more}")
 
     def add_recipe(
         self,

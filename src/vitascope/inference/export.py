@@ -1,43 +1,42 @@
-"""A model as ONNX, for runtimes without PyTorch; kept only if it computes what the model does.
+"""A model for runtimes without PyTorch, as ONNX or as OpenVINO's files; kept only if it computes what the model does.
 
-OUT/model.onnx takes `images`, float32 (B, C, H, W) as preprocessing makes them, for any B at the checkpoint's size, and
-gives `logits` (B, K), or features where the model has no head. OUT/preprocessor.json, labels.json and export.json say
-what goes in, what comes out and how well it agrees.
+OUT/model.onnx, or OUT/model.xml with model.bin, takes `images`, float32 (B, C, H, W) as preprocessing makes them, for
+any B at the checkpoint's size, and gives `logits` (B, K), or features where the model has no head.
+OUT/preprocessor.json, labels.json and export.json say what goes in, what comes out and how well it agrees.
+`exported.py` opens such a folder.
 """
 
 from __future__ import annotations
 
 import json
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from vitascope.checkpoints.atomic import atomic_folder
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.store import PREPROCESSOR
+from vitascope.data.source import Source
 from vitascope.errors import ConfigError, ExportError, VitascopeError
+from vitascope.inference.engines import onnx, openvino
+from vitascope.inference.engines.table import TOLERANCES, difference
+from vitascope.inference.exported import FILES, LABELS, RECORD
+from vitascope.inference.quantise import import_nncf, judged, quantised
 
-MODEL, LABELS, RECORD = "model.onnx", "labels.json", "export.json"
 OPSETS = range(18, 24)
 """Versions of the ONNX operators that PyTorch's exporter writes."""
-TOLERANCE = 1e-4
-"""Largest difference to the model that is accepted, as a share of the largest logit (at least 1)."""
+TOLERANCE = TOLERANCES["float32"]
 BATCHES = (1, 2, 5)
 """Batches on which the export is compared."""
-_ONE_FILE = 1_800_000_000  # bytes of weights; ONNX files end at 2 GiB, beyond it weights lie beside them
 
 
 def export_onnx(
     checkpoint: Checkpoint,
     out: Path,
     *,
-    opset: int = 18,
+    opset: int = onnx.OPSET,
     tolerance: float = TOLERANCE,
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -48,98 +47,91 @@ def export_onnx(
     """
     if opset not in OPSETS:
         raise ConfigError(f"opset is {opset}, expected {OPSETS[0]} to {OPSETS[-1]}")
+    onnx.need_onnx()
+
+    def write(folder: Path) -> dict[str, Any]:
+        path = folder / FILES["onnx"]
+        onnx.write(checkpoint, path, opset)
+        return {"opset": opset, **_agreement(checkpoint, onnx.read(path), tolerance)}
+
+    return _exported(checkpoint, out, "onnx", write, tolerance, overwrite)
+
+
+def export_openvino(
+    checkpoint: Checkpoint,
+    out: Path,
+    *,
+    calibration: Source | None = None,
+    samples: int = 300,
+    tolerance: float = TOLERANCE,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """As `export_onnx`; with `calibration` quantised to int8 by `samples` of its images.
+
+    Rounding to 8 bits moves logits beyond any small tolerance, so that instead as many other images of `calibration`
+    tell how often the label stays the same, and where the source's classes are the checkpoint's, what is right.
+    """
+    ov = openvino.import_openvino()
+    if calibration is not None:
+        import_nncf()
+        if not 1 <= samples <= len(calibration) // 2:
+            raise ConfigError(
+                f"samples is {samples}, expected 1 to {len(calibration) // 2}, half of the {len(calibration)} images "
+                f"of {calibration.name}: the others judge the result"
+            )
+
+    def write(folder: Path) -> dict[str, Any]:
+        path, model = folder / FILES["openvino"], openvino.convert(checkpoint)
+        if calibration is None:
+            ov.save_model(model, path, compress_to_fp16=False)
+            return {"precision": "float32", **_agreement(checkpoint, openvino.read(path), tolerance)}
+        ov.save_model(quantised(model, checkpoint, calibration, samples), path, compress_to_fp16=False)
+        return {"precision": "int8", **judged(openvino.read(path), checkpoint, calibration, samples)}
+
+    return _exported(checkpoint, out, "openvino", write, tolerance, overwrite)
+
+
+def _agreement(checkpoint: Checkpoint, engine: Callable[[torch.Tensor], torch.Tensor], tolerance: float) -> Any:
+    differences = {str(batch): difference(engine, checkpoint, batch) for batch in BATCHES}
+    worst = max(differences.values())
+    if not worst <= tolerance:
+        raise ExportError(
+            f"the export differs from the model by {worst:.2g} of the largest logit, tolerance {tolerance:.2g}; "
+            "nothing was written"
+        )
+    return {"tolerance": tolerance, "differences": differences}
+
+
+def _exported(
+    checkpoint: Checkpoint,
+    out: Path,
+    format: str,
+    write: Callable[[Path], dict[str, Any]],
+    tolerance: float,
+    overwrite: bool,
+) -> dict[str, Any]:
     if not tolerance > 0:
         raise ConfigError(f"tolerance is {tolerance}, expected a number above 0")
-    _need_extra()
     preprocess = checkpoint.preprocess
-    shape = (preprocess.channels, *preprocess.size)
     with atomic_folder(out, overwrite=overwrite) as folder:
         try:
-            with _quiet():
-                _write(checkpoint, shape, opset, folder / MODEL)
-                differences = _differences(checkpoint, shape, folder / MODEL)
+            said = write(folder)
         except VitascopeError:
             raise
         except Exception as error:
             why = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ExportError(f"the model cannot be exported with opset {opset}: {why}") from error
-        worst = max(differences.values())
-        if not worst <= tolerance:
-            raise ExportError(
-                f"the export differs from the model by {worst:.2g} of the largest logit, tolerance {tolerance:.2g}; "
-                "nothing was written"
-            )
+            raise ExportError(f"the model cannot be exported to {format}: {why}") from error
         record = {
-            "format": "onnx",
-            "opset": opset,
-            "input": {"name": "images", "type": "float32", "shape": ["batch", *shape]},
+            "format": format,
+            "input": {
+                "name": "images",
+                "type": "float32",
+                "shape": ["batch", preprocess.channels, *preprocess.size],
+            },
             "output": {"name": "logits", "type": "float32", "shape": ["batch", len(checkpoint.labels) or "features"]},
-            "tolerance": tolerance,
-            "differences": {str(batch): value for batch, value in differences.items()},
+            **said,
             "torch": torch.__version__,
         }
         for name, value in ((PREPROCESSOR, preprocess.to_dict()), (LABELS, checkpoint.labels), (RECORD, record)):
             (folder / name).write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return record
-
-
-def _need_extra() -> None:
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
-    except Exception as error:  # absent, or broken
-        raise ConfigError(f'exporting needs ONNX and its runtime ({error}); pip install "vitascope[onnx]"') from error
-
-
-def _write(checkpoint: Checkpoint, shape: tuple[int, ...], opset: int, path: Path) -> None:
-    # Two images: the exporter takes a batch of 1 for a constant.
-    images = torch.zeros(2, *shape)
-    batch = torch.export.Dim("batch", min=1)
-    program = torch.onnx.export(
-        checkpoint.model.eval(),
-        (images,),
-        dynamo=True,
-        input_names=["images"],
-        output_names=["logits"],
-        dynamic_shapes=({0: batch},),
-        opset_version=opset,
-        verbose=False,
-    )
-    assert program is not None
-    weights = sum(p.numel() * p.element_size() for p in checkpoint.model.parameters())
-    program.save(str(path), external_data=weights > _ONE_FILE)
-
-
-@torch.no_grad()
-def _differences(checkpoint: Checkpoint, shape: tuple[int, ...], path: Path) -> dict[int, float]:
-    """For each of `BATCHES`, the largest difference on drawn images over the largest logit, or over 1."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    generator = torch.Generator().manual_seed(0)
-    result = {}
-    for batch in BATCHES:
-        images = torch.rand(batch, *shape, generator=generator) * 2 - 1
-        expected = checkpoint.model(images).numpy()
-        received = np.asarray(session.run(None, {"images": images.numpy()})[0])
-        if received.shape != expected.shape:
-            raise ExportError(f"the export gives {received.shape} for a batch of {batch}, expected {expected.shape}")
-        result[batch] = float(np.abs(received - expected).max() / max(np.abs(expected).max(), 1.0))
-    return result
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter's notes on its own future are not the user's business."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            for logger in loggers:
-                logger.setLevel(logging.ERROR)
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

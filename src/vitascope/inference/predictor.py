@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,45 +10,44 @@ import torch
 from PIL import Image
 
 from vitascope.checkpoints.checkpoint import Checkpoint
-from vitascope.checkpoints.load import load
-from vitascope.device import resolve_device
 from vitascope.errors import CheckpointError, ConfigError
+from vitascope.inference.engines.auto import Auto, make_engine
+from vitascope.inference.exported import Exported, open_model
 
 AnyImage = str | Path | bytes | Image.Image | np.ndarray
 Prediction = tuple[str, int, float]
 """(label, class index, probability in [0, 1])."""
 
-ENGINES = ("auto", "eager")
-"""Ways to compute; "auto" takes the fastest that is known here."""
-
 
 class Predictor:
-    """Predicts with a checkpoint: `Predictor("runs/flowers")(["a.jpg", "b.jpg"], top=3)`.
+    """Predicts with a checkpoint or an exported folder: `Predictor("runs/flowers")(["a.jpg", "b.jpg"], top=3)`.
 
-    Float32, so that a prediction does not depend on the machine's preferences. Raises `CheckpointError` for a
-    checkpoint without a head, `ConfigError` for an unknown engine or device.
+    `engine` is one of `vitascope.inference.engines.names.ENGINES`. `precision` is float32 unless asked otherwise, so
+    that a prediction does not depend on the machine's preferences; "bfloat16" is faster on processors made for it, and
+    "auto" measures whether this one is. Raises `CheckpointError` for a checkpoint without a head, `ConfigError` for an
+    engine, precision or device that is unknown or does not work here.
     """
 
     def __init__(
         self,
-        checkpoint: Checkpoint | str | Path,
+        checkpoint: Checkpoint | Exported | str | Path,
         engine: str = "auto",
         *,
         device: torch.device | str | None = None,
         batch: int = 32,
+        precision: str = "float32",
     ) -> None:
-        if engine not in ENGINES:
-            raise ConfigError(f"engine is {engine!r}, expected one of {', '.join(ENGINES)}")
         if batch < 1:
             raise ConfigError(f"batch is {batch}, expected at least 1")
-        self.checkpoint = checkpoint if isinstance(checkpoint, Checkpoint) else load(checkpoint)
+        self.checkpoint = open_model(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint
         if not self.checkpoint.labels:
             raise CheckpointError("this checkpoint has no head, so it cannot predict labels: fine-tune it first")
-        self.device = resolve_device(device)
         self.batch = batch
-        model = self.checkpoint.model
-        # The caller's checkpoint stays where it is.
-        self.model = (model if self.device.type == "cpu" else copy.deepcopy(model).to(self.device)).eval()
+        if isinstance(self.checkpoint, Checkpoint):
+            self.engine = make_engine(engine, self.checkpoint, device, precision, batch)
+        else:
+            refuse_choices(self.checkpoint, engine, device, precision)
+            self.engine = self.checkpoint.engine()
 
     def __call__(self, images: AnyImage | Sequence[AnyImage], top: int = 5) -> list[list[Prediction]]:
         """The `top` predictions of every image, best first; one image counts as a list of one.
@@ -66,14 +64,33 @@ class Predictor:
             for indices, values in zip(best.indices.tolist(), best.values.tolist(), strict=True)
         ]
 
+    def expect(self, images: int) -> None:
+        """Tells how many images a job will bring in several calls, so that "auto" may choose for all of them."""
+        if isinstance(self.engine, Auto):
+            self.engine.expect(images)
+
     @torch.inference_mode()
     def probabilities(self, images: AnyImage | Sequence[AnyImage]) -> torch.Tensor:
         """Softmax over the classes, float32 (n, K) on the CPU."""
         several = [images] if isinstance(images, str | Path | bytes | Image.Image | np.ndarray) else list(images)
         if not several:
             return torch.zeros(0, len(self.checkpoint.labels))
+        if len(several) > self.batch:
+            self.expect(len(several))
         results = []
         for first in range(0, len(several), self.batch):
             inputs = torch.stack([self.checkpoint.preprocess(image) for image in several[first : first + self.batch]])
-            results.append(self.model(inputs.to(self.device)).float().softmax(dim=1).cpu())
+            results.append(self.engine(inputs).softmax(dim=1))
         return torch.cat(results)
+
+
+def refuse_choices(exported: Exported, engine: str, device: torch.device | str | None, precision: str) -> None:
+    """Raises `ConfigError` where an exported model is asked to be anything but what it is."""
+    if engine not in ("auto", exported.format):
+        raise ConfigError(
+            f"{exported.folder} runs on engine {exported.format}, not {engine}; use the checkpoint itself"
+        )
+    if device is not None and torch.device(device).type != "cpu":
+        raise ConfigError(f"{exported.folder} runs on the CPU, not on {device}; use the checkpoint itself")
+    if precision not in ("auto", "float32"):
+        raise ConfigError(f"{exported.folder} has its own precision; use the checkpoint itself for {precision}")

@@ -8,15 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
-from vitascope.checkpoints.checkpoint import numbered_labels
-from vitascope.checkpoints.load import load
+from vitascope.checkpoints.checkpoint import Checkpoint, numbered_labels
 from vitascope.data.memory import in_memory
 from vitascope.data.open import open_data
 from vitascope.data.source import Source, some
 from vitascope.errors import CheckpointError, ConfigError, DataError, ImageError
 from vitascope.evaluation.evaluate import evaluate
 from vitascope.evaluation.metrics import Tally
+from vitascope.inference.class_token import for_prediction
+from vitascope.inference.engines.eager import Engine
+from vitascope.inference.exported import open_model
+from vitascope.inference.predictor import Predictor
 from vitascope.precision import resolve_precision
 from vitascope.recipes.figures import draw_confusion
 from vitascope.training.parallel import world
@@ -33,6 +38,7 @@ def evaluate_checkpoint(
     batch: int = 64,
     workers: int = 0,
     precision: str = "float32",
+    engine: str = "eager",
     device: str | None = None,
     skip_unreadable: bool = False,
     confusion: str | None = None,
@@ -40,9 +46,10 @@ def evaluate_checkpoint(
 ) -> dict[str, Any]:
     """Top-1, top-5, loss, calibration, and per class, JSON-able; each readable image is counted once.
 
-    `split` None takes test, else validation, else train. Raises `UserError` for what the user can mend.
+    `checkpoint` may be an exported folder; `engine` as for `Predictor`. `split` None takes test, else validation, else
+    train. Raises `UserError` for what the user can mend.
     """
-    ck = load(checkpoint, image_size=image_size)
+    ck = open_model(checkpoint, image_size=image_size)
     present = open_data(data).present()
     if split is not None and split not in present:
         raise DataError(f"{data} has no {split} split, only {', '.join(present) or 'nothing'}; choose another --split")
@@ -56,13 +63,21 @@ def evaluate_checkpoint(
         if len(source) == 0:
             raise DataError(f"none of the {len(dropped)} images of {data} can be read; `vitascope check` lists them")
     with world(device) as w:
+        if engine == "eager" and isinstance(ck, Checkpoint):  # images go to the device as uint8
+            model: nn.Module = for_prediction(ck.model.to(w.device))
+            place, products = w.device, resolve_precision(precision, w.device)
+        else:
+            where = device if w.size == 1 else w.device
+            predictor = Predictor(ck, engine, device=where, batch=batch, precision=precision)
+            predictor.expect(len(source) // w.size)
+            model, place, products = _Outside(predictor.engine), torch.device("cpu"), "float32"
         tally = evaluate(
-            ck.model.to(w.device),
+            model,
             source,
             ck.preprocess,
             batch=batch,
-            device=w.device,
-            precision=resolve_precision(precision, w.device),
+            device=place,
+            precision=products,
             rank=w.rank,
             processes=w.size,
             workers=workers,
@@ -75,6 +90,17 @@ def evaluate_checkpoint(
         if w.first:
             draw_confusion(tally.confusion, ck.labels, confusion)
     return {"split": chosen, "skipped": len(dropped), **tally.summary(), "per_class": _per_class(tally, ck.labels)}
+
+
+class _Outside(nn.Module):
+    """An engine in the form that evaluation takes."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        self.engine = engine
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.engine(images)
 
 
 def _per_class(tally: Tally, labels: tuple[str, ...]) -> dict[str, dict[str, float | int]]:

@@ -48,11 +48,12 @@ def create_app(
     *,
     image_size: int | tuple[int, int] | None = None,
     device: str | None = None,
+    engine: str = "eager",
 ) -> FastAPI:
     """An application that loads `checkpoint` when it starts and answers 503 until it has.
 
-    `image_size` and `device` as for `vitascope.load` and `Predictor`. A checkpoint that cannot be loaded is told by
-    `app.state.service.failure`.
+    `image_size`, `device` and `engine` as for `vitascope.load` and `Predictor`. A checkpoint that cannot be loaded is
+    told by `app.state.service.failure`.
     """
     settings = settings or ServeSettings(
         name=served_name(str(checkpoint)) if isinstance(checkpoint, str | Path) else "model"
@@ -67,7 +68,7 @@ def create_app(
             loaded = load(checkpoint, image_size=image_size)
         else:
             loaded = checkpoint if image_size is None else adapt(checkpoint, image_size=image_size_pair(image_size))
-        return Engine(loaded, device=device, max_pixels=settings.max_pixels)
+        return Engine(loaded, device=device, max_pixels=settings.max_pixels, engine=engine, batch=settings.batch)
 
     return application(Service(load, settings))
 

@@ -15,6 +15,7 @@ import torch
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.data.images import UInt8
 from vitascope.device import resolve_device
+from vitascope.inference.engines.auto import make_engine
 from vitascope.models.config import config_to_dict
 from vitascope.web.examples import Example, examples
 
@@ -25,12 +26,20 @@ Float32 = npt.NDArray[np.float32]
 
 
 class Engine:
-    """A checkpoint on its device. Raises ConfigError for a device that is not there.
+    """A checkpoint on its device. Raises ConfigError for a device or an engine that is not there.
 
     `forward`, `look` and `scope` use the model and must not run at the same time; the others may.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, device: str | None = None, max_pixels: int) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        device: str | None = None,
+        max_pixels: int,
+        engine: str = "eager",
+        batch: int = 32,
+    ) -> None:
         self.labels = checkpoint.labels
         self.channels = checkpoint.preprocess.channels
         self.size = checkpoint.preprocess.size
@@ -41,7 +50,7 @@ class Engine:
         if self._device.type != "cpu":  # looks go there too; the caller's model stays where it is
             checkpoint = dataclasses.replace(checkpoint, model=copy.deepcopy(checkpoint.model).to(self._device))
         self.checkpoint = checkpoint
-        self._model = checkpoint.model.eval()
+        self._forward = make_engine(engine, checkpoint, device, "float32", batch)
         self.forward(np.zeros((1, self.channels, *self.size), np.float32))  # the first is slow everywhere
 
     @functools.cached_property
@@ -57,10 +66,9 @@ class Engine:
         """Bytes of a file → float32 (C, h, w), what the model takes; raises ImageError."""
         return self.checkpoint.preprocess(self.decode(content)).numpy()
 
-    @torch.inference_mode()
     def forward(self, images: Float32) -> Float32:
         """float32 (n, C, h, w) → logits (n, K), or the features of a model without a head."""
-        return self._model(torch.from_numpy(images).to(self._device)).float().cpu().numpy()
+        return self._forward(torch.from_numpy(images)).numpy()
 
     def look(self, pixels: UInt8) -> Look:
         """Everything the page shows of one decoded image; raises ConfigError for a model without attention."""

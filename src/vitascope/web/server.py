@@ -54,13 +54,14 @@ def serve(
     *,
     image_size: int | tuple[int, int] | None = None,
     device: str | None = None,
+    engine: str = "eager",
     on_ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Serves until SIGTERM or Ctrl-C, answers what has begun, then passes the signal on to the caller's handlers.
 
     `on_ready` is called when the model is loaded; if it cannot be, the error is raised here.
     """
-    app = create_app(checkpoint, settings, image_size=image_size, device=device)
+    app = create_app(checkpoint, settings, image_size=image_size, device=device, engine=engine)
     service: Service = app.state.service
     server = make_server(app, settings)
 

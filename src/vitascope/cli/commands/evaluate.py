@@ -11,13 +11,14 @@ from vitascope.errors import ConfigError
 
 def arguments(parser: Parser) -> None:
     """See `vitascope.cli.Command`."""
-    parser.add("checkpoint", help="a file, a folder or a run, in any format that loads")
+    parser.add("checkpoint", help="a file, a folder or a run, in any format that loads, or an exported folder")
     parser.add("data", help="what to evaluate on (`vitascope data` lists the kinds)")
     parser.add("--split", choices=["train", "validation", "test"], help="default: test, else validation, else all")
     parser.add_image_size("size of the images the model sees; default: as the checkpoint says")
     parser.add("--batch", type=int, default=64, help="images per forward pass")
     parser.add("--workers", type=int, default=0, help="processes that read images besides this one")
     parser.add("--precision", choices=["float32", "bfloat16", "auto"], default="float32", help="format of the products")
+    parser.add_engine("eager")
     parser.add("--device", help="cpu, cuda, …; default: the GPU if there is one")
     parser.add("--on_error", choices=["raise", "skip"], default="raise", help="unreadable images: stop, or count")
     parser.add("--confusion", help="write a picture of the confusion matrix to this PNG file")
@@ -42,6 +43,7 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
         batch=args.batch,
         workers=args.workers,
         precision=args.precision,
+        engine=args.engine,
         device=args.device,
         skip_unreadable=args.on_error == "skip",
         confusion=args.confusion,

@@ -12,12 +12,13 @@ from vitascope.errors import ConfigError
 
 def arguments(parser: Parser) -> None:
     """See `vitascope.cli.Command`."""
-    parser.add("checkpoint", help="a file, a folder or a run, in any format that loads")
+    parser.add("checkpoint", help="a file, a folder or a run, in any format that loads, or an exported folder")
     parser.add("paths", nargs="+", help="image files, and folders whose images are all taken")
     parser.add("--top", type=int, default=5, help="how many labels per image")
     parser.add("--batch", type=int, default=32, help="images per forward pass")
     parser.add_image_size("size of the images the model sees; default: as the checkpoint says")
-    parser.add("--engine", default="auto", help="auto or eager")
+    parser.add_engine("auto")
+    parser.add("--precision", choices=["float32", "bfloat16", "auto"], default="float32", help="format of the products")
     parser.add("--device", help="cpu, cuda, …; default: the GPU if there is one")
     parser.add("--csv", help="also write every prediction to this new CSV file")
 
@@ -29,13 +30,17 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
             raise ConfigError(f"--{name} is {getattr(args, name)}, expected at least 1")
     if args.csv and os.path.lexists(args.csv):
         raise ConfigError(f"{args.csv} exists; choose another --csv file")
-    from vitascope.checkpoints.load import load
+    from vitascope.inference.exported import open_model
     from vitascope.inference.files import find_images, predict_files, write_csv
     from vitascope.inference.predictor import Predictor
 
     files = find_images(args.paths)
     predictor = Predictor(
-        load(args.checkpoint, image_size=args.image_size), engine=args.engine, device=args.device, batch=args.batch
+        open_model(args.checkpoint, image_size=args.image_size),
+        engine=args.engine,
+        device=args.device,
+        batch=args.batch,
+        precision=args.precision,
     )
     results = predict_files(predictor, files, top=args.top, progress=console.counter("predicting"))
     rows = []

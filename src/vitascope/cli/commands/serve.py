@@ -18,6 +18,7 @@ def arguments(parser: Parser) -> None:
     parser.add("checkpoint", help="a file, a folder or a run, in any format that loads")
     parser.add_image_size("size of the images the model sees; default: as the checkpoint says")
     parser.add("--device", help="cpu, cuda, …; default: the GPU if there is one")
+    parser.add_engine("eager")
     parser.inner.add_class_arguments(ServeSettings, None)
 
 
@@ -45,5 +46,13 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
         if console.json_only:
             print(json.dumps({"url": address, "model": settings.name}), flush=True)
 
-    serve(args.checkpoint, settings, opened, image_size=args.image_size, device=args.device, on_ready=ready)
+    serve(
+        args.checkpoint,
+        settings,
+        opened,
+        image_size=args.image_size,
+        device=args.device,
+        engine=args.engine,
+        on_ready=ready,
+    )
     return {}

@@ -1,0 +1,77 @@
+"""OpenVINO: the model converted from PyTorch's exported graph, fused and laid out for this CPU."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.errors import ConfigError
+from vitascope.inference.class_token import for_prediction
+from vitascope.inference.engines.eager import Engine
+from vitascope.inference.quiet import quiet
+
+HINTS = {"float32": "f32", "bfloat16": "bf16"}
+"""Names of our precisions; without one OpenVINO takes bfloat16 wherever the processor has it."""
+
+
+def openvino(checkpoint: Checkpoint, device: torch.device, precision: str, batch: int) -> Engine:
+    """The checkpoint's model on the CPU; raises `ConfigError` without the extra."""
+    return OpenVinoEngine(convert(checkpoint), precision)
+
+
+class OpenVinoEngine:
+    """Runs a converted model with as many threads as PyTorch would take."""
+
+    def __init__(self, model: Any, precision: str) -> None:
+        settings = {
+            "INFERENCE_PRECISION_HINT": HINTS[precision],
+            "PERFORMANCE_HINT": "LATENCY",  # all threads work on one batch
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        }
+        self._request = import_openvino().compile_model(model, "CPU", settings).create_infer_request()
+        self._lock = threading.Lock()
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """See `Engine`."""
+        with self._lock:
+            result = self._request.infer([images.contiguous().numpy()], share_inputs=True)
+        return torch.from_numpy(result[0])
+
+
+def import_openvino() -> Any:
+    """The package; raises `ConfigError` that names the extra."""
+    # Imported first, it reports every use to its makers unless a user has declined; without it OpenVINO stays silent.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    try:
+        import openvino as ov
+    except Exception as error:  # absent, or broken
+        raise ConfigError(f'this needs OpenVINO ({error}); pip install "vitascope[openvino]"') from error
+    return ov
+
+
+def convert(checkpoint: Checkpoint) -> Any:
+    """The checkpoint's model as OpenVINO's, float32, for any batch of images of the checkpoint's size."""
+    ov = import_openvino()
+    model = for_prediction(checkpoint.model)
+    preprocess = checkpoint.preprocess
+    # Two images: the exporter takes a batch of 1 for a constant. Run once before, so that computed positions are
+    # constants of the graph and not the exporter's placeholders in the model's memory.
+    images = torch.zeros(2, preprocess.channels, *preprocess.size)
+    with torch.no_grad(), quiet():
+        model(images)
+        program = torch.export.export(model, (images,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
+        converted = ov.convert_model(program)
+    converted.inputs[0].get_tensor().set_names({"images"})
+    converted.outputs[0].get_tensor().set_names({"logits"})
+    return converted
+
+
+def read(path: Path) -> Engine:
+    """The engine of an exported `model.xml`; raises what OpenVINO raises."""
+    return OpenVinoEngine(import_openvino().Core().read_model(path), "float32")

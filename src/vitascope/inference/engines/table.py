@@ -1,0 +1,64 @@
+"""The engines by name, each compared with the model before it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.errors import ConfigError
+from vitascope.inference.engines.compiled import compiled
+from vitascope.inference.engines.eager import Engine, eager
+from vitascope.inference.engines.onnx import onnx
+from vitascope.inference.engines.openvino import openvino
+from vitascope.precision import resolve_precision
+
+Builder = Callable[[Checkpoint, torch.device, str, int], Engine]
+"""Of checkpoint, device, precision ("float32" or "bfloat16") and the largest batch to come."""
+
+BUILDERS: dict[str, Builder] = {"eager": eager, "compiled": compiled, "openvino": openvino, "onnx": onnx}
+CPU_ONLY = ("openvino", "onnx")
+TOLERANCES = {"float32": 1e-4, "bfloat16": 5e-2}
+"""Largest difference to the model in float32 that is accepted, as a share of the largest logit (at least 1)."""
+
+
+def build(name: str, checkpoint: Checkpoint, device: torch.device, precision: str, batch: int) -> Engine:
+    """The engine `name` of `BUILDERS`.
+
+    Raises `ConfigError` where it is not installed, does not work here or differs from the model beyond `TOLERANCES`.
+    """
+    if name in CPU_ONLY and device.type != "cpu":
+        raise ConfigError(f"engine {name} runs on the CPU only, device is {device}; choose eager or compiled")
+    precision = resolve_precision(precision, device)
+    if name == "eager":
+        return eager(checkpoint, device, precision, batch)
+    try:
+        engine = BUILDERS[name](checkpoint, device, precision, batch)
+        apart = difference(engine, checkpoint, min(batch, 2))
+    except ConfigError:
+        raise
+    except Exception as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"engine {name} does not work here ({why}); choose engine eager") from error
+    if not apart <= TOLERANCES[precision]:
+        raise ConfigError(
+            f"engine {name} differs from the model by {apart:.2g} of the largest logit, "
+            f"tolerance {TOLERANCES[precision]:g}; choose engine eager"
+        )
+    return engine
+
+
+@torch.no_grad()
+def difference(engine: Engine, checkpoint: Checkpoint, batch: int) -> float:
+    """The largest difference to the model on drawn images over the largest logit, or over 1."""
+    preprocess = checkpoint.preprocess
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(batch, preprocess.channels, *preprocess.size, generator=generator) * 2 - 1
+    device = next(checkpoint.model.parameters()).device
+    expected = checkpoint.model.eval()(images.to(device)).float().cpu().numpy()
+    received = np.asarray(engine(images))
+    if received.shape != expected.shape:
+        raise ConfigError(f"the engine gives {received.shape} for a batch of {batch}, expected {expected.shape}")
+    return float(np.abs(received - expected).max() / max(np.abs(expected).max(), 1.0))
