@@ -51,25 +51,32 @@ class Way:
         return self.name.startswith("vitascope")
 
 
-def contest(ways: Sequence[Way], rounds: int, warmup: int = 2) -> dict[str, list[float]]:
-    """Seconds of every way in every round; each begins another round, so that none is always behind the same one."""
+def contest(
+    ways: Sequence[Way], rounds: int, warmup: int = 2, sync: Callable[[], object] = int
+) -> dict[str, list[float]]:
+    """Seconds of every way in every round; each begins another round, so that none is always behind the same one.
+
+    `sync` waits until the device has done what it was told; a GPU is only told when a way returns.
+    """
     for way in ways:
         for _ in range(warmup):
             way.run()
+    sync()
     seconds: dict[str, list[float]] = {way.name: [] for way in ways}
     for number in range(rounds):
         turn = number % len(ways)
         for way in (*ways[turn:], *ways[:turn]):
             start = time.perf_counter()
             way.run()
+            sync()
             seconds[way.name].append(time.perf_counter() - start)
     return seconds
 
 
-def product(dtype: torch.dtype) -> Way:
+def product(dtype: torch.dtype, device: torch.device | None = None, side: int = _PRODUCT) -> Way:
     """A square matrix product, the yardstick of what the processor can do."""
-    a, b = (torch.randn(_PRODUCT, _PRODUCT).to(dtype) for _ in range(2))
-    return Way(name="matrix product", run=lambda: a @ b, flops=2.0 * _PRODUCT**3)
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    return Way(name="matrix product", run=lambda: a @ b, flops=2.0 * side**3)
 
 
 def summary(ways: Sequence[Way], seconds: dict[str, list[float]], rates: Sequence[float] = ()) -> dict[str, Any]:
@@ -106,8 +113,12 @@ def gate(name: str, got: torch.Tensor, expected: torch.Tensor, tolerance: float)
     return apart
 
 
-def keep(row: str, result: dict[str, Any]) -> Path:
-    """Writes a row's result for this processor, results/benchmarks/PROCESSOR/ROW.json; others' stay as they are."""
+def keep(row: str, result: dict[str, Any], machine: str | None = None) -> Path:
+    """Writes a row's result for this processor, results/benchmarks/PROCESSOR/ROW.json; others' stay as they are.
+
+    `machine` is the processor that was measured, where that is not the CPU.
+    """
+    machine = machine or processor()
     packages = {}
     for name in _PACKAGES:
         try:
@@ -115,14 +126,14 @@ def keep(row: str, result: dict[str, Any]) -> Path:
         except PackageNotFoundError:
             continue
     head = {
-        "processor": processor(),
+        "processor": machine,
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "packages": packages,
         **source_commit(),
         "command": ["python", *sys.argv],
     }
-    path = FOLDER / slug(processor()) / f"{row}.json"
+    path = FOLDER / slug(machine) / f"{row}.json"
     with written_whole(path) as temporary:
         temporary.write_text(json.dumps({"row": row, **head, **result}, indent=1, ensure_ascii=False) + "\n")
     return path

@@ -38,29 +38,36 @@ SETUPS: dict[str, tuple[int, int, int]] = {"ViT-Ti/4": (32, 128, 10), "ViT-S/16"
 """Model → image size, batch, classes."""
 
 
-def our_step(checkpoint: Checkpoint, images: Tensor, labels: Tensor, settings: TrainSettings) -> Callable[[], Any]:
+CPU = torch.device("cpu")
+
+
+def our_step(
+    checkpoint: Checkpoint, images: Tensor, labels: Tensor, settings: TrainSettings, device: torch.device = CPU
+) -> Callable[[], Any]:
     """A step of the training loop on a copy of the model."""
     job = Job(
         settings=settings,
         steps=10**6,
-        train=ArraySource("bench", checkpoint.labels, labels.numpy(), images.numpy()),
+        train=ArraySource("bench", checkpoint.labels, labels.cpu().numpy(), images.cpu().numpy()),
         validation=None,
         preprocess=checkpoint.preprocess,
         folder=Path("unused"),
     )
-    model, world = copy.deepcopy(checkpoint.model).train(), World()
+    model, world = copy.deepcopy(checkpoint.model).train().to(device), World(device=device)
     state, runner = new_state(model, settings), parallel_model(model, settings, world)
     return lambda: training_step(job, state, runner, (images, labels), world)
 
 
-def their_step(model: nn.Module, images: Tensor, labels: Tensor, settings: TrainSettings) -> Callable[[], Any]:
+def their_step(
+    model: nn.Module, images: Tensor, labels: Tensor, settings: TrainSettings, device: torch.device = CPU
+) -> Callable[[], Any]:
     """The usual step with any model."""
-    model = copy.deepcopy(model).train()
+    model = copy.deepcopy(model).train().to(device)
     runner: Any = torch.compile(model) if settings.compile else model
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
 
     def step() -> None:
-        with autocast(settings.precision, torch.device("cpu")):
+        with autocast(settings.precision, device):
             loss = F.cross_entropy(runner(images), labels)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
