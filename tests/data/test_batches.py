@@ -6,16 +6,21 @@ import multiprocessing
 import os
 import signal
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tiny import SIDE, source
 from vitascope.data.augment import Augment
-from vitascope.data.batches import Batch, Order, evaluation_batches, permutation, training_batches
+from vitascope.data.batches import Batch, Order, evaluation_batches, permutation, to_tensor, training_batches
+from vitascope.data.memory import in_memory
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.settings import AugmentConfig
+from vitascope.data.source import Subset
+from vitascope.data.sources.folder import open_folder
 from vitascope.errors import ConfigError, DataError, ImageError
 
 PREPROCESS = Preprocess(size=(SIDE, SIDE))
@@ -218,3 +223,31 @@ def test_reading_leaves_the_global_random_state_alone() -> None:
     evaluated(0)
     stream()
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_images_of_any_layout_in_memory_become_a_batch() -> None:
+    image = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 4, 3)
+    planes = np.ascontiguousarray(image.transpose(2, 0, 1)).transpose(1, 2, 0)
+    fixed = image.copy()
+    fixed.flags.writeable = False
+    batch = to_tensor([image, planes, fixed, np.repeat(image, 2, axis=1)[:, ::2]])
+    assert batch.is_contiguous()
+    assert batch.shape == (4, 3, 2, 4)
+    for one in batch:
+        assert np.array_equal(one.permute(1, 2, 0), image)
+
+
+def test_files_train_as_their_pixels_in_memory_do(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (6, 90, 70, 3), dtype=np.uint8)
+    for i, pixels in enumerate(noise):
+        (tmp_path / f"{i % 2}").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / f"{i % 2}" / f"{i}.{'png' if i == 3 else 'jpg'}")
+    files = open_folder(tmp_path).train
+    assert files is not None
+    held = in_memory(files, 10**9)
+    rest = Subset(files, np.array([5, 0, 3, 1]), "rest")
+    for one, other in ((files, held), (rest, in_memory(rest, 10**9))):
+        batches = [list(training_batches(source, AUGMENT, order(size=len(source)), 0, 5)) for source in (one, other)]
+        for (images, labels), (same_images, same_labels) in zip(*batches, strict=True):
+            assert torch.equal(images, same_images)
+            assert torch.equal(labels, same_labels)

@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 from PIL import Image
 
+from vitascope.data.jpeg import OpenJpeg
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.randaugment import randaugment
-from vitascope.data.resize import resample, to_array, to_pillow
+from vitascope.data.resize import resample, resample_quickly, to_array, to_pillow
 from vitascope.data.settings import AugmentConfig
 from vitascope.errors import ConfigError
 
@@ -22,7 +24,6 @@ _CROP_ATTEMPTS = 100  # TensorFlow's default; all but odd shapes succeed at once
 _ERASE_ATTEMPTS = 10
 _ERASE_AREA = (0.02, 1 / 3)  # share of the image (Zhong et al., 2017, section 4.2)
 _ERASE_RATIO = (0.3, 1 / 0.3)  # height / width
-_REDUCING_GAP = 3.0  # Pillow may halve whole pixels first while 3 times as many remain: no visible difference
 
 
 class Augment:
@@ -45,35 +46,50 @@ class Augment:
         self.config = config
         self.preprocess = preprocess
 
-    def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """uint8 (H, W, C) → contiguous uint8 (h, w, C) of the preprocessing's size; `image` is left
-        unchanged."""
+    def __call__(self, image: np.ndarray | OpenJpeg, rng: np.random.Generator) -> np.ndarray:
+        """uint8 (H, W, C) → uint8 (h, w, C) of the preprocessing's size, its channels perhaps planes in memory.
+
+        `image` is left unchanged; of an opened JPEG, what is decoded follows from the crop drawn.
+        """
         config, preprocess = self.config, self.preprocess
+        if isinstance(image, OpenJpeg) and config.crop != "inception":
+            image = image.read(preprocess.channels)
         if config.crop == "inception":
-            top, left, height, width = inception_box(
-                image.shape[0], image.shape[1], config.crop_area, config.crop_ratio, rng
-            )
-            result = resample(
-                image[top : top + height, left : left + width],
-                preprocess.size,
-                interpolation=preprocess.interpolation,
-                antialias=preprocess.antialias,
-                reducing_gap=_REDUCING_GAP,
-            )
+            box = inception_box(image.shape[0], image.shape[1], config.crop_area, config.crop_ratio, rng)
+            part = _part(image, box, preprocess.channels)
+            if preprocess.antialias:
+                result = resample_quickly(part, preprocess.size, interpolation=preprocess.interpolation)
+            else:
+                result = resample(
+                    part, preprocess.size, interpolation=preprocess.interpolation, antialias=preprocess.antialias
+                )
         else:
+            assert isinstance(image, np.ndarray)
             result = preprocess.resize(image)
             if config.crop == "shift":
                 result = shift(result, config.pad_shift, config.pad_mode, rng)
         if config.rotate or config.zoom:
             result = rotate_and_zoom(result, config.rotate, config.zoom, config.pad_mode, rng)
         if config.flip and rng.random() < 0.5:
-            # As result[:, ::-1], which costs twice as much once it is made contiguous.
-            result = result.take(np.arange(result.shape[1] - 1, -1, -1), axis=1)
+            result = _mirrored(result)
         if config.randaugment_layers:
             result = randaugment(result, config.randaugment_layers, config.randaugment_magnitude, rng)
         if config.erasing and rng.random() < config.erasing:
             result = erase(result, rng)
-        return np.ascontiguousarray(result)
+        return result
+
+
+def _part(image: np.ndarray | OpenJpeg, box: tuple[int, int, int, int], channels: int) -> np.ndarray:
+    top, left, height, width = box
+    if isinstance(image, OpenJpeg):
+        return image.part(top, left, height, width, channels)
+    return image[top : top + height, left : left + width]
+
+
+def _mirrored(image: np.ndarray) -> np.ndarray:
+    """image[:, ::-1], copied by PyTorch's kernel, which takes a tenth of the time of NumPy's."""
+    writeable = image if image.flags.writeable else image.copy()
+    return torch.from_numpy(writeable).flip(1).numpy()
 
 
 def inception_box(

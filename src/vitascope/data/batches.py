@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from vitascope.data.source import Source, read_many
+from vitascope.data.source import Source, open_many, read_many
 from vitascope.errors import ConfigError, DataError, UserError
 
-Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+Transform = Callable[[Any, np.random.Generator], np.ndarray]
+"""(uint8 (H, W, C) not to be changed, or an `OpenJpeg`; randomness) → uint8 (h, w, C)."""
 Batch = tuple[Tensor, Tensor]
 """Images uint8 (B, C, H, W) and labels int64 (B,)."""
 Item = tuple[int, int]
@@ -99,10 +100,10 @@ class _Augmented(_Batches):
 
     def _batch(self, items: list[Item]) -> Batch:
         indices = [index for _, index in items]
-        arrays = read_many(self.source, indices)
+        opened = open_many(self.source, indices)
         images = [
-            self.transform(array, np.random.default_rng((_AUGMENT, self.seed, epoch, index)))
-            for array, (epoch, index) in zip(arrays, items, strict=True)
+            self.transform(image, np.random.default_rng((_AUGMENT, self.seed, epoch, index)))
+            for image, (epoch, index) in zip(opened, items, strict=True)
         ]
         return to_tensor(images), torch.from_numpy(self.labels[indices])
 
@@ -120,7 +121,12 @@ class _Resized(_Batches):
 
 def to_tensor(images: list[np.ndarray]) -> Tensor:
     """A list of uint8 (H, W, C) of one size → uint8 (B, C, H, W)."""
-    return torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy())
+    height, width, channels = images[0].shape
+    batch = torch.empty((len(images), channels, height, width), dtype=torch.uint8)
+    for place, image in zip(batch, images, strict=True):
+        writeable = image if image.flags.writeable else image.copy()  # PyTorch knows no read-only memory
+        place.copy_(torch.from_numpy(writeable).permute(2, 0, 1))
+    return batch
 
 
 def training_batches(

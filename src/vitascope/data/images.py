@@ -45,8 +45,9 @@ UInt8 = npt.NDArray[np.uint8]
 ImageLike = str | Path | bytes | Image.Image | np.ndarray
 
 _EXIF_ORIENTATION = 0x0112
+_JPEG_BLOCK = 1 << 20  # bytes handed to the decoder at once; where its input breaks off it starts rows anew
 # Each orientation of the EXIF standard, and what brings it upright.
-_UPRIGHT = {
+UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -55,7 +56,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_SIDEWAYS = (5, 6, 7, 8)
+SIDEWAYS = (5, 6, 7, 8)
 
 # The reader classes are called directly rather than through Image.open: that function warns or raises by a limit
 # of its own, global to the process, which cannot be silenced from several threads at once.
@@ -131,7 +132,7 @@ def _read(file: IO[bytes], channels: int, max_pixels: int, draft: tuple[int, int
     reader = next((reader for magic, reader in _READERS if header.startswith(magic)), None)
     if header[:4] == b"RIFF" and header[8:12] == b"WEBP":
         # Pillow takes the memory for a WEBP when it opens it, so its size is read here first.
-        _refuse_large(_webp_size(header), max_pixels, shown)
+        refuse_large(_webp_size(header), max_pixels, shown)
         reader = WebPImagePlugin.WebPImageFile
     if reader is None:
         raise ImageError(f"{shown}: not a {FORMATS} image (it begins with {header[:12]!r}); convert or remove it")
@@ -140,32 +141,34 @@ def _read(file: IO[bytes], channels: int, max_pixels: int, draft: tuple[int, int
     except ImageError:
         raise
     except Exception as error:  # whatever a reader meets in a damaged header
-        raise _damaged(shown, error) from None
+        raise damaged(shown, error) from None
     with opened:
         return _decode(opened, channels, max_pixels, draft, shown)
 
 
 def _decode(image: Image.Image, channels: int, max_pixels: int, draft: tuple[int, int] | None, shown: str) -> UInt8:
-    _refuse_large(image.size, max_pixels, shown)
+    refuse_large(image.size, max_pixels, shown)
     try:
+        if isinstance(image, JpegImagePlugin.JpegImageFile):
+            image.decodermaxblock = _JPEG_BLOCK
         if draft is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
             height, width = draft
-            image.draft(None, (height, width) if _orientation(image) in _SIDEWAYS else (width, height))
+            image.draft(None, (height, width) if orientation_of(image) in SIDEWAYS else (width, height))
         image.load()
-        orientation = _orientation(image)  # only now: Pillow turns a TIFF itself when it loads it
-        _refuse_large(image.size, max_pixels, shown)  # a GIF frame may be larger than its header says
-        pixels = _to_mode(image, "L" if channels == 1 else "RGB", shown)
-        if orientation in _UPRIGHT:
-            pixels = pixels.transpose(_UPRIGHT[orientation])
+        orientation = orientation_of(image)  # only now: Pillow turns a TIFF itself when it loads it
+        refuse_large(image.size, max_pixels, shown)  # a GIF frame may be larger than its header says
+        pixels = to_mode(image, "L" if channels == 1 else "RGB", shown)
+        if orientation in UPRIGHT:
+            pixels = pixels.transpose(UPRIGHT[orientation])
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # truncated and damaged data raise a dozen different types
-        raise _damaged(shown, error) from None
+        raise damaged(shown, error) from None
     array = np.array(pixels, dtype=np.uint8)  # a copy, hence writable
     return array[:, :, None] if channels == 1 else array
 
 
-def _to_mode(image: Image.Image, mode: str, shown: str) -> Image.Image:
+def to_mode(image: Image.Image, mode: str, shown: str) -> Image.Image:
     """Any decoded PIL image → "L" or "RGB", by the table at the top of this file."""
     if image.mode.startswith("I") or image.mode == "F":
         image = _deep_grey(image, shown)
@@ -208,7 +211,7 @@ def _from_array(array: np.ndarray, channels: int, max_pixels: int, shown: str) -
             f"{shown}: array of shape {array.shape}, expected (H, W) or (H, W, C); give one image at a time"
         )
     height, width, depth = stacked.shape
-    _refuse_large((width, height), max_pixels, shown)
+    refuse_large((width, height), max_pixels, shown)
     if depth == channels:
         return np.array(stacked, dtype=np.uint8, order="C")
     if channels not in (1, 3) or depth > 4:
@@ -225,7 +228,7 @@ def _from_array(array: np.ndarray, channels: int, max_pixels: int, shown: str) -
     return _decode(image, channels, max_pixels, draft=None, shown=shown)
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation_of(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_EXIF_ORIENTATION, 1))
     except Exception:  # a damaged EXIF block does not make the pixels unreadable
@@ -243,7 +246,7 @@ def _webp_size(header: bytes) -> tuple[int, int]:
     return int.from_bytes(header[26:28], "little") & 0x3FFF, int.from_bytes(header[28:30], "little") & 0x3FFF
 
 
-def _refuse_large(size: tuple[int, int], max_pixels: int, shown: str) -> None:
+def refuse_large(size: tuple[int, int], max_pixels: int, shown: str) -> None:
     width, height = size
     if width * height > max_pixels:
         raise ImageError(
@@ -251,7 +254,7 @@ def _refuse_large(size: tuple[int, int], max_pixels: int, shown: str) -> None:
         )
 
 
-def _damaged(shown: str, error: Exception) -> ImageError:
+def damaged(shown: str, error: Exception) -> ImageError:
     return ImageError(f"{shown}: cannot be decoded ({_reason(error)}); it is damaged: replace or remove it")
 
 

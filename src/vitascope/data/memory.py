@@ -47,6 +47,10 @@ class ArraySource:
     def __getitem__(self, index: int) -> UInt8:
         return self.images[index].copy()
 
+    def open(self, index: int) -> UInt8:
+        """See `vitascope.data.source.open_many`."""
+        return self.images[index]
+
     def describe(self, index: int) -> str:
         return self.descriptions[index] if self.descriptions else f"{self.name}[{index}]"
 

@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, overload
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from vitascope.data import preprocess_formats as formats
 from vitascope.data.images import MAX_PIXELS, read_image
+from vitascope.data.jpeg import OpenJpeg
 from vitascope.data.resize import Interpolation, fit_box, resample
 from vitascope.errors import CheckpointError, ConfigError
 
@@ -95,8 +96,27 @@ class Preprocess:
         array = self.resize(self.read(image))
         return self.normalise(torch.from_numpy(array.transpose(2, 0, 1).copy()))
 
-    def read(self, image: str | Path | bytes | Image.Image | np.ndarray, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-        """Decodes to uint8 (H, W, C), at reduced scale where `draft` says so. Raises ImageError."""
+    @overload
+    def read(self, image: OpenJpeg, *, max_pixels: int = MAX_PIXELS) -> OpenJpeg: ...
+
+    @overload
+    def read(
+        self, image: str | Path | bytes | Image.Image | np.ndarray, *, max_pixels: int = MAX_PIXELS
+    ) -> np.ndarray: ...
+
+    def read(
+        self, image: str | Path | bytes | Image.Image | np.ndarray | OpenJpeg, *, max_pixels: int = MAX_PIXELS
+    ) -> np.ndarray | OpenJpeg:
+        """Decodes to uint8 (H, W, C), at reduced scale where `draft` says so. Raises ImageError.
+
+        What has the channels already stays the array it is, and an opened JPEG stays opened.
+        """
+        if isinstance(image, OpenJpeg):
+            return image
+        if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3:
+            height, width, channels = image.shape
+            if channels == self.channels and 0 < height * width <= max_pixels:
+                return image
         draft = None
         if self.draft:
             height, width = (math.ceil(side / self.crop_fraction) for side in self.size)

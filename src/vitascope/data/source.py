@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vitascope.data.images import UInt8, printable
+from vitascope.data.jpeg import OpenJpeg
 from vitascope.errors import ConfigError, DataError
 
 Int64 = npt.NDArray[np.int64]
@@ -118,6 +119,17 @@ def read_many(source: Source, indices: Sequence[int]) -> Iterable[UInt8]:
         return read_many(source.source, source.indices[list(indices)].tolist())
     render = getattr(source, "render", None)
     return render(indices) if render is not None else (source[index] for index in indices)
+
+
+def open_many(source: Source, indices: Sequence[int]) -> Iterable[UInt8 | OpenJpeg]:
+    """The images of `indices` to be looked at and not changed, where decoding may wait until a part is asked for.
+
+    A source that has more to offer than `__getitem__` says so by `open(index)`.
+    """
+    if isinstance(source, Subset):
+        return open_many(source.source, source.indices[list(indices)].tolist())
+    opener = getattr(source, "open", None)
+    return read_many(source, indices) if opener is None else (opener(index) for index in indices)
 
 
 def stratified_holdout(source: Source, fraction: float, seed: int) -> tuple[Subset, Subset]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from vitascope.data.fingerprint import joined, stamp
 from vitascope.data.images import EXTENSIONS, UInt8, printable, read_image
+from vitascope.data.jpeg import OpenJpeg, open_image
 from vitascope.data.source import Int64, Source, Splits, some
 from vitascope.errors import DataError
 
@@ -51,6 +52,10 @@ class FolderSource:
 
     def __getitem__(self, index: int) -> UInt8:
         return read_image(self.describe(index))
+
+    def open(self, index: int) -> UInt8 | OpenJpeg:
+        """See `vitascope.data.source.open_many`."""
+        return open_image(self.describe(index))
 
     def describe(self, index: int) -> str:
         return os.path.join(self.root, self.paths[index])

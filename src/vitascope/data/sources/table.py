@@ -11,6 +11,7 @@ import numpy as np
 
 from vitascope.data.fingerprint import stamp
 from vitascope.data.images import UInt8, printable, read_image
+from vitascope.data.jpeg import OpenJpeg, open_image
 from vitascope.data.source import Int64, some
 from vitascope.errors import DataError, ImageError
 
@@ -38,15 +39,25 @@ class TableSource:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> UInt8:
+        image, name = self._file(index)
+        return read_image(image, name=name)
+
+    def open(self, index: int) -> UInt8 | OpenJpeg:
+        """See `vitascope.data.source.open_many`."""
+        image, name = self._file(index)
+        return open_image(image, name=name)
+
+    def _file(self, index: int) -> tuple[bytes | str, str | None]:
+        """An image's file or its path, and how messages call it."""
         row = int(np.arange(len(self))[index]) if index < 0 else index
         if row >= len(self):
             raise IndexError(f"{self.name} has {len(self)} images, asked for {index}")
         data, path = self._encoded(row)
         if data is None and path and self.follow_paths:
-            return read_image(path)
+            return path, None
         if data is None:
             raise ImageError(f"{printable(self.describe(row))}: no image bytes in this row; remove the row")
-        return read_image(data, name=self.describe(row))
+        return data, self.describe(row)
 
     def describe(self, index: int) -> str:
         return f"{self.name}[{index}]"

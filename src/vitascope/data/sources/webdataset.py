@@ -18,6 +18,7 @@ import numpy as np
 
 from vitascope.data.fingerprint import joined, stamp
 from vitascope.data.images import EXTENSIONS, UInt8, printable, read_image
+from vitascope.data.jpeg import OpenJpeg, open_image
 from vitascope.data.source import Int64, Source, Splits, split_of_name
 from vitascope.errors import DataError, ImageError
 
@@ -46,6 +47,13 @@ class TarSource:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> UInt8:
+        return read_image(self._file(index), name=self.describe(index))
+
+    def open(self, index: int) -> UInt8 | OpenJpeg:
+        """See `vitascope.data.source.open_many`."""
+        return open_image(self._file(index), name=self.describe(index))
+
+    def _file(self, index: int) -> bytes:
         shard, offset, size = (int(value) for value in self.places[index])
         try:
             with open(self.shards[shard], "rb") as file:
@@ -53,7 +61,7 @@ class TarSource:
                 data = file.read(size)
         except OSError as error:
             raise ImageError(f"{printable(self.describe(index))}: {error.strerror}; check the file") from None
-        return read_image(data, name=self.describe(index))
+        return data
 
     def describe(self, index: int) -> str:
         return f"{self.shards[int(self.places[index, 0])]}:{self.keys[index]}"
