@@ -38,7 +38,7 @@ def evaluate_checkpoint(
     batch: int = 64,
     workers: int = 0,
     precision: str = "float32",
-    engine: str = "eager",
+    engine: str = "auto",
     device: str | None = None,
     skip_unreadable: bool = False,
     confusion: str | None = None,
@@ -63,7 +63,9 @@ def evaluate_checkpoint(
         if len(source) == 0:
             raise DataError(f"none of the {len(dropped)} images of {data} can be read; `vitascope check` lists them")
     with world(device) as w:
-        if engine == "eager" and isinstance(ck, Checkpoint):  # images go to the device as uint8
+        alone = w.size == 1 and w.device.type == "cpu"
+        if isinstance(ck, Checkpoint) and (engine == "eager" or (engine == "auto" and not alone)):
+            # Images go to the device as uint8.
             model: nn.Module = for_prediction(ck.model.to(w.device))
             place, products = w.device, resolve_precision(precision, w.device)
         else:

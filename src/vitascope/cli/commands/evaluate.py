@@ -18,7 +18,7 @@ def arguments(parser: Parser) -> None:
     parser.add("--batch", type=int, default=64, help="images per forward pass")
     parser.add("--workers", type=int, default=0, help="processes that read images besides this one")
     parser.add("--precision", choices=["float32", "bfloat16", "auto"], default="float32", help="format of the products")
-    parser.add_engine("eager")
+    parser.add_engine("auto")
     parser.add("--device", help="cpu, cuda, …; default: the GPU if there is one")
     parser.add("--on_error", choices=["raise", "skip"], default="raise", help="unreadable images: stop, or count")
     parser.add("--confusion", help="write a picture of the confusion matrix to this PNG file")
