@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.autograd.graph import saved_tensors_hooks
 
+from kept import kept
 from vitascope.layers.recompute import Chain, checkpoint_activations
 from vitascope.models.bit import BiT
 from vitascope.models.catalogue import create_model
@@ -35,19 +35,10 @@ def passes(model: ViT | BiT, dtype: torch.dtype | None = None) -> tuple[Tensor, 
     """Logits, gradients, and the bytes that the forward pass kept besides the parameters."""
     torch.manual_seed(5)
     images = torch.randn(4, 3, *model.config.image_size)
-    kept: dict[int, int] = {p.untyped_storage().data_ptr(): 0 for p in model.parameters()}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        kept.setdefault(storage.data_ptr(), storage.nbytes())
-        return tensor
-
     model.zero_grad()
-    with saved_tensors_hooks(keep, lambda tensor: tensor):
-        with torch.autocast("cpu", dtype or torch.bfloat16, enabled=dtype is not None):
-            logits = model(images)
-        held = sum(kept.values())
-        logits.float().square().sum().backward()
+    with torch.autocast("cpu", dtype or torch.bfloat16, enabled=dtype is not None):
+        logits, held = kept(model, lambda: model(images))
+    logits.float().square().sum().backward()
     return logits.detach(), [p.grad.clone() for p in model.parameters()], held
 
 
@@ -73,13 +64,13 @@ def test_the_same_in_bfloat16() -> None:
 
 
 def test_a_vit_keeps_one_input_a_block() -> None:
-    kept = {}
+    held = {}
     for depth in (2, 6):
         model = create_model("ViT-Ti/8", **{**MODELS["ViT-Ti/8"], "depth": depth}).train()
         checkpoint_activations(model)
-        kept[depth] = passes(model)[2]
+        held[depth] = passes(model)[2]
     tokens = 4 * 17 * 32 * 4  # bytes of (B, T, D)
-    per_block = (kept[6] - kept[2]) / 4
+    per_block = (held[6] - held[2]) / 4
     assert tokens <= per_block < 1.5 * tokens  # and the state of the generator
 
 

@@ -1,0 +1,137 @@
+"""What a plain ViT takes in memory at most, by formula: weights, optimiser, gradients, and activations by batch.
+
+Shapes: B batch, T tokens, D width, M hidden, h heads, L depth. Of one block the backward pass keeps, in values,
+
+    8 BTD + 2 BTM + B h T²   (2 BTD of them always float32; no B h T² where attention is fused)
+
+the inputs of both LayerNorms (float32); what they put out; q, k and v; attention's output; the attention weights; the
+MLP's hidden layer after GELU, and GELU's derivative or argument. For M = 4D that is 16 BTD, 64 bytes a value of a
+token in float32. With activation checkpointing it is BTD a block, and all of it for the one being computed again.
+
+Left out: the interpreter and libraries (about 300 MiB), the data set and its workers, what the allocator keeps without
+need, work space inside products, buckets of several processes, and whatever `torch.compile` saves or adds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vitascope.errors import ConfigError
+from vitascope.models.catalogue import count_parameters
+from vitascope.models.config import ModelConfig, ViTConfig
+
+_STATES = {"adamw": 2, "sgd": 1}
+"""float32 values that an optimiser keeps for each parameter."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Bytes, by what they are for."""
+
+    weights: float
+    """float32 weights, and their bfloat16 copies during a pass where products are in bfloat16."""
+    optimizer: float = 0.0
+    """The optimiser's moments and the moving average of the weights."""
+    gradients: float = 0.0
+    """Of all weights, float32."""
+    activations: float
+    """Images, and what the forward pass keeps for the backward pass; for inference, of one block at a time."""
+    working: float = 0.0
+    """What the backward pass holds besides, while it computes one block."""
+    accumulated: bool = False
+    """Gradients are there from the start, since a step has several micro-batches."""
+
+    @property
+    def peak(self) -> float:
+        """The most there is at once. Activations go as gradients come, so that both are never there in full."""
+        both = self.activations + self.gradients if self.accumulated else max(self.activations, self.gradients)
+        return self.weights + self.optimizer + both + self.working
+
+
+def training_memory(
+    config: ModelConfig,
+    batch: int,
+    *,
+    precision: str = "float32",
+    optimizer: str = "adamw",
+    ema: bool = False,
+    checkpoint_activations: bool = False,
+    fused_attention: bool = False,
+    accumulated: bool = False,
+) -> Memory:
+    """Of a training step on `batch` images at once, from the second step on.
+
+    `precision` is "float32" or "bfloat16", that of products; `fused_attention` as on GPUs. Raises `ConfigError` for
+    models with convolutions other than the patches'.
+    """
+    c, parameters = _plain(config), count_parameters(config)
+    size = _bytes(precision)
+    btd, btm, bhtt = _values(c, batch)
+    dropped = size * (2 * btd + btm) if c.dropout else 0.0  # masks
+    scaled = size * 2 * btd if c.layer_scale is not None else 0.0
+    block = 4 * 2 * btd + size * (6 * btd + 2 * btm + (0 if fused_attention else bhtt)) + dropped + scaled
+    if checkpoint_activations:
+        kept = c.depth * 4 * btd
+    else:
+        # Where the head reads the class token alone, the last block computes no other: its input, normed, and k and v.
+        kept = (c.depth - 1) * block + (4 * btd + size * 3 * btd if c.pooling == "token" else block)
+    kept += _images(c, batch, size) + (size * btd if c.dropout else 0.0)
+    kept += 4 * btd if c.pooling != "token" and c.norm == "tokens" else 0.0  # what the final LayerNorm got
+    mlp = 4 * btd + size * btm
+    attention = 4 * btd + size * ((0 if fused_attention else 2 * bhtt) + 3 * btd) - size * 2 * btm
+    working = max(mlp, attention) + (block - 4 * btd if checkpoint_activations else 0.0)
+    return Memory(
+        weights=4.0 * parameters + _copies(parameters, precision),
+        optimizer=4.0 * (_optimizer_values(c, parameters, optimizer) + ema * parameters),
+        gradients=4.0 * parameters,
+        activations=kept,
+        working=working,
+        accumulated=accumulated,
+    )
+
+
+def inference_memory(config: ModelConfig, batch: int, *, precision: str = "float32") -> Memory:
+    """Of predicting `batch` images at once with PyTorch, not compiled; raises as `training_memory` does."""
+    c, parameters = _plain(config), count_parameters(config)
+    size = _bytes(precision)
+    btd, btm, _ = _values(c, batch)
+    cast = 0 if size == 4 else size * btd
+    sums = 4 * 4 * btd  # what the first block got, what this block got, the sum with attention, and its norm
+    mlp = sums + cast + size * 2 * btm  # the hidden layer before and after GELU
+    attention = sums - 4 * btd + cast + size * 4 * btd  # q, k, v and what comes out
+    return Memory(
+        weights=4.0 * parameters + _copies(parameters, precision),
+        activations=_images(c, batch, size) + max(mlp, attention),
+    )
+
+
+def _plain(config: ModelConfig) -> ViTConfig:
+    if not isinstance(config, ViTConfig) or config.stem is not None:
+        raise ConfigError("the memory formula is for plain ViTs, not for hybrids or ResNets: measure those")
+    return config
+
+
+def _values(c: ViTConfig, batch: int) -> tuple[float, float, float]:
+    """BTD, BTM and BhT²."""
+    bt = float(batch * c.tokens)
+    return bt * c.width, bt * c.hidden, bt * c.tokens * c.heads
+
+
+def _images(c: ViTConfig, batch: int, size: int) -> float:
+    """uint8, normalised float32, and cast."""
+    return float(batch * c.channels * c.image_size[0] * c.image_size[1] * (5 + (size if size != 4 else 0)))
+
+
+def _optimizer_values(c: ViTConfig, parameters: int, optimizer: str) -> int:
+    if optimizer != "muon":
+        return _STATES[optimizer] * parameters
+    matrices = c.depth * (4 * c.width**2 + 2 * c.width * c.hidden)
+    return 2 * parameters - matrices  # one moment for them, two for the rest
+
+
+def _copies(parameters: int, precision: str) -> float:
+    return 0.0 if precision == "float32" else 2.0 * parameters
+
+
+def _bytes(precision: str) -> int:
+    return 4 if precision == "float32" else 2

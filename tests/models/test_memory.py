@@ -1,0 +1,139 @@
+"""The memory formula against what PyTorch really keeps and allocates."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+
+from kept import allocated, kept, train
+from vitascope.errors import ConfigError
+from vitascope.layers import attention
+from vitascope.layers.recompute import checkpoint_activations
+from vitascope.models.catalogue import build_model, count_parameters, model_config
+from vitascope.models.config import ViTConfig
+from vitascope.models.memory import inference_memory, training_memory
+from vitascope.models.vit import ViT
+from vitascope.training.optimizer import make_optimizer
+from vitascope.training.settings import TrainSettings
+
+FIELDS: dict[str, Any] = {"width": 64, "heads": 4, "hidden": 192, "depth": 5, "classes": 10, "image_size": 64}
+BATCH = 4
+VARIANTS: dict[str, dict[str, Any]] = {
+    "the paper's": {},
+    "mean pooling": {"pooling": "mean", "class_token": False},
+    "both": {"pooling": "token+mean", "norm": "pooled"},
+    "dropout": {"dropout": 0.1},
+    "LayerScale and registers": {"layer_scale": 0.1, "registers": 4},
+    "exact GELU": {"gelu": "erf"},
+    "shallow and wide": {"depth": 2, "width": 128, "hidden": 512},
+    "oblong": {"image_size": (32, 96)},
+}
+
+
+def made(name: str = "ViT-Ti/8", **changes: Any) -> tuple[ViTConfig, ViT]:
+    config = model_config(name, **{**FIELDS, **changes})
+    model = build_model(config, torch.Generator().manual_seed(0))
+    assert isinstance(config, ViTConfig)
+    assert isinstance(model, ViT)
+    return config, model.train()
+
+
+def images(config: ViTConfig) -> torch.Tensor:
+    return torch.randn(BATCH, 3, *config.image_size)
+
+
+def unseen(config: ViTConfig, a_pixel: int = 1) -> int:
+    """Bytes of images that the formula counts and a forward pass does not see: the uint8 ones, or more."""
+    return a_pixel * BATCH * 3 * config.image_size[0] * config.image_size[1]
+
+
+@pytest.mark.parametrize("checkpointed", [False, True], ids=["kept", "checkpointed"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_activations_are_what_the_backward_pass_keeps(variant: str, checkpointed: bool) -> None:
+    config, model = made(**VARIANTS[variant])
+    checkpoint_activations(model, checkpointed)
+    _, held = kept(model, lambda: model(images(config)))
+    predicted = training_memory(config, BATCH, checkpoint_activations=checkpointed).activations - unseen(config)
+    assert held == pytest.approx(predicted, rel=0.03)
+
+
+def test_fused_attention_keeps_no_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "attend", attention.attend_fused)
+    config, model = made(pooling="mean")
+    _, held = kept(model, lambda: model(images(config)))
+    predicted = training_memory(config, BATCH, fused_attention=True).activations - unseen(config)
+    assert held == pytest.approx(predicted, rel=0.03)
+
+
+def test_products_in_bfloat16_keep_less_and_copies_of_the_weights() -> None:
+    config, model = made()
+    with torch.autocast("cpu", torch.bfloat16):
+        _, held = kept(model, lambda: model(images(config)))
+    predicted = training_memory(config, BATCH, precision="bfloat16")
+    copies = predicted.weights - 4 * count_parameters(config)
+    assert held == pytest.approx(predicted.activations - unseen(config, 5) + copies, rel=0.05)
+
+
+@pytest.mark.parametrize("checkpointed", [False, True], ids=["kept", "checkpointed"])
+def test_the_most_that_training_allocates(checkpointed: bool) -> None:
+    # Exact GELU, because the other has some work space of a fixed size that a larger model does not notice.
+    config, model = made(width=192, hidden=768, heads=3, gelu="erf")
+    x = images(config)
+    checkpoint_activations(model, checkpointed)
+    train(model, x)
+    for parameter in model.parameters():
+        parameter.grad = None
+    most = allocated(lambda: train(model, x))
+    m = training_memory(config, BATCH, checkpoint_activations=checkpointed)
+    assert most == pytest.approx(m.peak - m.weights - m.optimizer - unseen(config, 5), rel=0.15)
+
+
+def test_the_most_that_inference_allocates() -> None:
+    config, model = made(width=192, hidden=768, heads=3)
+    x = images(config)
+    with torch.inference_mode():
+        most = allocated(lambda: model.eval()(x))
+    assert most == pytest.approx(inference_memory(config, BATCH).activations - unseen(config, 5), rel=0.05)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
+def test_the_optimizer_keeps_as_much_as_said(optimizer: Any) -> None:
+    config, model = made()
+    made_optimizer = make_optimizer(model, TrainSettings(steps=1, optimizer=optimizer))
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    made_optimizer.step()
+    states = sum(t.numel() for s in made_optimizer.state.values() for t in s.values() if t.ndim)
+    memory = training_memory(config, BATCH, optimizer=optimizer)
+    assert memory.optimizer == 4 * states
+    assert training_memory(config, BATCH, optimizer=optimizer, ema=True).optimizer == 4 * (
+        states + count_parameters(config)
+    )
+    assert memory.weights == memory.gradients == 4 * count_parameters(config)
+
+
+def test_it_grows_in_proportion_to_the_batch_and_the_depth() -> None:
+    def of(batch: int, depth: int) -> float:
+        return training_memory(made(depth=depth)[0], batch).activations
+
+    assert of(8, 5) == 2 * of(4, 5)
+    assert of(4, 9) - of(4, 5) == of(4, 5) - of(4, 1)
+
+
+def test_gradients_are_there_with_the_activations_only_where_they_are_accumulated() -> None:
+    m = training_memory(made()[0], 64)
+    assert m.activations > m.gradients
+    assert m.peak == m.weights + m.optimizer + m.activations + m.working
+    assert dataclasses.replace(m, accumulated=True).peak == m.peak + m.gradients
+    assert dataclasses.replace(m, activations=0.0).peak == m.weights + m.optimizer + m.gradients + m.working
+
+
+@pytest.mark.parametrize("name", ["R26+ViT-S/32", "BiT-R50x1"])
+def test_models_with_convolutions_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="measure those"):
+        training_memory(model_config(name), 1)
+    with pytest.raises(ConfigError, match="measure those"):
+        inference_memory(model_config(name), 1)
