@@ -13,6 +13,7 @@ from tiny import FIELDS, SIDE, source
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import ConfigError
 from vitascope.models.catalogue import create_model
+from vitascope.models.memory import training_memory
 from vitascope.training import speed
 from vitascope.training.job import Job
 from vitascope.training.parallel import World
@@ -122,3 +123,31 @@ def test_the_micro_batch_is_halved_until_it_fits_a_processes_share(monkeypatch: 
     monkeypatch.setattr(World, "largest", lambda self, value: value)
     assert speed.largest_micro_batch(job(batch=20), torch.nn.Identity(), World(size=2)) == 3
     assert tried == [(10, 10), (10, 5), (10, 3)]
+
+
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_on_a_cpu_nothing_is_tried_that_does_not_fit_the_free_memory(
+    monkeypatch: pytest.MonkeyPatch, checkpointed: bool
+) -> None:
+    model = create_model("ViT-Ti/4", image_size=32, depth=2, classes=3)
+    tried: list[int] = []
+
+    def step(trial: Job, *_: Any, **__: Any) -> float:
+        tried.append(int(trial.settings.micro_batch or 0))
+        return 1.0
+
+    def need(micro: int) -> float:
+        return training_memory(model.config, micro, checkpoint_activations=checkpointed, accumulated=micro < 64).peak
+
+    monkeypatch.setattr(speed, "measure_step", step)
+    monkeypatch.setattr(speed, "free_memory", lambda: need(16) + 1)
+    j = job(batch=64, checkpoint_activations=checkpointed)
+    assert speed.largest_micro_batch(j, model, World()) == 16
+    assert tried == [16]
+    monkeypatch.setattr(speed, "free_memory", lambda: 0.0)
+    with pytest.raises(ConfigError, match="not even one image"):
+        speed.largest_micro_batch(j, model, World())
+
+
+def test_free_memory_is_what_the_system_says() -> None:
+    assert speed.free_memory() > 2**24

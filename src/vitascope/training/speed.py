@@ -6,8 +6,10 @@ import copy
 import dataclasses
 import gc
 import math
+import re
 import time
 from contextlib import closing, suppress
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,8 +19,11 @@ from vitascope.data.batches import training_batches
 from vitascope.data.source import Source
 from vitascope.errors import ConfigError, Stopped
 from vitascope.evaluation.evaluate import evaluate
+from vitascope.models.memory import training_memory
+from vitascope.models.vit import ViT
 from vitascope.training.job import Job
 from vitascope.training.parallel import World
+from vitascope.training.settings import TrainSettings
 from vitascope.training.signals import StopFlag
 from vitascope.training.state import new_state
 from vitascope.training.step import parallel_model, training_step
@@ -122,6 +127,8 @@ def largest_micro_batch(job: Job, model: nn.Module, world: World) -> int:
 
 
 def _fits(job: Job, model: nn.Module, world: World) -> bool:
+    if world.device.type == "cpu" and _predicted(job.settings, model) > free_memory():
+        return False  # not tried: Linux gives what it does not have, and kills whoever uses it
     try:
         measure_step(job, model, world, for_seconds=0.0)
         return True
@@ -135,3 +142,28 @@ def _fits(job: Job, model: nn.Module, world: World) -> bool:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _predicted(settings: TrainSettings, model: nn.Module) -> float:
+    """Bytes of a trial, which has a copy of the weights; 0 where there is no formula."""
+    if not isinstance(model, ViT) or model.stem is not None:
+        return 0.0
+    assert isinstance(settings.micro_batch, int)
+    return training_memory(
+        model.config,
+        settings.micro_batch,
+        precision=settings.precision,
+        optimizer=settings.optimizer,
+        ema=settings.ema > 0,
+        checkpoint_activations=settings.checkpoint_activations,
+        accumulated=settings.micro_batch < settings.batch,
+    ).peak
+
+
+def free_memory() -> float:
+    """Bytes that the system says can be taken; infinite where it does not say."""
+    try:
+        found = re.search(r"^MemAvailable:\s*(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
+        return int(found[1]) * 1024 if found else math.inf
+    except OSError:  # no /proc outside Linux
+        return math.inf
