@@ -57,8 +57,8 @@ class Parser:
 
     def add_engine(self, default: str) -> None:
         """--engine, what computes the model's outputs."""
-        more = "auto begins with eager and changes where that pays" if default == "auto" else "see the documentation"
-        self.inner.add_argument("--engine", choices=ENGINES, default=default, help=f"what computes; {more}")
+        text = "what computes; auto begins with eager and changes where that pays"
+        self.inner.add_argument("--engine", choices=ENGINES, default=default, help=text)
 
     def add_recipe(
         self,

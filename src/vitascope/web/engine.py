@@ -16,6 +16,7 @@ from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.data.images import UInt8
 from vitascope.device import resolve_device
 from vitascope.inference.engines.auto import make_engine
+from vitascope.inference.engines.table import CPU_ONLY
 from vitascope.models.config import config_to_dict
 from vitascope.web.examples import Example, examples
 
@@ -47,10 +48,11 @@ class Engine:
         self.features = checkpoint.config.features
         self._max_pixels = max_pixels
         self._device = resolve_device(device)
+        given = checkpoint
         if self._device.type != "cpu":  # looks go there too; the caller's model stays where it is
             checkpoint = dataclasses.replace(checkpoint, model=copy.deepcopy(checkpoint.model).to(self._device))
         self.checkpoint = checkpoint
-        self._forward = make_engine(engine, checkpoint, device, "float32", batch)
+        self._forward = make_engine(engine, given if engine in CPU_ONLY else checkpoint, device, "float32", batch)
         self.forward(np.zeros((1, self.channels, *self.size), np.float32))  # the first is slow everywhere
 
     @functools.cached_property
