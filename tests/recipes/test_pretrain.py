@@ -157,6 +157,7 @@ def test_momentum_is_that_of_sgd(base: Path, tmp_path: Path) -> None:
         ("stochastic_depth", 0.9),
         ("image_size", 24),
         ("mlp_head", False),
+        ("whiten", 5),
         ("model_fields", {**FIELDS, "heads": 4}),
     ],
 )
@@ -253,6 +254,7 @@ RESNET: dict[str, Any] = {
         ({"device": "abacus"}, "device 'abacus' cannot be used"),
         ({**RESNET, "dropout": 0.1}, "dropout is 0.1, but BiT-R50x1 is a ResNet.* give --dropout 0"),
         ({**RESNET, "stochastic_depth": 0.2}, "stochastic_depth is 0.2, but BiT-R50x1 is a ResNet"),
+        ({**RESNET, "whiten": 5}, "whiten is for a ViT"),
         ({"tensorboard": True}, "tensorboard"),
     ],
 )

@@ -64,6 +64,7 @@ def test_values_that_cannot_be_are_refused(values: dict[str, Any], message: str)
     [
         ({"holdout": 1.0}, "holdout"),
         ({"holdout": -0.1}, "holdout"),
+        ({"whiten": -1}, "whiten is -1"),
         ({"image_size": 0}, "image_size is 0"),
         ({"image_size": (8, -8)}, "image_size is .8, -8.*height, width"),
         ({"image_size": (8, 8, 8)}, "image_size is .8, 8, 8"),
@@ -122,7 +123,7 @@ CHANGED: dict[str, Any] = {
     "label_smoothing": 0.5, "ema": 0.5, "keep": "best", "precision": "bfloat16", "compile": True, "seed": 5,
     "log_every": 5, "eval_every": 5, "augment": AugmentConfig(flip=False), "model": "ViT-S/8",
     "model_fields": {"depth": 1}, "mlp_head": False, "dropout": 0.5, "stochastic_depth": 0.5,
-    "mean": (0.4,), "std": (0.4,),
+    "mean": (0.4,), "std": (0.4,), "whiten": 9,
 }  # fmt: skip
 
 

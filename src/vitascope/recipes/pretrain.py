@@ -7,10 +7,12 @@ from typing import Any
 
 import torch
 
+from vitascope.data.batches import permutation, to_tensor
 from vitascope.data.preprocess import Preprocess
-from vitascope.data.source import Splits
+from vitascope.data.source import Source, Splits, read_many
 from vitascope.models.catalogue import build_model, model_config
 from vitascope.models.config import ModelConfig, ViTConfig
+from vitascope.models.whiten import whiten_patches
 from vitascope.recipes.prepare import prepare_data
 from vitascope.recipes.run import run
 from vitascope.recipes.run_folder import check_free
@@ -43,6 +45,8 @@ def pretrain(
             mean=recipe.mean,
             std=recipe.std,
         )
+        if recipe.whiten:
+            whiten_patches(model, _first_images(data.train, preprocess, recipe.whiten, recipe.seed))
         card = {"task": "pre-training", "model": recipe.model, "data": recipe.data}
         return run(recipe, data, model, preprocess, w, card=card, resume=resume, overwrite=overwrite, observer=observer)
 
@@ -62,6 +66,12 @@ def pretraining_config(recipe: PretrainRecipe, classes: int) -> ModelConfig:
     else:
         refuse_regularisation(recipe, recipe.model)
     return model_config(recipe.model, **fields)
+
+
+def _first_images(source: Source, preprocess: Preprocess, count: int, seed: int) -> torch.Tensor:
+    """The images that training sees first, unchanged and normalised, (count, C, H, W)."""
+    indices = [int(i) for i in permutation(seed, 0, len(source))[:count]]
+    return preprocess.normalise(to_tensor([preprocess.resize(image) for image in read_many(source, indices)]))
 
 
 def crop_fraction(side: int) -> float:

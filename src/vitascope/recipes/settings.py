@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from vitascope.errors import ConfigError
 from vitascope.models.config import image_size_pair
-from vitascope.training.settings import Optimizer, TrainSettings
+from vitascope.training.settings import Optimizer, TrainSettings, memory_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +22,12 @@ class Recipe(TrainSettings):
     """Side in pixels of the images the model sees, or [height, width]; multiples of the patch."""
     holdout: float = 0.1
     """Share of the training set held out for validation where the data has no validation split; 0 for none."""
+    shrink: int | None = None
+    """Training images are shrunk until their shorter side has this many pixels, before anything else: less to keep and
+    to read. None: as they are. 256 and up suit crops of 224."""
+    disk_budget: str = "0"
+    """Decoded images that do not fit `memory_budget` are kept in files of the cache folder, together up to this size; 0
+    for never."""
     on_error: Literal["raise", "skip"] = "raise"
     """Unreadable images: stop at the first, or leave them out and say how many."""
     device: str | None = None
@@ -31,6 +37,9 @@ class Recipe(TrainSettings):
         super().__post_init__()
         if not 0 <= self.holdout < 1:
             raise ConfigError(f"holdout is {self.holdout}, expected a share in [0, 1)")
+        if self.shrink is not None and self.shrink < 1:
+            raise ConfigError(f"shrink is {self.shrink}, expected pixels from 1 up")
+        memory_bytes(self.disk_budget, "disk_budget")
         if self.image_size is not None:
             image_size_pair(self.image_size)
 
@@ -50,6 +59,8 @@ class PretrainRecipe(Recipe):
     positions show best in short runs."""
     std: tuple[float, ...] = (0.5,)
     """Divides them afterwards."""
+    whiten: int = 0
+    """Start the patch projection from the whitening filters of this many training images; 0: from random ones."""
     lr: float = 3e-3
     weight_decay: float = 0.3
     dropout: float | None = None
@@ -57,6 +68,11 @@ class PretrainRecipe(Recipe):
     stochastic_depth: float = 0.0
     """Probability of dropping the last block's branches; grows linearly from the first."""
     holdout: float = 0.02
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.whiten < 0:
+            raise ConfigError(f"whiten is {self.whiten}, expected a number of images, or 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +114,8 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 
 # What may differ when a run is resumed: it changes how the work is done or kept, not its result.
 _FREE = {
-    "out", "device", "workers", "memory_budget", "keep_checkpoints", "save_every", "tensorboard", "micro_batch",
-    "checkpoint_activations",
+    "out", "device", "workers", "memory_budget", "disk_budget", "keep_checkpoints", "save_every", "tensorboard",
+    "micro_batch", "checkpoint_activations",
 }  # fmt: skip
 
 
