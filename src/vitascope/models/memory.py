@@ -9,7 +9,7 @@ MLP's hidden layer after GELU, and GELU's derivative or argument. For M = 4D tha
 token in float32. With activation checkpointing it is BTD a block, and all of it for the one being computed again.
 
 Left out: the interpreter and libraries (about 300 MiB), the data set and its workers, what the allocator keeps without
-need, work space inside products, Muon's iteration (10 bytes a value of the matrices, when activations are gone), buckets
+need, work space inside products, Muon's iteration (10 bytes a value of the matrices, activations being gone), buckets
 of several processes, and whatever `torch.compile` saves or adds.
 """
 
