@@ -95,6 +95,14 @@ def test_an_odd_file_is_decoded_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.array_equal(opened.part(10, 0, 40, 50), read_image(data)[10:50, :50])
 
 
+def test_large_images_that_pillow_keeps_in_pieces() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(noise).resize((2400, 2000)).save(stream, "JPEG")
+    whole = read_image(stream.getvalue())
+    assert np.array_equal(OpenJpeg(stream.getvalue()).part(5, 3, 1980, 2000), whole[5:1985, 3:2003])
+
+
 def test_damage_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(saved()[:-2000])

@@ -56,12 +56,16 @@ class Augment:
             image = image.read(preprocess.channels)
         if config.crop == "inception":
             box = inception_box(image.shape[0], image.shape[1], config.crop_area, config.crop_ratio, rng)
-            part = _part(image, box, preprocess.channels)
+            part, channels = _part(image, box, preprocess.channels), preprocess.channels
             if preprocess.antialias:
-                result = resample_quickly(part, preprocess.size, interpolation=preprocess.interpolation)
+                quick = resample_quickly(part, preprocess.size, interpolation=preprocess.interpolation)
+                result = quick[:, :, :channels]
             else:
                 result = resample(
-                    part, preprocess.size, interpolation=preprocess.interpolation, antialias=preprocess.antialias
+                    part[:, :, :channels],
+                    preprocess.size,
+                    interpolation=preprocess.interpolation,
+                    antialias=preprocess.antialias,
                 )
         else:
             assert isinstance(image, np.ndarray)
@@ -82,7 +86,7 @@ class Augment:
 def _part(image: np.ndarray | OpenJpeg, box: tuple[int, int, int, int], channels: int) -> np.ndarray:
     top, left, height, width = box
     if isinstance(image, OpenJpeg):
-        return image.part(top, left, height, width, channels)
+        return image.part_padded(top, left, height, width, channels)
     return image[top : top + height, left : left + width]
 
 

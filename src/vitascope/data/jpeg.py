@@ -13,7 +13,7 @@ import stat
 from pathlib import Path
 
 import numpy as np
-from PIL import JpegImagePlugin
+from PIL import Image, JpegImagePlugin
 
 from vitascope.data.images import (
     MAX_PIXELS,
@@ -69,12 +69,18 @@ class OpenJpeg:
 
     def part(self, top: int, left: int, height: int, width: int, channels: int = 3) -> UInt8:
         """`read(channels)[top : top + height, left : left + width]`, the same pixels. Raises ImageError."""
+        return self.part_padded(top, left, height, width, channels)[:, :, :channels]
+
+    def part_padded(self, top: int, left: int, height: int, width: int, channels: int = 3) -> UInt8:
+        """`part`, perhaps with a fourth channel that means nothing: a copy less, as Pillow keeps colours so."""
         x, y, right, bottom = self._box_as_stored(top, left, height, width)
         data = shortened(self.data, bottom + _MARGIN)
         try:
             with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
                 image.decodermaxblock = len(data)  # the decoder starts rows anew where its input is handed over in two
                 image.load()
+                if image.mode == "RGB" and channels == 3 and self._orientation not in UPRIGHT:
+                    return _four_bytes(image)[y:bottom, x:right].copy()
                 pixels = to_mode(image.crop((x, y, right, bottom)), "L" if channels == 1 else "RGB", self.name)
         except Exception:  # an odd file: as a whole it may be readable, else this says why not
             return self.read(channels)[top : top + height, left : left + width]
@@ -93,6 +99,17 @@ class OpenJpeg:
         if self._orientation in SIDEWAYS:
             top, left, height, width = left, top, width, height
         return left, top, left + width, top + height
+
+
+def _four_bytes(image: Image.Image) -> UInt8:
+    """Pillow's own memory of an RGB image, (H, W, 4), or a copy where that is not in one piece; not to be changed."""
+    import pyarrow
+
+    try:
+        memory = pyarrow.array(image).values.to_numpy()
+    except ValueError:  # a large image lies in several blocks
+        return np.asarray(image)
+    return memory.reshape(image.height, image.width, 4)
 
 
 def open_image(image: str | Path | bytes, *, name: str | None = None) -> UInt8 | OpenJpeg:

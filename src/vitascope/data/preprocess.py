@@ -140,7 +140,13 @@ class Preprocess:
                 f"normalise received {images.dtype} of shape {tuple(images.shape)}; "
                 f"expected uint8 (…, {self.channels}, height, width)"
             )
-        return images.to(torch.float32).sub_(self._scaled(self.mean, images)).div_(self._scaled(self.std, images))
+        mean, std = self._scaled(self.mean, images), self._scaled(self.std, images)
+        if images.device.type != "cpu" or images.ndim == 3:
+            return images.to(torch.float32).sub_(mean).div_(std)
+        result = torch.empty(images.shape, dtype=torch.float32)
+        for image, place in zip(images, result, strict=True):  # one stays in the processor's cache, a batch does not
+            place.copy_(image).sub_(mean).div_(std)
+        return result
 
     def denormalise(self, images: Tensor) -> Tensor:
         """Undoes `normalise`, for pictures: float (…, C, H, W) → uint8, rounded and clipped to 0–255."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from vitascope.data.memory import in_memory
 from vitascope.data.open import open_data
 from vitascope.data.source import Source, Splits, stratified_holdout
+from vitascope.data.stored import Shrunk, on_disk
 from vitascope.errors import DataError, ImageError
 from vitascope.recipes.settings import Recipe
 from vitascope.training.settings import memory_bytes
@@ -35,7 +36,7 @@ class RunData:
 
 
 def prepare_data(recipe: Recipe, splits: Splits | None = None) -> RunData:
-    """Opens the data, holds a validation part out if there is none, keeps in memory what fits.
+    """Opens the data, holds a validation part out if there is none, keeps what fits in memory, then on disk.
 
     `splits` stands in for opening `recipe.data`. Raises `DataError` when there is nothing to train on.
     """
@@ -48,7 +49,17 @@ def prepare_data(recipe: Recipe, splits: Splits | None = None) -> RunData:
     if validation is None and recipe.holdout > 0:
         train, validation = stratified_holdout(train, recipe.holdout, recipe.seed)
         log.info("%d of the training images are held out for validation", len(validation))
-    return RunData(train=train, validation=validation, test=splits.test, unreadable=unreadable)
+    if recipe.shrink is not None:
+        budget = memory_bytes(recipe.memory_budget)
+        train = in_memory(Shrunk(train, recipe.shrink), budget)
+        validation = None if validation is None else in_memory(validation, budget)
+    disk = memory_bytes(recipe.disk_budget, "disk_budget")
+    return RunData(
+        train=on_disk(train, disk),
+        validation=None if validation is None else on_disk(validation, disk),
+        test=None if splits.test is None else on_disk(splits.test, disk),
+        unreadable=unreadable,
+    )
 
 
 def _readable(splits: Splits, recipe: Recipe) -> tuple[Splits, int]:
@@ -56,7 +67,13 @@ def _readable(splits: Splits, recipe: Recipe) -> tuple[Splits, int]:
     budget = memory_bytes(recipe.memory_budget)
     dropped: list[ImageError] = []
     held = {
-        name: in_memory(source, budget, on_error=recipe.on_error, dropped=dropped)
+        # What will be shrunk is kept afterwards.
+        name: in_memory(
+            source,
+            0 if name == "train" and recipe.shrink is not None else budget,
+            on_error=recipe.on_error,
+            dropped=dropped,
+        )
         for name, source in splits.present().items()
     }
     return Splits(**held), len(dropped)

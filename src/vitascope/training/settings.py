@@ -121,9 +121,9 @@ def seconds(text: str) -> float:
     return float(match[1]) * {"s": 1, "m": 60, "min": 60, "h": 3600}[match[2]]
 
 
-def memory_bytes(text: str) -> int:
+def memory_bytes(text: str, name: str = "memory_budget") -> int:
     """ "500M" → 500·2²⁰, "2G" → 2·2³⁰, "0" → 0; raises `ConfigError` for anything else."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?)\s*", str(text))
     if match is None:
-        raise ConfigError(f"memory_budget is {text!r}, expected a size such as 500M, 2G or 0")
+        raise ConfigError(f"{name} is {text!r}, expected a size such as 500M, 2G or 0")
     return int(float(match[1]) * {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}[match[2]])
