@@ -97,6 +97,17 @@ def ours(checkpoint: Checkpoint, names: tuple[str, ...], precision: str, batch: 
     return found
 
 
+def limit(ways: dict[str, Any], peers: tuple[str, ...]) -> str:
+    """What keeps any way from being much faster than these peers."""
+    shares = {peer: ways[peer]["share_of_product"]["median"] for peer in peers if peer in ways}
+    reached = ", ".join(f"{peer} reaches {100 * share:.0f} %" for peer, share in shares.items())
+    most = ", ".join(f"{1 / share:.2f}" for share in shares.values())
+    return (
+        f"The matrix product is the limit: {reached} of its rate, so that whoever multiplies as much can be at most "
+        f"{most} times as fast. Ours leaves out the last block's products that the head does not read."
+    )
+
+
 def main() -> None:
     """Measures one model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -138,9 +149,11 @@ def main() -> None:
         "measure": f"inference, {said.model} at {size} px, batch {said.batch}, {kind}{precision}",
         "gate": {name: value for name, value in apart.items() if value < float("inf")},
         "product_tflops": sorted(rates)[len(rates) // 2] / 1e12,
-        "ways": summary(ways, seconds, rates),
+        "ways": (found := summary(ways, seconds, rates)),
         "ratios": ratios(ways, seconds),
     }
+    if not said.int8:
+        result["limit"] = limit(found, ("timm compiled",) if said.compile else ("timm", "transformers", "openvino"))
     row = "inference" + ("-int8" if said.int8 else "-compiled" if said.compile else "")
     print(keep(row + ("-quick" if said.quick else ""), result).read_text())
 

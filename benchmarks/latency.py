@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 
 from contest import Way, contest, gate, keep, product, ratios, summary
-from inference import CPU, TOLERANCE, TOY, module_run, ours, random_checkpoint
+from inference import CPU, TOLERANCE, TOY, limit, module_run, ours, random_checkpoint
 from peer_models import import_peer, timm_model, transformers_model
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.save import save
@@ -105,9 +105,10 @@ def main() -> None:
         "measure": f"one photograph, {said.model} at {checkpoint.preprocess.size[0]} px, {precision}",
         "gate": apart,
         "product_tflops": sorted(rates)[len(rates) // 2] / 1e12,
-        "ways": summary([*ways, *alone], seconds, rates),
+        "ways": (found := summary([*ways, *alone], seconds, rates)),
         "ratios": {**ratios(ways, seconds), **ratios(alone, seconds)},
     }
+    result["limit"] = limit(found, ("transformers pipeline", "timm"))
     row = f"latency-{said.model.lower().replace('/', '-')}"
     print(keep(row + ("-quick" if said.quick else ""), result).read_text())
 
