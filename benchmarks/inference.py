@@ -120,7 +120,8 @@ def main() -> None:
     said = parser.parse_args()
     precision = resolve_precision("auto", CPU)
     checkpoint = random_checkpoint(said.model, 32, 10, **TOY) if said.quick else random_checkpoint(said.model, 224)
-    images = torch.randn(said.batch, 3, *checkpoint.preprocess.size, generator=torch.Generator().manual_seed(0))
+    shape = (said.batch, 3, *checkpoint.preprocess.size)
+    images = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 2 - 1  # as preprocessing makes them
     with torch.no_grad():
         expected = checkpoint.model(images)
     timm = timm_model(checkpoint).eval()
