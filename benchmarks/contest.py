@@ -52,11 +52,13 @@ class Way:
 
 
 def contest(
-    ways: Sequence[Way], rounds: int, warmup: int = 2, sync: Callable[[], object] = int
+    ways: Sequence[Way], rounds: int, warmup: int = 2, sync: Callable[[], object] = int, pause: float = 0.0
 ) -> dict[str, list[float]]:
-    """Seconds of every way in every round; each begins another round, so that none is always behind the same one.
+    """Seconds of every way in every round; each begins another round, so that none is always the first.
 
-    `sync` waits until the device has done what it was told; a GPU is only told when a way returns.
+    `sync` waits until the device has done what it was told; a GPU is only told when a way returns. A `pause` in seconds
+    before each lets the threads of the one before fall asleep: ONNX Runtime's go on spinning for a while, and took half
+    of the processor from whatever came next.
     """
     for way in ways:
         for _ in range(warmup):
@@ -66,6 +68,7 @@ def contest(
     for number in range(rounds):
         turn = number % len(ways)
         for way in (*ways[turn:], *ways[:turn]):
+            time.sleep(pause)
             start = time.perf_counter()
             way.run()
             sync()

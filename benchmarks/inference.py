@@ -143,7 +143,7 @@ def main() -> None:
         for name, run in runs.items()
     ]
     yardstick = product(getattr(torch, precision))
-    seconds = contest([*ways, yardstick], said.rounds, warmup=1)
+    seconds = contest([*ways, yardstick], said.rounds, warmup=1, pause=0.2)
     rates = [yardstick.flops / t for t in seconds[yardstick.name]]
     size, kind = checkpoint.preprocess.size[0], "int8 beside " if said.int8 else ""
     result = {

@@ -99,7 +99,7 @@ def main() -> None:
     yardstick = product(getattr(torch, precision))
     ways = [Way(name=name, run=lambda run=run: run(image), flops=flops) for name, run in whole.items()]  # type: ignore[misc]
     alone = [Way(name=name, run=lambda run=run: run(batch), flops=flops) for name, run in models.items()]  # type: ignore[misc]
-    seconds = contest([*ways, *alone, yardstick], said.rounds)
+    seconds = contest([*ways, *alone, yardstick], said.rounds, pause=0.1)
     rates = [yardstick.flops / t for t in seconds[yardstick.name]]
     result = {
         "measure": f"one photograph, {said.model} at {checkpoint.preprocess.size[0]} px, {precision}",
