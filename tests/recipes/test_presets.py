@@ -9,6 +9,7 @@ import pytest
 
 from vitascope.errors import ConfigError
 from vitascope.models.catalogue import SIZES
+from vitascope.models.config import ViTConfig
 from vitascope.recipes.presets import DEFAULT_EPOCHS, PRESETS, preset
 from vitascope.recipes.pretrain import pretraining_config
 from vitascope.recipes.settings import FinetuneRecipe, PretrainRecipe, Recipe
@@ -73,6 +74,17 @@ def test_what_is_said_without_a_preset_is_the_papers_too() -> None:
     assert FinetuneRecipe(data="d", out="o", checkpoint="c").optimizer == "sgd"
     assert DEFAULT_EPOCHS[PretrainRecipe] == 300
     assert SIZES["B"].dropout == 0.0
+
+
+def test_the_record_is_a_plain_vit_that_sees_every_training_image() -> None:
+    recipe = PretrainRecipe(data="d", out="o", **preset(PretrainRecipe, "record"))
+    config = pretraining_config(recipe, 10)
+    assert isinstance(config, ViTConfig)
+    assert config.stem is None
+    assert (config.pooling, config.grid, config.tokens) == ("mean", (8, 8), 64)
+    assert config.representation_size is None
+    assert recipe.holdout == 0.0
+    assert recipe.whiten > 0
 
 
 def test_an_unknown_preset_names_the_known(tmp_path: Path) -> None:
