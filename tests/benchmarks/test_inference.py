@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from inference import TOY, module_run, ours, random_checkpoint
+from inference import TOY, limit, module_run, ours, random_checkpoint
 from int8 import lost
 from latency import photograph, predictors
 from vitascope.models.config import ViTConfig
@@ -37,3 +37,9 @@ def test_points_lost_come_with_the_error_of_paired_images() -> None:
     assert (told["float32"], told["int8"]) == (80.0, 78.0)
     assert told["lost"] == pytest.approx(2.0)
     assert told["standard_error"] == pytest.approx(100 * np.sqrt((6 / 100 - 0.02**2) / 99))
+
+
+def test_the_limit_is_what_a_peer_leaves_of_the_matrix_products_rate() -> None:
+    told = limit({"timm": {"share_of_product": {"median": 0.8}}}, ("timm", "not measured"))
+    assert "timm reaches 80 % of its rate" in told
+    assert "at most 1.25 times as fast" in told
