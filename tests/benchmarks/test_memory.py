@@ -21,7 +21,10 @@ def test_checkpointed_training_ends_with_the_same_weights() -> None:
 @pytest.mark.parametrize("way", memory.WAYS)
 def test_a_row_has_measured_and_predicted_side_by_side(way: str) -> None:
     expected = memory.predicted("ViT-Ti/16", way, (16, 224, 12)).peak
-    found = memory.row("ViT-Ti/16", way, (16, 224, 12), {"bytes": expected * 1.1, "seconds": 0.8})
+    found = memory.row(
+        "ViT-Ti/16", way, (16, 224, 12), {"bytes": expected * 1.1}, {"bytes": expected * 1.5, "seconds": 0.8}
+    )
     assert found["measured_over_predicted"]["median"] == pytest.approx(1.1)
     assert found["milliseconds_an_image"]["median"] == 50.0
+    assert found["MiB_with_what_glibc_keeps"]["median"] == pytest.approx(1.5 * expected / 2**20, rel=1e-3)
     assert found["MiB"]["median"] == pytest.approx(1.1 * expected / 2**20, rel=1e-3)
