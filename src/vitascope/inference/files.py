@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
+import torch
+
+from vitascope.data.batches import to_tensor
 from vitascope.data.images import EXTENSIONS, printable
+from vitascope.data.preprocess import Preprocess
 from vitascope.errors import DataError, ImageError
 from vitascope.inference.predictor import Prediction, Predictor
+
+_MOST_THREADS = 8
+"""More decode faster than any model here computes, and each may hold a large photograph."""
 
 
 @dataclass(frozen=True)
@@ -43,21 +55,60 @@ def find_images(paths: Sequence[str]) -> list[Path]:
 def predict_files(
     predictor: Predictor, files: Sequence[Path], *, top: int = 5, progress: Callable[[int, int], None] | None = None
 ) -> list[FilePrediction]:
-    """Predictions in the order of `files`; an unreadable one carries its error instead."""
+    """Predictions in the order of `files`; an unreadable one carries its error instead.
+
+    While the model computes a batch, threads decode and resize the next two.
+    """
+    predictor.expect(len(files))
     results: list[FilePrediction] = []
-    for first in range(0, len(files), predictor.batch):
-        chunk = files[first : first + predictor.batch]
-        images, errors = {}, {}
-        for file in chunk:
-            try:
-                images[file] = predictor.checkpoint.preprocess.read(file)
-            except ImageError as error:
-                errors[file] = str(error)
-        predicted = dict(zip(images, predictor(list(images.values()), top), strict=True))
-        results += [FilePrediction(str(file), predicted.get(file, []), errors.get(file)) for file in chunk]
-        if progress is not None:
-            progress(min(first + predictor.batch, len(files)), len(files))
+    with closing(_resized(predictor.checkpoint.preprocess, files, ahead=2 * predictor.batch)) as images:
+        for first in range(0, len(files), predictor.batch):
+            chunk = files[first : first + predictor.batch]
+            found = list(islice(images, len(chunk)))
+            readable = [image for image in found if not isinstance(image, ImageError)]
+            predicted = iter(predictor.ranked(_probabilities(predictor, readable), top) if readable else ())
+            results += [
+                FilePrediction(str(file), [], str(image))
+                if isinstance(image, ImageError)
+                else FilePrediction(str(file), next(predicted))
+                for file, image in zip(chunk, found, strict=True)
+            ]
+            if progress is not None:
+                progress(len(results), len(files))
     return results
+
+
+@torch.inference_mode()
+def _probabilities(predictor: Predictor, images: list[np.ndarray]) -> torch.Tensor:
+    """As `Predictor.probabilities`, of images that are resized already."""
+    return predictor.engine(predictor.checkpoint.preprocess.normalise(to_tensor(images))).softmax(dim=1)
+
+
+def _resized(
+    preprocess: Preprocess, files: Sequence[Path], ahead: int
+) -> Generator[np.ndarray | ImageError, None, None]:
+    """Each file's image as the model sees it, uint8 (h, w, C), or why there is none; read up to `ahead` files early.
+
+    Nothing larger than that waits, and no more photographs are decoded at a time than there are threads.
+    """
+
+    def one(file: Path) -> np.ndarray | ImageError:
+        try:
+            return preprocess.resize(preprocess.read(file))
+        except ImageError as error:
+            return error
+
+    pool = ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS))
+    waiting: deque[Future[np.ndarray | ImageError]] = deque()
+    try:
+        for file in files:
+            waiting.append(pool.submit(one, file))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def write_csv(path: str, results: Sequence[FilePrediction]) -> None:

@@ -54,9 +54,12 @@ class Predictor:
 
         Images are paths, encoded bytes, Pillow images or uint8 arrays (H, W[, C]). Raises ImageError.
         """
+        return self.ranked(self.probabilities(images), top)
+
+    def ranked(self, probabilities: torch.Tensor, top: int = 5) -> list[list[Prediction]]:
+        """The `top` labels of each row (n, K), best first."""
         if top < 1:
             raise ConfigError(f"top is {top}, expected at least 1")
-        probabilities = self.probabilities(images)
         labels = self.checkpoint.labels
         best = probabilities.topk(min(top, len(labels)), dim=1)
         return [
