@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import weakref
 from collections import Counter
 from pathlib import Path
 
@@ -251,3 +252,46 @@ def test_files_train_as_their_pixels_in_memory_do(tmp_path: Path) -> None:
         for (images, labels), (same_images, same_labels) in zip(*batches, strict=True):
             assert torch.equal(images, same_images)
             assert torch.equal(labels, same_labels)
+
+
+class Counted:
+    """Images that are counted while anything still holds them."""
+
+    name, classes = "counted", ("a", "b")
+
+    def __init__(self, size: int) -> None:
+        self.labels = np.zeros(size, dtype=np.int64)
+        self.alive = self.most = self.made = 0
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        image = np.zeros((SIDE, SIDE, 3), dtype=np.uint8)
+        self.alive, self.made = self.alive + 1, self.made + 1
+        self.most = max(self.most, self.alive)
+        weakref.finalize(image, self.gone)
+        return image
+
+    def gone(self) -> None:
+        self.alive -= 1
+
+    def describe(self, index: int) -> str:
+        return str(index)
+
+
+def test_no_more_than_a_batch_of_images_is_held() -> None:
+    counted = Counted(1000)
+    plain = Augment(AugmentConfig(), PREPROCESS)
+    for images, _ in training_batches(counted, plain, order(size=1000, batch=10), 0, 150):
+        assert len(images) == 10
+    assert counted.made == 1500
+    assert counted.most <= 2 * 10  # images of one batch, some of which still wait to be let go
+    assert counted.alive <= 1
+
+
+def test_the_order_of_an_epoch_takes_eight_bytes_an_image() -> None:
+    permutation.cache_clear()
+    orders = [permutation(0, epoch, 1000) for epoch in range(5)]
+    assert {found.nbytes for found in orders} == {8000}
+    assert permutation.cache_info().currsize == 2  # a batch may see the end of one epoch and the start of the next
