@@ -25,5 +25,6 @@ class ClassTokenViT(nn.Module):
 
 def for_prediction(model: ViT | BiT) -> nn.Module:
     """`model` in a form that computes the same logits, or features, with the least work; the weights are shared."""
-    short = isinstance(model, ViT) and model.config.pooling == "token"
-    return (ClassTokenViT(model) if short else model).eval()
+    if isinstance(model, ViT) and model.config.pooling == "token":
+        return ClassTokenViT(model).eval()
+    return model.eval()
