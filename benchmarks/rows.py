@@ -47,6 +47,54 @@ ROWS: tuple[Row, ...] = (
         aims_with_amx={"timm": 1.5, "timm compiled": 1.5},
     ),
     Row(
+        name="inference",
+        measure="inference, ViT-B/16, 224 px, batch 16",
+        command=("benchmarks/inference.py",),
+        aims={"timm": 1.25, "openvino": 1.0},
+    ),
+    Row(
+        name="inference-compiled",
+        measure="the same, compiled",
+        command=("benchmarks/inference.py", "--compile", "--rounds", "3"),
+        aims={"timm compiled": 1.2},
+    ),
+    Row(
+        name="inference-int8",
+        measure="the same in int8",
+        command=("benchmarks/inference.py", "--int8"),
+        aims={"openvino": 1.6},
+    ),
+    Row(
+        name="latency-vit-s-16",
+        measure="one photograph, ViT-S/16",
+        command=("benchmarks/latency.py", "--model", "ViT-S/16"),
+        aims={"transformers pipeline": 3.0, "timm": 1.5},
+    ),
+    Row(
+        name="latency-vit-b-16",
+        measure="one photograph, ViT-B/16",
+        command=("benchmarks/latency.py", "--model", "ViT-B/16"),
+        aims={"transformers pipeline": 3.0, "timm": 1.5},
+    ),
+    Row(
+        name="data-first-epoch",
+        measure="photographs to random crops of 224 px, one core",
+        command=("benchmarks/data.py",),
+        aims={"torchvision": 2.0},
+    ),
+    Row(
+        name="data-second-epoch",
+        measure="the same, kept decoded",
+        command=("benchmarks/data.py",),
+        aims={"torchvision": 10.0},
+    ),
+    Row(
+        name="predict",
+        measure="labels of 1,000 photographs, ViT-S/16",
+        command=("benchmarks/predict.py",),
+        aims={"transformers pipeline": 4.0},
+    ),
+    Row(
         name="views",
         measure="attention distance and rollout, ViT-B/16, 128 images",
         command=("benchmarks/views.py",),
@@ -59,5 +107,32 @@ ROWS: tuple[Row, ...] = (
         aims={"plain chaos game": 5.0},
     ),
     Row(name="start", measure="start of the command and of the package", command=("benchmarks/start.py",)),
+    Row(name="memory", measure="memory of a training step", command=("benchmarks/memory.py",)),
+    Row(name="streaming", measure="memory over a set of 20 GB", command=("benchmarks/streaming.py",)),
+    *(
+        Row(
+            name=f"gpu-training-vit-{size}-16",
+            measure=f"training, ViT-{size.upper()}/16",
+            command=("benchmarks/gpu.py",),
+            aims={"timm, default AMP": 1.6, "timm compiled": 1.15},
+            gpu=True,
+        )
+        for size in "sbl"
+    ),
+    Row(
+        name="gpu-inference",
+        measure="inference, ViT-B/16, batch 256",
+        command=("benchmarks/gpu.py",),
+        aims={"timm compiled": 1.1},
+        gpu=True,
+    ),
+    Row(
+        name="gpu-latency",
+        measure="one image, ViT-B/16",
+        command=("benchmarks/gpu.py",),
+        aims={"timm": 4.0},
+        gpu=True,
+    ),
+    Row(name="gpu-cifar10", measure="CIFAR-10 from scratch", command=("benchmarks/gpu.py",), gpu=True),
 )
 """In the order of the table."""
