@@ -209,7 +209,7 @@ def test_a_csv_file_is_not_overwritten_and_nothing_is_predicted_first(place: Pat
         (["predict", "{}/nowhere", "{}/images"], "nowhere"),
         (["predict", "{}/run", "{}/absent.png"], "absent.png does not exist"),
         (["predict", "{}/run", "{}/run/checkpoints"], "no images below"),
-        (["predict", "{}/run", "{}/images", "--engine=warp"], "expected one of auto, eager"),
+        (["predict", "{}/run", "{}/images", "--engine=warp"], "choose from 'auto', 'eager'"),
         (["evaluate", "{}/run", "digits"], "does not know"),
         (["evaluate", "{}/run", "{}/images", "--split=test"], "has no test split"),
         (["evaluate", "{}/run", "{}/images", "--device=abacus"], "device 'abacus'"),
