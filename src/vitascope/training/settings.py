@@ -61,7 +61,7 @@ class TrainSettings:
     compile: bool = False
     """Compile the model with torch.compile: a minute's wait, then some faster steps."""
     checkpoint_activations: bool = False
-    """Keep only every block's input and compute the rest again for the gradient: less memory, a third to a half more time."""
+    """Keep only every block's input and compute the rest again: much less memory, a third to a half more time."""
     workers: int = 0
     """Processes that read and augment images, for evaluations too; 0 for none besides this one."""
     memory_budget: str = "2G"
