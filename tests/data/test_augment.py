@@ -273,3 +273,15 @@ def test_settings_that_do_not_suit_the_preprocessing() -> None:
         Augment(AugmentConfig(randaugment_layers=1), Preprocess(size=(32, 32), channels=5))
     with pytest.raises(ConfigError, match="pad_shift"):
         Augment(AugmentConfig(crop="shift", pad_shift=32), SIZE)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "zero"])
+def test_a_shift_is_a_window_of_the_padded_image(mode: str) -> None:
+    image = noise(9, 12)
+    widths = ((5, 5), (5, 5), (0, 0))
+    padded = np.pad(image, widths, mode="reflect") if mode == "reflect" else np.pad(image, widths)
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        down, right = (int(rng.random() * 11) for _ in range(2))
+        moved = shift(image, 5, mode, np.random.default_rng(seed))
+        assert np.array_equal(moved, padded[down : down + 9, right : right + 12])
