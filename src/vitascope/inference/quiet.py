@@ -12,7 +12,7 @@ from contextlib import contextmanager, redirect_stdout
 @contextmanager
 def quiet() -> Iterator[None]:
     """The exporters' notes on their own future are not the user's business, and standard output is the commands'."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "nncf", "torch.export")]
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir", "nncf")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
