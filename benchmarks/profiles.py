@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -65,6 +66,14 @@ def of_openvino(model: Any, images: Tensor, precision: str) -> tuple[Counter[str
     return spent, calls
 
 
+def write_profile(result: Path, head: str, parts: Sequence[str]) -> None:
+    """Beside a row's result, as ROW-profile.txt."""
+    path = result.with_name(f"{result.stem}-profile.txt")
+    with written_whole(path) as temporary:
+        temporary.write_text("\n".join([head + "\n", *parts]), encoding="utf-8")
+    print(path.read_text())
+
+
 def main() -> None:
     """Profiles our eager and OpenVINO engines."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -86,10 +95,7 @@ def main() -> None:
         table("vitascope, eager", *of_torch(run)),
         table("vitascope, openvino", *of_openvino(convert(checkpoint), images, precision)),
     ]
-    path = FOLDER / slug(processor()) / f"{said.row}-profile.txt"
-    with written_whole(path) as temporary:
-        temporary.write_text("\n".join([head + "\n", *parts]), encoding="utf-8")
-    print(path.read_text())
+    write_profile(FOLDER / slug(processor()) / f"{said.row}.json", head, parts)
 
 
 if __name__ == "__main__":

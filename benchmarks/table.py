@@ -28,7 +28,7 @@ def main() -> None:
     for folder in sorted(path for path in FOLDER.iterdir() if path.is_dir()):
         results = [(row, result) for row in ROWS if (result := read(folder / f"{row.name}.json"))]
         if results:
-            write(folder / "README.md", page(results))
+            write(folder / "README.md", page(folder, results))
             parts.append(section(results))
     text = README.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
@@ -68,7 +68,7 @@ def ceiling(result: dict[str, Any], peer: str) -> str:
     return f"{1 / share['median']:.2f}" if share else ""
 
 
-def page(results: list[tuple[Row, dict[str, Any]]]) -> str:
+def page(folder: Path, results: list[tuple[Row, dict[str, Any]]]) -> str:
     """All that was measured on one processor."""
     text = [
         f"# Measured on {results[0][1]['processor']}\n",
@@ -87,7 +87,9 @@ def page(results: list[tuple[Row, dict[str, Any]]]) -> str:
         text += [*ways(result["ways"]), ""]
         if "limit" in result:
             text.append(f"{result['limit']}\n")
-        text.append(f"Everything: [{row.name}.json]({row.name}.json).\n")
+        profile = f"{row.name}-profile.txt"
+        told = f", [where the time goes]({profile})" if (folder / profile).exists() else ""
+        text.append(f"Everything: [{row.name}.json]({row.name}.json){told}.\n")
     return "\n".join(text)
 
 
