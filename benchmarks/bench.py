@@ -30,7 +30,7 @@ def main() -> int:
     failed = []
     commands: dict[tuple[str, ...], list[str]] = {}  # a script may write several rows
     for row in ROWS:
-        if row.name in said.names or (not said.names and row.gpu == said.gpu):
+        if row.command and (row.name in said.names or (not said.names and row.gpu == said.gpu)):
             commands.setdefault(row.command, []).append(row.name)
     for command, names in commands.items():
         print(f"{', '.join(names)}: python {' '.join(command)}", flush=True)

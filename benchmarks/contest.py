@@ -134,7 +134,8 @@ def keep(row: str, result: dict[str, Any], machine: str | None = None) -> Path:
         "python": platform.python_version(),
         "packages": packages,
         **source_commit(),
-        "command": ["python", *sys.argv],
+        # Of folders on this machine only the names.
+        "command": ["python", *(Path(word).name if word.startswith("/") else word for word in sys.argv)],
     }
     path = FOLDER / slug(machine) / f"{row}.json"
     with written_whole(path) as temporary:

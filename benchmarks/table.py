@@ -52,7 +52,7 @@ def section(results: list[tuple[Row, dict[str, Any]]]) -> str:
 
 def lines_of(row: Row, result: dict[str, Any]) -> Iterator[str]:
     """A line for every peer."""
-    for name, ratio in result["ratios"].items():
+    for name, ratio in result.get("ratios", {}).items():
         ours, _, peer = name.partition(" over ")
         aim = row.aim(peer, result["processor"])
         way = "" if ours == "vitascope" else f" ({ours.removeprefix('vitascope').lstrip(', ')})"
@@ -64,7 +64,7 @@ def lines_of(row: Row, result: dict[str, Any]) -> Iterator[str]:
 
 def ceiling(result: dict[str, Any], peer: str) -> str:
     """How many times as fast as the peer anything could be that multiplies at the rate of the matrix product."""
-    share = result["ways"].get(peer, {}).get("share_of_product")
+    share = result.get("ways", {}).get(peer, {}).get("share_of_product")
     return f"{1 / share['median']:.2f}" if share else ""
 
 
@@ -84,7 +84,8 @@ def page(folder: Path, results: list[tuple[Row, dict[str, Any]]]) -> str:
         ]
         if "product_tflops" in result:
             text.append(f"The matrix product: {result['product_tflops']:.3g} TFLOP/s.\n")
-        text += [*ways(result["ways"]), ""]
+        if result.get("ways"):
+            text += [*ways(result["ways"]), ""]
         if "limit" in result:
             text.append(f"{result['limit']}\n")
         profile = f"{row.name}-profile.txt"
