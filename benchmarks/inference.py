@@ -153,7 +153,13 @@ def main() -> None:
         "ways": (found := summary(ways, seconds, rates)),
         "ratios": ratios(ways, seconds),
     }
-    if not said.int8:
+    if said.int8:
+        share = found["vitascope, int8"]["share_of_product"]["median"]
+        result["limit"] = (
+            f"In int8 the work goes at {100 * share:.0f} % of the {precision} matrix product's rate; only processors "
+            "with instructions for it (VNNI, AMX) multiply int8 much faster than float."
+        )
+    else:
         result["limit"] = limit(found, ("timm compiled",) if said.compile else ("timm", "transformers", "openvino"))
     row = "inference" + ("-int8" if said.int8 else "-compiled" if said.compile else "")
     print(keep(row + ("-quick" if said.quick else ""), result).read_text())
