@@ -156,6 +156,13 @@ def test_read_only_arrays_are_fine() -> None:
     assert Preprocess(size=(16, 16), channels=1)(image).shape == (1, 16, 16)
 
 
+@pytest.mark.parametrize(("mean", "std"), [((0.5,), (0.5,)), ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))])
+def test_one_image_is_normalised_as_a_batch_is_to_the_last_bit(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
+    preprocess = Preprocess(size=(16, 16), mean=mean, std=std)
+    assert torch.equal(preprocess(levels), preprocess.normalise(torch.from_numpy(levels.transpose(2, 0, 1).copy())))
+
+
 def test_normalise_half_is_the_official_formula_exactly() -> None:
     values = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(1, 3, 16, 16)
     result = Preprocess(size=(16, 16)).normalise(values)
