@@ -3,7 +3,7 @@
 python benchmarks/table.py
 
 Writes results/benchmarks/PROCESSOR/README.md, all that was measured there, and what stands in README.md between the two
-marks of the speed table: one line for each peer, from every processor.
+marks of the speed table: one line for each ratio that something is aimed at, from every processor.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main() -> None:
         results = [(row, result) for row in ROWS if (result := read(folder / f"{row.name}.json"))]
         if results:
             write(folder / "README.md", page(folder, results))
-            parts.append(section(results))
+            parts.append(section(results, aimed=True))
     text = README.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, mark, after = rest.partition(END)
@@ -43,18 +43,20 @@ def read(path: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def section(results: list[tuple[Row, dict[str, Any]]]) -> str:
-    """The table of one processor."""
+def section(results: list[tuple[Row, dict[str, Any]]], aimed: bool = False) -> str:
+    """The table of one processor; with `aimed`, of those ratios alone that something is aimed at."""
     first = results[0][1]
-    lines = "".join(line for row, result in results for line in lines_of(row, result))
+    lines = "".join(line for row, result in results for line in lines_of(row, result, aimed))
     return f"{first['processor']}, {first['threads']} threads:\n\n{HEAD}{lines}\n"
 
 
-def lines_of(row: Row, result: dict[str, Any]) -> Iterator[str]:
+def lines_of(row: Row, result: dict[str, Any], aimed: bool) -> Iterator[str]:
     """A line for every peer."""
     for name, ratio in result.get("ratios", {}).items():
         ours, _, peer = name.partition(" over ")
         aim = row.aim(peer, result["processor"])
+        if aimed and aim is None:
+            continue
         way = "" if ours == "vitascope" else f" ({ours.removeprefix('vitascope').lstrip(', ')})"
         yield (
             f"| {result['measure']}{way} | {peer} | **{ratio['median']:.3g}** ({ratio['low']:.3g}–{ratio['high']:.3g}) "
