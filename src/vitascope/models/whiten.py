@@ -37,6 +37,6 @@ def whiten_patches(model: ViT | BiT, images: Tensor) -> None:
     filters = filters[: config.width // 2]
     weight = projection.weight.permute(0, 2, 3, 1).flatten(1).double()  # (D, P·P·C), as `patchify` orders them
     weight[: 2 * len(filters)] = torch.cat([filters, -filters])
-    projection.weight.copy_(weight.unflatten(1, (config.patch, config.patch, config.channels)).permute(0, 3, 1, 2))
+    projection.weight.copy_(weight.view(-1, config.patch, config.patch, config.channels).permute(0, 3, 1, 2))
     assert projection.bias is not None
     projection.bias.copy_(-(weight @ mean))
