@@ -156,6 +156,26 @@ def test_the_file_used_longest_ago_makes_room(tmp_path: Path) -> None:
     assert names[0] in files(tmp_path / "cache")
 
 
+def test_sources_of_one_run_do_not_push_each_other_out(tmp_path: Path) -> None:
+    train, validation = photographs(tmp_path / "train"), photographs(tmp_path / "validation", seed=1)
+    size = sum(image.nbytes for image in in_memory(train, PLENTY).images)  # type: ignore[attr-defined]
+    budget, folder = round(1.5 * size), tmp_path / "cache"
+    for _ in range(2):
+        kept = on_disk(train, budget, folder=folder)
+        assert isinstance(kept, StoredSource)
+        assert on_disk(validation, budget, beside=(kept, None), folder=folder) is validation
+        assert files(folder) == [kept.path.name]
+    assert isinstance(on_disk(validation, budget, folder=folder), StoredSource)  # another run may
+
+
+def test_another_version_decodes_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = photographs(tmp_path / "data")
+    on_disk(source, PLENTY, folder=tmp_path / "cache")
+    monkeypatch.setattr(stored, "__version__", "99")
+    on_disk(source, PLENTY, folder=tmp_path / "cache")
+    assert len(files(tmp_path / "cache")) == 2
+
+
 def test_remains_of_a_kill_are_cleared_away(tmp_path: Path) -> None:
     source = photographs(tmp_path / "data")
     kept = on_disk(source, PLENTY, folder=tmp_path / "cache")

@@ -2,8 +2,9 @@
 
 A file of the cache folder holds all images of one source, one after the other, then where each begins and its size; it
 is mapped, so that what is read costs no memory that the system cannot take back. Its name is the hash of all that the
-pixels depend on: the source's fingerprint and the decoder's version. So nothing is ever stale, and any file may be
-deleted at any time: its images are decoded again, to the same pixels. A flipped bit in the pixels is not noticed.
+pixels depend on: the source's fingerprint, this package's version and the decoder's. So nothing is stale, unless a
+photograph changes but not its size and time of change. Any file may be deleted at any time: its images are decoded
+again, to the same pixels. A flipped bit in the pixels is not noticed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ from vitascope.data.memory import ArraySource, Progress, decode_all, estimate_by
 from vitascope.data.resize import resample
 from vitascope.data.source import Int64, Source, Subset, makes_many, open_many
 from vitascope.errors import ImageError
+from vitascope.version import __version__
 from vitascope.whole import written_whole
 
 log = logging.getLogger(__name__)
@@ -150,20 +152,22 @@ def on_disk(
     source: Source,
     budget_bytes: int,
     *,
+    beside: Sequence[Source | None] = (),
     folder: Path | None = None,
     progress: Progress | None = None,
     workers: int | None = None,
 ) -> Source:
     """Decode a source once and for all into a file, where that and the files of other sources fit `budget_bytes`.
 
-    The files used longest ago make room. Returns the source as it is where it does not fit, where the disk has no room,
-    and where there is nothing to gain, in memory and for generated images; the pixels are the same. Of several
-    processes one writes, the others wait. Raises ImageError for an unreadable image.
+    The files used longest ago make room, except those of the sources `beside` it, which the same run uses. Returns the
+    source as it is where it does not fit, where the disk has no room, and where there is nothing to gain, in memory and
+    for generated images; the pixels are the same. Of several processes one writes, the others wait. Raises ImageError
+    for an unreadable image.
     """
     if budget_bytes <= 0 or len(source) == 0 or makes_many(source) or _held(source):
         return source
     folder = folder or cache_folder() / "images"
-    version = f"{_MAGIC.decode()} Pillow {PIL.__version__}"
+    version = f"{_MAGIC.decode()} {__version__} Pillow {PIL.__version__}"
     path = folder / (hashlib.sha256(f"{version} {fingerprint(source)}".encode()).hexdigest()[:32] + _ENDING)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -171,7 +175,8 @@ def on_disk(
             places = _places(path, len(source))
             if places is None:
                 needed = estimate_bytes(source)
-                if not _make_room(path, needed, budget_bytes):
+                in_use = {other.path for other in beside if isinstance(other, StoredSource)}
+                if not _make_room(path, needed, budget_bytes, in_use):
                     log.info("%s does not fit %d bytes of disk; decoded as needed", source.name, budget_bytes)
                     return source
                 log.info("%s: decoding %d images into %s", source.name, len(source), path)
@@ -230,10 +235,10 @@ def _places(path: Path, images: int) -> Int64 | None:
     return places if int((places[:, 1] * places[:, 2] * 3).sum()) == start else None
 
 
-def _make_room(path: Path, needed: int, budget_bytes: int) -> bool:
+def _make_room(path: Path, needed: int, budget_bytes: int, in_use: set[Path]) -> bool:
     """Deletes the files used longest ago until `needed` bytes fit the budget; False where they cannot, or the disk is
     full."""
-    if needed > budget_bytes:
+    if needed + sum(file.stat().st_size for file in in_use if file.exists()) > budget_bytes:
         return False
     for left in path.parent.glob(f".*{_ENDING}.*.tmp"):
         if left.name.startswith(f".{path.name}.") or left.stat().st_mtime < time.time() - _ABANDONED:
@@ -244,6 +249,8 @@ def _make_room(path: Path, needed: int, budget_bytes: int) -> bool:
     for _, size, file in found:
         if total + needed <= budget_bytes:
             break
+        if file in in_use:
+            continue
         log.info("%s is deleted to make room", file)
         file.unlink(missing_ok=True)
         total -= size

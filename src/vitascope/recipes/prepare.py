@@ -54,12 +54,10 @@ def prepare_data(recipe: Recipe, splits: Splits | None = None) -> RunData:
         train = in_memory(Shrunk(train, recipe.shrink), budget)
         validation = None if validation is None else in_memory(validation, budget)
     disk = memory_bytes(recipe.disk_budget, "disk_budget")
-    return RunData(
-        train=on_disk(train, disk),
-        validation=None if validation is None else on_disk(validation, disk),
-        test=None if splits.test is None else on_disk(splits.test, disk),
-        unreadable=unreadable,
-    )
+    train = on_disk(train, disk)
+    validation = None if validation is None else on_disk(validation, disk, beside=(train,))
+    test = None if splits.test is None else on_disk(splits.test, disk, beside=(train, validation))
+    return RunData(train=train, validation=validation, test=test, unreadable=unreadable)
 
 
 def _readable(splits: Splits, recipe: Recipe) -> tuple[Splits, int]:
