@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
+from torch import nn
 
 from vitascope.layers.encoder import Block, Encoder, LayerScale, Mlp, StochasticDepth
 
@@ -80,3 +83,16 @@ def test_a_recorder_hears_every_token_even_where_few_come_out() -> None:
     block.attention.recorder = lambda q, k: heard.extend([q.shape, k.shape])
     torch.testing.assert_close(block(x, 1), expected)
     assert heard == [(2, 3, 5, 4), (2, 3, 5, 4)]
+
+
+@pytest.mark.parametrize("how", ["adapter", "hook"])
+def test_what_was_put_around_qkv_counts_where_few_tokens_come_out_too(how: str) -> None:
+    torch.manual_seed(0)
+    block = Block(12, heads=3, hidden=24)
+    x, plain = torch.randn(2, 5, 12), copy.deepcopy(block)
+    if how == "adapter":
+        block.attention.qkv = nn.Sequential(block.attention.qkv, nn.Linear(36, 36))  # type: ignore[assignment]
+    else:
+        block.attention.qkv.register_forward_hook(lambda _, __, out: 2 * out)
+    torch.testing.assert_close(block(x, 1), block(x)[:, :1])
+    assert not torch.allclose(block(x, 1), plain(x, 1))

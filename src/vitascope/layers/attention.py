@@ -47,7 +47,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, first: int | None = None) -> Tensor:
         """With `first`, only that many tokens from the beginning ask, (B, T, D) → (B, first, D)."""
-        if first is None or self.recorder is not None:
+        if first is None or self.recorder is not None or not self._is_plain():
             q, k, v = self._heads(self.qkv(x))
             if self.recorder is not None:
                 self.recorder(q, k)
@@ -58,6 +58,11 @@ class Attention(nn.Module):
             k, v = self._heads(F.linear(x, weight[width:], bias[width:]))
         x = attend(q, k, v).transpose(1, 2).flatten(2)
         return self.dropout(self.out(x))
+
+    def _is_plain(self) -> bool:
+        """Whether `qkv` is its weights and nothing else: no adapter in its place, no hook on it."""
+        hooked = self.qkv._forward_hooks or self.qkv._forward_pre_hooks
+        return type(self.qkv) is nn.Linear and not hooked
 
     def _heads(self, x: Tensor) -> tuple[Tensor, ...]:
         """(B, T, n·D), D = h·d → n times (B, h, T, d)."""
