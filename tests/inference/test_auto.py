@@ -155,6 +155,21 @@ def test_a_damaged_memory_is_measured_anew(on: Start, damage: str, tmp_path: Pat
     assert engine.name == "openvino"
 
 
+def test_what_was_measured_is_remembered_for_the_batch_it_was_measured_on(on: Start) -> None:
+    first = on(Machine(eager=1.0, openvino=0.5))
+    first(IMAGES[:1])  # a warm-up
+    first.expect(1000)
+    first(IMAGES)
+    assert first.name == "openvino"
+    machine = Machine(eager=1.0, openvino=0.5)
+    engine = on(machine)
+    engine.expect(1000)
+    engine(IMAGES[:1])  # of single images nothing is known
+    assert engine.name == "eager"
+    engine(IMAGES)
+    assert (engine.name, machine.ran) == ("openvino", ["eager", "openvino"])
+
+
 def test_a_predictor_tells_how_many_images_come() -> None:
     predictor = vs.Predictor(checkpoint(), batch=2)
     assert isinstance(predictor.engine, Auto)

@@ -14,6 +14,7 @@ import logging
 import threading
 import time
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -110,9 +111,9 @@ class Auto:
         return result
 
     def _consider(self, images: Tensor) -> None:
-        if not self._key:
-            self._key = self._situation(len(images))
-            self._measured = _sound(recall(cache_folder() / _MEMORY, self._key))
+        key = f"{self._situation}, batch below {2 ** len(images).bit_length()}"
+        if key != self._key:  # a first call may be a single image, to warm up
+            self._key, self._measured = key, _sound(recall(cache_folder() / _MEMORY, key))
         ahead = max(self._images, self._coming)
         if self._measured is None:
             if self._images and self._seconds / self._images * ahead >= WORTH_MEASURING:
@@ -154,13 +155,13 @@ class Auto:
     def _build(self, name: str) -> Engine:
         return build(name, self._checkpoint, torch.device("cpu"), self.precision, self._batch)
 
-    def _situation(self, batch: int) -> str:
+    @cached_property
+    def _situation(self) -> str:
         config = json.dumps(config_to_dict(self._checkpoint.config), sort_keys=True)
         versions = ", ".join(f"{name} {_version(name)}" for name in ("torch", "openvino", "onnxruntime"))
         return (
             f"{processor()}, {torch.get_num_threads()} threads, {versions}, {self.precision}, "
-            f"model {hashlib.sha256(config.encode()).hexdigest()[:12]} at {self._checkpoint.preprocess.size}, "
-            f"batch below {2 ** batch.bit_length()}"
+            f"model {hashlib.sha256(config.encode()).hexdigest()[:12]} at {self._checkpoint.preprocess.size}"
         )
 
 
