@@ -280,6 +280,12 @@ def test_data_that_cannot_be_trained_on_is_refused(data: Splits, message: str, t
         pretrain(pretrain_recipe(tmp_path / "run"), splits=data)
 
 
+def test_grey_models_are_whitened_from_colour_images(tmp_path: Path) -> None:
+    recipe = pretrain_recipe(tmp_path / "run", model_fields={**FIELDS, "channels": 1}, whiten=5, steps=1)
+    model = pretrain(recipe, splits=splits())
+    assert weights(model)["patches.projection.weight"].shape == (32, 1, 8, 8)
+
+
 def test_images_that_are_not_square_fit_too(tmp_path: Path) -> None:
     fields = {**FIELDS, "image_size": [8, 24]}
     model = pretrain(pretrain_recipe(tmp_path / "run", model_fields=fields, image_size=None, steps=1), splits=splits())

@@ -71,7 +71,8 @@ def pretraining_config(recipe: PretrainRecipe, classes: int) -> ModelConfig:
 def _first_images(source: Source, preprocess: Preprocess, count: int, seed: int) -> torch.Tensor:
     """The images that training sees first, unchanged and normalised, (count, C, H, W)."""
     indices = [int(i) for i in permutation(seed, 0, len(source))[:count]]
-    return preprocess.normalise(to_tensor([preprocess.resize(image) for image in read_many(source, indices)]))
+    images = [preprocess.resize(preprocess.read(image)) for image in read_many(source, indices)]
+    return preprocess.normalise(to_tensor(images))
 
 
 def crop_fraction(side: int) -> float:
