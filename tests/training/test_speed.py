@@ -149,5 +149,14 @@ def test_on_a_cpu_nothing_is_tried_that_does_not_fit_the_free_memory(
         speed.largest_micro_batch(j, model, World())
 
 
+def test_processes_share_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = create_model("ViT-Ti/4", image_size=32, depth=2, classes=3)
+    need = training_memory(model.config, 16, accumulated=True).peak
+    monkeypatch.setattr(speed, "measure_step", lambda *_, **__: 1.0)
+    monkeypatch.setattr(World, "largest", lambda self, value: value)
+    monkeypatch.setattr(speed, "free_memory", lambda: 2 * need + 2)
+    assert speed.largest_micro_batch(job(batch=128), model, World(size=2)) == 16
+
+
 def test_free_memory_is_what_the_system_says() -> None:
     assert speed.free_memory() > 2**24

@@ -118,7 +118,7 @@ def largest_micro_batch(job: Job, model: nn.Module, world: World) -> int:
     while True:
         trial = dataclasses.replace(job, settings=dataclasses.replace(job.settings, batch=share, micro_batch=micro))
         # Each process alone: one without memory would leave the others waiting for its gradients.
-        fits = _fits(trial, model, World(device=world.device))
+        fits = _fits(trial, model, World(device=world.device), free_memory() / world.size)
         if not world.largest(int(not fits)):
             return micro
         if micro == 1:
@@ -126,8 +126,8 @@ def largest_micro_batch(job: Job, model: nn.Module, world: World) -> int:
         micro = math.ceil(micro / 2)
 
 
-def _fits(job: Job, model: nn.Module, world: World) -> bool:
-    if world.device.type == "cpu" and _predicted(job.settings, model) > free_memory():
+def _fits(job: Job, model: nn.Module, world: World, free: float) -> bool:
+    if world.device.type == "cpu" and _predicted(job.settings, model) > free:
         return False  # not tried: Linux gives what it does not have, and kills whoever uses it
     try:
         measure_step(job, model, world, for_seconds=0.0)
