@@ -53,6 +53,13 @@ def test_parts_are_those_of_the_whole(kind: str) -> None:
     assert_parts_are_the_wholes(saved(**KINDS[kind]))
 
 
+def test_bytes_that_fill_up_before_markers_are_passed_over() -> None:
+    data = saved(subsampling=2)
+    filled = data.replace(b"\xff\xdb", b"\xff\xff\xff\xdb")
+    assert shortened(filled, 40) != filled != data
+    assert_parts_are_the_wholes(filled)
+
+
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_parts_of_other_colours(mode: str, channels: int) -> None:

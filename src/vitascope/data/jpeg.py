@@ -146,6 +146,9 @@ def _height_at(data: bytes) -> int | None:
     place, height_at, components = 2, None, 0
     while place + 10 < len(data) and data[place] == 0xFF:
         kind = data[place + 1]
+        if kind == 0xFF:  # a byte that fills up before a marker
+            place += 1
+            continue
         if kind == _START_OF_SCAN:
             return height_at if data[place + 4] == components else None
         if kind in _FRAMES and height_at is None:

@@ -78,7 +78,7 @@ PRESETS: dict[type[Recipe], dict[str, dict[str, Any]]] = {
             "label_smoothing": 0.1,
             "augment": _SMALL_IMAGES,
         },
-        # The best of what an hour on two CPU cores allows on CIFAR-10; how it was found: results/cifar10_record/.
+        # Meant for an hour of CIFAR-10 on two CPU cores; what has been tried and what has not: results/cifar10_record/.
         "record": {
             "model": "ViT-Ti/4",
             "model_fields": {
