@@ -46,10 +46,10 @@ PREPROCESS = Preprocess(size=(SIZE, SIZE))
 AUGMENT = Augment(AugmentConfig(crop_area=AREA, crop_ratio=RATIO), PREPROCESS)
 LIMIT = (
     "decoding a JPEG's entropy-coded data, which runs from the top and which both sides do with the same library, "
-    "takes most of our time (profile: ImagingDecoder); only the rows below a crop are saved"
+    "takes about half of our time (profile: ImagingDecoder); only the rows below a crop are saved"
 )
 SECOND_LIMIT = (
-    "PyTorch's 8-bit resampling takes half of the time, most of it whatever the size of the crop, and writing float32 "
+    "PyTorch's 8-bit resampling takes two fifths of the time, most of it whatever the size of the crop, and writing float32 "
     "another quarter (profile: _upsample_bilinear2d_aa; copy_, sub_, div_)"
 )
 
