@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from vitascope.errors import ConfigError
+from vitascope.models import whiten
 from vitascope.models.catalogue import create_model
 from vitascope.models.vit import ViT
 from vitascope.models.whiten import whiten_patches
@@ -36,6 +37,17 @@ def test_projected_patches_are_uncorrelated_with_variance_one() -> None:
     variances = plus.var(dim=0)
     assert variances[0] > 0.99
     assert variances.max() < 1.001  # small components are held back, none is blown up
+
+
+def test_images_are_taken_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    together, apart = tiny(24), tiny(24)
+    whiten_patches(together, smooth())
+    monkeypatch.setattr(whiten, "_TOGETHER", 7)
+    whiten_patches(apart, smooth())
+    torch.testing.assert_close(apart.patches.projection.bias, together.patches.projection.bias)
+    torch.testing.assert_close(
+        apart.patches.projection.weight.abs(), together.patches.projection.weight.abs(), atol=1e-4, rtol=1e-3
+    )
 
 
 def test_a_narrow_model_takes_the_largest_components() -> None:

@@ -18,6 +18,7 @@ from vitascope.models.vit import ViT
 
 _LEAST_VARIANCE = 5e-4
 """Added to every variance, so that components which are next to nothing but noise are not blown up."""
+_TOGETHER = 64  # images in float64 at once: those of 224 pixels take 77 MB
 
 
 @torch.no_grad()
@@ -30,9 +31,8 @@ def whiten_patches(model: ViT | BiT, images: Tensor) -> None:
     if not isinstance(model, ViT) or model.stem is not None:
         raise ConfigError("whiten is for a ViT's patches of pixels, which hybrids and ResNets have not: leave it at 0")
     config, projection = model.config, model.patches.projection
-    x = patchify(images.double(), config.patch).flatten(0, 1)  # (B·N, P·P·C)
-    mean = x.mean(dim=0)
-    variances, components = torch.linalg.eigh(torch.cov((x - mean).T))  # ascending; components in columns
+    mean, covariance = _moments(images, config.patch)
+    variances, components = torch.linalg.eigh(covariance)  # ascending; components in columns
     filters = (components / (variances.clamp(min=0) + _LEAST_VARIANCE).sqrt()).flip(1).T  # (P·P·C, P·P·C), rows
     filters = filters[: config.width // 2]
     weight = projection.weight.permute(0, 2, 3, 1).flatten(1).double()  # (D, P·P·C), as `patchify` orders them
@@ -40,3 +40,14 @@ def whiten_patches(model: ViT | BiT, images: Tensor) -> None:
     projection.weight.copy_(weight.view(-1, config.patch, config.patch, config.channels).permute(0, 3, 1, 2))
     assert projection.bias is not None
     projection.bias.copy_(-(weight @ mean))
+
+
+def _moments(images: Tensor, patch: int) -> tuple[Tensor, Tensor]:
+    """Mean (P·P·C,) and covariance (P·P·C, P·P·C) of the patches, float64."""
+    values = patch * patch * images.shape[1]
+    count, total, products = 0, torch.zeros(values).double(), torch.zeros(values, values).double()
+    for part in images.split(_TOGETHER):
+        x = patchify(part.double(), patch).flatten(0, 1)  # (B·N, P·P·C)
+        count, total, products = count + len(x), total + x.sum(dim=0), products + x.T @ x
+    mean = total / count
+    return mean, (products - count * torch.outer(mean, mean)) / max(count - 1, 1)
