@@ -49,8 +49,8 @@ LIMIT = (
     "takes about half of our time (profile: ImagingDecoder); only the rows below a crop are saved"
 )
 SECOND_LIMIT = (
-    "PyTorch's 8-bit resampling takes two fifths of the time, most of it whatever the size of the crop, and writing float32 "
-    "another quarter (profile: _upsample_bilinear2d_aa; copy_, sub_, div_)"
+    "PyTorch's 8-bit resampling takes two fifths of the time, most of it whatever the size of the crop, and writing "
+    "float32 another quarter (profile: _upsample_bilinear2d_aa; copy_, sub_, div_)"
 )
 
 
