@@ -25,6 +25,8 @@ class Row:
     """The same on a processor with AMX, where that differs."""
     gpu: bool = False
     """Whether it needs one."""
+    photographs: bool = False
+    """Whether it needs ants_bees/ in the folder that VITASCOPE_TEST_DATA names."""
 
     def aim(self, peer: str, processor: str) -> float | None:
         """How many times as fast as `peer`; None where nothing is aimed at."""
@@ -82,18 +84,25 @@ ROWS: tuple[Row, ...] = (
         measure="photographs to random crops of 224 px, one core",
         command=("benchmarks/data.py",),
         aims={"torchvision": 2.0},
+        photographs=True,
     ),
     Row(
         name="data-second-epoch",
         measure="the same, kept decoded",
         command=("benchmarks/data.py",),
         aims={"torchvision": 10.0},
+        photographs=True,
     ),
     Row(
         name="predict",
         measure="labels of 1,000 photographs, ViT-S/16",
-        command=("benchmarks/predict.py",),
-        aims={"transformers pipeline": 4.0},
+        command=("benchmarks/predict.py", "--few", "32", "--rounds", "3"),
+        aims={
+            "transformers pipeline, batch 1": 4.0,
+            "transformers pipeline, batch 8": 4.0,
+            "transformers pipeline": 4.0,
+        },
+        photographs=True,
     ),
     Row(
         name="views",
