@@ -94,12 +94,7 @@ class Preprocess:
         Raises ImageError (not an image, refused, truncated).
         """
         array = self.resize(self.read(image))
-        planes = np.array(array.transpose(2, 0, 1), dtype=np.float32, order="C")
-        # `normalise` in NumPy: PyTorch would wake threads that spin for a while beside whatever computes next.
-        for plane, mean, std in zip(planes, self.mean, self.std, strict=True):
-            plane -= 255.0 * mean
-            plane /= 255.0 * std
-        return torch.from_numpy(planes)
+        return self.normalise(torch.from_numpy(array.transpose(2, 0, 1).copy()))
 
     @overload
     def read(self, image: OpenJpeg, *, max_pixels: int = MAX_PIXELS) -> OpenJpeg: ...
@@ -146,8 +141,13 @@ class Preprocess:
                 f"expected uint8 (…, {self.channels}, height, width)"
             )
         mean, std = self._scaled(self.mean, images), self._scaled(self.std, images)
-        if images.device.type != "cpu" or images.ndim == 3:
+        if images.device.type != "cpu":
             return images.to(torch.float32).sub_(mean).div_(std)
+        if images.ndim == 3:
+            # By NumPy, in this thread: PyTorch's others would go on spinning and take the processor from an engine that
+            # has its own, a tenth of the time of one small image.
+            one = np.subtract(images.numpy(), np.asarray(mean, np.float32), dtype=np.float32)
+            return torch.from_numpy(np.divide(one, np.asarray(std, np.float32), out=one))
         result = torch.empty(images.shape, dtype=torch.float32)
         for image, place in zip(images, result, strict=True):  # one stays in the processor's cache, a batch does not
             place.copy_(image).sub_(mean).div_(std)
