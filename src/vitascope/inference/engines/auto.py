@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 CANDIDATES = ("openvino", "onnx")
 """Engines that "auto" may change to, where they are installed."""
 WORTH_MEASURING = 60.0
-"""Seconds of eager work in a job before others are measured, which takes about a tenth of that."""
+"""Seconds of eager work in a job before others are measured, once for a model and machine, which takes 10 to 30."""
 _MARGIN = 0.05  # share of the time that a change must save, so that chance does not decide
 _MEMORY, _ROUNDS = "engines.json", 3
 
