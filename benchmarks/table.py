@@ -88,6 +88,7 @@ def page(folder: Path, results: list[tuple[Row, dict[str, Any]]]) -> str:
             text.append(f"The matrix product: {result['product_tflops']:.3g} TFLOP/s.\n")
         if result.get("ways"):
             text += [*ways(result["ways"]), ""]
+        text += [*facts(result), ""]
         if "limit" in result:
             text.append(f"{result['limit']}\n")
         profile = f"{row.name}-profile.txt"
@@ -104,6 +105,17 @@ def ways(found: dict[str, dict[str, Any]]) -> Iterator[str]:
     for name, values in found.items():
         cells = [f"{values[column]['median']:,.4g}" if column in values else "" for column in columns]
         yield f"| {name} | {' | '.join(cells)} |"
+
+
+def facts(result: dict[str, Any]) -> Iterator[str]:
+    """What a row measured beside the ways: numbers, and tables of numbers."""
+    for name, value in result.items():
+        if name in ("threads", "dirty", "product_tflops", "ways", "ratios", "packages"):
+            continue
+        numbers = value if isinstance(value, dict) else {"": value}
+        if numbers and all(isinstance(number, int | float) for number in numbers.values()):
+            told = ", ".join(f"{key} {number:.4g}".strip() for key, number in numbers.items())
+            yield f"- {name.replace('_', ' ')}: {told}"
 
 
 def write(path: Path, text: str) -> None:
