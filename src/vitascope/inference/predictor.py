@@ -82,8 +82,9 @@ class Predictor:
             self.expect(len(several))
         results = []
         for first in range(0, len(several), self.batch):
-            inputs = torch.stack([self.checkpoint.preprocess(image) for image in several[first : first + self.batch]])
-            results.append(self.engine(inputs).softmax(dim=1))
+            inputs = [self.checkpoint.preprocess(image).numpy() for image in several[first : first + self.batch]]
+            # Gathered by NumPy, since PyTorch's threads would go on spinning beside an engine that has its own.
+            results.append(self.engine(torch.from_numpy(np.stack(inputs))).softmax(dim=1))
         return torch.cat(results)
 
 
