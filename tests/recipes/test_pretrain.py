@@ -99,6 +99,7 @@ CHANGES: dict[str, tuple[Any, bool]] = {
     "eval_every": (1, False),
     "save_every": (100, False),
     "keep_checkpoints": (1, False),
+    "checkpoint_activations": (True, False),
     "augment": (AugmentConfig(crop="none", flip=True), True),
 }
 # Tested on their own, here or elsewhere.

@@ -46,7 +46,7 @@ def _moments(images: Tensor, patch: int) -> tuple[Tensor, Tensor]:
     """Mean (P·P·C,) and covariance (P·P·C, P·P·C) of the patches, float64."""
     values = patch * patch * images.shape[1]
     count, total, products = 0, torch.zeros(values).double(), torch.zeros(values, values).double()
-    for part in images.split(_TOGETHER):
+    for part in torch.split(images, _TOGETHER):
         x = patchify(part.double(), patch).flatten(0, 1)  # (B·N, P·P·C)
         count, total, products = count + len(x), total + x.sum(dim=0), products + x.T @ x
     mean = total / count
