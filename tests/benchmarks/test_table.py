@@ -75,3 +75,13 @@ def test_rows_have_names_of_their_own_and_scripts_that_exist() -> None:
     assert len({row.name for row in ROWS}) == len(ROWS)
     root = Path(table.__file__).parent.parent
     assert [row.name for row in ROWS if row.command and not (root / row.command[0]).exists()] == []
+
+
+def test_kept_results_are_of_rows_and_hold_the_peers_that_are_aimed_at() -> None:
+    root = Path(table.__file__).parent.parent / "results" / "benchmarks"
+    rows = {row.name: row for row in ROWS}
+    found = {path: json.loads(path.read_text()) for path in sorted(root.glob("*/*.json"))}
+    assert [str(path) for path in found if path.stem not in rows] == []
+    for path, kept in found.items():
+        peers = {name.partition(" over ")[2] for name in kept.get("ratios", {})}
+        assert not peers or set(rows[path.stem].aims) <= peers, path

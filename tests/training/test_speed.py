@@ -160,3 +160,14 @@ def test_processes_share_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_free_memory_is_what_the_system_says() -> None:
     assert speed.free_memory() > 2**24
+
+
+@pytest.mark.parametrize(("limit", "free"), [("1000000\n", 300_000), ("500000\n", 0), ("max\n", None)])
+def test_free_memory_ends_where_the_containers_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: str, free: int | None
+) -> None:
+    for name, text in (("max", limit), ("current", "800000\n"), ("stat", "anon 5\ninactive_file 100000\nfile 7\n")):
+        (tmp_path / f"memory.{name}").write_text(text)
+    monkeypatch.setattr(speed, "_CGROUP", tmp_path)
+    found = speed.free_memory()
+    assert found == free if free is not None else found > 2**24

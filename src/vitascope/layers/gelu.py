@@ -42,7 +42,7 @@ class Gelu(nn.Module):
 
 
 class _WithDerivative(torch.autograd.Function):
-    """GELU by tanh that keeps its derivative instead of its argument."""
+    """GELU by tanh that keeps its derivative instead of its argument; it has no second one, nor `torch.func`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ from vitascope.training.signals import StopFlag
 from vitascope.training.state import new_state
 from vitascope.training.step import parallel_model, training_step
 
+_CGROUP = Path("/sys/fs/cgroup")  # a container's own, where it has version 2
 _MARGIN = 0.92
 """Share of a time budget that is planned for: what was measured varies, and the result is written afterwards."""
 _EVALUATIONS = 10
@@ -161,9 +162,13 @@ def _predicted(settings: TrainSettings, model: nn.Module) -> float:
 
 
 def free_memory() -> float:
-    """Bytes that the system says can be taken; infinite where it does not say."""
-    try:
+    """Bytes that the system, or the container, says can be taken; infinite where neither says."""
+    free = math.inf
+    with suppress(OSError):  # no /proc outside Linux
         found = re.search(r"^MemAvailable:\s*(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
-        return int(found[1]) * 1024 if found else math.inf
-    except OSError:  # no /proc outside Linux
-        return math.inf
+        free = int(found[1]) * 1024 if found else math.inf
+    with suppress(OSError, ValueError):  # no limit is the word "max"
+        limit, taken = (int((_CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
+        cached = re.search(r"^inactive_file (\d+)$", (_CGROUP / "memory.stat").read_text(), re.MULTILINE)
+        free = min(free, max(limit - taken + (int(cached[1]) if cached else 0), 0))
+    return free
