@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -199,6 +200,16 @@ def result(said: argparse.Namespace, rounds: dict[str, list[dict[str, float]]]) 
             gate(name, torch.tensor(pairs[0][0]["norm"] / pairs[0][1]["norm"]), torch.ones(()), tolerance=1e-4)
             ratios[name] = spread([theirs[unit] / max(ours[unit], 1.0e-9) for theirs, ours in pairs])
     dtype = "bfloat16 autocast" if said.bfloat16 else "float32"
+    limit = {}
+    if {"forward", "distance and rollout", "distance and rollout, hooks"} <= rounds.keys():
+        alone, ours, theirs = (
+            statistics.median(m["seconds"] for m in rounds[way])
+            for way in ("forward", "distance and rollout", "distance and rollout, hooks")
+        )
+        limit["limit"] = (
+            f"The model alone takes {100 * alone / ours:.0f} % of the time of ours, so that no way to read attention in all "
+            f"layers can be more than {theirs / alone:.2f} times as fast as the hooks."
+        )
     return {
         "measure": f"views of {said.model} on {said.images} images, {dtype}",
         "ways": {
@@ -210,6 +221,7 @@ def result(said: argparse.Namespace, rounds: dict[str, list[dict[str, float]]]) 
             for way, measured in rounds.items()
         },
         "ratios": ratios,
+        **limit,
     }
 
 
