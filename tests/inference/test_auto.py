@@ -62,6 +62,14 @@ def on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Machine], A
 Start = Callable[[Machine], Auto]
 
 
+def find_openvino_faster(on: Start) -> None:
+    """An earlier job that was long enough to measure, and to remember what it found."""
+    first = on(Machine(eager=1.0, openvino=0.5))
+    first.expect(1000)
+    first(IMAGES)
+    first(IMAGES)
+
+
 def test_a_short_job_stays_eager_and_makes_nothing_else(on: Start) -> None:
     machine = Machine(eager=1.0, openvino=0.1)
     engine = on(machine)
@@ -91,10 +99,7 @@ def test_a_job_that_says_how_long_it_is_is_measured_at_its_second_batch(on: Star
 
 
 def test_what_was_found_is_remembered_and_used_where_it_pays(on: Start) -> None:
-    first = on(Machine(eager=1.0, openvino=0.5))
-    first.expect(1000)
-    first(IMAGES)
-    first(IMAGES)
+    find_openvino_faster(on)
     machine = Machine(eager=1.0, openvino=0.5)
     engine = on(machine)
     engine(IMAGES)  # saves 5 seconds and costs 6
@@ -127,10 +132,7 @@ def test_nothing_is_changed_for_little(on: Start, others: dict[str, float]) -> N
 
 
 def test_an_engine_that_is_no_longer_there_costs_a_warning(on: Start, caplog: pytest.LogCaptureFixture) -> None:
-    first = on(Machine(eager=1.0, openvino=0.5))
-    first.expect(1000)
-    first(IMAGES)
-    first(IMAGES)
+    find_openvino_faster(on)
     engine = on(Machine(eager=1.0))
     engine.expect(1000)
     assert engine(IMAGES).shape == (10, 1)
@@ -140,10 +142,7 @@ def test_an_engine_that_is_no_longer_there_costs_a_warning(on: Start, caplog: py
 
 @pytest.mark.parametrize("damage", ["{", "[]", '{"KEY": 3}', '{"KEY": {"seconds": {}, "cost": {}}}', '{"KEY": null}'])
 def test_a_damaged_memory_is_measured_anew(on: Start, damage: str, tmp_path: Path) -> None:
-    first = on(Machine(eager=1.0, openvino=0.5))
-    first.expect(1000)
-    first(IMAGES)
-    first(IMAGES)
+    find_openvino_faster(on)
     file = tmp_path / "cache" / "engines.json"
     (key,) = json.loads(file.read_text())
     file.write_text(damage.replace("KEY", key))

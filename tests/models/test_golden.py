@@ -18,6 +18,8 @@ from vitascope.checkpoints.npz import write_npz
 from vitascope.models.catalogue import model_config
 
 GOLDEN = Path(__file__).parents[1] / "golden"
+# `hybrid_stages` is large because ResNet stages are, and random weights do not compress. It is the only file of the
+# official code with stages in it: told apart by its content, and with tokens to compare as well as logits.
 STORED = (
     "vit_token",
     "vit_prelogits",

@@ -44,16 +44,11 @@ _ABANDONED = 24 * 3600  # seconds after which what a killed process was writing 
 
 
 @dataclass(frozen=True, eq=False)
-class Shrunk:
-    """A source's images with their shorter side at most `side` pixels, for crops that need no more.
-
-    JPEG files are decoded at 1/2, 1/4 or 1/8 where that is no smaller. The same pixels wherever they are kept.
-    """
+class _SameItems:
+    """All items of another source under its names."""
 
     source: Source
     """Where the images come from."""
-    side: int
-    """Pixels."""
 
     @property
     def name(self) -> str:
@@ -70,6 +65,20 @@ class Shrunk:
     def __len__(self) -> int:
         return len(self.source)
 
+    def describe(self, index: int) -> str:
+        return self.source.describe(index)
+
+
+@dataclass(frozen=True, eq=False)
+class Shrunk(_SameItems):
+    """A source's images with their shorter side at most `side` pixels, for crops that need no more.
+
+    JPEG files are decoded at 1/2, 1/4 or 1/8 where that is no smaller. The same pixels wherever they are kept.
+    """
+
+    side: int
+    """Pixels."""
+
     def __getitem__(self, index: int) -> UInt8:
         (image,) = open_many(self.source, [index])
         height, width = image.shape[:2]
@@ -80,40 +89,20 @@ class Shrunk:
             array = resample(array, size, reducing_gap=3.0)
         return array.copy() if array is image else array
 
-    def describe(self, index: int) -> str:
-        return self.source.describe(index)
-
     def identity(self) -> str:
         """See `vitascope.data.fingerprint`."""
         return f"{self.side} {fingerprint(self.source)}"
 
 
 @dataclass(frozen=True, eq=False)
-class StoredSource:
+class StoredSource(_SameItems):
     """A source whose decoded images lie in a file; without the file they are decoded again."""
 
-    source: Source
-    """What was stored."""
     path: Path
     """The file."""
     places: Int64 = field(repr=False)
     """(n, 3) where each image begins, its height and its width."""
     _state: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
-
-    @property
-    def name(self) -> str:
-        return self.source.name
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.source.classes
-
-    @property
-    def labels(self) -> Int64:
-        return self.source.labels
-
-    def __len__(self) -> int:
-        return len(self.places)
 
     def __getitem__(self, index: int) -> UInt8:
         return self.open(index).copy()
@@ -125,9 +114,6 @@ class StoredSource:
             return self.source[index]
         start, height, width = self.places[index].tolist()
         return pixels[start : start + height * width * 3].reshape(height, width, 3)
-
-    def describe(self, index: int) -> str:
-        return self.source.describe(index)
 
     def identity(self) -> str:
         """See `vitascope.data.fingerprint`."""
