@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
-from vitascope.layers.embedding import Embedding
+from vitascope.layers.embedding import Embedding, drop_tokens, random_tokens
 
 
 def embedding(**changes: object) -> Embedding:
@@ -63,3 +65,20 @@ def test_dropout_comes_after_the_positions() -> None:
 def test_other_grids(grid: tuple[int, int]) -> None:
     n = grid[0] * grid[1]
     assert embedding()(torch.zeros(1, n, 4), grid).shape == (1, n + 1, 4)
+
+
+def test_dropped_patches_are_whole_tokens_other_ones_for_each_image_and_only_in_training() -> None:
+    e = embedding(registers=2)
+    x = torch.arange(4.0).view(1, 4, 1).expand(64, 4, 4)  # each patch says which it is
+    drop_tokens(e, 0.5)
+    torch.manual_seed(0)
+    z = e(x, (2, 2))
+    assert z.shape == (64, 3 + 2, 4)
+    assert torch.equal(z[:, :3], e.eval()(x, (2, 2))[:, :3])  # class token and registers stay
+    kept = z[:, 3:, 0] - 1000  # 1000: the position
+    assert {tuple(sorted(row.tolist())) for row in kept} == set(itertools.combinations(range(4), 2))
+    assert e(x, (2, 2)).shape == (64, 3 + 4, 4)  # in evaluation
+
+
+def test_at_least_one_patch_stays() -> None:
+    assert random_tokens(torch.ones(2, 4, 4), 0.01).shape == (2, 1, 4)

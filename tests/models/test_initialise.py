@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
 import torch
 
 from vitascope.models.catalogue import create_model
+from vitascope.models.initialise import zero_residuals
 from vitascope.models.vit import ViT
 
 
@@ -76,3 +78,21 @@ def test_no_parameter_is_left_unwritten() -> None:
             for parameter_name, parameter in model.requires_grad_(False).named_parameters():
                 assert torch.isfinite(parameter).all(), parameter_name
                 assert float(parameter.abs().max()) <= 2.5, parameter_name
+
+
+def test_with_zero_residuals_every_block_is_the_identity(vit: ViT) -> None:
+    model = copy.deepcopy(vit)
+    x = torch.randn(2, 5, 192)
+    assert not torch.equal(model.encoder.blocks[0](x), x)
+    zero_residuals(model)
+    for block in model.encoder.blocks:
+        torch.testing.assert_close(block(x), x, rtol=0, atol=1e-4)  # fc2's bias is not quite zero
+
+
+def test_resnets_start_their_units_so_in_any_case() -> None:
+    model = create_model(
+        "BiT-R50x1", classes=2, base_width=32, units=(1, 1), generator=torch.Generator().manual_seed(0)
+    )
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    zero_residuals(model)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())

@@ -92,6 +92,7 @@ CHANGES: dict[str, tuple[Any, bool]] = {
     "label_smoothing": (0.3, True),
     "ema": (0.5, True),
     "precision": ("bfloat16", True),
+    "drop_tokens": (0.5, True),
     "workers": (1, False),
     "memory_budget": ("0", False),
     "seed": (1, True),
@@ -103,7 +104,7 @@ CHANGES: dict[str, tuple[Any, bool]] = {
     "augment": (AugmentConfig(crop="none", flip=True), True),
 }
 # Tested on their own, here or elsewhere.
-ELSEWHERE = {"epochs", "time_budget", "momentum", "keep", "compile", "tensorboard"}
+ELSEWHERE = {"epochs", "time_budget", "momentum", "keep", "compile", "tensorboard", "drop_tokens_for"}
 BASE: dict[str, Any] = {"steps": 5, "lr": 0.01, "log_every": 2, "eval_every": 2, "save_every": 2}
 
 

@@ -123,7 +123,7 @@ CHANGED: dict[str, Any] = {
     "label_smoothing": 0.5, "ema": 0.5, "keep": "best", "precision": "bfloat16", "compile": True, "seed": 5,
     "log_every": 5, "eval_every": 5, "augment": AugmentConfig(flip=False), "model": "ViT-S/8",
     "model_fields": {"depth": 1}, "mlp_head": False, "dropout": 0.5, "stochastic_depth": 0.5,
-    "mean": (0.4,), "std": (0.4,), "whiten": 9,
+    "mean": (0.4,), "std": (0.4,), "whiten": 9, "zero_residuals": True, "drop_tokens": 0.5, "drop_tokens_for": 0.5,
 }  # fmt: skip
 
 

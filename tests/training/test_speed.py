@@ -12,6 +12,7 @@ import torch
 from tiny import FIELDS, SIDE, source
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import ConfigError
+from vitascope.layers.encoder import Encoder
 from vitascope.models.catalogue import create_model
 from vitascope.models.memory import training_memory
 from vitascope.training import speed
@@ -171,3 +172,25 @@ def test_free_memory_ends_where_the_containers_does(
     monkeypatch.setattr(speed, "_CGROUP", tmp_path)
     found = speed.free_memory()
     assert found == free if free is not None else found > 2**24
+
+
+def test_steps_with_fewer_tokens_are_measured_beside_whole_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure_step(trial: Job, *args: Any, **options: Any) -> float:
+        return 1.0 if trial.settings.drop_tokens else 3.0
+
+    monkeypatch.setattr(speed, "measure_step", measure_step)
+    monkeypatch.setattr(speed, "measure_evaluation", lambda *args: 0.0)
+    monkeypatch.setattr(time, "perf_counter", lambda: 0.0)
+    assert speed.measure_run(job(), model(), World(), 100.0) == int(92 / 3)
+    assert speed.measure_run(job(drop_tokens=0.5), model(), World(), 100.0) == 92
+    assert speed.measure_run(job(drop_tokens=0.5, drop_tokens_for=0.75), model(), World(), 100.0) == int(92 / 1.5)
+
+
+def test_a_measured_step_drops_the_tokens_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    net = model()
+    real = Encoder.forward
+    monkeypatch.setattr(Encoder, "forward", lambda self, x, *more: seen.append(x.shape[1]) or real(self, x, *more))
+    speed.measure_step(job(drop_tokens=0.5), net, World(), for_seconds=0.0)
+    whole = (SIDE // 8) ** 2
+    assert set(seen) == {1 + whole // 2}

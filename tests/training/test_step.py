@@ -162,3 +162,20 @@ def test_copying_weights_needs_all_of_them(tmp_path: Path) -> None:
     net = model()
     with pytest.raises(KeyError):
         copy_weights(net, {})
+
+
+def test_dropped_tokens_are_drawn_from_the_step_and_come_back_after_their_part(tmp_path: Path) -> None:
+    seen: list[int] = []
+    net = model()
+    net.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[1]))
+    j = job(tmp_path, drop_tokens=0.5, drop_tokens_for=0.5)
+    states = []
+    for _ in range(2):
+        state = new_state(copy.deepcopy(net).train(), j.settings)
+        for step in range(4):
+            training_step(j, state, state.model, batch(j, step), ALONE)
+        states.append(state)
+    few, all_ = seen[0], seen[2]
+    assert few - 1 == (all_ - 1) // 2  # besides the class token
+    assert seen == [few, few, all_, all_] * 2
+    assert same(*states)

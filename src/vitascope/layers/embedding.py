@@ -16,6 +16,9 @@ class Embedding(nn.Module):
     With `class_row` the position table has a row for the class token, as the paper's has.
     """
 
+    dropped: float = 0.0
+    """In training, the share of each image's patches that is left out, others each time; `drop_tokens` sets it."""
+
     def __init__(
         self,
         width: int,
@@ -46,5 +49,21 @@ class Embedding(nn.Module):
             if self.positions.class_row and first is not None:
                 first, table = first + table[:, :1], table[:, 1:]
             x = x + table
+        if self.training and self.dropped:
+            x = random_tokens(x, 1 - self.dropped)
         before = [token.expand(x.shape[0], -1, -1) for token in (first, self.registers) if token is not None]
         return self.dropout(torch.cat([*before, x], dim=1) if before else x)  # (B, T, D)
+
+
+def random_tokens(x: Tensor, share: float) -> Tensor:
+    """This share of each image's tokens, at least one, drawn anew at each call, (B, N, D) → (B, n, D)."""
+    count = max(round(share * x.shape[1]), 1)
+    drawn = torch.rand(x.shape[:2], device=x.device).topk(count).indices  # (B, n)
+    return x.gather(1, drawn[:, :, None].expand(-1, -1, x.shape[2]))
+
+
+def drop_tokens(model: nn.Module, share: float) -> None:
+    """Leaves this share of the patches out of training's forward passes: less work per image (PatchDropout, 2022)."""
+    for module in model.modules():
+        if isinstance(module, Embedding):
+            module.dropped = share

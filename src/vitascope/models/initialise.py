@@ -64,6 +64,19 @@ def _initialise_vit(model: ViT, generator: torch.Generator | None) -> None:
         nn.init.zeros_(model.head.hidden.bias)
 
 
+@torch.no_grad()
+def zero_residuals(model: ViT | BiT) -> None:
+    """Starts every block as the identity: zeros in the matrices that write to the residual stream.
+
+    As in Fixup (Zhang et al., 2019). ResNets have it already: their units start so in any case.
+    """
+    if isinstance(model, ViT):
+        for module in model.encoder.blocks:
+            block = cast(Block, module)
+            nn.init.zeros_(block.attention.out.weight)
+            nn.init.zeros_(block.mlp.fc2.weight)
+
+
 def _lecun_normal(kernel: Tensor, generator: torch.Generator | None) -> None:
     fan_in = kernel[0].numel()
     std = math.sqrt(1.0 / fan_in) / _TRUNCATED_STD

@@ -12,6 +12,7 @@ from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Source, Splits, read_many
 from vitascope.models.catalogue import build_model, model_config
 from vitascope.models.config import ModelConfig, ViTConfig
+from vitascope.models.initialise import zero_residuals
 from vitascope.models.whiten import whiten_patches
 from vitascope.recipes.prepare import prepare_data
 from vitascope.recipes.run import run
@@ -45,6 +46,8 @@ def pretrain(
             mean=recipe.mean,
             std=recipe.std,
         )
+        if recipe.zero_residuals:
+            zero_residuals(model)
         if recipe.whiten:
             whiten_patches(model, _first_images(data.train, preprocess, recipe.whiten, recipe.seed))
         card = {"task": "pre-training", "model": recipe.model, "data": recipe.data}

@@ -61,6 +61,8 @@ class PretrainRecipe(Recipe):
     """Divides them afterwards."""
     whiten: int = 0
     """Start the patch projection from the whitening filters of this many training images; 0: from random ones."""
+    zero_residuals: bool = False
+    """Start every block as the identity, with zeros in the last matrix of either branch, as ResNets' units do."""
     lr: float = 3e-3
     weight_decay: float = 0.3
     dropout: float | None = None
@@ -96,7 +98,7 @@ class FinetuneRecipe(Recipe):
 
 def refuse_regularisation(recipe: PretrainRecipe | FinetuneRecipe, model: str) -> None:
     """`ConfigError` where a recipe asks a ResNet for what only ViTs have; it would be ignored."""
-    for name in ("dropout", "stochastic_depth"):
+    for name in ("dropout", "stochastic_depth", "drop_tokens"):
         if value := getattr(recipe, name):
             raise ConfigError(f"{name} is {value}, but {model} is a ResNet, which has none; give --{name} 0")
 

@@ -1,4 +1,7 @@
-"""The learning rate as a pure function of the step: linear warm-up, then cosine or linear decay (Tables 3 and 4)."""
+"""What changes during training, as pure functions of the step: the learning rate, how many tokens are dropped.
+
+The rate warms up linearly, then falls like a cosine or linearly (Tables 3 and 4).
+"""
 
 from __future__ import annotations
 
@@ -37,3 +40,8 @@ def schedule_of(settings: TrainSettings, steps: int) -> Schedule:
     """The schedule that `settings` describes for a run of `steps`."""
     warmup = round(settings.warmup * steps) if settings.warmup < 1 else int(settings.warmup)
     return Schedule(settings.lr, steps, min(warmup, steps), settings.decay, settings.end_lr)
+
+
+def dropped_tokens(settings: TrainSettings, step: int, steps: int) -> float:
+    """Share of the patches that is left out in this step, counted from 0, of a run of `steps`."""
+    return settings.drop_tokens if step < settings.drop_tokens_for * steps else 0.0

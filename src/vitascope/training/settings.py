@@ -60,6 +60,10 @@ class TrainSettings:
     """Format of the products; auto: whatever is faster here. Weights and optimiser are always float32."""
     compile: bool = False
     """Compile the model with torch.compile: a minute's wait, then some faster steps."""
+    drop_tokens: float = 0.0
+    """Share of the patches left out of each training image, others each time: less work per image; 0 for none."""
+    drop_tokens_for: float = 1.0
+    """In the first steps only: this share of all; the rest sees whole images."""
     checkpoint_activations: bool = False
     """Keep only every block's input and compute the rest again: much less memory, a third to a half more time."""
     workers: int = 0
@@ -104,11 +108,12 @@ class TrainSettings:
             raise ConfigError("lr is 0, expected a number above 0")
         if self.end_lr > self.lr:
             raise ConfigError(f"end_lr {self.end_lr} is above lr {self.lr}")
-        for name in ("label_smoothing", "ema", "momentum"):
+        for name in ("label_smoothing", "ema", "momentum", "drop_tokens"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected a number in [0, 1)")
-        if not 0 < self.layer_decay <= 1:
-            raise ConfigError(f"layer_decay is {self.layer_decay}, expected a number in (0, 1]")
+        for name in ("layer_decay", "drop_tokens_for"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected a number in (0, 1]")
         if any(not 0 <= beta < 1 for beta in self.betas):
             raise ConfigError(f"betas are {self.betas}, expected two numbers in [0, 1)")
 

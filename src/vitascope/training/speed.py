@@ -41,7 +41,7 @@ def measure_run(job: Job, model: nn.Module, world: World, budget: float, test: S
     `test` is what the result is judged on besides the validation set. Raises `ConfigError` when no step fits.
     """
     begin = time.perf_counter()
-    step = measure_step(job, model, world, for_seconds=max(0.05 * budget, 1.0), workers=job.settings.workers)
+    step = _mean_step(job, model, world, for_seconds=max(0.05 * budget, 1.0))
     validation, final = 0.0, 0.0
     for source in (job.validation, test):
         if source is not None:
@@ -60,12 +60,25 @@ def measure_run(job: Job, model: nn.Module, world: World, budget: float, test: S
     return steps
 
 
+def _mean_step(job: Job, model: nn.Module, world: World, for_seconds: float) -> float:
+    """Seconds per training step over a run whose first part may drop tokens and whose second does not."""
+    s = job.settings
+    part = s.drop_tokens_for if s.drop_tokens else 0.0
+    mean = 0.0
+    for share, dropped in ((part, s.drop_tokens), (1 - part, 0.0)):
+        if share:
+            trial = dataclasses.replace(job, settings=dataclasses.replace(s, drop_tokens=dropped, drop_tokens_for=1.0))
+            mean += share * measure_step(trial, model, world, share * for_seconds, workers=s.workers)
+    return mean
+
+
 def measure_step(job: Job, model: nn.Module, world: World, for_seconds: float, workers: int = 0) -> float:
     """Seconds per training step, from real steps on a copy of `model`."""
+    job = dataclasses.replace(job, steps=10_000)  # more than will be made: all of them are of the run's first part
     state = new_state(copy.deepcopy(model), job.settings)
     state.model.train()
     runner = parallel_model(state.model, job.settings, world)
-    batches = training_batches(job.train, job.transform(), job.order(world), 0, 10_000, workers)
+    batches = training_batches(job.train, job.transform(), job.order(world), 0, job.steps, workers)
     # The first step allocates and perhaps compiles; while it does, each worker prepares two more batches.
     uncounted = 1 + 2 * workers
     times: list[float] = []
@@ -117,7 +130,8 @@ def largest_micro_batch(job: Job, model: nn.Module, world: World) -> int:
     share = math.ceil(job.settings.batch / world.size)
     micro = share
     while True:
-        trial = dataclasses.replace(job, settings=dataclasses.replace(job.settings, batch=share, micro_batch=micro))
+        settings = dataclasses.replace(job.settings, batch=share, micro_batch=micro, drop_tokens=0.0)
+        trial = dataclasses.replace(job, settings=settings)
         # Each process alone: one without memory would leave the others waiting for its gradients.
         fits = _fits(trial, model, World(device=world.device), free_memory() / world.size)
         if not world.largest(int(not fits)):
