@@ -54,10 +54,13 @@ def train(spec: str) -> Source:
 
 
 @pytest.mark.parametrize("kind", ["folder", "parquet", "webdataset"])
-def test_files_are_told_apart_without_decoding(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_told_apart_without_reading_images(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spec = write(kind, tmp_path / "data", [1, 2, 3, 4])
     for module in ("folder", "table", "webdataset"):
         monkeypatch.setattr(f"vitascope.data.sources.{module}.read_image", None)
+    monkeypatch.setattr(TableSource, "_encoded", None)
     first = fingerprint(train(spec))
     assert fingerprint(train(spec)) == first
     write(kind, tmp_path / "data", [1, 2, 3, 5])
@@ -73,6 +76,15 @@ def test_a_missing_file_is_left_for_reading_to_say(tmp_path: Path) -> None:
     whole = fingerprint(source)
     (tmp_path / "data" / "a" / "0.png").unlink()
     assert fingerprint(source) != whole
+
+
+def test_rows_of_any_other_table_are_told_by_their_bytes() -> None:
+    def of(*values: int) -> str:
+        column = pa.chunked_array([[{"bytes": png(value), "path": None} for value in values]])
+        return fingerprint(TableSource("table", ("a",), np.zeros(len(values), np.int64), lambda: column))
+
+    assert of(1, 2) == of(1, 2)
+    assert len({of(1, 2), of(2, 1), of(1, 3)}) == 3
 
 
 def test_rows_that_name_a_file_are_told_by_it(tmp_path: Path) -> None:

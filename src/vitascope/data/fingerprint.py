@@ -17,8 +17,8 @@ from vitascope.data.source import Source, Subset
 def fingerprint(source: Source) -> str:
     """64 hexadecimal digits that stand for every image of `source` and their order; raises ImageError.
 
-    Files are told by path, size and time of change, encoded images by their bytes, generated ones by what generates
-    them.
+    Files are told by path, size and time of change, the Hub's encoded images by their bytes, generated ones by what
+    generates them.
     """
     digest = hashlib.sha256(f"{type(source).__name__} {len(source)}\n".encode())
     if isinstance(source, Subset):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vitascope.cache import cache_folder
+from vitascope.data.fingerprint import joined, stamp
 from vitascope.data.images import printable
 from vitascope.data.source import Source, Splits, split_of_name
 from vitascope.data.sources.table import TableSource, choose_columns, class_names, encode_labels
@@ -47,14 +47,16 @@ class _Column:
             total += sum(c.total_uncompressed_size for c in columns if c.path_in_schema.split(".")[0] == self.column)
         if total <= MEMORY_BYTES:
             return self.in_memory()
-        stamps = [(str(Path(file).resolve()), os.stat(file).st_size, os.stat(file).st_mtime_ns) for file in self.files]
-        key = hashlib.sha256(json.dumps([self.column, stamps]).encode()).hexdigest()[:32]
-        path = cache_folder() / "arrow" / f"{key}.arrow"
+        path = cache_folder() / "arrow" / f"{self.identity()[:32]}.arrow"
         if not path.exists():
             log.info("copying %d MiB of encoded images to %s, to map them into memory", total >> 20, path)
             self._copy(path)
         with _reading(str(path)):
             return pa.ipc.open_file(pa.memory_map(str(path))).read_all().column(0)
+
+    def identity(self) -> str:
+        """See `vitascope.data.fingerprint`."""
+        return joined([self.column, *(stamp(os.path.realpath(file)) for file in self.files)])
 
     def in_memory(self) -> Any:
         """→ pyarrow.ChunkedArray."""

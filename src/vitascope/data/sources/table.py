@@ -30,7 +30,8 @@ class TableSource:
     labels: Int64
     """(n,) int64."""
     load: Callable[[], Any] = field(repr=False)
-    """→ the pyarrow.ChunkedArray of images; called again in a process that received this source pickled."""
+    """→ the pyarrow.ChunkedArray of images; called again in a process that received this source pickled. May have an
+    `identity() → str`."""
     follow_paths: bool = False
     """Whether a row without bytes may name a file on this machine; only for tables made on this machine."""
     _state: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
@@ -63,7 +64,10 @@ class TableSource:
         return f"{self.name}[{index}]"
 
     def identity(self) -> str:
-        """See `vitascope.data.fingerprint`."""
+        """See `vitascope.data.fingerprint`: that of the column, where it knows one, else of every image file."""
+        known = getattr(self.load, "identity", None)
+        if known is not None:
+            return str(known())
         digest = hashlib.sha256()
         for row in range(len(self)):
             data, path = self._encoded(row)
