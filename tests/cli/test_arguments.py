@@ -54,6 +54,8 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("pretrain", "digits"), "required: out"),
     (("pretrain", "--out", "x"), "DATA is missing"),
     (("pretrain", "digits", "--out", "x", "--lrr", "3"), "did you mean --lr"),
+    (("pretrain", "digits", "--out", "x", "--epoch", "3"), "did you mean --epochs"),
+    (("finetune", "--checkpoint", "x", "--out", "y"), "it is given by place: vitascope finetune CHECKPOINT DATA"),
     (("pretrain", "digits", "extra", "--out", "x"), "unrecognized arguments: extra"),
     (("pretrain", "digits", "--out", "x", "--lr", "much"), "--lr: Expected a float. Got value: much"),
     (("pretrain", "digits", "--out", "x", "--lr", "-1"), "lr is -1"),

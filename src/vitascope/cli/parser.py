@@ -32,7 +32,11 @@ class _Strict(ArgumentParser):
         if unknown:
             options = [o for action in self._actions for o in action.option_strings]
             near = difflib.get_close_matches(f"--{unknown[1]}", options, 1)
-            text += f"; did you mean {near[0]}?" if near else ""
+            by_place = [action.dest for action in self._actions if not action.option_strings]
+            if unknown[1] in by_place:
+                text += f"; it is given by place: {self.prog} {' '.join(by_place).upper()}"
+            elif near:
+                text += f"; did you mean {near[0]}?"
         return f"{text} ({self.prog} --help lists the options)"
 
 
@@ -40,7 +44,9 @@ class Parser:
     """One command's arguments; every command has --json and --verbose."""
 
     def __init__(self, command: str, summary: str) -> None:
-        self.inner = _Strict(prog=f"vitascope {command}", description=f"{summary[0].upper()}{summary[1:]}.")
+        about = f"{summary[0].upper()}{summary[1:]}."
+        # No abbreviations: they change their meaning, or lose it, with every new option.
+        self.inner = _Strict(prog=f"vitascope {command}", description=about, allow_abbrev=False)
         self.inner.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
         self.inner.add_argument("--verbose", action="store_true", help="also show what is logged for debugging")
         self.presets: dict[str, dict[str, Any]] = {}
