@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The same hour with fractals first: ten minutes of generated pictures, then fifty of CIFAR-10 with the values of the
+# The same hour with fractals first: eleven minutes of generated pictures, then fifty of CIFAR-10 with the values of the
 # preset `record`. Stopped at any moment, the same command goes on where it stopped.
 # Usage: fractals.sh FOLDER_OF_CIFAR10_PARQUET FOLDER_OF_RUNS
 set -euo pipefail

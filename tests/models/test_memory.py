@@ -11,6 +11,7 @@ import torch
 from kept import allocated, kept, train
 from vitascope.errors import ConfigError
 from vitascope.layers import attention
+from vitascope.layers.embedding import drop_tokens
 from vitascope.layers.recompute import checkpoint_activations
 from vitascope.models.catalogue import build_model, count_parameters, model_config
 from vitascope.models.config import ViTConfig
@@ -57,6 +58,14 @@ def test_activations_are_what_the_backward_pass_keeps(variant: str, checkpointed
     checkpoint_activations(model, checkpointed)
     _, held = kept(model, lambda: model(images(config)))
     predicted = training_memory(config, BATCH, checkpoint_activations=checkpointed).activations - unseen(config)
+    assert held == pytest.approx(predicted, rel=0.03)
+
+
+def test_dropped_tokens_are_not_kept() -> None:
+    config, model = made()
+    drop_tokens(model, 0.5)
+    _, held = kept(model, lambda: model(images(config)))
+    predicted = training_memory(config, BATCH, drop_tokens=0.5).activations - unseen(config)
     assert held == pytest.approx(predicted, rel=0.03)
 
 

@@ -106,6 +106,7 @@ def test_momentum_is_that_of_sgd(base: Path, tmp_path: Path) -> None:
         ("image_size", 24),
         ("mlp_head", False),
         ("whiten", 5),
+        ("zero_residuals", True),
         ("model_fields", {**FIELDS, "heads": 4}),
     ],
 )

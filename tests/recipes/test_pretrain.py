@@ -74,7 +74,9 @@ RESNET: dict[str, Any] = {
         ({"device": "abacus"}, "device 'abacus' cannot be used"),
         ({**RESNET, "dropout": 0.1}, "dropout is 0.1, but BiT-R50x1 is a ResNet.* give --dropout 0"),
         ({**RESNET, "stochastic_depth": 0.2}, "stochastic_depth is 0.2, but BiT-R50x1 is a ResNet"),
+        ({**RESNET, "drop_tokens": 0.5}, "drop_tokens is 0.5, but BiT-R50x1 is a ResNet"),
         ({**RESNET, "whiten": 5}, "whiten is for a ViT"),
+        ({**RESNET, "zero_residuals": True}, "zero_residuals is for a ViT"),
         ({"tensorboard": True}, "tensorboard"),
     ],
 )

@@ -138,6 +138,15 @@ def test_a_changed_setting_is_listed(name: str, tmp_path: Path) -> None:
     assert ", was " in said
 
 
+def test_a_run_older_than_an_option_had_its_default(tmp_path: Path) -> None:
+    before = stored(tmp_path)
+    for name in ("drop_tokens", "betas"):
+        del before[name]
+    assert differences(before, pretrain_recipe(tmp_path)) == []
+    changed = pretrain_recipe(tmp_path, drop_tokens=0.5, betas=(0.5, 0.5))
+    assert differences(before, changed) == ["betas: [0.5, 0.5], was [0.9, 0.999]", "drop_tokens: 0.5, was 0.0"]
+
+
 @pytest.mark.parametrize("name", ["dropout", "image_size"])
 def test_leaving_out_what_was_given_is_a_change(name: str, tmp_path: Path) -> None:
     # Otherwise the run would go on with the catalogue's value.

@@ -32,6 +32,8 @@ EVERYTHING: dict[str, Any] = {
     "weight_decay": 0.1,
     "layer_decay": 0.8,
     "ema": 0.9,
+    "drop_tokens": 0.5,
+    "drop_tokens_for": 0.5,
     "steps": 11,  # 20 images in steps of 6: epochs begin within steps 3, 6, 9
 }
 

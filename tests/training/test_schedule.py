@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from vitascope.training.schedule import Schedule, dropped_tokens, schedule_of
+from vitascope.training.schedule import Schedule, dropped_share, schedule_of
 from vitascope.training.settings import TrainSettings
 
 
@@ -59,6 +59,6 @@ def test_a_warmup_longer_than_the_run_only_rises() -> None:
 
 def test_tokens_are_dropped_in_the_first_part_of_the_steps() -> None:
     settings = TrainSettings(drop_tokens=0.5, drop_tokens_for=0.6)
-    assert [dropped_tokens(settings, step, 5) for step in range(5)] == [0.5, 0.5, 0.5, 0.0, 0.0]
-    assert dropped_tokens(TrainSettings(drop_tokens=0.5), 4, 5) == 0.5
-    assert dropped_tokens(TrainSettings(), 0, 5) == 0.0
+    assert [dropped_share(settings, step, 5) for step in range(5)] == [0.5, 0.5, 0.5, 0.0, 0.0]
+    assert dropped_share(TrainSettings(drop_tokens=0.5), 4, 5) == 0.5
+    assert dropped_share(TrainSettings(), 0, 5) == 0.0

@@ -126,6 +126,14 @@ def test_the_micro_batch_is_halved_until_it_fits_a_processes_share(monkeypatch: 
     assert tried == [(10, 10), (10, 5), (10, 3)]
 
 
+@pytest.mark.parametrize(("part", "dropped"), [(1.0, 0.5), (0.75, 0.0)])
+def test_the_steps_with_most_tokens_have_to_fit(monkeypatch: pytest.MonkeyPatch, part: float, dropped: float) -> None:
+    tried: list[float] = []
+    monkeypatch.setattr(speed, "_fits", lambda trial, *_: not tried.append(trial.settings.drop_tokens))  # type: ignore[func-returns-value]
+    speed.largest_micro_batch(job(drop_tokens=0.5, drop_tokens_for=part), torch.nn.Identity(), World())
+    assert tried == [dropped]
+
+
 @pytest.mark.parametrize("checkpointed", [False, True])
 def test_on_a_cpu_nothing_is_tried_that_does_not_fit_the_free_memory(
     monkeypatch: pytest.MonkeyPatch, checkpointed: bool

@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from vitascope.errors import ConfigError
 from vitascope.layers.convolution import StdConv2d
 from vitascope.layers.encoder import Block, LayerScale
 from vitascope.models.bit import BiT
@@ -68,13 +69,14 @@ def _initialise_vit(model: ViT, generator: torch.Generator | None) -> None:
 def zero_residuals(model: ViT | BiT) -> None:
     """Starts every block as the identity: zeros in the matrices that write to the residual stream.
 
-    As in Fixup (Zhang et al., 2019). ResNets have it already: their units start so in any case.
+    As in Fixup (Zhang et al., 2019). Raises `ConfigError` for ResNets, which have no blocks.
     """
-    if isinstance(model, ViT):
-        for module in model.encoder.blocks:
-            block = cast(Block, module)
-            nn.init.zeros_(block.attention.out.weight)
-            nn.init.zeros_(block.mlp.fc2.weight)
+    if not isinstance(model, ViT):
+        raise ConfigError("zero_residuals is for a ViT's blocks, which ResNets have not: leave it at false")
+    for module in model.encoder.blocks:
+        block = cast(Block, module)
+        nn.init.zeros_(block.attention.out.weight)
+        nn.init.zeros_(block.mlp.fc2.weight)
 
 
 def _lecun_normal(kernel: Tensor, generator: torch.Generator | None) -> None:

@@ -59,6 +59,7 @@ def training_memory(
     checkpoint_activations: bool = False,
     fused_attention: bool = False,
     accumulated: bool = False,
+    drop_tokens: float = 0.0,
 ) -> Memory:
     """Of a training step on `batch` images at once, from the second step on.
 
@@ -67,7 +68,7 @@ def training_memory(
     """
     c, parameters = _plain(config), count_parameters(config)
     size = _bytes(precision)
-    btd, btm, bhtt = _values(c, batch)
+    btd, btm, bhtt = _values(c, batch, drop_tokens)
     dropped = size * (2 * btd + btm) if c.dropout else 0.0  # masks
     scaled = size * 2 * btd if c.layer_scale is not None else 0.0
     block = 4 * 2 * btd + size * (6 * btd + 2 * btm + (0 if fused_attention else bhtt)) + dropped + scaled
@@ -78,6 +79,7 @@ def training_memory(
         kept = (c.depth - 1) * block + (4 * btd + size * 3 * btd if c.pooling == "token" else block)
     kept += _images(c, batch, size) + (size * btd if c.dropout else 0.0)
     kept += 4 * btd if c.pooling != "token" and c.norm == "tokens" else 0.0  # what the final LayerNorm got
+    kept += 4 * batch * c.tokens * c.width if drop_tokens else 0.0  # what the tokens were drawn from
     mlp = 4 * btd + size * btm
     attention = 4 * btd + size * ((0 if fused_attention else 2 * bhtt) + 3 * btd) - size * 2 * btm
     working = max(mlp, attention) + (block - 4 * btd if checkpoint_activations else 0.0)
@@ -112,10 +114,11 @@ def _plain(config: ModelConfig) -> ViTConfig:
     return config
 
 
-def _values(c: ViTConfig, batch: int) -> tuple[float, float, float]:
+def _values(c: ViTConfig, batch: int, drop_tokens: float = 0.0) -> tuple[float, float, float]:
     """BTD, BTM and BhT²."""
-    bt = float(batch * c.tokens)
-    return bt * c.width, bt * c.hidden, bt * c.tokens * c.heads
+    tokens = c.prefix + (1 - drop_tokens) * (c.tokens - c.prefix)
+    bt = batch * tokens
+    return bt * c.width, bt * c.hidden, bt * tokens * c.heads
 
 
 def _images(c: ViTConfig, batch: int, size: int) -> float:

@@ -62,7 +62,7 @@ class PretrainRecipe(Recipe):
     whiten: int = 0
     """Start the patch projection from the whitening filters of this many training images; 0: from random ones."""
     zero_residuals: bool = False
-    """Start every block as the identity, with zeros in the last matrix of either branch, as ResNets' units do."""
+    """Start every block as the identity, with zeros in the last matrix of either branch."""
     lr: float = 3e-3
     weight_decay: float = 0.3
     dropout: float | None = None
@@ -134,10 +134,12 @@ def differences(stored: dict[str, Any], given: Recipe) -> list[str]:
     result = []
     for f in fields(given):
         name, value = f.name, values[f.name]
-        if name in _FREE | {"epochs", "time_budget"} or name not in stored:
+        if name in _FREE | {"epochs", "time_budget"}:
             continue
         if name in _RESOLVED and value in (None, "auto"):
             continue
-        if stored[name] != value:
-            result.append(f"{name}: {value}, was {stored[name]}")
+        default = list(f.default) if isinstance(f.default, tuple) else f.default
+        was = stored.get(name, default)  # a run older than the option had no other
+        if was != value:
+            result.append(f"{name}: {value}, was {was}")
     return result

@@ -42,6 +42,6 @@ def schedule_of(settings: TrainSettings, steps: int) -> Schedule:
     return Schedule(settings.lr, steps, min(warmup, steps), settings.decay, settings.end_lr)
 
 
-def dropped_tokens(settings: TrainSettings, step: int, steps: int) -> float:
+def dropped_share(settings: TrainSettings, step: int, steps: int) -> float:
     """Share of the patches that is left out in this step, counted from 0, of a run of `steps`."""
     return settings.drop_tokens if step < settings.drop_tokens_for * steps else 0.0

@@ -63,7 +63,7 @@ class TrainSettings:
     drop_tokens: float = 0.0
     """Share of the patches left out of each training image, others each time: less work per image; 0 for none."""
     drop_tokens_for: float = 1.0
-    """In the first steps only: this share of all; the rest sees whole images."""
+    """Share of the steps, from the first, in which `drop_tokens` applies; the others see whole images."""
     checkpoint_activations: bool = False
     """Keep only every block's input and compute the rest again: much less memory, a third to a half more time."""
     workers: int = 0

@@ -74,7 +74,7 @@ def _mean_step(job: Job, model: nn.Module, world: World, for_seconds: float) -> 
 
 def measure_step(job: Job, model: nn.Module, world: World, for_seconds: float, workers: int = 0) -> float:
     """Seconds per training step, from real steps on a copy of `model`."""
-    job = dataclasses.replace(job, steps=10_000)  # more than will be made: all of them are of the run's first part
+    job = dataclasses.replace(job, steps=10**9)  # without an end, so that all are of a run's first part
     state = new_state(copy.deepcopy(model), job.settings)
     state.model.train()
     runner = parallel_model(state.model, job.settings, world)
@@ -130,7 +130,9 @@ def largest_micro_batch(job: Job, model: nn.Module, world: World) -> int:
     share = math.ceil(job.settings.batch / world.size)
     micro = share
     while True:
-        settings = dataclasses.replace(job.settings, batch=share, micro_batch=micro, drop_tokens=0.0)
+        # Where all tokens come back for the last steps, it is those that have to fit.
+        dropped = job.settings.drop_tokens if job.settings.drop_tokens_for == 1 else 0.0
+        settings = dataclasses.replace(job.settings, batch=share, micro_batch=micro, drop_tokens=dropped)
         trial = dataclasses.replace(job, settings=settings)
         # Each process alone: one without memory would leave the others waiting for its gradients.
         fits = _fits(trial, model, World(device=world.device), free_memory() / world.size)
@@ -172,6 +174,7 @@ def _predicted(settings: TrainSettings, model: nn.Module) -> float:
         ema=settings.ema > 0,
         checkpoint_activations=settings.checkpoint_activations,
         accumulated=settings.micro_batch < settings.batch,
+        drop_tokens=settings.drop_tokens,
     ).peak
 
 

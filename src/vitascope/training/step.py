@@ -18,7 +18,7 @@ from vitascope.training.job import Job
 from vitascope.training.objective import objective
 from vitascope.training.optimizer import clip_gradients, decay_kernels, set_learning_rate
 from vitascope.training.parallel import World
-from vitascope.training.schedule import dropped_tokens, schedule_of
+from vitascope.training.schedule import dropped_share, schedule_of
 from vitascope.training.settings import TrainSettings
 from vitascope.training.state import TrainState
 
@@ -41,7 +41,7 @@ def training_step(job: Job, state: TrainState, runner: nn.Module, batch: Batch, 
     s, counters = job.settings, state.counters
     rate = schedule_of(s, job.steps)(counters.step)
     set_learning_rate(state.optimizer, rate)
-    drop_tokens(state.model, dropped_tokens(s, counters.step, job.steps))
+    drop_tokens(state.model, dropped_share(s, counters.step, job.steps))
     # Dropout, stochastic depth and dropped tokens depend on the step alone: a resumed run draws what it would have.
     torch.manual_seed(_seed(_STEP, s.seed, counters.step, world.rank))
     images, labels = (tensor.to(world.device, non_blocking=True) for tensor in batch)
