@@ -1,6 +1,6 @@
 """Where the time of a way goes: by PyTorch's operation, and by OpenVINO's node.
 
-python benchmarks/profiles.py [--model ViT-B/16] [--batch 16] [--row inference]
+python benchmarks/profiles.py [--model ViT-B/16] [--batch 16] [--row inference] [--compile]
 
 Writes results/benchmarks/PROCESSOR/ROW-profile.txt: what limits a row is to be read there.
 """
@@ -75,15 +75,18 @@ def write_profile(result: Path, head: str, parts: Sequence[str]) -> None:
 
 
 def main() -> None:
-    """Profiles our eager and OpenVINO engines."""
+    """Profiles our eager and OpenVINO engines, or the compiled one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="ViT-B/16")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--row", default="inference")
+    parser.add_argument("--compile", action="store_true", help="the compiled engine alone")
     said = parser.parse_args()
     precision = resolve_precision("auto", torch.device("cpu"))
     checkpoint = random_checkpoint(said.model, 224)
     images, short = torch.randn(said.batch, 3, 224, 224), for_prediction(checkpoint.model)
+    if said.compile:
+        short = torch.compile(short)  # type: ignore[assignment]
 
     @torch.inference_mode()
     def run() -> None:
@@ -91,10 +94,9 @@ def main() -> None:
             short(images)
 
     head = f"{said.model} at 224 px, batch {said.batch}, {precision}, {processor()}, {torch.get_num_threads()} threads"
-    parts = [
-        table("vitascope, eager", *of_torch(run)),
-        table("vitascope, openvino", *of_openvino(convert(checkpoint), images, precision)),
-    ]
+    parts = [table("vitascope, compiled" if said.compile else "vitascope, eager", *of_torch(run))]
+    if not said.compile:
+        parts.append(table("vitascope, openvino", *of_openvino(convert(checkpoint), images, precision)))
     write_profile(FOLDER / slug(processor()) / f"{said.row}.json", head, parts)
 
 

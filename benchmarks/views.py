@@ -6,6 +6,8 @@ Every measurement is a process of its own, since memory once taken is not given 
 way after the other; both ways must give the same numbers. Memory is the peak of the process less what it had with the
 model and the images loaded, so that "forward", the model alone, stands for the model's own.
 
+Where the time of one batch goes is kept as views-profile.txt.
+
 The hooks do what is usual: attention written out instead of fused, every matrix of every layer and image kept, the
 numbers computed from them afterwards.
 """
@@ -21,7 +23,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,7 @@ import torch
 from torch import Tensor
 
 from contest import gate, keep, spread
+from profiles import of_torch, table, write_profile
 from vitascope import views
 from vitascope.layers import attention as attention_module
 from vitascope.layers.attention import attention_weights
@@ -134,14 +138,8 @@ DEFAULT = ("forward", "distance and rollout", "distance and rollout, hooks", "on
 
 def measure(way: str, name: str, count: int, size: int | None, bfloat16: bool) -> dict[str, float]:
     """Seconds and peak bytes of one way, in this process."""
-    config = model_config(name, **({} if size is None else {"image_size": size}))
-    assert isinstance(config, ViTConfig)
-    model = build_model(config, torch.Generator().manual_seed(0)).eval()
-    assert isinstance(model, ViT)
-    generator = torch.Generator().manual_seed(1)
-    images = torch.randn(count, config.channels, *config.image_size, generator=generator)
-    context = torch.autocast("cpu", torch.bfloat16) if bfloat16 else nullcontext()
-    with context:
+    model, images = model_and_images(name, count, size)
+    with precision(bfloat16):
         forward(model, images[:1])  # kernels are chosen, threads started
         before = resident()
         start, start_cpu = time.perf_counter(), time.process_time()
@@ -150,6 +148,21 @@ def measure(way: str, name: str, count: int, size: int | None, bfloat16: bool) -
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     norm = float(result[0].double().square().mean().sqrt())
     return {"seconds": seconds, "cpu": cpu, "bytes": max(peak - before, 0), "norm": norm}
+
+
+def model_and_images(name: str, count: int, size: int | None) -> tuple[ViT, Tensor]:
+    """The same in every process."""
+    config = model_config(name, **({} if size is None else {"image_size": size}))
+    assert isinstance(config, ViTConfig)
+    model = build_model(config, torch.Generator().manual_seed(0)).eval()
+    assert isinstance(model, ViT)
+    generator = torch.Generator().manual_seed(1)
+    return model, torch.randn(count, config.channels, *config.image_size, generator=generator)
+
+
+def precision(bfloat16: bool) -> AbstractContextManager[object]:
+    """What a way runs under."""
+    return torch.autocast("cpu", torch.bfloat16) if bfloat16 else nullcontext()
 
 
 def resident() -> int:
@@ -188,7 +201,12 @@ def main() -> None:
         for way, measured in rounds.items():
             done = subprocess.run([*command, "--only", way], check=True, capture_output=True, text=True)
             measured.append(json.loads(done.stdout))
-    print(keep("views", result(said, rounds)).read_text())
+    path = keep("views", result(said, rounds))
+    print(path.read_text())
+    model, images = model_and_images(said.model, BATCH, said.image_size)
+    with precision(said.bfloat16):
+        parts = [table(way, *of_torch(partial(WAYS[way], model, images))) for way in said.ways]
+    write_profile(path, f"{said.model}, {BATCH} images, {torch.get_num_threads()} threads", parts)
 
 
 def result(said: argparse.Namespace, rounds: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
