@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The same hour with fractals first: eleven minutes of generated pictures, then fifty of CIFAR-10 with the values of the
-# preset `record`. Stopped at any moment, the same command goes on where it stopped.
+# The same hour with fractals first: eleven minutes of generated pictures, then 52 of CIFAR-10 with the values of the
+# preset `record`, spelled out since a preset belongs to one recipe. Stopped at any moment, the same command goes on.
 # Usage: fractals.sh FOLDER_OF_CIFAR10_PARQUET FOLDER_OF_RUNS
 set -euo pipefail
 data=$1 out=$2
