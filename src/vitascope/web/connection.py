@@ -1,4 +1,4 @@
-"""One HTTP connection: as uvicorn has it, but patience has an end and refusals are JSON."""
+"""One HTTP connection: as uvicorn has it, but there is only so many, patience has an end, and refusals are JSON."""
 
 from __future__ import annotations
 
@@ -7,32 +7,48 @@ import json
 from typing import Any
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+_RETRY = ((b"retry-after", b"1"),)
 
 
 class Connection(H11Protocol):
-    """Closes when the head of a request, or the rest of a body that nobody reads, does not end in `head_timeout`."""
+    """Broken off when a request's head, or what a client should take of an answer, is not moving for `patience`.
 
-    head_timeout = 10.0
+    So is a request that is not answered and taken after `longest`. At `most` connections a newcomer has the place of
+    the one that has been idle longest, or is refused (503) where all are being answered.
+    """
+
+    patience = 10.0
     """Seconds."""
+    longest = 300.0
+    """Seconds."""
+    most = 1000
+    """Connections of this server at a time."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._answered: RequestResponseCycle | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """As uvicorn; the clock starts."""
         super().connection_made(transport)
+        if len(self.connections) > self.most and not self._make_room():
+            self._refuse(503, "too many connections; try again in a second", _RETRY)
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        """As uvicorn; the clock stops when a request is being answered, whose body has a limit of its own."""
+        """As uvicorn; from the end of a head its answer is awaited."""
         super().data_received(data)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """As uvicorn."""
-        self._stop()
+        for timer in (self._deadline, self._stalled):
+            if timer is not None:
+                timer.cancel()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
@@ -40,35 +56,56 @@ class Connection(H11Protocol):
         super().on_response_complete()
         self._watch()
 
+    def pause_writing(self) -> None:
+        """As uvicorn; the client must take something soon."""
+        super().pause_writing()
+        self._stalled = self.loop.call_later(self.patience, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """As uvicorn."""
+        super().resume_writing()
+        if self._stalled is not None:
+            self._stalled.cancel()
+
     def send_400_response(self, msg: str) -> None:
         """What cannot be read as HTTP, in JSON like every other error."""
-        body = json.dumps({"error": "this is not a valid HTTP request"}).encode()
+        self._refuse(400, "this is not a valid HTTP request")
+
+    def _refuse(self, status: int, message: str, more: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        body = json.dumps({"error": message}).encode()
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),
             (b"connection", b"close"),
+            *more,
         ]
-        events = (h11.Response(status_code=400, headers=headers), h11.Data(data=body), h11.EndOfMessage())
+        events = (h11.Response(status_code=status, headers=headers), h11.Data(data=body), h11.EndOfMessage())
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             for event in events:
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
+    def _make_room(self) -> bool:
+        """Breaks off the longest idle of the others, if there is one."""
+        idle: dict[Connection, float] = {}
+        for other in self.connections:
+            if isinstance(other, Connection) and other._answered is None and other._deadline is not None:
+                idle[other] = other._deadline.when()
+        if not idle:
+            return False
+        oldest = min(idle, key=lambda other: idle[other])
+        if oldest._deadline is not None:
+            oldest._deadline.cancel()
+        oldest._deadline = None
+        oldest.transport.abort()
+        return True
+
     def _watch(self) -> None:
-        if self.transport.is_closing() or self._answering():
-            self._stop()
-        elif self._deadline is None:
-            self._deadline = self.loop.call_later(self.head_timeout, self._late)
-
-    def _answering(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
-
-    def _late(self) -> None:
-        self._deadline = None
-        if not self._answering() and not self.transport.is_closing():
-            self.transport.close()
-
-    def _stop(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        """A clock for every state, kept while the state lasts: also for what is closed and not taken."""
+        answering = self.cycle is not None and not self.cycle.response_complete
+        answered = self.cycle if answering else None
+        if self._deadline is None or answered is not self._answered:
+            if self._deadline is not None:
+                self._deadline.cancel()
+            self._answered = answered
+            self._deadline = self.loop.call_later(self.longest if answering else self.patience, self.transport.abort)

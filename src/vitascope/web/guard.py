@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -14,6 +15,7 @@ from vitascope.web.errors import INTERNAL, error_response
 
 log = logging.getLogger(__name__)
 
+_PART = 2**16
 _HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -48,7 +50,8 @@ class Guard:
                     headers.setdefault(name, value)
             elif head and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
-            await send(message)
+            for part in _parts(message):
+                await send(part)
 
         refused = self._refusal(Headers(scope=scope), scope["method"])
         if refused is not None:
@@ -77,6 +80,16 @@ class Guard:
         if origin is not None and method not in ("GET", "HEAD") and not own:
             return 403, "requests from pages of other origins are not answered"
         return None
+
+
+def _parts(message: Message) -> Iterator[Message]:
+    """A large body piece by piece, so that the connection holds one that the client has not taken, and not all."""
+    body = memoryview(message.get("body", b""))
+    for at in range(0, len(body) - _PART, _PART):
+        yield {**message, "body": body[at : at + _PART].tobytes(), "more_body": True}
+    if len(body) > _PART:
+        message = {**message, "body": body[(len(body) - 1) // _PART * _PART :].tobytes()}
+    yield message
 
 
 def _host_name(host: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,19 @@ from fastapi import FastAPI
 from vitascope.errors import ConfigError
 from vitascope.web.app import create_app
 from vitascope.web.connection import Connection
+from vitascope.web.seldom import Seldom
 from vitascope.web.service import Service
 from vitascope.web.settings import ServeSettings
+
+_DESCRIPTORS = 4096
+"""Open files that this process asks the system for."""
+_OTHERS = 64
+"""Of those, for all that is no connection: libraries, the checkpoint, the listening socket."""
+_CONNECTIONS = 1000
+_BACKLOG = 512
+_SEND_BUFFER = 2**17
+"""Bytes of an answer that the system holds for a connection: small, so that one sees whether a client takes them."""
+_SELDOM = Seldom()
 
 
 def open_socket(settings: ServeSettings) -> socket.socket:
@@ -29,6 +41,7 @@ def open_socket(settings: ServeSettings) -> socket.socket:
         raise ConfigError(f"--host is {host!r}, which is no address of this machine; try 127.0.0.1") from error
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # every connection inherits it
         opened.bind(address)
         opened.listen(2048)
     except OSError as error:
@@ -79,17 +92,43 @@ def serve(
 
 
 def make_server(app: FastAPI, settings: ServeSettings) -> uvicorn.Server:
-    """Uvicorn with the settings' patience; `serve(sockets=[…])` runs it, `should_exit = True` ends it in order."""
+    """Uvicorn with the settings' patience; `serve(sockets=[…])` runs it, `should_exit = True` ends it in order.
+
+    Connections stay below what the system lets this process open: a quarter of it, and as many may arrive in each of
+    the three turns of the event loop that it takes to close those that are too many.
+    """
+    quarter = max(1, (_descriptors() - _OTHERS) // 4)
+    limits = {
+        "patience": settings.header_timeout,
+        "longest": settings.upload_timeout + 2 * settings.answer_timeout,
+        "most": min(_CONNECTIONS, quarter),
+    }
+    for name in ("uvicorn.error", "asyncio", "vitascope.web.guard"):
+        logging.getLogger(name).addFilter(_SELDOM)
     return uvicorn.Server(
         uvicorn.Config(
             app,
-            http=type("Connection", (Connection,), {"head_timeout": settings.header_timeout}),
+            http=type("Connection", (Connection,), limits),
             ws="none",
             lifespan="on",
             log_config=None,
             access_log=False,
             proxy_headers=False,
             server_header=False,
+            backlog=min(_BACKLOG, quarter),
             timeout_graceful_shutdown=max(1, round(settings.drain_timeout)),
         )
     )
+
+
+def _descriptors() -> int:
+    """How many files this process may open, after asking for more."""
+    try:
+        import resource
+    except ImportError:  # Windows knows no such limit
+        return _DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted

@@ -41,11 +41,11 @@ class ServeSettings:
     batch_wait: float = 0.002
     """Seconds that a first image waits for others to share its forward pass."""
     header_timeout: float = 10.0
-    """Seconds in which the head of a request must arrive."""
+    """Seconds in which the head of a request must arrive, and in which a client must take something of its answer."""
     upload_timeout: float = 60.0
     """Seconds in which the body of a request must arrive."""
     answer_timeout: float = 120.0
-    """Seconds in which it must be answered, after which it gets 503."""
+    """Seconds in which it must be answered, after which it gets 503; a client has as long to take the answer."""
     drain_timeout: float = 30.0
     """Seconds that requests in progress get to end after SIGTERM or Ctrl-C."""
     looks_bytes: int = 512 * 2**20
