@@ -56,6 +56,13 @@ def test_so_does_onnx(tmp_path: Path) -> None:
     torch.testing.assert_close(vs.Predictor(tmp_path / "out").probabilities(PHOTOS), expected)
 
 
+def test_what_judges_each_label_by_itself_goes_on_doing_so(tmp_path: Path) -> None:
+    ck = checkpoint(TINY, labels=CLASSES, activation="sigmoid")
+    assert export_openvino(ck, tmp_path / "out")["activation"] == "sigmoid"
+    expected = vs.Predictor(ck, "eager").probabilities(PHOTOS)
+    torch.testing.assert_close(vs.Predictor(tmp_path / "out").probabilities(PHOTOS), expected)
+
+
 def test_commands_take_the_folder(exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photos = image_folder(tmp_path / "photos", 6)
     vs.save(named(), tmp_path / "ck")

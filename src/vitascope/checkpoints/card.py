@@ -42,6 +42,8 @@ def model_card(checkpoint: Checkpoint) -> str:
             lines += [f"## {name.capitalize()}", "", *_body(checkpoint.card[name]), ""]
     lines += ["## Model", "", *_body(config_to_dict(checkpoint.config)), ""]
     lines += ["## Preprocessing", "", *_body(checkpoint.preprocess.to_dict()), ""]
+    if checkpoint.activation != "softmax":
+        lines += ["## Probabilities", "", checkpoint.activation, ""]
     lines += [f"## {len(checkpoint.labels)} classes", "", _classes(checkpoint.labels), ""]
     return "\n".join(lines)
 

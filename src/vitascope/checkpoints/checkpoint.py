@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
+
+from torch import Tensor
 
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError
 from vitascope.models.bit import BiT
 from vitascope.models.config import ModelConfig
 from vitascope.models.vit import ViT
+
+Activation = Literal["softmax", "sigmoid", "none"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -24,6 +28,9 @@ class Checkpoint:
     """From image to the model's input."""
     labels: tuple[str, ...]
     """Class names in the order of the logits; "0", "1", … where nobody named them."""
+    activation: Activation = "softmax"
+    """How logits become probabilities: "softmax" for one class of several, "sigmoid" for each label by itself,
+    "none" for outputs that are numbers and no classes (regression)."""
     card: dict[str, Any] = field(default_factory=dict)
     """Data, recipe, results and origin, as JSON values; the model card is made from it."""
     format: str = "vitascope"
@@ -36,10 +43,26 @@ class Checkpoint:
             raise CheckpointError(
                 f"{len(self.labels)} labels for a model of {self.config.classes} classes; give one for each"
             )
+        check_activation(self.activation)
         if self.preprocess.channels != self.config.channels:
             raise CheckpointError(
                 f"preprocessing makes {self.preprocess.channels} channels, the model takes {self.config.channels}"
             )
+
+
+def probabilities(logits: Tensor, activation: Activation) -> Tensor:
+    """Logits (n, K) → probabilities (n, K) in [0, 1]; raises `CheckpointError` where there are none (regression)."""
+    if activation == "none":
+        raise CheckpointError("this is a regression model: its outputs are numbers, not classes; fine-tune it first")
+    return logits.softmax(dim=1) if activation == "softmax" else logits.sigmoid()
+
+
+def check_activation(value: object) -> Activation:
+    """The value, if it is one of `Activation`; raises `CheckpointError`."""
+    for known in get_args(Activation):
+        if value == known:
+            return known
+    raise CheckpointError(f"activation is {str(value)[:40]!r}, expected one of {', '.join(get_args(Activation))}")
 
 
 def numbered_labels(classes: int) -> tuple[str, ...]:

@@ -61,6 +61,7 @@ def adapt(checkpoint: Checkpoint, *, classes: int | None = None, image_size: Siz
             model.config.classes,
         )
         model, labels = replace_head(model, classes), numbered_labels(classes)
+        checkpoint = replace(checkpoint, model=model, config=model.config, labels=labels, activation="softmax")
     else:
         _warn_of_zero_head(model)
     return replace(checkpoint, model=model, config=model.config, preprocess=preprocess, labels=labels)
@@ -99,6 +100,7 @@ def understand(found: Found) -> Checkpoint:
         config=draft.config,
         preprocess=draft.preprocess,
         labels=draft.labels or numbered_labels(draft.config.classes),
+        activation=draft.activation,
         card={"origin": {"format": reader.name, "file": found.path.name}},
         format=reader.name,
     )

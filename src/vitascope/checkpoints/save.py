@@ -22,5 +22,10 @@ def save(checkpoint: Checkpoint, path: str | Path, format: str = "vitascope", ov
         near = difflib.get_close_matches(format, FORMATS, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(FORMATS)}"
         raise CheckpointError(f"no format {format!r}; {hint}")
+    if checkpoint.activation != "softmax" and format not in ("vitascope", "huggingface"):
+        raise CheckpointError(
+            f'format "{format}" cannot say that outputs become probabilities by "{checkpoint.activation}", and softmax '
+            'would be taken for it: use format "vitascope" or "huggingface"'
+        )
     write = write_folder if format == "vitascope" else WRITERS[format]
     write(checkpoint, Path(path), overwrite=overwrite)

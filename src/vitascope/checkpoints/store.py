@@ -13,7 +13,7 @@ from typing import Any
 from vitascope.checkpoints.adapt import assemble
 from vitascope.checkpoints.atomic import atomic_folder
 from vitascope.checkpoints.card import model_card
-from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.checkpoint import Checkpoint, check_activation
 from vitascope.checkpoints.json_file import dump_json, read_json
 from vitascope.checkpoints.keys import check_tensors, own_shapes
 from vitascope.checkpoints.safetensors_file import read_safetensors, write_safetensors
@@ -41,6 +41,7 @@ def write_folder(checkpoint: Checkpoint, path: Path, *, overwrite: bool = False)
             _MARK: __version__,
             "model": config_to_dict(checkpoint.config),
             "labels": list(checkpoint.labels),
+            "activation": checkpoint.activation,
             "weights_sha256": sha256,
             "card": checkpoint.card,
         }
@@ -75,6 +76,7 @@ def read_folder(folder: Path) -> Checkpoint:
             config=config,
             preprocess=preprocess,
             labels=labels,
+            activation=check_activation(values.get("activation", "softmax")),
             card=card,
         )
     except CheckpointError as error:

@@ -129,6 +129,7 @@ def _exported(
                 "shape": ["batch", preprocess.channels, *preprocess.size],
             },
             "output": {"name": "logits", "type": "float32", "shape": ["batch", len(checkpoint.labels) or "features"]},
+            "activation": checkpoint.activation,
             **said,
             "torch": torch.__version__,
         }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.checkpoint import Activation, Checkpoint, check_activation
 from vitascope.checkpoints.load import load
 from vitascope.checkpoints.store import PREPROCESSOR
 from vitascope.data.preprocess import Preprocess
@@ -29,6 +29,8 @@ class Exported:
     """A key of `FILES`."""
     preprocess: Preprocess
     labels: tuple[str, ...]
+    activation: Activation = "softmax"
+    """As of `Checkpoint`."""
 
     def engine(self) -> Engine:
         """Raises `ConfigError` without the extra, `CheckpointError` for a damaged model."""
@@ -56,7 +58,13 @@ def open_model(path: str | Path, *, image_size: int | tuple[int, int] | None = N
         record: Any = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         preprocess = Preprocess.from_dict(json.loads((folder / PREPROCESSOR).read_text(encoding="utf-8")))
         labels = json.loads((folder / LABELS).read_text(encoding="utf-8"))
-        exported = Exported(folder=folder, format=record["format"], preprocess=preprocess, labels=tuple(labels))
+        exported = Exported(
+            folder=folder,
+            format=record["format"],
+            preprocess=preprocess,
+            labels=tuple(labels),
+            activation=check_activation(record.get("activation", "softmax")),
+        )
         known = exported.format in FILES
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder} is no complete export ({error}); export it again") from error

@@ -13,7 +13,6 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from vitascope.data.batches import to_tensor
 from vitascope.data.images import EXTENSIONS, printable
@@ -61,12 +60,15 @@ def predict_files(
     """
     predictor.expect(len(files))
     results: list[FilePrediction] = []
+    normalise = predictor.checkpoint.preprocess.normalise
     with closing(_resized(predictor.checkpoint.preprocess, files, ahead=2 * predictor.batch)) as images:
         for first in range(0, len(files), predictor.batch):
             chunk = files[first : first + predictor.batch]
             found = list(islice(images, len(chunk)))
             readable = [image for image in found if not isinstance(image, ImageError)]
-            predicted = iter(predictor.ranked(_probabilities(predictor, readable), top) if readable else ())
+            predicted = iter(
+                predictor.ranked(predictor.outputs(normalise(to_tensor(readable))), top) if readable else ()
+            )
             results += [
                 FilePrediction(str(file), [], str(image))
                 if isinstance(image, ImageError)
@@ -76,12 +78,6 @@ def predict_files(
             if progress is not None:
                 progress(len(results), len(files))
     return results
-
-
-@torch.inference_mode()
-def _probabilities(predictor: Predictor, images: list[np.ndarray]) -> torch.Tensor:
-    """As `Predictor.probabilities`, of images that are resized already."""
-    return predictor.engine(predictor.checkpoint.preprocess.normalise(to_tensor(images))).softmax(dim=1)
 
 
 def _resized(

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.checkpoint import Checkpoint, probabilities
 from vitascope.errors import CheckpointError, ConfigError
 from vitascope.inference.engines.auto import Auto, make_engine
 from vitascope.inference.exported import Exported, open_model
@@ -74,7 +74,7 @@ class Predictor:
 
     @torch.inference_mode()
     def probabilities(self, images: AnyImage | Sequence[AnyImage]) -> torch.Tensor:
-        """Softmax over the classes, float32 (n, K) on the CPU."""
+        """By the checkpoint's activation, over the classes or label by label, float32 (n, K) on the CPU."""
         several = [images] if isinstance(images, str | Path | bytes | Image.Image | np.ndarray) else list(images)
         if not several:
             return torch.zeros(0, len(self.checkpoint.labels))
@@ -84,8 +84,13 @@ class Predictor:
         for first in range(0, len(several), self.batch):
             inputs = [self.checkpoint.preprocess(image).numpy() for image in several[first : first + self.batch]]
             # Gathered by NumPy, since PyTorch's threads would go on spinning beside an engine that has its own.
-            results.append(self.engine(torch.from_numpy(np.stack(inputs))).softmax(dim=1))
+            results.append(self.outputs(torch.from_numpy(np.stack(inputs))))
         return torch.cat(results)
+
+    @torch.inference_mode()
+    def outputs(self, images: torch.Tensor) -> torch.Tensor:
+        """As `probabilities`, of images that are normalised already, float32 (n, C, h, w)."""
+        return probabilities(self.engine(images), self.checkpoint.activation)
 
 
 def refuse_choices(exported: Exported, engine: str, device: torch.device | str | None, precision: str) -> None:

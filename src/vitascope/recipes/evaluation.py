@@ -50,6 +50,11 @@ def evaluate_checkpoint(
     train. Raises `UserError` for what the user can mend.
     """
     ck = open_model(checkpoint, image_size=image_size)
+    if ck.activation != "softmax":
+        raise CheckpointError(
+            f"{checkpoint} judges each label by itself ({ck.activation}), so top-1 accuracy says nothing of it: "
+            "`predict` gives its probabilities, `finetune` makes one of several classes of it"
+        )
     present = open_data(data).present()
     if split is not None and split not in present:
         raise DataError(f"{data} has no {split} split, only {', '.join(present) or 'nothing'}; choose another --split")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.checkpoint import Checkpoint, probabilities
 from vitascope.data.images import ImageLike
 from vitascope.errors import ConfigError
 from vitascope.layers.attention import attention_weights
@@ -133,7 +133,8 @@ def look(checkpoint: Checkpoint, image: ImageLike, *, size: int | tuple[int, int
     distance, share, rolled, maps = read_attention(
         capture, Distances(capture), Shares(capture), Rollouts(capture), ClassMaps(capture)
     )
-    lens = _best(checkpoint, lens_by_image(model, capture)[0], _PREDICTIONS) if checkpoint.labels else []
+    classifies = checkpoint.labels and checkpoint.activation != "none"
+    lens = _best(checkpoint, lens_by_image(model, capture)[0], _PREDICTIONS) if classifies else []
     return Look(
         image=as_rgb(pixels),
         grid=capture.grid,
@@ -202,7 +203,7 @@ def as_rgb(pixels: np.ndarray) -> np.ndarray:
 
 def _best(checkpoint: Checkpoint, logits: Tensor, count: int) -> list[list[Prediction]]:
     """The `count` best of each layer's logits (L, K)."""
-    best = logits.softmax(dim=1).cpu().topk(min(count, logits.shape[1]), dim=1)
+    best = probabilities(logits, checkpoint.activation).cpu().topk(min(count, logits.shape[1]), dim=1)
     return [
         [(checkpoint.labels[i], i, p) for i, p in zip(indices, values, strict=True)]
         for indices, values in zip(best.indices.tolist(), best.values.tolist(), strict=True)

@@ -20,7 +20,6 @@ from vitascope.web.assets import PAGE, Asset, Assets
 from vitascope.web.errors import Refusal, json_response
 from vitascope.web.guard import Guard
 from vitascope.web.payload import labels, layer_payload, look_payload
-from vitascope.web.protocol import softmax
 from vitascope.web.service import Service
 from vitascope.web.settings import ServeSettings, served_name
 from vitascope.web.uploads import FIELD, Upload, read_uploads
@@ -110,7 +109,8 @@ def _predict_routes(service: Service) -> APIRouter:
             raise Refusal(422, "this model has no head, so it cannot predict labels; fine-tune it first")
         async with service.intake.body(request) as body:
             uploads = await _uploads(request, body, service)
-            rows = softmax(await service.outputs_of_files([upload.content for upload in uploads]))
+            logits = await service.outputs_of_files([upload.content for upload in uploads])
+            rows = service.engine.probabilities(logits)
         found = []
         for upload, row in zip(uploads, rows, strict=True):
             best = np.argsort(-row, kind="stable")[:top].tolist()

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.checkpoint import Checkpoint, probabilities
 from vitascope.data.images import UInt8
 from vitascope.device import resolve_device
 from vitascope.inference.engines.auto import make_engine
@@ -27,7 +27,8 @@ Float32 = npt.NDArray[np.float32]
 
 
 class Engine:
-    """A checkpoint on its device. Raises ConfigError for a device or an engine that is not there.
+    """A checkpoint on its device. Raises ConfigError for a device or an engine that is not there, CheckpointError for a
+    regression model.
 
     `forward`, `look` and `scope` use the model and must not run at the same time; the others may.
     """
@@ -53,7 +54,9 @@ class Engine:
             checkpoint = dataclasses.replace(checkpoint, model=copy.deepcopy(checkpoint.model).to(self._device))
         self.checkpoint = checkpoint
         self._forward = make_engine(engine, given if engine in CPU_ONLY else checkpoint, device, "float32", batch)
-        self.forward(np.zeros((1, self.channels, *self.size), np.float32))  # the first is slow everywhere
+        first = self.forward(np.zeros((1, self.channels, *self.size), np.float32))  # slow everywhere
+        if self.labels:
+            self.probabilities(first)  # refused here, before anyone asks, where there are none
 
     @functools.cached_property
     def examples(self) -> dict[str, Example]:
@@ -72,6 +75,10 @@ class Engine:
         """float32 (n, C, h, w) → logits (n, K), or the features of a model without a head."""
         return self._forward(torch.from_numpy(images)).numpy()
 
+    def probabilities(self, logits: Float32) -> Float32:
+        """float32 (n, K) → probabilities (n, K), by the checkpoint's activation."""
+        return probabilities(torch.from_numpy(logits), self.checkpoint.activation).numpy()
+
     def look(self, pixels: UInt8) -> Look:
         """Everything the page shows of one decoded image; raises ConfigError for a model without attention."""
         from vitascope.views.look import look
@@ -87,7 +94,9 @@ class Engine:
 
 def _fingerprint(checkpoint: Checkpoint) -> str:
     """Tells one model from another, by its config, preprocessing and every weight."""
-    digest = hashlib.sha256(repr((config_to_dict(checkpoint.config), checkpoint.preprocess)).encode())
+    digest = hashlib.sha256(
+        repr((config_to_dict(checkpoint.config), checkpoint.preprocess, checkpoint.activation)).encode()
+    )
     for name, tensor in checkpoint.model.state_dict().items():
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)

@@ -72,12 +72,6 @@ def routes(service: Service) -> APIRouter:
     return router
 
 
-def softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """float32 (n, K) → probabilities (n, K)."""
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
-
-
 def _check_name(model: str, service: Service) -> None:
     if model != service.settings.name:
         raise Refusal(404, f"no such model; this server has {service.settings.name!r}")
@@ -122,4 +116,4 @@ def _results(outputs: npt.NDArray[np.float32], service: Service) -> dict[str, Ar
     if not labels:
         return {"features": outputs}
     best = np.array([labels[i] for i in outputs.argmax(axis=1)], dtype=object)
-    return {"logits": outputs, "probabilities": softmax(outputs), "label": best}
+    return {"logits": outputs, "probabilities": service.engine.probabilities(outputs), "label": best}

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from vitascope.checkpoints.checkpoint import Activation
 from vitascope.checkpoints.keys import Row
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError
@@ -53,6 +54,8 @@ class Draft:
     """Given by the file, or the format's usual one."""
     labels: tuple[str, ...] = ()
     """Class names; empty if the file has none."""
+    activation: Activation = "softmax"
+    """How its logits become probabilities."""
 
     def __post_init__(self) -> None:
         if self.preprocess.channels != self.config.channels:

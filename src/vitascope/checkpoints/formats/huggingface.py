@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from vitascope.checkpoints.atomic import atomic_folder
-from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.checkpoint import Activation, Checkpoint
 from vitascope.checkpoints.formats.express import labels_of, refuse_inexpressible, vit_only
 from vitascope.checkpoints.formats.found import (
     Draft,
@@ -42,6 +42,7 @@ _PREFIXES = {"vit": "vit.", "dinov2": "dinov2.", "dinov2_with_registers": "dinov
 _CLASSES = {"vit": "ViT", "dinov2": "Dinov2", "dinov2_with_registers": "Dinov2WithRegisters"}
 _GELU = {"gelu": "erf", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
 _ACTIVATION = {"erf": "gelu", "tanh": "gelu_pytorch_tanh"}
+_PROBLEMS = {"sigmoid": "multi_label_classification", "none": "regression"}
 _EPS = {"vit": 1e-12, "dinov2": 1e-6, "dinov2_with_registers": 1e-6}
 _IN_MEMORY = (
     (r"^layers\.", "encoder.layer."),
@@ -72,6 +73,7 @@ def read(found: Found) -> Draft:
         tensors=tensors,
         preprocess=preprocess,
         labels=labels_of(found.config.get("id2label"), config.classes),
+        activation=_activation(found, config.classes),
     )
 
 
@@ -185,6 +187,8 @@ def _description(checkpoint: Checkpoint, c: ViTConfig, kind: str) -> dict[str, A
         "id2label": {str(index): name for index, name in enumerate(names)},
         "label2id": {name: index for index, name in enumerate(names)},
     }
+    if checkpoint.activation in _PROBLEMS:
+        values["problem_type"] = _PROBLEMS[checkpoint.activation]
     if kind == "vit":
         values["intermediate_size"] = c.hidden
         values["encoder_stride"] = c.patch
@@ -294,6 +298,14 @@ def _pooler_activation(found: Found, gelu: str) -> Any:
     if _gelu(found, stated, "pooler_act") != gelu:
         raise CheckpointError(f"{found.path}: pooler_act {stated!r} differs in kind from hidden_act")
     return "gelu"
+
+
+def _activation(found: Found, classes: int) -> Activation:
+    # As transformers' image-classification pipeline decides.
+    problem = found.config.get("problem_type")
+    if classes and problem == "regression":
+        return "none"
+    return "sigmoid" if problem == _PROBLEMS["sigmoid"] or classes == 1 else "softmax"
 
 
 def _gelu(found: Found, stated: object, key: str) -> Any:
