@@ -6,6 +6,7 @@ import io
 import os
 import struct
 import threading
+import warnings
 import zlib
 from pathlib import Path
 
@@ -13,8 +14,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitascope.data.images import EXTENSIONS, MAX_PIXELS, read_image
+from vitascope.data import images
+from vitascope.data.formats import EXTENSIONS, FORMATS, READS_HEIC, format_of
+from vitascope.data.images import MAX_PIXELS, read_image
+from vitascope.data.jpeg import OpenJpeg
+from vitascope.data.remarks import DAMAGED_EXIF, DARK, listening
 from vitascope.errors import ConfigError, ImageError
+
+HEIF = pytest.param("HEIF", marks=pytest.mark.skipif(not READS_HEIC, reason="the extra heic is not installed"))
+if READS_HEIC:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()  # for writing them
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -159,7 +170,7 @@ def test_cmyk_jpeg_is_not_inverted() -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG", "WEBP"])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG", "WEBP", "AVIF"])
 def test_exif_orientation_is_applied(orientation: int, kind: str) -> None:
     # What the file stores for each orientation, from the upright image; by the EXIF definition of row 0 and column 0.
     upright = np.zeros((16, 32, 3), np.uint8)
@@ -177,11 +188,142 @@ def test_exif_orientation_is_applied(orientation: int, kind: str) -> None:
     }[orientation]
     exif = Image.Exif()
     exif[0x0112] = orientation
-    options = {"lossless": True} if kind == "WEBP" else {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
+    options: dict[str, object] = {
+        "WEBP": {"lossless": True},
+        "JPEG": {"quality": 100, "subsampling": 0},
+        "AVIF": {"quality": 100, "subsampling": "4:4:4"},
+    }.get(kind, {})
     data = encoded(Image.fromarray(np.ascontiguousarray(stored)), kind, exif=exif, **options)
     result = read_image(data)
     assert result.shape == upright.shape
-    assert np.abs(result.astype(int) - upright).max() <= (4 if kind == "JPEG" else 0)
+    assert np.abs(result.astype(int) - upright).max() <= (4 if "quality" in options else 0)
+
+
+@pytest.mark.parametrize("kind", ["AVIF", HEIF])
+def test_phones_formats_are_close_to_the_pixels_and_bounded(kind: str) -> None:
+    pixels = np.full((24, 40, 3), (10, 200, 90), np.uint8)
+    data = encoded(Image.fromarray(pixels), kind, quality=90)
+    assert np.abs(read_image(data).astype(int) - pixels).max() < 6
+    refused(data, "40×24 = 960 pixels, expected at most 959", max_pixels=959)
+    at = data.index(b"ispe") + 8
+    refused(data[:at] + struct.pack(">2I", 20_000, 20_000) + data[at + 8 :], "20000×20000|cannot be decoded")
+
+
+def test_a_heic_image_is_turned_by_its_own_rotation_alone() -> None:
+    pytest.importorskip("pillow_heif", reason="the extra heic is not installed")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # which ISO/IEC 23008-12 does not let a reader apply
+    assert read_image(encoded(Image.new("RGB", (32, 16)), "HEIF", exif=exif)).shape == (16, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "HEIC"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1miafavif", "AVIF"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", None),
+        (b"\xff\x0a" + bytes(20), "JPEG XL"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+        (b"P5\n4 4\n255\n", "Netpbm"),
+        (b"", None),
+    ],
+)
+def test_formats_are_told_by_content(header: bytes, name: str | None) -> None:
+    assert format_of(header) == name
+
+
+def test_what_is_not_read_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused(b"\xff\x0a" + bytes(20), "a JPEG XL image, not a JPEG.*convert", name="x.jpg")
+    monkeypatch.delitem(images._READERS, "HEIC", raising=False)
+    text = refused(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", r"a HEIC image.*pip install 'vitascope\[heic\]'")
+    assert len(text) < 200
+
+
+def tiff_of_12_bits(values: list[int]) -> bytes:
+    bits = "".join(f"{value:012b}" for value in values)
+    pixels = int(bits, 2).to_bytes(len(bits) // 8, "big")
+    tags = [
+        (256, len(values)),
+        (257, 1),
+        (258, 12),
+        (259, 1),
+        (262, 1),
+        (273, 8),
+        (277, 1),
+        (278, 1),
+        (279, len(pixels)),
+    ]
+    directory = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in tags)
+    padded = pixels + bytes(-len(pixels) % 2)
+    return b"II*\0" + struct.pack("<I", 8 + len(padded)) + padded + struct.pack("<H", len(tags)) + directory + bytes(4)
+
+
+def test_bits_that_a_file_states_are_believed() -> None:
+    def grey(data: bytes) -> tuple[list[int], set[str]]:
+        with listening() as heard:
+            return read_image(data, channels=1)[0, :, 0].tolist(), heard
+
+    assert grey(tiff_of_12_bits([0, 2048, 4095, 8])) == ([0, 128, 255, 0], set())
+    stored = np.array([[0, 2048, 4095, 1001]], np.uint16)
+    plain = encoded(Image.fromarray(stored), "PNG")
+    with_bits = plain[:33] + png_chunk(b"sBIT", b"\x0c") + plain[33:]
+    assert grey(with_bits) == ([0, 128, 255, 62], set())
+    assert grey(plain) == ([0, 8, 16, 4], {DARK})  # nothing says that they are 12 bits; whoever reads many says so
+    scaled = stored << 4 | stored >> 8  # as the PNG specification asks: sBIT says only where the values came from
+    dark = np.array([[0, 0x0110, 0x0220]], np.uint16)
+    for values in (scaled, dark):
+        data = encoded(Image.fromarray(values), "PNG")
+        marked = data[:33] + png_chunk(b"sBIT", b"\x0c") + data[33:]
+        assert grey(marked)[0] == grey(data)[0] == ((values[0].astype(int) + 128) // 257).tolist()
+    assert grey(encoded(Image.new("I;16", (2, 1)), "PNG")) == ([0, 0], set())  # black is black
+
+
+def test_dark_16_bit_colours_are_remarked() -> None:
+    def png(value: int) -> bytes:
+        rows = zlib.compress(b"\0" + struct.pack(">6H", *[value] * 6))
+        header = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
+        return b"\x89PNG\r\n\x1a\n" + b"".join(
+            png_chunk(kind, data) for kind, data in ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b""))
+        )
+
+    for value, remarks in ((4095, {DARK}), (4096, set()), (0, set())):
+        with listening() as heard:
+            assert read_image(png(value)).max() == value >> 8
+        assert heard == remarks
+    with listening() as heard:
+        read_image(encoded(Image.new("RGB", (2, 2), (9, 9, 9)), "PNG"))
+    assert heard == set()
+
+
+def damaged_exif() -> bytes:
+    exif = Image.Exif()
+    exif[0x010F] = "a camera of a long name"
+    return encoded(Image.new("RGB", (16, 16)), "JPEG", exif=exif.tobytes()[:-14])
+
+
+def test_damaged_exif_is_a_remark_and_no_warning_in_any_thread() -> None:
+    # Warnings are errors here: one that got through would be raised where it is made, and change nothing. So count.
+    results: list[set[str]] = []
+
+    def one(data: bytes) -> None:
+        with listening() as heard:
+            read_image(data)
+            results.append(set(heard))
+
+    broken, whole = damaged_exif(), encoded(Image.new("RGB", (16, 16)), "JPEG")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        threads = [threading.Thread(target=one, args=(data,)) for data in [broken, whole] * 8]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        OpenJpeg(broken).part(0, 0, 8, 8)
+        warnings.warn("of somebody else", UserWarning, stacklevel=1)
+    assert sorted(map(len, results)) == [0] * 8 + [1] * 8
+    assert {kind for heard in results for kind in heard} == {DAMAGED_EXIF}
+    assert [str(warning.message) for warning in caught] == ["of somebody else"]
 
 
 def test_damaged_exif_does_not_hide_the_image() -> None:
@@ -272,7 +414,7 @@ def test_the_limit_holds_for_every_kind_of_input() -> None:
         assert read_image(given, max_pixels=100).shape == (10, 10, 3)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", HEIF])
 def test_truncation_at_any_place_is_an_image_error_or_an_image(kind: str, tmp_path: Path) -> None:
     data = encoded(Image.fromarray(colours(32, 32)), kind)
     outcomes = set()
@@ -284,7 +426,7 @@ def test_truncation_at_any_place_is_an_image_error_or_an_image(kind: str, tmp_pa
     assert outcomes <= {"(32, 32", "cannot ", "not a J"}
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", HEIF])
 def test_flipped_bytes_raise_nothing_but_image_errors(kind: str) -> None:
     data = encoded(Image.fromarray(colours(16, 16)), kind)
     generator = np.random.default_rng(1)
@@ -299,7 +441,7 @@ def test_files_that_are_no_images(tmp_path: Path) -> None:
     cases = {"text.jpg": b"hello, I am text", "eps.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n", "empty.png": b""}
     for name, content in cases.items():
         (tmp_path / name).write_bytes(content)
-        text = refused(tmp_path / name, "empty file" if not content else "not a JPEG, PNG, WEBP, BMP, GIF or TIFF")
+        text = refused(tmp_path / name, "empty file" if not content else f"not a {FORMATS}")
         assert text.startswith(str(tmp_path / name))
     refused(b"", "no bytes")
     refused(tmp_path / "absent.jpg", "absent.jpg: no such file")

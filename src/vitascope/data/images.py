@@ -1,7 +1,7 @@
 """Images in, bounded uint8 arrays out: the one place where files and bytes become pixels.
 
-Formats: JPEG, PNG, WEBP, BMP, GIF (first frame), TIFF (first page). Every other format Pillow knows is refused,
-because some of them run other programs (EPS) or have a history of memory errors.
+Formats: JPEG, PNG, WEBP, AVIF, BMP, GIF (first frame), TIFF (first page), and HEIC with the extra `heic`. Every other
+format Pillow knows is refused, because some of them run other programs (EPS) or have a history of memory errors.
 
 What becomes of each kind of image, the same for training, evaluation, prediction and serving:
 
@@ -10,8 +10,10 @@ RGB, grey, palette, 1 bit         as they are; grey is repeated to three channel
 alpha (RGBA, grey + alpha,        composited on white: what lies under transparent pixels is never seen
 transparent palette or colour)
 CMYK, YCCK, YCbCr, HSV            Pillow's conversion to RGB, without the file's colour profile
-16-bit grey                       value / 257, rounded (65535 → 255); not clipped at 255
-16-bit colour PNG                 the upper eight bits (Pillow's reader)
+16-bit grey                       value / 257, rounded (65535 → 255); not clipped at 255; a file that says that only
+                                  10, 12 or 14 of the bits count (TIFF, sBIT of a PNG): by their largest value
+16-bit colour                     the upper eight bits (Pillow's reader)
+HEIC, AVIF of 10 or 12 bits       the upper eight bits
 32-bit integer grey (TIFF)        as 16-bit where all values lie in 0…65535, else refused
 float grey (TIFF)                 value × 255, rounded, where all values lie in 0…1, else refused
 EXIF orientation                  applied, so that the image stands as its photographer saw it
@@ -28,18 +30,24 @@ from typing import IO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
+from vitascope.data.deep import deep_grey, note_png_depth, notice_dark_colours
+from vitascope.data.formats import FORMATS, HEADER, HEIC, HEIC_REMEDY, READS_HEIC, format_of
+from vitascope.data.remarks import decoding
 from vitascope.errors import ConfigError, ImageError
 
 MAX_PIXELS = 100_000_000
 """Largest height × width that is decoded unless the caller allows more: 300 MB as RGB."""
-
-EXTENSIONS = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"])
-"""File name endings, lower case, that folders and tar shards take for images."""
-
-FORMATS = "JPEG, PNG, WEBP, BMP, GIF or TIFF"
-"""For messages."""
 
 UInt8 = npt.NDArray[np.uint8]
 ImageLike = str | Path | bytes | Image.Image | np.ndarray
@@ -60,13 +68,19 @@ SIDEWAYS = (5, 6, 7, 8)
 
 # The reader classes are called directly rather than through Image.open: that function warns or raises by a limit
 # of its own, global to the process, which cannot be silenced from several threads at once.
-_READERS: tuple[tuple[tuple[bytes, ...], Callable[[IO[bytes], str], Image.Image]], ...] = (
-    ((b"\xff\xd8\xff",), JpegImagePlugin.jpeg_factory),
-    ((b"\x89PNG\r\n\x1a\n",), PngImagePlugin.PngImageFile),
-    ((b"GIF87a", b"GIF89a"), GifImagePlugin.GifImageFile),
-    ((b"BM",), BmpImagePlugin.BmpImageFile),
-    ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), TiffImagePlugin.TiffImageFile),
-)
+_READERS: dict[str, Callable[[IO[bytes], str], Image.Image]] = {
+    "JPEG": JpegImagePlugin.jpeg_factory,
+    "PNG": PngImagePlugin.PngImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+    "AVIF": AvifImagePlugin.AvifImageFile,
+}
+if READS_HEIC:
+    from pillow_heif import HeifImageFile
+
+    _READERS[HEIC] = HeifImageFile
 
 
 def read_image(
@@ -127,23 +141,24 @@ def _read_path(path: Path, channels: int, max_pixels: int, draft: tuple[int, int
 
 
 def _read(file: IO[bytes], channels: int, max_pixels: int, draft: tuple[int, int] | None, shown: str) -> UInt8:
-    header = file.read(30)
+    header = file.read(HEADER)
     file.seek(0)
-    reader = next((reader for magic, reader in _READERS if header.startswith(magic)), None)
-    if header[:4] == b"RIFF" and header[8:12] == b"WEBP":
-        # Pillow takes the memory for a WEBP when it opens it, so its size is read here first.
-        refuse_large(_webp_size(header), max_pixels, shown)
-        reader = WebPImagePlugin.WebPImageFile
+    kind = format_of(header)
+    reader = _READERS.get(kind or "")
     if reader is None:
-        raise ImageError(f"{shown}: not a {FORMATS} image (it begins with {header[:12]!r}); convert or remove it")
-    try:
-        opened = reader(file, shown)
-    except ImageError:
-        raise
-    except Exception as error:  # whatever a reader meets in a damaged header
-        raise damaged(shown, error) from None
-    with opened:
-        return _decode(opened, channels, max_pixels, draft, shown)
+        seen = f"a {kind} image, not a {FORMATS}" if kind else f"not a {FORMATS} image (it begins with {header[:12]!r})"
+        raise ImageError(f"{shown}: {seen}; {HEIC_REMEDY if kind == HEIC else 'convert or remove it'}")
+    if kind == "WEBP":  # Pillow takes the memory for it when it opens it, so its size is read here first
+        refuse_large(_webp_size(header), max_pixels, shown)
+    with decoding():
+        try:
+            opened = reader(file, shown)
+        except Exception as error:  # whatever a reader meets in a damaged header
+            raise damaged(shown, error) from None
+        with opened:
+            if kind == "PNG":
+                note_png_depth(file, opened)
+            return _decode(opened, channels, max_pixels, draft, shown)
 
 
 def _decode(image: Image.Image, channels: int, max_pixels: int, draft: tuple[int, int] | None, shown: str) -> UInt8:
@@ -171,7 +186,9 @@ def _decode(image: Image.Image, channels: int, max_pixels: int, draft: tuple[int
 def to_mode(image: Image.Image, mode: str, shown: str) -> Image.Image:
     """Any decoded PIL image → "L" or "RGB", by the table at the top of this file."""
     if image.mode.startswith("I") or image.mode == "F":
-        image = _deep_grey(image, shown)
+        image = deep_grey(image, shown)
+    else:
+        notice_dark_colours(image)
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         if image.mode == "La":  # the only one that Pillow does not convert straight to RGBA
             image = image.convert("LA")
@@ -182,23 +199,6 @@ def to_mode(image: Image.Image, mode: str, shown: str) -> Image.Image:
     elif image.mode not in ("RGB", "L"):
         image = image.convert("RGB")
     return image if image.mode == mode else image.convert(mode)
-
-
-def _deep_grey(image: Image.Image, shown: str) -> Image.Image:
-    """16-bit, 32-bit or float grey → "L"."""
-    values = np.asarray(image)
-    if image.mode == "F":
-        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
-            raise ImageError(f"{shown}: float pixels outside 0…1, expected 0…1; save it with 8 or 16 bits")
-        return Image.fromarray(np.rint(values * 255).astype(np.uint8))
-    wide = values.astype(np.int64)
-    if wide.min() < 0 or wide.max() > 65535:
-        raise ImageError(f"{shown}: 32-bit pixels outside 0…65535, expected 0…65535; save it with 8 or 16 bits")
-    grey = Image.fromarray(((wide + 128) // 257).astype(np.uint8))
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):  # one grey value that counts as transparent: white, like all transparency
-        grey.paste(255, mask=Image.fromarray(np.where(wide == transparent, 255, 0).astype(np.uint8)))
-    return grey
 
 
 def _from_array(array: np.ndarray, channels: int, max_pixels: int, shown: str) -> UInt8:

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from vitascope.data.batches import to_tensor
-from vitascope.data.images import EXTENSIONS, printable
+from vitascope.data.formats import EXTENSIONS
+from vitascope.data.images import printable
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import DataError, ImageError
 from vitascope.inference.predictor import Prediction, Predictor

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from vitascope.data.fingerprint import joined, stamp
-from vitascope.data.images import EXTENSIONS, UInt8, printable, read_image
+from vitascope.data.formats import EXTENSIONS
+from vitascope.data.images import UInt8, printable, read_image
 from vitascope.data.jpeg import OpenJpeg, open_image
 from vitascope.data.source import Int64, Source, Splits, some
 from vitascope.errors import DataError
