@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import logging
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -140,9 +141,20 @@ def test_a_file_name_is_only_shown(server: Served, sent: str, shown: str | None)
     assert response.json()["predictions"][0]["name"] == shown
 
 
-def test_a_compressed_body_is_refused(server: Served) -> None:
-    response = server.client.post("/predict", content=zlib.compress(png()), headers={"content-encoding": "deflate"})
-    assert "compressed" in error_of(response, 415)
+@pytest.mark.parametrize(("coding", "compress"), [("deflate", zlib.compress), ("GZIP", gzip.compress)])
+def test_a_compressed_body_is_what_it_was(server: Served, coding: str, compress: Callable[[bytes], bytes]) -> None:
+    headers = {"content-encoding": coding}
+    plain = server.client.post("/predict", content=png()).json()
+    assert server.client.post("/predict", content=compress(png()), headers=headers).json() == plain
+    assert "incomplete" in error_of(server.client.post("/predict", content=compress(png())[:-9], headers=headers), 400)
+    assert "damaged" in error_of(server.client.post("/predict", content=png(), headers=headers), 400)
+    bomb = compress(bytes(2**26))
+    assert "larger than" in error_of(server.client.post("/predict", content=bomb, headers=headers), 413)
+
+
+def test_another_coding_is_refused(server: Served) -> None:
+    response = server.client.post("/predict", content=png(), headers={"content-encoding": "br"})
+    assert "expected gzip or deflate" in error_of(response, 415)
 
 
 @pytest.mark.parametrize("path", ["/predict/", "/nothing", "/predict/../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import threading
 from collections.abc import Iterator
@@ -281,11 +282,6 @@ def test_dots_in_an_address_lead_nowhere(server: Served, name: str) -> None:
         check_words(json.loads(received.partition(b"\r\n\r\n")[2])["error"])
 
 
-def test_nothing_is_loaded_or_unloaded_over_http(server: Served) -> None:
-    for path in ("/v2/repository/models/tiny/load", "/v2/repository/models/tiny/unload", "/v2/repository/index"):
-        error_of(server.client.post(path), 404)
-
-
 def test_a_model_without_a_head_gives_features() -> None:
     ck = checkpoint(replace(TINY, classes=0))
     with served(ck) as headless:
@@ -339,3 +335,56 @@ def test_a_model_that_cannot_be_loaded_is_never_ready() -> None:
             pass
         assert "could not be loaded" in error_of(server.client.post(INFER, json=request(ONE)), 503)
         assert server.client.get("/v2/health/ready").status_code == 503
+
+
+def test_version_1_is_the_model_and_others_do_not_exist(server: Served) -> None:
+    address = "/v2/models/tiny/versions/1"
+    model = server.client.get(address).json()
+    assert model == server.client.get("/v2/models/tiny").json()
+    assert model["versions"] == ["1"]
+    assert server.client.get(f"{address}/ready").json()["ready"] is True
+    answer = server.client.post(f"{address}/infer", json={**request(pixels(1)), "model_version": "1"}).json()
+    assert answer["model_version"] == "1"
+    assert answer == server.client.post(INFER, json=request(pixels(1))).json()
+    for method, path in (("GET", ""), ("GET", "/ready"), ("POST", "/infer")):
+        response = server.client.request(method, f"/v2/models/tiny/versions/2{path}", json=request(pixels(1)))
+        assert "has version 1 alone" in error_of(response, 404)
+    response = server.client.post(INFER, json={**request(pixels(1)), "model_version": 2})
+    assert "model_version" in error_of(response, 400)
+
+
+def test_the_repository_tells_and_does_not_change(server: Served) -> None:
+    known = [{"name": "tiny", "version": "1", "state": "READY", "reason": ""}]
+    assert server.client.post("/v2/repository/index").json() == known
+    assert server.client.post("/v2/repository/index", json={"ready": True}).json() == known
+    assert "JSON object" in error_of(server.client.post("/v2/repository/index", json=[]), 400)
+    for action in ("load", "unload"):
+        response = server.client.post(f"/v2/repository/models/tiny/{action}", json={})
+        assert f"{action} is not possible" in error_of(response, 400)
+    error_of(server.client.post("/v2/repository/models/tiny/paint"), 404)
+
+
+def test_bodies_and_answers_may_be_gzip(server: Served) -> None:
+    values = pixels(8)
+    content = gzip.compress(json.dumps(request(values)).encode())
+    plain = server.client.post(INFER, json=request(values), headers={"accept-encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    packed = server.client.post(INFER, content=content, headers={"content-encoding": "gzip"})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.headers["vary"] == "accept-encoding"
+    assert packed.json() == plain.json()
+
+
+def test_binary_tensors_may_be_gzip(server: Served) -> None:
+    values = pixels(8)
+    blob = values.astype("<f4").tobytes()
+    content = request(values, parameters={"binary_data_size": len(blob)}) | {"parameters": {"binary_data_output": True}}
+    del content["inputs"][0]["data"]
+    sent = with_binary({**content, "id": "x" * 900}, blob)
+    sent["content"] = gzip.compress(sent["content"])
+    response = server.client.post(INFER, **{**sent, "headers": {**sent["headers"], "content-encoding": "gzip"}})
+    assert response.headers["content-encoding"] == "gzip"
+    length = int(response.headers["Inference-Header-Content-Length"])
+    first = json.loads(response.content[:length])["outputs"][0]
+    logits = np.frombuffer(response.content[length : length + first["parameters"]["binary_data_size"]], "<f4")
+    np.testing.assert_allclose(logits.reshape(8, 3), expected(values), atol=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,10 @@ from fastapi import Request
 
 from vitascope.web.errors import Refusal, busy
 from vitascope.web.settings import ServeSettings
+
+_ZLIB = ("gzip", "deflate")
+_EITHER = zlib.MAX_WBITS | 32  # the header of one or the other says which it is
+_PIECE = 2**20
 
 
 class Intake:
@@ -23,8 +28,9 @@ class Intake:
     async def body(self, request: Request) -> AsyncIterator[bytes]:
         """The body, held until the context ends.
 
-        Raises Refusal: 413 above `max_bytes`, whether announced or counted; 408 when it is late; 415 when it is
-        compressed, since a few bytes could become any number; 503 when all bodies together exceed `intake_bytes`.
+        gzip and deflate are undone, and what they become counts. Raises Refusal: 413 above `max_bytes`, whether
+        announced or counted; 408 when it is late; 415 for another coding, 400 where it is damaged; 503 when all bodies
+        together exceed `intake_bytes`.
         """
         self._check_headers(request)
         mine = 0
@@ -32,7 +38,7 @@ class Intake:
         try:
             try:
                 async with asyncio.timeout(self._settings.upload_timeout):
-                    async for chunk in request.stream():
+                    async for chunk in _decoded(request):
                         mine += len(chunk)
                         self.held += len(chunk)
                         self._check_sizes(mine)
@@ -48,9 +54,8 @@ class Intake:
             self.held -= mine
 
     def _check_headers(self, request: Request) -> None:
-        coding = request.headers.get("content-encoding", "identity").strip().lower()
-        if coding != "identity":
-            raise Refusal(415, "the body is compressed; send it as it is")
+        if _coding(request) not in ("identity", *_ZLIB):
+            raise Refusal(415, f"the body is compressed; expected {' or '.join(_ZLIB)}, or send it as it is")
         announced = request.headers.get("content-length")
         if announced is None:
             return
@@ -70,3 +75,27 @@ class Intake:
 
     def _too_large(self) -> Refusal:
         return Refusal(413, f"the body is larger than {self._settings.max_bytes:,} bytes; send a smaller image")
+
+
+def _coding(request: Request) -> str:
+    return request.headers.get("content-encoding", "identity").strip().lower()
+
+
+async def _decoded(request: Request) -> AsyncIterator[bytes]:
+    """The body as it comes, decompressed piece by piece, so that what it becomes can be counted before it is held."""
+    if _coding(request) == "identity":
+        async for chunk in request.stream():
+            yield chunk
+        return
+    decoder = zlib.decompressobj(_EITHER)
+    try:
+        async for chunk in request.stream():
+            piece = b""
+            while not decoder.eof and (chunk or len(piece) == _PIECE):
+                piece = decoder.decompress(chunk, _PIECE)
+                chunk = decoder.unconsumed_tail
+                yield piece
+    except zlib.error:
+        raise Refusal(400, "the compressed body is damaged") from None
+    if not decoder.eof:
+        raise Refusal(400, "the compressed body is incomplete")

@@ -23,6 +23,9 @@ PIXELS = "pixel_values"
 IMAGE = "image"
 """Input of image files: BYTES (B), base64 where it stands in JSON."""
 
+VERSION = "1"
+"""The only version of the model."""
+
 _MAX_ID = 1000
 
 Array = npt.NDArray[np.float32] | npt.NDArray[np.object_]
@@ -66,7 +69,9 @@ class InferRequest:
 def parse_request(body: bytes, json_length: str | None, signature: Signature) -> InferRequest:
     """Reads a body; `json_length` is its Inference-Header-Content-Length. Raises Refusal (400) in one line."""
     text, blobs = _split(body, json_length)
-    content = _object(_parse(text), "the body")
+    content = parse_object(text)
+    if content.get("model_version", "") not in ("", VERSION):
+        raise _wrong(f"model_version is expected to be {VERSION!r}, or left out")
     id = content.get("id")
     if id is not None and not (isinstance(id, str) and len(id) <= _MAX_ID):
         raise _wrong(f"id is expected to be a text of at most {_MAX_ID} characters")
@@ -107,7 +112,7 @@ def write_response(
         else:
             tensor["data"] = values.ravel().tolist()
         outputs.append(tensor)
-    answer = {"model_name": model, "outputs": outputs}
+    answer = {"model_name": model, "model_version": VERSION, "outputs": outputs}
     return (answer if request.id is None else {"id": request.id, **answer}), blobs
 
 
@@ -119,6 +124,11 @@ def _split(body: bytes, json_length: str | None) -> tuple[bytes, bytes]:
     if int(json_length) > len(body):
         raise _wrong(f"Inference-Header-Content-Length is {json_length}, but the body has {len(body)} bytes")
     return body[: int(json_length)], body[int(json_length) :]
+
+
+def parse_object(text: bytes) -> dict[str, Any]:
+    """A JSON object; raises Refusal (400) for anything else."""
+    return _object(_parse(text), "the body")
 
 
 def _parse(text: bytes) -> Any:
