@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import logging
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console as Rich
 
 import vitascope as vs
 from tiny import CLASSES, PRETRAIN_WORDS, image_folder
 from vitascope.cli import COMMANDS, main
 from vitascope.cli.console import Console, Counter, duration
 from vitascope.errors import DivergedError
+from vitascope.wording import count
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -347,11 +351,32 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
 ) -> None:
     now = [0.0]
     monkeypatch.setattr("vitascope.cli.console.time.monotonic", lambda: now[0])
-    count = Counter(Console(), "reading")
+    counter = Counter(Console(), "reading")
     for done in range(1, 21):
         now[0] += 1.0
-        count(done, 20)
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) in (3, 4)
-    assert all(line.startswith("reading: ") and line.endswith(" left") for line in lines)
-    assert "10/20" in lines[1]
+        counter(done, 20)
+    first, *lines = capsys.readouterr().err.splitlines()
+    assert first == "reading: 1/20"
+    assert len(lines) == 3
+    assert all(re.fullmatch(r"reading: \d+/20  \d+s left, until .*\d\d:\d\d", line) for line in lines)
+    assert "11/20" in lines[1]
+
+
+def test_on_a_terminal_the_bar_is_gone_before_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console()
+    screen = io.StringIO()
+    console._err = console._out = Rich(file=screen, force_terminal=True, width=80, highlight=False)
+    counter = console.counter("reading")
+    counter(1, 3)
+    console.table("a table", ["name"], [["x"]])
+    counter(2, 3)
+    counter(3, 3)
+    lines = screen.getvalue().split("\n")
+    assert any(line.endswith("a table\x1b[0m") and "reading" not in line.rpartition("\x1b[2K")[2] for line in lines)
+    assert console._progress is None
+
+
+def test_a_number_agrees_with_what_it_counts() -> None:
+    assert [count(1, "problem"), count(2, "problem"), count(0, "class"), count(1200, "image")] == [
+        "1 problem", "2 problems", "0 classes", "1,200 images",
+    ]  # fmt: skip

@@ -160,10 +160,16 @@ def test_the_average_is_the_result_where_there_is_one(tmp_path: Path) -> None:
     assert differ(weights(model), load_file(state / "model.safetensors"))
 
 
-def test_observers_hear_of_every_line_and_evaluation(tmp_path: Path) -> None:
+def test_observers_hear_of_every_image_step_and_evaluation(tmp_path: Path) -> None:
     heard: list[tuple[Any, ...]] = []
 
     class Observer:
+        def begun(self, step: int, steps: int) -> None:
+            heard.append(("begun", step, steps))
+
+        def counted(self, what: str, done: int, total: int) -> None:
+            heard.append((what, done, total))
+
         def stepped(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
             heard.append(("stepped", step, steps))
             assert loss > 0
@@ -173,6 +179,8 @@ def test_observers_hear_of_every_line_and_evaluation(tmp_path: Path) -> None:
             heard.append(("evaluated", step, summary["images"]))
 
     pretrain(pretrain_recipe(tmp_path / "run"), splits=splits(), observer=Observer())
+    steps = [("stepped", step, 8) for step in range(1, 9)]
+    counted = [("validation", 6, 9), ("validation", 9, 9)]
     assert heard == [
-        ("stepped", 3, 8), ("evaluated", 4, 9), ("stepped", 6, 8), ("stepped", 8, 8), ("evaluated", 8, 9),
+        ("begun", 0, 8), *steps[:4], *counted, ("evaluated", 4, 9), *steps[4:], *counted, ("evaluated", 8, 9),
     ]  # fmt: skip

@@ -53,10 +53,21 @@ class Command(Protocol):
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command line; returns the exit code: 0 done, 2 the user can mend it, 143/130 stopped, 1 otherwise."""
-    words = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # where a letter cannot be shown, its number is
             stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _main(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return code
+    except OSError as error:  # only what is printed here: of a command's own errors `_run` speaks
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):  # the reader of our output, such as head, has had enough
+            return 0
+        return _fail("", f"standard output cannot be written ({error.strerror})", 1)
+
+
+def _main(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(_help())
         return 0 if words else 2
@@ -95,9 +106,10 @@ def _run(name: str, words: list[str]) -> int:
         return error.exit_code if console.silent else _fail(name, said, error.exit_code)
     except KeyboardInterrupt:
         return _fail(name, "interrupted", 130)
-    except BrokenPipeError:  # the reader of our output, such as head, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit:  # --help, which the parser prints; rich, whose reader has had enough
         return 0
+    except BrokenPipeError:
+        raise
     except VitascopeError as error:
         return _fail(name, str(error), 1)
     except Exception as error:
@@ -112,7 +124,8 @@ def _run(name: str, words: list[str]) -> int:
 
 
 def _fail(name: str, message: str, code: int) -> int:
-    print(f"vitascope {name}: {'error: ' if code in (1, 2) else ''}{' '.join(message.split())}", file=sys.stderr)
+    said = f"{'error: ' if code in (1, 2) else ''}{' '.join(message.split())}"
+    print(f"{f'vitascope {name}'.rstrip()}: {said}", file=sys.stderr)
     return code
 
 

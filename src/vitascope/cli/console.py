@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 import time
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console as Rich
     from rich.progress import Progress
 
-_PLAIN_INTERVAL = 5.0
-"""Seconds between progress lines where the output is not a terminal."""
+_PLAIN_INTERVAL = (5.0, 60.0)
+"""Seconds between progress lines where the output is not a terminal: at first, and in a job of hours."""
 
 
 class Console:
@@ -74,26 +75,28 @@ class Console:
         from rich.markup import escape
         from rich.table import Table
 
-        table = Table(title=escape(title), title_justify="left", box=SIMPLE, title_style="bold", pad_edge=False)
+        table = Table(box=SIMPLE, pad_edge=False)
         cells = [[value if isinstance(value, str) else f"{value:,}" for value in row] for row in rows]
         for index, name in enumerate(columns):
             numeric = all(row[index][:1].isdigit() or row[index][:1] in "-–" for row in cells)
             table.add_column(name, justify="right" if numeric and cells else "left", overflow="fold")
         for row in cells:
             table.add_row(*(escape(value) for value in row))
+        self.stop()  # a bar that is still drawn would share its line with the table
+        self.out.print(f"[bold]{escape(title)}[/]")
         self.out.print(table)
 
     def progress(self) -> Progress:
         """The one progress bar of this console, for terminals."""
         if self._progress is None:
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, Progress, TextColumn
 
             self._progress = Progress(
                 TextColumn("{task.description}"),
-                BarColumn(bar_width=28),
-                TextColumn("{task.completed:.0f}/{task.total:.0f}  {task.fields[note]}"),
-                TimeRemainingColumn(),
+                BarColumn(bar_width=20),
+                TextColumn("{task.completed:.0f}/{task.total:.0f}{task.fields[note]}"),
                 console=self.err,
+                transient=True,
             )
             self._progress.start()
         return self._progress
@@ -102,53 +105,71 @@ class Console:
         """Progress of something counted: `counter(done, total)`."""
         return Counter(self, what)
 
-    def observer(self, what: str = "training") -> RunObserver:
-        """Progress of a run, for `train`."""
-        return RunObserver(self, what)
+    def observer(self, what: str, evaluations: bool = True) -> RunObserver:
+        """Progress of a run, for `train`; without `evaluations` their accuracies are not said."""
+        return RunObserver(self, what, evaluations)
 
 
 class Counter:
-    """Shows `done` of `total`; on a terminal as a bar, otherwise as a line now and then."""
+    """Shows `done` of `total` and when it ends: a bar on a terminal, otherwise a line at once and now and then."""
 
     def __init__(self, console: Console, what: str) -> None:
         self.console, self.what = console, what
         self._task: Any = None
-        self._said = time.monotonic()
+        self._said = -math.inf
         self._first: tuple[int, float] | None = None  # a resumed run begins in the middle
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
         if self.console.silent:
             return
-        if self.console.err.is_terminal:
-            bar = self.console.progress()
-            if self._task is None:
-                self._task = bar.add_task(self.what, total=total, note=note)
-            bar.update(self._task, completed=done, note=note)
-            if done >= total:
-                bar.remove_task(self._task)
-                self._task = None
-            return
         now = time.monotonic()
         first, begun = self._first = self._first or (done, now)
-        if now - self._said >= _PLAIN_INTERVAL:
+        note = f"  {note}" if note else ""
+        if first < done < total:
+            note += f"  {ends_in((now - begun) / (done - first) * (total - done))}"
+        if self.console.err.is_terminal:
+            self._draw(done, total, note)
+        elif now - self._said >= min(max(_PLAIN_INTERVAL[0], (now - begun) / 20), _PLAIN_INTERVAL[1]):
             self._said = now
-            left = f"  {duration((now - begun) / (done - first) * (total - done))} left" if done > first else ""
-            self.console.say(f"{self.what}: {done}/{total}{'  ' + note if note else ''}{left}")
+            self.console.say(f"{self.what}: {done}/{total}{note}")
+
+    def _draw(self, done: int, total: int, note: str) -> None:
+        bar = self.console.progress()
+        if self._task not in bar.task_ids:
+            self._task = bar.add_task(self.what, total=total, note=note)
+        bar.update(self._task, completed=done, note=note)
+        if done >= total:
+            bar.remove_task(self._task)
+            if not bar.task_ids:
+                self.console.stop()
 
 
 class RunObserver:
-    """Shows the loss, the rate and how long is left."""
+    """Shows the loss, the rate and when a run ends; see `vitascope.training.job.Observer`."""
 
-    def __init__(self, console: Console, what: str) -> None:
-        self.console, self.counter = console, Counter(console, what)
+    def __init__(self, console: Console, what: str, evaluations: bool) -> None:
+        self.console, self.evaluations = console, evaluations
+        self._steps = console.counter(what)
+        self._others: dict[str, Counter] = {}
+
+    def begun(self, step: int, steps: int) -> None:
+        """Before the first step, which may take long."""
+        self._steps(step, steps)
 
     def stepped(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
-        """See `vitascope.training.job.Observer`."""
-        self.counter(step, steps, f"loss {loss:.3f}  {images_per_second:.0f} images/s")
+        """After each step."""
+        self._steps(step, steps, f"loss {loss:.3f}  {images_per_second:.0f} images/s")
+
+    def counted(self, what: str, done: int, total: int) -> None:
+        """While images are read or evaluated."""
+        self._others.setdefault(what, self.console.counter(what))(done, total)
+        if done >= total:
+            del self._others[what]
 
     def evaluated(self, step: int, summary: dict[str, float | int]) -> None:
-        """See `vitascope.training.job.Observer`."""
-        self.console.say(f"step {step}: validation top-1 {100 * summary['top1']:.2f} %, loss {summary['loss']:.3f}")
+        """After each evaluation."""
+        if self.evaluations:
+            self.console.say(f"step {step}: validation top-1 {100 * summary['top1']:.2f} %, loss {summary['loss']:.3f}")
 
 
 class _Handler(logging.Handler):
@@ -159,6 +180,13 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         prefix = "warning: " if record.levelno >= logging.WARNING else ""
         self.console.say(prefix + self.format(record))
+
+
+def ends_in(seconds: float) -> str:
+    """ "12m00s left, until 15:42", with the day where it is another."""
+    now, end = time.localtime(), time.localtime(time.time() + seconds)
+    day = "" if end[:3] == now[:3] else "%a %d %b "
+    return f"{duration(seconds)} left, until {time.strftime(f'{day}%H:%M', end)}"
 
 
 def duration(seconds: float) -> str:

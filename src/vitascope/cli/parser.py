@@ -5,18 +5,32 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from contextlib import suppress
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 import yaml
-from jsonargparse import ArgumentParser, set_parsing_settings
+from jsonargparse import ArgumentParser, get_loader, set_loader, set_parsing_settings
 
+from vitascope.cli.places import is_checkpoint, is_data
 from vitascope.errors import ConfigError
 from vitascope.inference.engines.names import ENGINES
+from vitascope.models.config import BiTConfig, ViTConfig
+from vitascope.yaml_text import check_yaml, read_yaml
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
+_load = get_loader("yaml")
+set_loader("yaml", lambda text: _load(check_yaml(text)), (yaml.YAMLError,))
+
+
+_MODEL_FIELDS = {f.name for kind in (ViTConfig, BiTConfig) for f in fields(kind)}
+
+# What other tools call our options.
+_ELSEWHERE = {
+    "learning_rate": "lr", "batch_size": "batch", "num_workers": "workers", "num_epochs": "epochs",
+    "wd": "weight_decay", "output": "out", "output_dir": "out", "img_size": "image_size",
+    "resolution": "image_size", "topk": "top",
+}  # fmt: skip
 
 
 class _Strict(ArgumentParser):
@@ -28,16 +42,21 @@ class _Strict(ArgumentParser):
         text = re.sub(r'^(?:Parser key|Problem with given) "?([\w.]+)"?: ', r"--\1: ", text)
         text = re.sub(r"<class '(\w+)'>", r"\1", text)
         text = re.sub(r"Does not validate .*? Subtypes: \[(.*)\] Errors: .* Given value: ", _kinds, text)
+        text = re.sub(r"(Got value: .{100}).{20,}$", r"\1 …", text)
         unknown = re.search(r"(?:unrecognized arguments: --|Option ')([\w.-]+)", text)
-        if unknown:
-            options = [o for action in self._actions for o in action.option_strings]
-            near = difflib.get_close_matches(f"--{unknown[1]}", options, 1)
-            by_place = [action.dest for action in self._actions if not action.option_strings]
-            if unknown[1] in by_place:
-                text += f"; it is given by place: {self.prog} {' '.join(by_place).upper()}"
-            elif near:
-                text += f"; did you mean {near[0]}?"
-        return f"{text} ({self.prog} --help lists the options)"
+        return f"{text}{self._meant(unknown[1]) if unknown else ''} ({self.prog} --help lists the options)"
+
+    def _meant(self, name: str) -> str:
+        """What an option that there is not was perhaps meant to be."""
+        options = [o.removeprefix("--") for action in self._actions for o in action.option_strings]
+        by_place = [action.dest for action in self._actions if not action.option_strings]
+        if name in by_place:
+            return f"; it is given by place: {self.prog} {' '.join(by_place).upper()}"
+        if "model_fields" in options and name in _MODEL_FIELDS:
+            return f"; did you mean --model_fields.{name}?"
+        near = difflib.get_close_matches(name, options, 1, cutoff=0.7)
+        meant = _ELSEWHERE.get(name, near[0] if near else None)
+        return f"; did you mean --{meant}?" if meant in options else ""
 
 
 class Parser:
@@ -50,12 +69,20 @@ class Parser:
         self.inner.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
         self.inner.add_argument("--verbose", action="store_true", help="also show what is logged for debugging")
         self.presets: dict[str, dict[str, Any]] = {}
-        self.positional: tuple[str, ...] = ()
+        self.required: dict[str, str] = {}
         self.lists: dict[str, Any] = {}
 
     def add(self, *names: str, **options: Any) -> None:
         """One argument, as argparse takes it."""
+        if not names[0].startswith("-") and options.get("nargs") in (None, "+"):
+            self._by_place(names[0], options.pop("help"), options.pop("nargs", "?").replace("+", "*"))
+            return
         self.inner.add_argument(*names, **options)
+
+    def _by_place(self, name: str, text: str, nargs: str = "?") -> None:
+        # Never required of argparse: a --config file may hold it, and what is missing is said better in `parse`.
+        self.required[name] = text
+        self.inner.add_argument(name, nargs=nargs, type=str, help=text)
 
     def add_image_size(self, text: str) -> None:
         """--image_size, one side or [height, width]."""
@@ -77,27 +104,49 @@ class Parser:
 
         Those of `positional` are given by place, and those of `flags` stand alone (--sweep, not --sweep true).
         """
-        self.presets, self.positional = presets, positional
+        self.presets = presets
         self.lists = {n: get_args(hint)[0] for n, hint in get_type_hints(kind).items() if get_origin(hint) is tuple}
         for name in positional:
-            # Not required here, because a --config file may hold it.
-            self.inner.add_argument(name, nargs="?", type=str, help=_field_help(kind, name))
+            self._by_place(name, _field_help(kind, name))
         self.inner.add_argument("--config", action="config", help="YAML file of options, such as a run's config.yaml")
         if presets:
             text = "named starting point; other options change it"
             self.inner.add_argument("--preset", choices=list(presets), help=text)
         for name in flags:
             self.inner.add_argument(f"--{name}", action="store_true", help=_field_help(kind, name))
-        self.inner.add_class_arguments(kind, None, skip={*positional, *flags})
+        self.add_settings(kind, skip={*positional, *flags})
+
+    def add_settings(self, kind: type, skip: frozenset[str] | set[str] = frozenset()) -> None:
+        """Every field of a dataclass as an option, under the first sentence of its docstring."""
+        self.inner.add_class_arguments(kind, None, skip=set(skip))
+        for group in self.inner._action_groups:
+            group.title = (group.title or "").split(". ")[0]
 
     def parse(self, words: list[str]) -> Any:
         """The parsed arguments; raises `ConfigError` of one line."""
         words = _config_first([re.sub(r"^--[\w.-]+", _underscores, word) for word in words])
-        if self.positional:
-            held = _held(words)
-            self.inner.set_defaults({name: held[name] for name in self.positional if isinstance(held.get(name), str)})
+        held = _held(words)
+        self.inner.set_defaults({name: held[name] for name in self.required if isinstance(held.get(name), str)})
         words = self._bracketed(words)
-        return self.inner.parse_args(self._prepared(words) if self.presets else words)
+        args = self.inner.parse_args(self._prepared(words) if self.presets else words)
+        self._refuse_misplaced({name: getattr(args, name) for name in self.required})
+        return args
+
+    def _refuse_misplaced(self, given: dict[str, Any]) -> None:
+        """`ConfigError` for what is missing of that which is given by place, or stands in another's."""
+        absent = [name for name, value in given.items() if not value]
+        if "checkpoint" in given and given["checkpoint"] and {"data", "paths"} & given.keys():
+            first, second = list(given.values())[:2]
+            if absent and is_data(first):
+                absent = ["checkpoint"]
+            elif not absent and isinstance(second, str) and is_data(first) and is_checkpoint(second):
+                raise ConfigError(f"{first} is data and {second} a checkpoint; expected {self._usage()}: swap them")
+        if absent:
+            what = self.required[absent[0]].rstrip(".")
+            raise ConfigError(f"{absent[0].upper()} is missing: {what}; expected {self._usage()}")
+
+    def _usage(self) -> str:
+        return f"{self.inner.prog} {' '.join(self.required).upper()}"
 
     def _bracketed(self, words: list[str]) -> list[str]:
         """ "--sizes 100,400" as the list that the parser knows, "--sizes [100,400]"; a text is a list of itself."""
@@ -124,11 +173,8 @@ class Parser:
             self.inner.set_defaults({key: v for key, v in values.items() if not given or key not in _LENGTHS})
         return words + [f"--{name}=null" for name in sorted(_LENGTHS - said) if said]
 
-    def recipe(self, args: Any, kind: type, positional: tuple[str, ...]) -> Any:
+    def recipe(self, args: Any, kind: type) -> Any:
         """An instance of `kind` from parsed arguments; raises `ConfigError`."""
-        for name in positional:
-            if getattr(args, name) is None:
-                raise ConfigError(f"{name.upper()} is missing: {_field_help(kind, name)}")
         values = vars(self.inner.instantiate(args))
         return kind(**{f.name: values[f.name] for f in fields(kind)})
 
@@ -147,9 +193,7 @@ def _held(words: list[str]) -> dict[str, Any]:
     """What the config files among `words` say, later ones over earlier."""
     held: dict[str, Any] = {}
     for path in _values(words, "--config"):
-        with suppress(OSError, ValueError, yaml.YAMLError):  # the parser says what is wrong with the file
-            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-            held |= values if isinstance(values, dict) else {}
+        held |= read_yaml(Path(path))
     return held
 
 

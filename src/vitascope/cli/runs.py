@@ -8,6 +8,7 @@ from typing import Any
 
 from vitascope.cli.console import Console, duration
 from vitascope.cli.parser import Parser
+from vitascope.wording import count
 
 
 def add_run_arguments(parser: Parser) -> None:
@@ -30,7 +31,9 @@ def show_run(model: Path, console: Console) -> dict[str, Any]:
         console.table(str(model.parent), ["split", "images", "top-1", "loss"], rows)
     speed = f", {results['images_per_second']:.0f} images/s" if "images_per_second" in results else ""
     took = f" in {duration(results['seconds'])}" if "seconds" in results else ""
-    console.say(f"{results['steps']} steps, {results['epochs']:.1f} epochs{took}{speed}; the model is in {model}")
+    console.say(
+        f"{count(results['steps'], 'step')}, {results['epochs']:.1f} epochs{took}{speed}; the model is in {model}"
+    )
     return {"model": str(model), **results}
 
 

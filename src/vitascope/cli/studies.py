@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 from vitascope.cli.console import Console, duration
 from vitascope.cli.parser import Parser
 from vitascope.studies.settings import Cell, Study, passes
+from vitascope.wording import count
 
 if TYPE_CHECKING:
     from vitascope.studies.study import Plan
 
-POSITIONAL = ("source", "target")
-
 
 def add_study_arguments(kind: type[Study], parser: Parser) -> None:
     """SOURCE, TARGET, every setting, --jobs, --time-budget and --dry-run."""
-    parser.add_recipe(kind, POSITIONAL, {})
+    parser.add_recipe(kind, ("source", "target"), {})
     parser.add("--jobs", type=int, default=1, help="runs at a time, each with its share of the cores")
     parser.add(
         "--time_budget",
@@ -28,7 +27,7 @@ def add_study_arguments(kind: type[Study], parser: Parser) -> None:
 
 def run_and_show(kind: type[Study], args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     """Plans a study, shows the plan, does it and shows what came out."""
-    study: Study = parser.recipe(args, kind, POSITIONAL)
+    study: Study = parser.recipe(args, kind)
     from vitascope.studies.report import write_report
     from vitascope.studies.study import plan_study, run_study
     from vitascope.training.settings import seconds
@@ -94,7 +93,7 @@ def _show_plan(study: Study, plan: Plan, console: Console) -> None:
         )
     if plan.dropped:
         console.say(f"left out for time: {', '.join(cell.key for cell in plan.dropped)}")
-    console.say(f"{len(plan.left)} of {len(plan.cells)} runs left, about {duration(plan.seconds_left)}")
+    console.say(f"{len(plan.left)} of {count(len(plan.cells), 'run')} left, about {duration(plan.seconds_left)}")
 
 
 def _show_result(study: Study, result: dict[str, Any], console: Console) -> None:

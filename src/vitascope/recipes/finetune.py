@@ -39,7 +39,7 @@ def finetune(
     check_free(Path(recipe.out), resume=resume, overwrite=overwrite)
     checkpoint = load(recipe.checkpoint)
     with world(recipe.device) as w:
-        data = prepare_data(recipe, splits)
+        data = prepare_data(recipe, splits, observer)
         model = model_to_finetune(recipe, checkpoint, len(data.classes))
         preprocess = checkpoint.preprocess.with_size(model.config.image_size)
         card = {"task": "fine-tuning", "data": recipe.data, "checkpoint": recipe.checkpoint, "origin": checkpoint.card}

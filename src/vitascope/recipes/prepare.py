@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 
 from vitascope.data.memory import in_memory
 from vitascope.data.open import open_data
@@ -11,6 +12,7 @@ from vitascope.data.source import Source, Splits, stratified_holdout
 from vitascope.data.stored import Shrunk, on_disk
 from vitascope.errors import DataError, ImageError
 from vitascope.recipes.settings import Recipe
+from vitascope.training.job import Observer
 from vitascope.training.settings import memory_bytes
 
 log = logging.getLogger(__name__)
@@ -35,12 +37,13 @@ class RunData:
         return self.train.classes
 
 
-def prepare_data(recipe: Recipe, splits: Splits | None = None) -> RunData:
+def prepare_data(recipe: Recipe, splits: Splits | None = None, observer: Observer | None = None) -> RunData:
     """Opens the data, holds a validation part out if there is none, keeps what fits in memory, then on disk.
 
-    `splits` stands in for opening `recipe.data`. Raises `DataError` when there is nothing to train on.
+    `splits` stands in for opening `recipe.data`; `observer` hears how many images are read. Raises `DataError` when
+    there is nothing to train on.
     """
-    splits, unreadable = _readable(splits or open_data(recipe.data, seed=recipe.seed), recipe)
+    splits, unreadable = _readable(splits or open_data(recipe.data, seed=recipe.seed), recipe, observer)
     if splits.train is None or len(splits.train) == 0:
         raise DataError(f"{recipe.data} has no training images; expected class folders, or a train split")
     if len(splits.train.classes) < 2:
@@ -60,7 +63,7 @@ def prepare_data(recipe: Recipe, splits: Splits | None = None) -> RunData:
     return RunData(train=train, validation=validation, test=test, unreadable=unreadable)
 
 
-def _readable(splits: Splits, recipe: Recipe) -> tuple[Splits, int]:
+def _readable(splits: Splits, recipe: Recipe, observer: Observer | None) -> tuple[Splits, int]:
     """Every split decoded into memory where it fits; unreadable images refused, or left out and counted."""
     budget = memory_bytes(recipe.memory_budget)
     dropped: list[ImageError] = []
@@ -71,6 +74,7 @@ def _readable(splits: Splits, recipe: Recipe) -> tuple[Splits, int]:
             0 if name == "train" and recipe.shrink is not None else budget,
             on_error=recipe.on_error,
             dropped=dropped,
+            progress=None if observer is None else partial(observer.counted, f"reading {name}"),
         )
         for name, source in splits.present().items()
     }

@@ -36,7 +36,7 @@ def pretrain(
     """
     check_free(Path(recipe.out), resume=resume, overwrite=overwrite)
     with world(recipe.device) as w:
-        data = prepare_data(recipe, splits)
+        data = prepare_data(recipe, splits, observer)
         config = pretraining_config(recipe, len(data.classes))
         model = build_model(config, torch.Generator().manual_seed(recipe.seed))
         preprocess = Preprocess(

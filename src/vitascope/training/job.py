@@ -21,8 +21,14 @@ from vitascope.training.settings import TrainSettings
 class Observer(Protocol):
     """Whoever shows how a run is going."""
 
+    def begun(self, step: int, steps: int) -> None:
+        """Training starts, or goes on, with so many steps done."""
+
     def stepped(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
-        """A line of the record has been written."""
+        """A step is done; `loss` is this process's mean since the last line of the record."""
+
+    def counted(self, what: str, done: int, total: int) -> None:
+        """So many images are read, or evaluated."""
 
     def evaluated(self, step: int, summary: dict[str, float | int]) -> None:
         """The validation set has been counted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
@@ -36,6 +37,8 @@ def train(job: Job, state: TrainState, world: World, observer: Observer | None =
     runner = parallel_model(state.model, s, world)
     batches = training_batches(job.train, job.transform(), job.order(world), counters.step, job.steps, s.workers)
     state.model.train()
+    if observer is not None:
+        observer.begun(counters.step, job.steps)
     watch = Stopwatch(s.batch)
     record = Record(job.folder, counters.record_bytes, s.tensorboard) if world.first else None
     with closing(batches), record or nullcontext(), StopFlag() as stop, _last_lap(state, watch, record):
@@ -56,8 +59,11 @@ def train(job: Job, state: TrainState, world: World, observer: Observer | None =
                 return
             with watch.step():
                 training_step(job, state, runner, next(batches), world)
+            if observer is not None:
+                loss = counters.loss_sum / counters.loss_steps
+                observer.stepped(counters.step, job.steps, loss, watch.so_far().rate)
             if _due(counters.step, s.log_every, job.steps):
-                _log(job, state, world, watch, record, observer)
+                _log(job, state, world, watch, record)
 
 
 def _due(step: int, interval: int, steps: int) -> bool:
@@ -78,9 +84,7 @@ def _mean_loss_sum(counters: Counters, world: World) -> float:
     return float(world.sum(np.array([counters.loss_sum]))[0]) / world.size
 
 
-def _log(
-    job: Job, state: TrainState, world: World, watch: Stopwatch, record: Record | None, observer: Observer | None
-) -> None:
+def _log(job: Job, state: TrainState, world: World, watch: Stopwatch, record: Record | None) -> None:
     counters = state.counters
     loss = _mean_loss_sum(counters, world) / counters.loss_steps
     lap = watch.lap()
@@ -95,8 +99,6 @@ def _log(
         record.metrics(step, values)
         record.speed(step, lap)
         counters.record_bytes = record.bytes
-    if observer is not None:
-        observer.stepped(counters.step, job.steps, loss, lap.rate)
 
 
 def _evaluate(
@@ -108,6 +110,14 @@ def _evaluate(
         counters.evaluated = counters.step
         return
     tally = Tally(job.classes)
+    share = math.ceil(len(job.validation) / world.size)
+
+    def each_batch(done: int) -> None:
+        if stop.number:
+            raise _Interrupted
+        if observer is not None:
+            observer.counted("validation", done, share)
+
     with result_in_model(state):
         with suppress(_Interrupted):
             tally = evaluate(
@@ -120,7 +130,7 @@ def _evaluate(
                 rank=world.rank,
                 processes=world.size,
                 workers=job.settings.workers,
-                each_batch=lambda done: _raise_if(stop),
+                each_batch=each_batch,
             )
         if world.largest(stop.number):
             return
@@ -146,8 +156,3 @@ def best_weights(folder: Path) -> Path:
 
 class _Interrupted(Exception):
     pass
-
-
-def _raise_if(stop: StopFlag) -> None:
-    if stop.number:
-        raise _Interrupted

@@ -44,8 +44,12 @@ class Stopwatch:
         self._training += time.perf_counter() - start
         self._images += self.batch
 
+    def so_far(self) -> Lap:
+        """The lap up to now."""
+        return Lap(images=self._images, training=self._training, wall=time.perf_counter() - self._start)
+
     def lap(self) -> Lap:
         """The lap that ends now; the next begins."""
-        lap = Lap(images=self._images, training=self._training, wall=time.perf_counter() - self._start)
+        lap = self.so_far()
         self._begin()
         return lap

@@ -6,6 +6,7 @@ from typing import Any
 
 from vitascope.cli.console import Console, Counter
 from vitascope.cli.parser import Parser
+from vitascope.wording import count
 
 
 def arguments(parser: Parser) -> None:
@@ -35,10 +36,10 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
                 f"{name}: widths {split.widths[0]}–{split.widths[2]} (median {split.widths[1]}), "
                 f"heights {split.heights[0]}–{split.heights[2]} (median {split.heights[1]}) pixels"
             )
-    for title, findings in (("problems", report.problems), ("notes", report.notes)):
+    for title, findings in (("problem", report.problems), ("note", report.notes)):
         if findings:
             console.table(
-                f"{len(findings)} {title}", ["kind", "where", "what"], [[f.kind, f.where, f.what] for f in findings]
+                count(len(findings), title), ["kind", "where", "what"], [[f.kind, f.where, f.what] for f in findings]
             )
     if not report.problems:
         console.say("no problems found")

@@ -16,7 +16,9 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     """See `vitascope.cli.Command`."""
     from vitascope.data.open import CATALOGUE
 
-    rows = [[entry.name, entry.typed, entry.holds, entry.splits, entry.needs or "–"] for entry in CATALOGUE]
-    console.table("data", ["name", "type, for example", "what it is", "splits", "needs"], rows)
+    # Two columns, so that a narrow terminal need not break what is to be typed.
+    needs = {entry.name: f"; needs {entry.needs}" if entry.needs else "" for entry in CATALOGUE}
+    rows = [[entry.typed, f"{entry.holds}; splits: {entry.splits}{needs[entry.name]}"] for entry in CATALOGUE]
+    console.table("data", ["type, for example", "what it is"], rows)
     names = ("name", "typed", "holds", "splits", "needs")
     return {"data": [{name: getattr(entry, name) for name in names} for entry in CATALOGUE]}

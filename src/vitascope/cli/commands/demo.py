@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vitascope.cli.console import Console, Counter, duration
+from vitascope.cli.console import Console, RunObserver, duration
 from vitascope.cli.parser import Parser
 from vitascope.errors import ConfigError
 
@@ -27,11 +27,11 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
 
     begun = 0
 
-    def stage(title: str) -> Watch:
+    def stage(title: str) -> RunObserver:
         nonlocal begun
         begun += 1
         console.say(f"[{begun}/{STAGES}] {title}")
-        return Watch(console.counter(title))
+        return console.observer(title, evaluations=False)
 
     result = run_demo(DemoSettings(out=args.out, seed=args.seed), stage)
     console.stop()
@@ -41,20 +41,6 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     for why, command in next_commands(args.out):
         console.say(f"  {command}\n      {why}")
     return {"report": f"{args.out}/{REPORT}", **result.summary}
-
-
-class Watch:
-    """Shows a run's loss and rate; the demo says nothing at every evaluation."""
-
-    def __init__(self, counter: Counter) -> None:
-        self.counter = counter
-
-    def stepped(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
-        """See `vitascope.training.job.Observer`."""
-        self.counter(step, steps, f"loss {loss:.3f}  {images_per_second:.0f} images/s")
-
-    def evaluated(self, step: int, summary: dict[str, float | int]) -> None:
-        """See `vitascope.training.job.Observer`."""
 
 
 def show(summary: dict[str, Any], console: Console) -> None:

@@ -11,18 +11,16 @@ from vitascope.data.open import recognise
 from vitascope.recipes.presets import PRESETS
 from vitascope.recipes.settings import FinetuneRecipe
 
-_POSITIONAL = ("checkpoint", "data")
-
 
 def arguments(parser: Parser) -> None:
     """See `vitascope.cli.Command`."""
-    parser.add_recipe(FinetuneRecipe, _POSITIONAL, PRESETS[FinetuneRecipe], flags=("sweep",))
+    parser.add_recipe(FinetuneRecipe, ("checkpoint", "data"), PRESETS[FinetuneRecipe], flags=("sweep",))
     add_run_arguments(parser)
 
 
 def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     """See `vitascope.cli.Command`."""
-    recipe = parser.recipe(args, FinetuneRecipe, _POSITIONAL)
+    recipe = parser.recipe(args, FinetuneRecipe)
     recognise(recipe.data)  # refused before torch is loaded
     from vitascope.recipes.finetune import finetune
     from vitascope.recipes.sweep import finetune_with_sweep

@@ -11,18 +11,16 @@ from vitascope.data.open import recognise
 from vitascope.recipes.presets import PRESETS
 from vitascope.recipes.settings import PretrainRecipe
 
-_POSITIONAL = ("data",)
-
 
 def arguments(parser: Parser) -> None:
     """See `vitascope.cli.Command`."""
-    parser.add_recipe(PretrainRecipe, _POSITIONAL, PRESETS[PretrainRecipe])
+    parser.add_recipe(PretrainRecipe, ("data",), PRESETS[PretrainRecipe])
     add_run_arguments(parser)
 
 
 def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     """See `vitascope.cli.Command`."""
-    recipe = parser.recipe(args, PretrainRecipe, _POSITIONAL)
+    recipe = parser.recipe(args, PretrainRecipe)
     recognise(recipe.data)  # refused before torch is loaded
     from vitascope.recipes.pretrain import pretrain
 

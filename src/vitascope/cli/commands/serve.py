@@ -19,12 +19,12 @@ def arguments(parser: Parser) -> None:
     parser.add_image_size("size of the images the model sees; default: as the checkpoint says")
     parser.add("--device", help="cpu, cuda, …; default: the GPU if there is one")
     parser.add_engine("eager")
-    parser.inner.add_class_arguments(ServeSettings, None)
+    parser.add_settings(ServeSettings)
 
 
 def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     """See `vitascope.cli.Command`. Ends by a signal, so that nothing is returned but for errors."""
-    settings: ServeSettings = parser.recipe(args, ServeSettings, ())
+    settings: ServeSettings = parser.recipe(args, ServeSettings)
     if settings.name == "model":
         settings = dataclasses.replace(settings, name=served_name(args.checkpoint))
     if not os.path.exists(args.checkpoint):
