@@ -17,6 +17,7 @@ from vitascope.data.source import Splits
 from vitascope.errors import CheckpointError, ConfigError, DivergedError
 from vitascope.recipes.pretrain import pretrain
 from vitascope.training import loop
+from vitascope.training.observer import Observer
 from vitascope.training.state import saved_states
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -163,7 +164,7 @@ def test_the_average_is_the_result_where_there_is_one(tmp_path: Path) -> None:
 def test_observers_hear_of_every_image_step_and_evaluation(tmp_path: Path) -> None:
     heard: list[tuple[Any, ...]] = []
 
-    class Observer:
+    class Heard(Observer):
         def begun(self, step: int, steps: int) -> None:
             heard.append(("begun", step, steps))
 
@@ -178,7 +179,7 @@ def test_observers_hear_of_every_image_step_and_evaluation(tmp_path: Path) -> No
         def evaluated(self, step: int, summary: dict[str, float | int]) -> None:
             heard.append(("evaluated", step, summary["images"]))
 
-    pretrain(pretrain_recipe(tmp_path / "run"), splits=splits(), observer=Observer())
+    pretrain(pretrain_recipe(tmp_path / "run"), splits=splits(), observer=Heard())
     steps = [("stepped", step, 8) for step in range(1, 9)]
     counted = [("validation", 6, 9), ("validation", 9, 9)]
     assert heard == [

@@ -18,6 +18,7 @@ from vitascope.studies.cost import Cost, cell_seconds
 from vitascope.studies.lineup import LINEUPS, Contender
 from vitascope.studies.settings import Cell, DataScaling
 from vitascope.studies.study import Plan, compared, fitting, plan_study, refuse_other, run_study
+from vitascope.training.observer import Observer
 
 KEYS = ["ViT-32_8-20-4-s0", "BiT-R14x0.5-20-4-s0", "ViT-32_8-40-4-s0", "BiT-R14x0.5-40-4-s0"]
 
@@ -220,14 +221,9 @@ def test_everybody_hears_of_each_cell_and_its_row(tmp_path: Path, images: Path) 
     heard: list[tuple[str, dict[str, Any]]] = []
     watched: list[str] = []
 
-    class Silent:
-        def stepped(self, *_: Any) -> None: ...
-
-        def evaluated(self, *_: Any) -> None: ...
-
-    def watch(cell: Cell) -> Any:
+    def watch(cell: Cell) -> Observer:
         watched.append(cell.key)
-        return Silent()
+        return Observer()
 
     run_study(study, plan, lambda cell, found: heard.append((cell.key, found)), watch)
     expected = ["ViT-32_8-48-2-s0", "ViT-32_8-48-4-s0"]

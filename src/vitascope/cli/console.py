@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from vitascope.training.observer import Observer
+
 if TYPE_CHECKING:
     from rich.console import Console as Rich
     from rich.progress import Progress
@@ -144,8 +146,8 @@ class Counter:
                 self.console.stop()
 
 
-class RunObserver:
-    """Shows the loss, the rate and when a run ends; see `vitascope.training.job.Observer`."""
+class RunObserver(Observer):
+    """Shows the loss, the rate and when a run ends; see `Observer`."""
 
     def __init__(self, console: Console, what: str, evaluations: bool) -> None:
         self.console, self.evaluations = console, evaluations

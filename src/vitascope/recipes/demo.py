@@ -46,7 +46,7 @@ from vitascope.recipes.demo_settings import (
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.pretrain import pretrain
 from vitascope.recipes.run_folder import RESULTS, environment, write_json
-from vitascope.training.job import Observer
+from vitascope.training.observer import Observer
 
 Stage = Callable[[str], Observer | None]
 """Told what begins; returns who watches it."""

@@ -12,7 +12,7 @@ from vitascope.data.source import Source, Splits, stratified_holdout
 from vitascope.data.stored import Shrunk, on_disk
 from vitascope.errors import DataError, ImageError
 from vitascope.recipes.settings import Recipe
-from vitascope.training.job import Observer
+from vitascope.training.observer import Observer
 from vitascope.training.settings import memory_bytes
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def prepare_data(recipe: Recipe, splits: Splits | None = None, observer: Observe
     `splits` stands in for opening `recipe.data`; `observer` hears how many images are read. Raises `DataError` when
     there is nothing to train on.
     """
-    splits, unreadable = _readable(splits or open_data(recipe.data, seed=recipe.seed), recipe, observer)
+    splits, unreadable = _readable(splits or open_data(recipe.data, seed=recipe.seed), recipe, observer or Observer())
     if splits.train is None or len(splits.train) == 0:
         raise DataError(f"{recipe.data} has no training images; expected class folders, or a train split")
     if len(splits.train.classes) < 2:
@@ -63,7 +63,7 @@ def prepare_data(recipe: Recipe, splits: Splits | None = None, observer: Observe
     return RunData(train=train, validation=validation, test=test, unreadable=unreadable)
 
 
-def _readable(splits: Splits, recipe: Recipe, observer: Observer | None) -> tuple[Splits, int]:
+def _readable(splits: Splits, recipe: Recipe, observer: Observer) -> tuple[Splits, int]:
     """Every split decoded into memory where it fits; unreadable images refused, or left out and counted."""
     budget = memory_bytes(recipe.memory_budget)
     dropped: list[ImageError] = []
@@ -74,7 +74,7 @@ def _readable(splits: Splits, recipe: Recipe, observer: Observer | None) -> tupl
             0 if name == "train" and recipe.shrink is not None else budget,
             on_error=recipe.on_error,
             dropped=dropped,
-            progress=None if observer is None else partial(observer.counted, f"reading {name}"),
+            progress=partial(observer.counted, f"reading {name}"),
         )
         for name, source in splits.present().items()
     }

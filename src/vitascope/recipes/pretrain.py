@@ -18,7 +18,7 @@ from vitascope.recipes.prepare import prepare_data
 from vitascope.recipes.run import run
 from vitascope.recipes.run_folder import check_free
 from vitascope.recipes.settings import PretrainRecipe, refuse_regularisation
-from vitascope.training.job import Observer
+from vitascope.training.observer import Observer
 from vitascope.training.parallel import world
 
 

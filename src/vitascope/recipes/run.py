@@ -26,8 +26,9 @@ from vitascope.recipes.prepare import RunData
 from vitascope.recipes.presets import DEFAULT_EPOCHS
 from vitascope.recipes.run_folder import MODEL, RESULTS, check_same, locked, start_folder, write_json
 from vitascope.recipes.settings import Recipe, to_dict
-from vitascope.training.job import Job, Observer
+from vitascope.training.job import Job
 from vitascope.training.loop import best_weights, train
+from vitascope.training.observer import Observer
 from vitascope.training.parallel import World
 from vitascope.training.record import tensorboard_writer, time_spent
 from vitascope.training.settings import seconds

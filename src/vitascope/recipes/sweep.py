@@ -26,7 +26,7 @@ from vitascope.recipes.run_folder import (
     write_json,
 )
 from vitascope.recipes.settings import FinetuneRecipe
-from vitascope.training.job import Observer
+from vitascope.training.observer import Observer
 
 log = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from vitascope.recipes.pretrain import pretrain
 from vitascope.recipes.run_folder import CONFIG, MODEL, RESULTS, write_json
 from vitascope.recipes.settings import FinetuneRecipe, PretrainRecipe
 from vitascope.studies.settings import Cell, Study, evaluation_interval
-from vitascope.training.job import Observer
+from vitascope.training.observer import Observer
 from vitascope.training.record import read_metrics
 from vitascope.version import source_commit
 

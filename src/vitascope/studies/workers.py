@@ -18,7 +18,7 @@ import torch
 from vitascope.errors import Stopped, UserError, VitascopeError
 from vitascope.studies.cells import open_study, run_cell
 from vitascope.studies.settings import Cell, Study
-from vitascope.training.job import Observer
+from vitascope.training.observer import Observer
 from vitascope.training.signals import StopFlag
 
 Done = Callable[[Cell], None]

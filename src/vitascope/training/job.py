@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -16,22 +15,6 @@ from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Source
 from vitascope.training.parallel import World
 from vitascope.training.settings import TrainSettings
-
-
-class Observer(Protocol):
-    """Whoever shows how a run is going."""
-
-    def begun(self, step: int, steps: int) -> None:
-        """Training starts, or goes on, with so many steps done."""
-
-    def stepped(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
-        """A step is done; `loss` is this process's mean since the last line of the record."""
-
-    def counted(self, what: str, done: int, total: int) -> None:
-        """So many images are read, or evaluated."""
-
-    def evaluated(self, step: int, summary: dict[str, float | int]) -> None:
-        """The validation set has been counted."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,8 @@ from vitascope.data.batches import training_batches
 from vitascope.errors import Stopped
 from vitascope.evaluation.evaluate import evaluate
 from vitascope.evaluation.metrics import Tally
-from vitascope.training.job import Job, Observer
+from vitascope.training.job import Job
+from vitascope.training.observer import Observer
 from vitascope.training.parallel import World
 from vitascope.training.record import Record
 from vitascope.training.schedule import schedule_of
@@ -37,8 +38,8 @@ def train(job: Job, state: TrainState, world: World, observer: Observer | None =
     runner = parallel_model(state.model, s, world)
     batches = training_batches(job.train, job.transform(), job.order(world), counters.step, job.steps, s.workers)
     state.model.train()
-    if observer is not None:
-        observer.begun(counters.step, job.steps)
+    observer = observer or Observer()
+    observer.begun(counters.step, job.steps)
     watch = Stopwatch(s.batch)
     record = Record(job.folder, counters.record_bytes, s.tensorboard) if world.first else None
     with closing(batches), record or nullcontext(), StopFlag() as stop, _last_lap(state, watch, record):
@@ -59,9 +60,8 @@ def train(job: Job, state: TrainState, world: World, observer: Observer | None =
                 return
             with watch.step():
                 training_step(job, state, runner, next(batches), world)
-            if observer is not None:
-                loss = counters.loss_sum / counters.loss_steps
-                observer.stepped(counters.step, job.steps, loss, watch.so_far().rate)
+            loss = counters.loss_sum / counters.loss_steps
+            observer.stepped(counters.step, job.steps, loss, watch.so_far().rate)
             if _due(counters.step, s.log_every, job.steps):
                 _log(job, state, world, watch, record)
 
@@ -102,7 +102,7 @@ def _log(job: Job, state: TrainState, world: World, watch: Stopwatch, record: Re
 
 
 def _evaluate(
-    job: Job, state: TrainState, world: World, stop: StopFlag, record: Record | None, observer: Observer | None
+    job: Job, state: TrainState, world: World, stop: StopFlag, record: Record | None, observer: Observer
 ) -> None:
     """Counts the validation set; a signal in the middle leaves it to be done again after the resume."""
     counters = state.counters
@@ -115,8 +115,7 @@ def _evaluate(
     def each_batch(done: int) -> None:
         if stop.number:
             raise _Interrupted
-        if observer is not None:
-            observer.counted("validation", done, share)
+        observer.counted("validation", done, share)
 
     with result_in_model(state):
         with suppress(_Interrupted):
@@ -145,8 +144,7 @@ def _evaluate(
     if record is not None:
         record.metrics(counters.step, {"validation": summary})
         counters.record_bytes = record.bytes
-    if observer is not None:
-        observer.evaluated(counters.step, summary)
+    observer.evaluated(counters.step, summary)
 
 
 def best_weights(folder: Path) -> Path:
