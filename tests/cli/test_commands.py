@@ -355,11 +355,11 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
     for done in range(1, 21):
         now[0] += 1.0
         counter(done, 20)
-    first, *lines = capsys.readouterr().err.splitlines()
-    assert first == "reading: 1/20"
-    assert len(lines) == 3
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 4
     assert all(re.fullmatch(r"reading: \d+/20  \d+s left, until .*\d\d:\d\d", line) for line in lines)
-    assert "11/20" in lines[1]
+    assert "2/20" in lines[0]
+    assert "12/20" in lines[2]
 
 
 def test_on_a_terminal_the_bar_is_gone_before_the_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import sys
 import time
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from rich.console import Console as Rich
     from rich.progress import Progress
 
+_FIRST = 1.0
+"""Seconds before the first of them: what is done by then needs none."""
 _PLAIN_INTERVAL = (5.0, 60.0)
 """Seconds between progress lines where the output is not a terminal: at first, and in a job of hours."""
 
@@ -113,19 +114,21 @@ class Console:
 
 
 class Counter:
-    """Shows `done` of `total` and when it ends: a bar on a terminal, otherwise a line at once and now and then."""
+    """Shows `done` of `total` and when it ends: a bar on a terminal, otherwise a line now and then."""
 
     def __init__(self, console: Console, what: str) -> None:
         self.console, self.what = console, what
         self._task: Any = None
-        self._said = -math.inf
+        self._said = 0.0
         self._first: tuple[int, float] | None = None  # a resumed run begins in the middle
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
         if self.console.silent:
             return
         now = time.monotonic()
-        first, begun = self._first = self._first or (done, now)
+        if self._first is None:
+            self._first, self._said = (done, now), now + _FIRST - _PLAIN_INTERVAL[0]
+        first, begun = self._first
         note = f"  {note}" if note else ""
         if first < done < total:
             note += f"  {ends_in((now - begun) / (done - first) * (total - done))}"
@@ -157,6 +160,8 @@ class RunObserver(Observer):
     def begun(self, step: int, steps: int) -> None:
         """Before the first step, which may take long."""
         self._steps(step, steps)
+        if not self.console.err.is_terminal:
+            self.console.say(f"{self._steps.what}: {step}/{steps}")
 
     def stepped(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
         """After each step."""
