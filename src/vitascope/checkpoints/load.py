@@ -11,10 +11,12 @@ import torch
 from vitascope.checkpoints.adapt import assemble, replace_head, resize_model
 from vitascope.checkpoints.checkpoint import Checkpoint, numbered_labels
 from vitascope.checkpoints.formats.found import Found
+from vitascope.checkpoints.formats.others import other_architecture
 from vitascope.checkpoints.formats.table import READERS
 from vitascope.checkpoints.keys import to_own
 from vitascope.checkpoints.place import find, locate
 from vitascope.checkpoints.store import WEIGHTS, is_own, read_folder
+from vitascope.checkpoints.unwrap import unwrap
 from vitascope.errors import CheckpointError, ConfigError
 from vitascope.models.bit import BiT
 from vitascope.models.catalogue import model_config
@@ -78,15 +80,16 @@ def _read(path: Path, stated: ModelConfig | None, size: Size | None) -> Checkpoi
 
 def understand(found: Found) -> Checkpoint:
     """A foreign checkpoint, told by the names of its tensors; raises `CheckpointError`."""
-    for reader in READERS:
-        if reader.recognise(found.tensors.keys()):
-            break
-    else:
-        names = list(found.tensors)
+    taken = unwrap(found.tensors, READERS, found.path)
+    if other := other_architecture(found.tensors if taken is None else taken[1]):
+        raise CheckpointError(f"{found.path}: {other}; what is read are ViTs, their hybrids and BiT-ResNets")
+    if taken is None:
+        names = ", ".join(name[:60] for name in list(found.tensors)[:4])
         raise CheckpointError(
-            f"{found.path}: no known format has these {len(names)} tensors ({', '.join(names[:4])}, …); "
-            "expected vitascope, google, timm, huggingface or torchvision names"
+            f"{found.path}: no known format has these {len(found.tensors)} tensors ({names}, …); "
+            f"expected vitascope, google, timm, huggingface or torchvision names{_called(found)}"
         )
+    reader, found = taken[0], replace(found, tensors=taken[1])
     try:
         draft = reader.read(found)
     except ConfigError as error:
@@ -104,6 +107,11 @@ def understand(found: Found) -> Checkpoint:
         card={"origin": {"format": reader.name, "file": found.path.name}},
         format=reader.name,
     )
+
+
+def _called(found: Found) -> str:
+    name = found.config.get("model_type", found.architecture)
+    return f" (described as {str(name)[:40]})" if name else ""
 
 
 def _refuse_other(config: ModelConfig, stated: ModelConfig, path: Path) -> None:

@@ -16,7 +16,7 @@ from vitascope.errors import CheckpointError
 from vitascope.models.config import ModelConfig, Size
 
 _USUAL = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors")
-_SUFFIXES = {".safetensors", ".npz", ".bin", ".pth", ".pt"}
+_SUFFIXES = {".safetensors", ".npz", ".bin", ".pth", ".pt", ".ckpt"}
 
 
 def locate(path: Path) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from vitascope.checkpoints.npz import is_npz, read_npz
+from vitascope.checkpoints.other_files import what_else
 from vitascope.checkpoints.safetensors_file import is_safetensors, read_safetensors
 from vitascope.checkpoints.torch_file import is_torch, read_torch
 from vitascope.errors import CheckpointError
@@ -18,23 +19,23 @@ class TensorFile:
     """Content of a file, whatever its kind."""
 
     tensors: dict[str, Tensor]
-    """Name → tensor on the CPU."""
+    """Name → tensor on the CPU, as stored: names may have the prefixes of wrappers (`unwrap.py`)."""
     metadata: dict[str, str] = field(default_factory=dict)
-    """Text stored beside them (safetensors only)."""
+    """Text stored beside them, by its name."""
 
 
 def read_tensors(path: Path) -> TensorFile:
     """Reads .npz, safetensors or PyTorch files; raises `CheckpointError` naming the file and what is wrong."""
     try:
-        if path.stat().st_size == 0:
-            raise CheckpointError(f"{path}: empty file; fetch or save it again")
+        if what := what_else(path):
+            raise CheckpointError(f"{path}: {what}")
         if is_safetensors(path):
             file = read_safetensors(path)
             found = TensorFile(file.tensors, file.metadata)
         elif is_npz(path):
             found = TensorFile(read_npz(path))
         elif is_torch(path):
-            found = TensorFile(read_torch(path))
+            found = TensorFile(*read_torch(path))
         else:
             raise CheckpointError(
                 f"{path}: neither safetensors nor .npz nor a PyTorch file (or its beginning or end is damaged)"

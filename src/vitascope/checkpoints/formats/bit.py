@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection
-
 from vitascope.checkpoints.formats.found import Draft, Found, numbered
 from vitascope.checkpoints.keys import Row, row
+from vitascope.checkpoints.unwrap import anchor
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError
 from vitascope.models.config import BiTConfig
 
+ANCHOR = anchor(r"resnet/root_block/standardized_conv2d/kernel")
 _CONVOLUTION = (3, 2, 0, 1)
 _ROOT, _HEAD = "resnet/root_block/standardized_conv2d/kernel", "resnet/head/conv2d/kernel"
-
-
-def recognise(names: Collection[str]) -> bool:
-    """Whether tensors of these names are a BiT-ResNet in this format."""
-    return any(re.match(r"resnet/block\d+/unit\d+/a/", name) for name in names)
 
 
 def read(found: Found) -> Draft:

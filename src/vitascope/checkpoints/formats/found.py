@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from vitascope.checkpoints.keys import Row
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError
 from vitascope.models.config import ModelConfig, Size, ViTConfig
+
+log = logging.getLogger(__name__)
 
 MAX_DEPTH = 1024
 """More blocks than this in one stacked tensor are taken for a damaged file."""
@@ -33,11 +36,17 @@ class Found:
     preprocessor: Mapping[str, Any] | None = None
     """`preprocessor_config.json` beside the weights."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """Text inside the weights' file (safetensors)."""
+    """Text inside the weights' file."""
     model: ModelConfig | None = None
     """What the caller says it is; decides what a file leaves open, such as the number of heads."""
     image_size: Size | None = None
     """What the caller asks for; decides the grid only where the file's positions are not a square."""
+
+    @property
+    def architecture(self) -> str:
+        """timm's name of it, from the description beside the weights or what its training script stored; or ""."""
+        stated = (self.config.get("architecture"), *(self.metadata.get(key) for key in ("arch", "args.model")))
+        return next((name for name in stated if isinstance(name, str)), "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,21 +137,30 @@ def table_size(
             return result
     raise CheckpointError(
         f"{found.path}: {rows} rows of positions are no square grid; "
-        "pass image_size=(height, width) of the size it was trained at"
+        "give the image size (height, width) it was trained at"
     )
 
 
 def heads_for(found: Found, width: int, stated: object = None) -> int:
-    """Attention heads where the tensors do not tell: stated beside them, else the caller's, else 64 channels each."""
-    if isinstance(stated, int):
+    """Attention heads where the tensors do not tell: stated beside them, else the caller's, else 64 channels each.
+
+    What is assumed is logged.
+    """
+    if stated is not None:
+        if not isinstance(stated, int) or isinstance(stated, bool):
+            raise CheckpointError(f"{found.path}: the number of heads is {str(stated)[:40]!r}, expected a whole number")
         return stated
     if isinstance(found.model, ViTConfig) and found.model.width == width:
         return found.model.heads
     published = {1152: 16, 1280: 16, 1408: 16, 1664: 16}  # H, So400m, g and G have heads wider than 64
     # At 1536 some have heads of 64, some of 96; guessing would be silently wrong.
     if width in published or (width % 64 == 0 and width != 1536):
-        return published.get(width, width // 64)
+        heads = published.get(width, width // 64)
+        log.info(
+            "%s: does not say how many attention heads it has; assuming %d of %d", found.path, heads, width // heads
+        )
+        return heads
     raise CheckpointError(
         f"{found.path}: the file does not say how many attention heads a width of {width} has; "
-        "pass model= with its catalogue name or config"
+        "say it in Python: vs.save(vs.load(FILE, model=CONFIG), OUT)"
     )

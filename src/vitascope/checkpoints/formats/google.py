@@ -8,9 +8,8 @@ say it. These files mean GELU by tanh, LayerNorm with eps 1e-6 and a tanh after 
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -23,12 +22,12 @@ from vitascope.checkpoints.formats.express import refuse_inexpressible
 from vitascope.checkpoints.formats.found import MAX_DEPTH, Draft, Found, numbered, shape_of, table_size
 from vitascope.checkpoints.keys import Row, row, to_foreign
 from vitascope.checkpoints.npz import write_npz
+from vitascope.checkpoints.unwrap import anchor
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError
 from vitascope.models.config import BiTConfig, StemConfig, ViTConfig
 
-log = logging.getLogger(__name__)
-
+ANCHOR = anchor("embedding/kernel|Transformer/encoder_norm/scale")
 _POSITIONS = "Transformer/posembed_input/pos_embedding"
 _BIG_VISION_POSITIONS = "pos_embedding"
 _TODAY_TO_RELEASED = (
@@ -36,19 +35,13 @@ _TODAY_TO_RELEASED = (
     ("LayerNorm_1/", "LayerNorm_2/"),
     ("MlpBlock_0/", "MlpBlock_3/"),
 )
-_PREFIXES = ("opt/target/", "params/img/", "params/")
 _ShapeOf = Callable[[str, int], tuple[int, ...]]
 _KERNEL, _CONVOLUTION = (1, 0), (3, 2, 0, 1)
 
 
-def recognise(names: Collection[str]) -> bool:
-    """Whether tensors of these names are a ViT in this format."""
-    return any(re.search(r"(^|/)Transformer/encoderblock(_\d+)?/", name) for name in names)
-
-
 def read(found: Found) -> Draft:
     """Config and table for the tensors found; raises `CheckpointError` where something cannot be represented."""
-    tensors = _released_form(_unprefixed(found), found)
+    tensors = _released_form(found)
     config = _config(tensors, found)
     return Draft(config=config, rows=rows(config), tensors=tensors, preprocess=usual_preprocess(config))
 
@@ -123,29 +116,16 @@ def _is_big_vision(config: ViTConfig) -> bool:
     return config.positions == "sincos" or (config.class_token and not config.class_row)
 
 
-def _unprefixed(found: Found) -> dict[str, Tensor]:
-    names = list(found.tensors)
-    prefix = next((p for p in _PREFIXES if any(n.startswith(p) for n in names)), "")
-    kept = {n.removeprefix(prefix): t for n, t in found.tensors.items() if n.startswith(prefix)}
-    dropped = [n for n in names if not n.startswith(prefix)]
-    unknown = [n for n in dropped if not n.startswith(("opt/", "params/"))]
-    if unknown:
-        raise CheckpointError(f"{found.path}: tensors beside {prefix}: {', '.join(unknown)}; expected none")
-    if dropped:
-        log.info("%s: left out %d tensors outside %s", found.path, len(dropped), prefix)
-    return kept
-
-
 def _today(name: str) -> str:
     for today, released in _TODAY_TO_RELEASED:
         name = name.replace(released, today)
     return name
 
 
-def _released_form(tensors: Mapping[str, Tensor], found: Found) -> dict[str, Tensor]:
+def _released_form(found: Found) -> dict[str, Tensor]:
     # One name for each tensor, whichever numbering and stacking the file has.
     result: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
+    for name, tensor in found.tensors.items():
         stacked = re.match(r"Transformer/encoderblock/(.+)", name)
         if stacked and tensor.ndim and len(tensor) <= MAX_DEPTH:
             pieces = {f"Transformer/encoderblock_{i}/{stacked[1]}": t for i, t in enumerate(tensor)}

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vitascope.checkpoints.atomic import atomic_folder
@@ -31,6 +33,7 @@ from vitascope.checkpoints.formats.found import (
 from vitascope.checkpoints.json_file import dump_json
 from vitascope.checkpoints.keys import Row, pair, row, to_foreign
 from vitascope.checkpoints.safetensors_file import write_safetensors
+from vitascope.checkpoints.unwrap import anchor
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError, ConfigError
 from vitascope.models.config import ViTConfig
@@ -38,8 +41,11 @@ from vitascope.models.config import ViTConfig
 log = logging.getLogger(__name__)
 
 _PATCHES = "embeddings.patch_embeddings.projection.weight"
+_TABLE = "embeddings.position_embeddings"
 _PREFIXES = {"vit": "vit.", "dinov2": "dinov2.", "dinov2_with_registers": "dinov2_with_registers."}
+_SAME_MODEL = {"vit_mae": "vit", "vit_msn": "vit"}
 _CLASSES = {"vit": "ViT", "dinov2": "Dinov2", "dinov2_with_registers": "Dinov2WithRegisters"}
+ANCHOR = anchor(rf"(?:{'|'.join(map(re.escape, _PREFIXES.values()))})?{re.escape(_PATCHES)}")
 _GELU = {"gelu": "erf", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
 _ACTIVATION = {"erf": "gelu", "tanh": "gelu_pytorch_tanh"}
 _PROBLEMS = {"sigmoid": "multi_label_classification", "none": "regression"}
@@ -54,16 +60,13 @@ _IN_MEMORY = (
 _IN_MEMORY_VIT = ((r"\.mlp\.fc1\.", ".intermediate.dense."), (r"\.mlp\.fc2\.", ".output.dense."))
 
 
-def recognise(names: Collection[str]) -> bool:
-    """Whether tensors of these names are a ViT of transformers."""
-    return any(name.endswith(_PATCHES) for name in names)
-
-
 def read(found: Found) -> Draft:
     """Config and table for the tensors found; raises `CheckpointError` where something cannot be represented."""
     kind = _kind(found)
     tensors = _names_on_disk(found, kind)
     config = _config(found, tensors, kind)
+    if kind != "vit":
+        config = _resized(found, tensors, config, antialias=kind == "dinov2_with_registers")
     if not found.config:
         log.warning("%s: no config.json beside it; assuming the usual LayerNorm eps %g", found.path, config.norm_eps)
     preprocess = Preprocess.from_dict(found.preprocessor) if found.preprocessor else usual_preprocess(config, kind)
@@ -75,6 +78,18 @@ def read(found: Found) -> Draft:
         labels=labels_of(found.config.get("id2label"), config.classes),
         activation=_activation(found, config.classes),
     )
+
+
+def _resized(found: Found, tensors: dict[str, Tensor], config: ViTConfig, *, antialias: bool) -> ViTConfig:
+    """DINOv2 is seldom used at the size of its positions, and resizes them by a rule of its own: done here, once."""
+    size = found.image_size or (Preprocess.from_dict(found.preprocessor).size if found.preprocessor else None)
+    if size is None or size == config.image_size or size[0] % config.patch or size[1] % config.patch:
+        return config
+    table, new = tensors[_TABLE], replace(config, image_size=size)
+    grid = table[:, 1:].reshape(1, *config.grid, -1).permute(0, 3, 1, 2)  # (1, D, rows, columns)
+    grid = F.interpolate(grid.float(), size=new.grid, mode="bicubic", align_corners=False, antialias=antialias)
+    tensors[_TABLE] = torch.cat([table[:, :1].float(), grid.flatten(2).transpose(1, 2)], dim=1)
+    return new
 
 
 def usual_preprocess(config: ViTConfig, kind: str) -> Preprocess:
@@ -99,7 +114,7 @@ def rows(config: ViTConfig, kind: str) -> list[Row]:
         *pair("patches.projection", "embeddings.patch_embeddings.projection"),
         row("embedding.class_token", "embeddings.cls_token"),
         row("embedding.registers", "embeddings.register_tokens"),
-        row("embedding.positions.table", "embeddings.position_embeddings"),
+        row("embedding.positions.table", _TABLE),
     ]
     for i in range(config.depth):
         own, foreign = f"encoder.blocks.{i}", f"encoder.layer.{i}"
@@ -208,16 +223,13 @@ def _description(checkpoint: Checkpoint, c: ViTConfig, kind: str) -> dict[str, A
 
 def _kind(found: Found) -> str:
     stated = found.config.get("model_type")
+    stated = _SAME_MODEL.get(str(stated), stated)
     if stated in _PREFIXES:
         return str(stated)
-    if stated == "deit" or any(name.endswith("embeddings.distillation_token") for name in found.tensors):
-        raise CheckpointError(
-            f"{found.path}: a distilled DeiT, whose second (distillation) token and head this model has not; "
-            "take the undistilled one"
-        )
     if stated is not None:
         raise CheckpointError(
-            f"{found.path}: model_type {str(stated)[:40]!r} in config.json, expected {', '.join(_PREFIXES)}"
+            f"{found.path}: model_type {str(stated)[:40]!r} in config.json, "
+            f"expected {', '.join([*_PREFIXES, *_SAME_MODEL])}"
         )
     if any(name.endswith("register_tokens") for name in found.tensors):
         return "dinov2_with_registers"
@@ -225,15 +237,13 @@ def _kind(found: Found) -> str:
 
 
 def _names_on_disk(found: Found, kind: str) -> dict[str, Tensor]:
-    if any(".mlp.weights_in." in name or ".mlp.gate_proj." in name for name in found.tensors):
-        raise CheckpointError(f"{found.path}: a ViT with SwiGLU (DINOv2 giant), where this model has an MLP")
     renames = _IN_MEMORY + (_IN_MEMORY_VIT if kind == "vit" else ())
     tensors: dict[str, Tensor] = {}
     for name, tensor in found.tensors.items():
         key = name.removeprefix(_PREFIXES[kind])
         for pattern, replacement in renames:
             key = re.sub(pattern, replacement, key)
-        if key == "embeddings.mask_token":  # for masked training only
+        if key == "embeddings.mask_token" or key.startswith(("decoder.", "lm_head.")):  # for masked training only
             continue
         if key == "embeddings.register_tokens" and tensor.numel() == 0:
             continue
@@ -249,7 +259,7 @@ def _names_on_disk(found: Found, kind: str) -> dict[str, Tensor]:
 def _config(found: Found, tensors: Mapping[str, Tensor], kind: str) -> ViTConfig:
     said = found.config
     width, channels, patch, _ = shape_of(found, tensors, _PATCHES, 4)
-    table = shape_of(found, tensors, "embeddings.position_embeddings", 3)[1]
+    table = shape_of(found, tensors, _TABLE, 3)[1]
     size, _ = table_size(
         found,
         table,

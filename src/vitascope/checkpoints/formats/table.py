@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -24,18 +25,18 @@ class Reader:
 
     name: str
     """As `Checkpoint.format` reports it."""
-    recognise: Callable[[Collection[str]], bool]
-    """Whether tensors of these names are of this format."""
+    anchor: re.Pattern[str]
+    """A name that all its files hold once; see `unwrap.py`."""
     read: Callable[[Found], Draft]
     """Understands what was found."""
 
 
 READERS = (
-    Reader("google", google.recognise, google.read),
-    Reader("google", bit.recognise, bit.read),
-    Reader("huggingface", huggingface.recognise, huggingface.read),
-    Reader("timm", timm.recognise, timm.read),
-    Reader("torchvision", torchvision.recognise, torchvision.read),
+    Reader("google", google.ANCHOR, google.read),
+    Reader("google", bit.ANCHOR, bit.read),
+    Reader("huggingface", huggingface.ANCHOR, huggingface.read),
+    Reader("timm", timm.ANCHOR, timm.read),
+    Reader("torchvision", torchvision.ANCHOR, torchvision.read),
 )
 
 WRITERS: dict[str, Write] = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from vitascope.checkpoints.formats.found import (
 from vitascope.checkpoints.json_file import dump_json
 from vitascope.checkpoints.keys import Row, pair, row, to_foreign
 from vitascope.checkpoints.safetensors_file import write_safetensors
+from vitascope.checkpoints.unwrap import anchor
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError
 from vitascope.layers.position import Positions
@@ -40,6 +41,7 @@ from vitascope.models.config import ViTConfig
 
 log = logging.getLogger(__name__)
 
+ANCHOR = anchor(r"patch_embed\.proj\.weight")
 _POSITIONS = "embedding.positions.table"
 _POOLING = {"token": "token", "avg": "mean"}
 _ACTIVATIONS = {"gelu": "erf", "gelu_tanh": "tanh"}
@@ -49,19 +51,17 @@ _TANH_NAMES = re.compile(
 )
 _HEADS = {
     "vit_base_patch16_gap_224": 16,
+    "vit_giant_patch16_radio_v3": 24,
     "vit_giantopt_patch16_siglip_gap_256": 16,
     "vit_giantopt_patch16_siglip_gap_384": 16,
+    "test_vit": 2,
+    "test_vit2": 2,
+    "test_vit4": 3,
 }
-
-
-def recognise(names: Collection[str]) -> bool:
-    """Whether tensors of these names are a ViT of timm or of the DeiT and DINOv2 families."""
-    return "patch_embed.proj.weight" in names or any(n.startswith("patch_embed.backbone.") for n in names)
 
 
 def read(found: Found) -> Draft:
     """Config and table for the tensors found; raises `CheckpointError` where something cannot be represented."""
-    _refuse_other_kinds(found)
     tensors = _usual_names(found)
     config = _config(found, tensors)
     described = found.config.get("pretrained_cfg")
@@ -168,27 +168,11 @@ def _description(checkpoint: Checkpoint, c: ViTConfig) -> dict[str, Any]:
     }
 
 
-def _refuse_other_kinds(found: Found) -> None:
-    names = found.tensors.keys()
-    for prefix, what in (
-        ("patch_embed.backbone.", "a hybrid of timm, whose stem has other constants (GroupNorm eps 1e-5, "
-         "kernels standardised with 1e-8) than the official one: load the official .npz of the same model"),
-        ("dist_token", "a distilled DeiT, whose second (distillation) token and head this model has not: "
-         "take the undistilled one"),
-        ("attn_pool.", "a ViT with attention pooling (SigLIP), which this model has not"),
-        ("norm_pre.", "a ViT with a LayerNorm before the blocks (CLIP), which this model has not"),
-    ):  # fmt: skip
-        if any(name.startswith(prefix) for name in names):
-            raise CheckpointError(f"{found.path}: {prefix} belongs to {what}")
-    if any(".mlp.w12." in name or ".mlp.fc1_g." in name for name in names):
-        raise CheckpointError(f"{found.path}: a ViT with SwiGLU (DINOv2 giant), where this model has an MLP")
-
-
 def _usual_names(found: Found) -> dict[str, Tensor]:
     # The DeiT III and DINOv2 repositories differ from timm in a few names.
     tensors: dict[str, Tensor] = {}
     for name, tensor in found.tensors.items():
-        if name == "mask_token":  # for masked training only
+        if name == "mask_token" or name.startswith("decoder_"):  # for masked training only
             continue
         name = re.sub(r"^(blocks\.\d+)\.gamma_([12])$", r"\1.ls\2.gamma", name)
         tensors["reg_token" if name == "register_tokens" else name] = tensor
@@ -225,7 +209,7 @@ def _config(found: Found, tensors: Mapping[str, Tensor]) -> ViTConfig:
         patch=patch,
         width=width,
         depth=numbered(tensors, r"blocks\.(\d+)\."),
-        heads=heads_for(found, width, args.get("num_heads", _HEADS.get(str(found.config.get("architecture"))))),
+        heads=heads_for(found, width, args.get("num_heads", _HEADS.get(found.architecture))),
         hidden=shape_of(found, tensors, "blocks.0.mlp.fc1.weight", 2)[0],
         classes=shape_of(found, tensors, "head.weight", 2)[0] if "head.weight" in tensors else 0,
         class_token=class_token,
@@ -248,7 +232,7 @@ def _pooling(found: Found, args: Mapping[str, Any], class_token: bool, pooled_no
 
 
 def _gelu(found: Found, args: Mapping[str, Any]) -> Any:
-    name = str(found.config.get("architecture", ""))
+    name = found.architecture
     usual = "gelu_tanh" if _TANH_NAMES.match(name) else "gelu"
     stated = "quickgelu" if "quickgelu" in name else args.get("act_layer") or usual
     if stated not in _ACTIVATIONS:

@@ -7,7 +7,6 @@ Read from .pth or safetensors; written as one safetensors file, because no pickl
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from pathlib import Path
 
 from vitascope.checkpoints.atomic import atomic_file
@@ -16,15 +15,12 @@ from vitascope.checkpoints.formats.express import labels_of, note, read_note, re
 from vitascope.checkpoints.formats.found import Draft, Found, heads_for, numbered, shape_of, table_size
 from vitascope.checkpoints.keys import Row, pair, row, to_foreign
 from vitascope.checkpoints.safetensors_file import write_safetensors
+from vitascope.checkpoints.unwrap import anchor
 from vitascope.data.preprocess import Preprocess
 from vitascope.models.config import ViTConfig
 
+ANCHOR = anchor(r"encoder\.layers\.encoder_layer_0\.ln_1\.weight")
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-def recognise(names: Collection[str]) -> bool:
-    """Whether tensors of these names are a ViT of torchvision."""
-    return any(name.startswith("encoder.layers.encoder_layer_") for name in names)
 
 
 def read(found: Found) -> Draft:

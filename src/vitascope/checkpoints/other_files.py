@@ -1,0 +1,54 @@
+"""What people take for weights and is none: told by its first bytes, with the way out."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+_STARTS = (
+    (
+        b"version https://git-lfs.github.com/spec/",
+        "a Git LFS pointer, not the file it points to: run `git lfs pull`, or fetch it",
+    ),
+    (b"<!doctype html", "a web page saved under this name: fetch the file itself, not the page about it"),
+    (b"<html", "a web page saved under this name: fetch the file itself, not the page about it"),
+    (b"\x89hdf\r\n\x1a\n", "an HDF5 file (Keras), which is not read: take the same model's safetensors or .npz file"),
+    (b"gguf", "a GGUF file, which is not read: take the same model's safetensors file"),
+    (b"\x1f\x8b", "a gzip archive: unpack it first"),
+    (b"bzh", "a bzip2 archive: unpack it first"),
+    (b"\xfd7zxz", "an xz archive: unpack it first"),
+)
+
+
+def what_else(path: Path) -> str | None:
+    """What the file is instead of weights, and what to do; None where it may be weights. Raises OSError."""
+    with path.open("rb") as stream:
+        start = stream.read(512)
+    if not start:
+        return "empty file; fetch or save it again"
+    told = start.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+    for known, what in _STARTS:
+        if told.startswith(known):
+            return what
+    if start[257:262] == b"ustar":
+        return "a tar archive: unpack it first"
+    return _archive(path) if start.startswith(b"PK") else None
+
+
+def _archive(path: Path) -> str | None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return None  # its reader says what is wrong
+    inside = {name.partition("/")[2] for name in names}
+    if "constants.pkl" in inside or any(name.startswith("code/") for name in inside):
+        return (
+            "a TorchScript archive, which holds a program: write its weights with "
+            f"torch.save(torch.jit.load('{path.name}').state_dict(), 'weights.pth')"
+        )
+    if any(name.startswith(("models/", "data/weights/")) for name in inside) or "archive_format" in inside:
+        return "a torch.export program: write the weights of the model it was made from with torch.save"
+    if "data.pkl" in inside or all(name.endswith(".npy") for name in names):
+        return None
+    return f"a zip archive of other things ({', '.join(names[:3])[:80]}): unpack it first"

@@ -1,0 +1,81 @@
+"""The model's tensors among all that a training script stored, whatever it called the wrapping.
+
+Dictionaries in dictionaries and the prefixes of wrappers (`module.`, `_orig_mod.`, `model.`, `backbone.`, …) are one
+thing: text before the names that a format knows. Each format has an anchor, a name that all its files hold; what stands
+before it is a wrapping, and what begins with the wrapping is the model.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from torch import Tensor
+
+from vitascope.errors import CheckpointError
+
+log = logging.getLogger(__name__)
+
+_AVERAGED = re.compile(r"(?<![a-z])(ema|teacher|averaged?|swa)(?![a-z])", re.IGNORECASE)
+"""Names of moving averages; where they are beside the plain weights, they are the result of the training."""
+_LONGEST_NAME = 512
+
+
+class Anchored(Protocol):
+    """Something that tells its files by one name."""
+
+    @property
+    def anchor(self) -> re.Pattern[str]:
+        """As `anchor` makes it."""
+
+
+Kind = TypeVar("Kind", bound=Anchored)
+
+
+def anchor(names: str) -> re.Pattern[str]:
+    """A pattern for these names (a regular expression) with any wrapping before them, the shortest possible."""
+    return re.compile(rf"(?P<wrapping>(?:.*?[./])??)(?:{names})", re.DOTALL)
+
+
+def unwrap(tensors: Mapping[str, Tensor], kinds: Sequence[Kind], path: Path) -> tuple[Kind, dict[str, Tensor]] | None:
+    """Which of `kinds` the tensors are and the model's own, without its wrapping; None if they are of no kind.
+
+    Of several models the moving average is taken. What is left out is logged. Raises `CheckpointError` where
+    several remain.
+    """
+    places = _places(tensors, kinds)
+    if not places:
+        return None
+    taken, *others = sorted(places, key=lambda wrapping: (not _AVERAGED.search(wrapping), len(wrapping), wrapping))
+    if others and (not _AVERAGED.search(taken) or _AVERAGED.search(others[0])):
+        raise CheckpointError(
+            f"{path}: holds {len(places)} models ({_some(map(_shown, places))}); save the tensors of one alone"
+        )
+    own = {name.removeprefix(taken): tensor for name, tensor in tensors.items() if name.startswith(taken)}
+    rest = [name for name in tensors if not name.startswith(taken)]
+    if others:
+        log.info("%s: taken: the moving average, %s, and not %s", path, _shown(taken), _some(map(_shown, others)))
+    elif rest:
+        log.info("%s: taken: %s; left out: %d other tensors (%s)", path, _shown(taken), len(rest), _some(rest))
+    return places[taken], own
+
+
+def _places(names: Iterable[str], kinds: Sequence[Kind]) -> dict[str, Kind]:
+    places: dict[str, Kind] = {}
+    for name in names:
+        for kind in kinds if len(name) <= _LONGEST_NAME else ():
+            if match := kind.anchor.fullmatch(name):
+                places.setdefault(match["wrapping"], kind)
+    return places
+
+
+def _shown(wrapping: str) -> str:
+    return repr(wrapping[:60]) if wrapping else "what has no prefix"
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = list(names)
+    return ", ".join(name[:60] for name in listed[:3]) + (", …" if len(listed) > 3 else "")

@@ -1,0 +1,177 @@
+"""Weights as training scripts leave them: wrapped, averaged, beside much else, or no weights at all."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+import vitascope as vs
+from peers import peer
+from tiny_checkpoint import TINY, checkpoint
+from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.formats.others import other_architecture
+from vitascope.checkpoints.tensor_file import read_tensors
+from vitascope.errors import CheckpointError
+
+ERF = replace(TINY, gelu="erf", width=64, heads=1)
+IMAGES = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+ARGS = argparse.Namespace(model="vit_tiny_patch16_224", lr=1e-3)
+EXP_AVG = {"optimizer": {"state": {0: {"step": torch.ones(()), "exp_avg": torch.ones(3)}}, "param_groups": [{"lr": 1}]}}
+State = dict[str, Tensor]
+
+
+def under(prefix: str, state: State) -> State:
+    return {prefix + name: tensor.clone() for name, tensor in state.items()}
+
+
+def worse(state: State) -> State:
+    return {name: torch.zeros_like(tensor) for name, tensor in state.items()}
+
+
+WRAPPED: dict[str, Callable[[State], Any]] = {
+    "torch.compile": lambda s: under("_orig_mod.", s),
+    "DDP around torch.compile": lambda s: {"model": under("module._orig_mod.", s)},
+    "torch.compile around DDP": lambda s: {"state_dict": under("_orig_mod.module.", s)},
+    "timm": lambda s: {"epoch": 3, "arch": "vit_x", "state_dict": worse(s), "state_dict_ema": s, "args": ARGS},
+    "DeiT": lambda s: {"model": worse(s), "model_ema": under("module.", s), "scaler": {}, "args": ARGS, **EXP_AVG},
+    "Lightning": lambda s: {
+        "state_dict": under("net.", s) | {"criterion.weight": torch.ones(3)},
+        "hyper_parameters": {"lr": 1e-3},
+        "callbacks": {},
+        "optimizer_states": [EXP_AVG],
+    },
+    "Lightning with an average": lambda s: {"state_dict": under("model.", worse(s)) | under("ema_model.module.", s)},
+    "DINO": lambda s: {
+        "student": under("module.backbone.", worse(s)) | {"module.head.mlp.0.weight": torch.ones(2, 2)},
+        "teacher": under("backbone.", s) | {"head.mlp.0.weight": torch.ones(2, 2)},
+        "dino_loss": {"center": torch.zeros(1, 4)},
+        "args": ARGS,
+    },
+    "AveragedModel": lambda s: under("module.", s) | {"n_averaged": torch.tensor(5)},
+    "MAE": lambda s: {"model": s | {"decoder_embed.weight": torch.ones(2, 2), "mask_token": torch.ones(1)}},
+    "a name of somebody's own": lambda s: {"weights": {"params": under("backbone.vit.", s)}},
+}  # fmt: skip
+
+
+def tiny(tmp_path: Path) -> tuple[Checkpoint, State]:
+    ck = checkpoint(ERF)
+    vs.save(ck, tmp_path / "plain", format="timm")
+    return ck, load_file(tmp_path / "plain" / "model.safetensors")
+
+
+@pytest.mark.parametrize("kind", WRAPPED)
+def test_the_model_is_found_whatever_is_around_it(kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ck, state = tiny(tmp_path)
+    torch.save(WRAPPED[kind](state), tmp_path / "a.pth")
+    with caplog.at_level(logging.INFO):
+        back = vs.load(tmp_path / "a.pth")
+    assert torch.equal(back.model(IMAGES), ck.model(IMAGES))
+    said = [record.message for record in caplog.records if "taken" in record.message]
+    assert len(said) <= 1
+    if kind in ("timm", "DeiT", "Lightning with an average", "DINO"):
+        assert "the moving average" in said[0]
+    if kind in ("Lightning", "AveragedModel"):
+        assert "left out: 1 other" in said[0]
+
+
+@pytest.mark.parametrize("format", ["huggingface", "torchvision", "google"])
+def test_so_is_that_of_every_format(format: str, tmp_path: Path) -> None:
+    eps = 1e-12 if format == "huggingface" else 1e-6  # what is assumed without its config.json
+    ck = checkpoint(TINY if format == "google" else replace(ERF, norm_eps=eps))
+    vs.save(ck, tmp_path / "out", format=format)
+    tensors = read_tensors(
+        tmp_path / "out" / "model.safetensors" if (tmp_path / "out").is_dir() else tmp_path / "out"
+    ).tensors
+    save_file(under("model.module.", tensors), tmp_path / "a.safetensors")
+    back = vs.load(tmp_path / "a.safetensors")
+    assert torch.allclose(back.model(IMAGES), ck.model(IMAGES), atol=1e-6)
+    assert back.config.classes == 3
+
+
+def test_several_models_are_refused(tmp_path: Path) -> None:
+    _, state = tiny(tmp_path)
+    torch.save({"best": state, "last": worse(state)}, tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match=r"holds 2 models \('best\.', 'last\.'\); save the tensors of one alone"):
+        vs.load(tmp_path / "a.pth")
+
+
+class Whole(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = torch.nn.Linear(2, 2)
+
+
+def script(path: Path) -> None:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(1, 2)), str(path))
+
+
+@pytest.mark.parametrize(
+    ("write", "expected"),
+    [
+        (
+            lambda p: p.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
+            "git lfs pull",
+        ),
+        (lambda p: p.write_bytes(b"\n <!DOCTYPE html><html></html>"), "a web page"),
+        (lambda p: p.write_bytes(b"<HTML><body>Sign in</body>"), "a web page"),
+        (lambda p: p.write_bytes(b""), "empty file"),
+        (lambda p: p.write_bytes(b"\x1f\x8b\x08" + bytes(30)), "gzip archive: unpack"),
+        (
+            lambda p: torch.save(Whole(), p),
+            r"a whole pickled model.*torch\.save\(torch\.load\('a\.pth', weights",
+        ),
+        (script, r"a TorchScript archive.*torch\.jit\.load\('a\.pth'\)"),
+        (lambda p: torch.save({"base.model.blocks.0.attn.qkv.lora_A.weight": torch.ones(2, 2)}, p), "adapter"),
+    ],
+)
+def test_what_is_no_weights_is_told_by_name(write: Callable[[Path], Any], expected: str, tmp_path: Path) -> None:
+    write(tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match=expected) as caught:
+        vs.load(tmp_path / "a.pth")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value).replace(str(tmp_path), "")) < 240
+
+
+@pytest.mark.parametrize(
+    ("library", "name", "expected"),
+    [
+        ("timm", "swin_tiny_patch4_window7_224", "Swin"),
+        ("timm", "beit_base_patch16_224", "BEiT"),
+        ("timm", "eva02_tiny_patch14_224", "EVA"),
+        ("timm", "cait_xxs24_224", "CaiT"),
+        ("timm", "naflexvit_base_patch16_gap", "NaFlex"),
+        ("timm", "convnext_atto", "ConvNeXt"),
+        ("timm", "resnet18", "ResNet"),
+        ("timm", "vit_small_patch16_dinov3", "rotary|EVA"),
+        ("torchvision", "swin_t", "Swin"),
+        ("torchvision", "convnext_tiny", "ConvNeXt"),
+        ("torchvision", "resnet18", "ResNet"),
+    ],
+)
+def test_other_architectures_are_refused_under_their_own_name(library: str, name: str, expected: str) -> None:
+    make = peer("timm").create_model if library == "timm" else peer("torchvision").models.get_model
+    with torch.device("meta"):
+        names = make(name).state_dict().keys()
+    said = other_architecture(names)
+    assert said is not None
+    assert any(word in said for word in expected.split("|")), said
+
+
+def test_vits_are_not_taken_for_another(tmp_path: Path) -> None:
+    timm = peer("timm")
+    for name in ("vit_tiny_patch16_224", "vit_small_patch14_reg4_dinov2", "deit3_small_patch16_224"):
+        with torch.device("meta"):
+            assert other_architecture(timm.create_model(name).state_dict().keys()) is None
