@@ -5,7 +5,8 @@ VitascopeError
 │   ├── ConfigError      arguments, recipes, model fields
 │   ├── DataError        folders, parquet files, splits, labels
 │   │   └── ImageError   one image that cannot be read or is refused
-│   └── CheckpointError  weights and what travels with them
+│   ├── CheckpointError  weights and what travels with them
+│   └── OutputError      nothing can or may be written there; both a ConfigError and a CheckpointError
 ├── ExportError          what was exported does not compute what the model does
 ├── DivergedError        training met a loss that is not finite
 └── Stopped              training was asked to stop by a signal and has saved
@@ -38,6 +39,10 @@ class ImageError(DataError):
 
 class CheckpointError(UserError):
     """A checkpoint cannot be recognised, trusted or matched to a model."""
+
+
+class OutputError(ConfigError, CheckpointError):
+    """A place cannot be written, or holds what must not be lost."""
 
 
 class ExportError(VitascopeError):

@@ -141,14 +141,17 @@ def test_the_report_is_one_well_formed_file(done: DemoResult) -> None:
 def test_the_same_seed_gives_the_same_figures_and_replaces_the_earlier_demo(done: DemoResult) -> None:
     out = Path(done.settings.out)
     (out / "mine.txt").write_text("kept")
-    (out / "finetune" / "stale.txt").write_text("removed")
+    for thesis in (out / "finetune" / "thesis.txt", out / "pretrain" / "model" / "thesis.txt"):
+        thesis.write_text("ten years")
+        with pytest.raises(ConfigError, match=r"holds .*thesis.txt"):
+            run_demo(done.settings)
+        thesis.unlink()
     again = run_demo(done.settings)
     clock = {"seconds", "runs"}
     assert {k: v for k, v in again.summary.items() if k not in clock} == {
         k: v for k, v in done.summary.items() if k not in clock
     }
     assert (out / "mine.txt").read_text() == "kept"
-    assert not (out / "finetune" / "stale.txt").exists()
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "summary.json", "demo.json"])

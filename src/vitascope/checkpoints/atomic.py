@@ -18,24 +18,27 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from vitascope.errors import CheckpointError
+from vitascope.checkpoints.output import check_output
+from vitascope.errors import CheckpointError, OutputError
 from vitascope.whole import force_to_disk, umask, written_whole
 
 
 @contextmanager
-def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yields an empty folder that becomes `path` when the block ends without an error.
+def atomic_folder(path: Path, *, what: str | None = None, overwrite: bool = False) -> Iterator[Path]:
+    """Yields an empty folder that becomes `path`, a `what`, when the block ends without an error.
 
     Whatever goes wrong, `path` is as it was and the temporary folder is gone; only a killed process leaves one
-    behind, which the next writer of `path` removes. An existing `path` that is not empty is refused unless
-    `overwrite`. Raises `CheckpointError` (exists, disk full, not permitted).
+    behind, which the next writer of `path` removes. What is there stays as `check_output` decides; a link stays one.
+    Raises `CheckpointError` (exists, disk full, not permitted).
     """
-    path = Path(os.path.abspath(path))
+    path = _target(path)
     with _as_checkpoint_error(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists() and _aside(path).exists():
             _aside(path).rename(path)  # a writer was killed between its two renames
-        _refuse_existing(path, overwrite)
+        if path.is_file():
+            raise OutputError(f"{path}: there is a file of this name; choose another name")
+        check_output(path, what, overwrite=overwrite)
+        path.parent.mkdir(parents=True, exist_ok=True)
         _clear_remains(path)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
@@ -47,7 +50,7 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
                     force_to_disk(Path(folder, name))
                 force_to_disk(Path(folder))
             if path.is_dir() and any(path.iterdir()):
-                _refuse_existing(path, overwrite)
+                check_output(path, what, overwrite=overwrite)
                 path.rename(_aside(path))
             elif path.is_dir():
                 path.rmdir()
@@ -62,17 +65,18 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
+def atomic_file(path: Path, *, what: str | None = None, overwrite: bool = True) -> Iterator[Path]:
     """Yields the name of a file to write that becomes `path` when the block ends without an error.
 
-    A killed process leaves the old file, or none, and a temporary file that the next writer removes. Raises
-    `CheckpointError` (exists and not `overwrite`, disk full, not permitted).
+    A killed process leaves the old file, or none, and a temporary file that the next writer removes. Otherwise as
+    `atomic_folder`.
     """
-    path = Path(os.path.abspath(path))
+    path = _target(path)
     with _as_checkpoint_error(path):
+        if path.is_dir():
+            raise OutputError(f"{path}: there is a folder of this name already; choose another name")
+        check_output(path, what, overwrite=overwrite)
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir() or (path.exists() and not overwrite):
-            _refuse_existing(path, False)
         _clear_remains(path)
         with written_whole(path) as temporary:
             yield temporary
@@ -87,13 +91,9 @@ def _aside(path: Path) -> Path:
     return path.with_name(f".{path.name}.old")
 
 
-def _refuse_existing(path: Path, overwrite: bool) -> None:
-    if path.is_dir() and not overwrite and not any(path.iterdir()):
-        return
-    if path.is_file() or (path.exists() and not overwrite):
-        what = "a file" if path.is_file() else "a folder"
-        remedy = "choose another name" if overwrite else "choose another name or pass overwrite (--overwrite)"
-        raise CheckpointError(f"{path}: there is {what} of this name already; {remedy}")
+def _target(path: Path) -> Path:
+    """`path` with its own link followed, so that the link stays and what it leads to is replaced."""
+    return Path(os.path.realpath(path) if path.is_symlink() else os.path.abspath(path))
 
 
 def _clear_remains(path: Path) -> None:

@@ -19,6 +19,7 @@ from numpy.lib import format as npy
 from torch import Tensor
 
 from vitascope.checkpoints.limits import MAX_BYTES, size_text
+from vitascope.checkpoints.output import FILE_MARK
 from vitascope.errors import CheckpointError
 
 _MAX_RATIO, _SLACK = 100, 1 << 28
@@ -55,6 +56,7 @@ def write_npz(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Writes float32 arrays, uncompressed; "/" in names is kept, as the official files have it."""
     # np.savez(**arrays) would mistake a tensor named "file" for its own argument.
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        archive.comment = FILE_MARK
         for name, tensor in tensors.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
                 npy.write_array(stream, tensor.numpy(), allow_pickle=False)

@@ -35,7 +35,7 @@ def is_own(folder: Path) -> bool:
 def write_folder(checkpoint: Checkpoint, path: Path, *, overwrite: bool = False) -> None:
     """Writes the folder atomically; raises `CheckpointError` (exists, disk full, not permitted)."""
     state = {name: tensor.detach().float() for name, tensor in checkpoint.model.state_dict().items()}
-    with atomic_folder(path, overwrite=overwrite) as folder:
+    with atomic_folder(path, what="checkpoint", overwrite=overwrite) as folder:
         sha256 = write_safetensors(folder / WEIGHTS, state, {})
         config = {
             _MARK: __version__,

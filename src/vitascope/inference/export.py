@@ -113,7 +113,7 @@ def _exported(
     if not tolerance > 0:
         raise ConfigError(f"tolerance is {tolerance}, expected a number above 0")
     preprocess = checkpoint.preprocess
-    with atomic_folder(out, overwrite=overwrite) as folder:
+    with atomic_folder(out, what="export", overwrite=overwrite) as folder:
         try:
             said = write(folder)
         except VitascopeError:

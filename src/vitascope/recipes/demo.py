@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from vitascope.checkpoints.load import load
+from vitascope.checkpoints.output import check_writable
 from vitascope.data.open import open_data
 from vitascope.data.source import Source, Splits, Subset
 from vitascope.errors import ConfigError, Stopped
@@ -45,9 +46,10 @@ from vitascope.recipes.demo_settings import (
 )
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.pretrain import pretrain
-from vitascope.recipes.run_folder import RESULTS, environment, write_json
+from vitascope.recipes.run_folder import RESULTS, check_free, environment, write_json
 from vitascope.training.observer import Observer
 
+_IMAGE = "digit-{}-test-{}.png"
 Stage = Callable[[str], Observer | None]
 """Told what begins; returns who watches it."""
 
@@ -93,15 +95,21 @@ def claim_folder(settings: DemoSettings) -> None:
     Raises `ConfigError` when the folder has contents but holds no demo.
     """
     out = Path(settings.out)
+    check_writable(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         if not _is_demo(out):
             raise ConfigError(f"{out} exists and is no earlier demo (no {MARKER} of one in it); choose another --out")
-        for name in OURS:  # the marker goes last, so that an interrupted clearing can be done again
-            path = out / name
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+        images = out / IMAGES
+        ours = [out / name for name in OURS]
+        ours += [images] if images.is_symlink() else images.glob(_IMAGE.format("*", "*"))
+        runs = [path for path in ours if path.is_dir() and not path.is_symlink()]
+        for path in runs:
+            check_free(path, resume=False, overwrite=True)
+        for path in runs:
+            shutil.rmtree(path)
+        # The marker goes last, so that an interrupted clearing can be done again.
+        for path in sorted(set(ours).difference(runs), key=lambda path: path.name == MARKER):
+            path.unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / MARKER, {"vitascope": "demo", "settings": dataclasses.asdict(settings)})
 
@@ -153,11 +161,11 @@ def judge(run: Path, test: Source) -> tuple[Tally, np.ndarray, np.ndarray]:
 
 def predict_samples(out: Path, test: Source) -> list[tuple[Path, int, list[Prediction]]]:
     """The first test image of every class, written as PNG files and predicted from them."""
-    (out / IMAGES).mkdir()
+    (out / IMAGES).mkdir(exist_ok=True)
     files, labels = [], []
     for label, name in enumerate(test.classes):
         index = int(np.flatnonzero(test.labels == label)[0])
-        path = out / IMAGES / f"digit-{name}-test-{index:03d}.png"
+        path = out / IMAGES / _IMAGE.format(name, f"{index:03d}")
         Image.fromarray(test[index]).save(path)
         files.append(path)
         labels.append(label)

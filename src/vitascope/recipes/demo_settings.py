@@ -17,7 +17,7 @@ from vitascope.recipes.settings import FinetuneRecipe, PretrainRecipe
 
 MARKER, SUMMARY, REPORT, IMAGES = "demo.json", "summary.json", "report.html", "images"
 PRETRAIN, FINETUNE, SCRATCH, FEW, FEW_SCRATCH = "pretrain", "finetune", "scratch", "few-labels", "few-labels-scratch"
-OURS = (PRETRAIN, FINETUNE, SCRATCH, FEW, FEW_SCRATCH, IMAGES, SUMMARY, REPORT, MARKER)
+OURS = (PRETRAIN, FINETUNE, SCRATCH, FEW, FEW_SCRATCH, SUMMARY, REPORT, MARKER)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,7 @@ def finetune(
     `splits` stands in for `recipe.data`; `recipe.sweep` is the business of `sweep.finetune_with_sweep`. Raises
     `UserError` for what the user can mend, `Stopped` after a signal, `DivergedError`.
     """
-    check_free(Path(recipe.out), resume=resume, overwrite=overwrite)
+    check_free(Path(recipe.out), resume=resume, overwrite=overwrite, sources=(recipe.checkpoint,))
     checkpoint = load(recipe.checkpoint)
     with world(recipe.device) as w:
         data = prepare_data(recipe, splits, observer)

@@ -7,7 +7,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import torch
 import yaml
 
 from vitascope.checkpoints.atomic import atomic_file
+from vitascope.checkpoints.output import KINDS, check_output, check_writable, refuse_strangers
 from vitascope.data.source import some
 from vitascope.errors import ConfigError
 from vitascope.precision import processor
@@ -26,18 +27,22 @@ CONFIG, LABELS, ENVIRONMENT, RESULTS, MODEL = "config.yaml", "labels.json", "env
 SWEEP = "sweep"
 
 
-def check_free(folder: Path, *, resume: bool, overwrite: bool) -> None:
-    """Refuses a folder whose contents would be lost: `ConfigError` unless it is new, resumed or to be overwritten."""
+def check_free(folder: Path, *, resume: bool, overwrite: bool, sources: Sequence[str | Path] = ()) -> None:
+    """Refuses a folder whose contents would be lost: `ConfigError` unless it is new, resumed or to be overwritten.
+
+    What is overwritten must be a run, hold nothing else, and have nothing to do with `sources`.
+    """
     if resume and overwrite:
         raise ConfigError("--resume and --overwrite contradict each other: give one")
+    check_writable(folder)
     if resume:
         if not (folder / CONFIG).is_file():
             raise ConfigError(f"{folder} holds no run to resume (no {CONFIG}); leave out --resume to start one")
-    elif folder.exists() and not _holds_no_run(folder):
-        if not overwrite:
-            raise ConfigError(f"{folder} exists; choose another --out, or give --resume or --overwrite")
-        if not (folder / CONFIG).is_file():
-            raise ConfigError(f"{folder} is not a run (no {CONFIG}), so --overwrite would delete what is not ours")
+    elif overwrite and folder.exists() and _holds_no_run(folder):
+        refuse_strangers(folder, *KINDS["run"])
+    elif not folder.exists() or not _holds_no_run(folder):
+        remedy = "choose another --out, or give --resume or --overwrite"
+        check_output(folder, "run", overwrite=overwrite, sources=sources, remedy=remedy)
 
 
 def _holds_no_run(folder: Path) -> bool:

@@ -9,6 +9,7 @@ import os
 import shutil
 from pathlib import Path
 
+from vitascope.checkpoints.output import check_writable
 from vitascope.data.open import open_data
 from vitascope.data.source import Source, Splits, stratified_holdout
 from vitascope.errors import ConfigError, DataError
@@ -41,11 +42,12 @@ def finetune_with_sweep(
     """
     out = Path(recipe.out)
     first = os.environ.get("RANK", "0") == "0"
+    check_writable(out)
     begun = (out / SWEEP).is_dir()
     if begun and not resume and not overwrite:
         raise ConfigError(f"{out} exists; choose another --out, or give --resume or --overwrite")
     if overwrite or not begun:
-        check_free(out, resume=resume, overwrite=overwrite)
+        check_free(out, resume=resume, overwrite=overwrite, sources=(recipe.checkpoint,))
     if not recipe.sweep_rates or not recipe.holdout:
         raise ConfigError("a sweep needs at least one of --sweep_rates and a --holdout above 0")
     splits = open_data(recipe.data, seed=recipe.seed)

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from vitascope.checkpoints.output import check_writable
 from vitascope.errors import ConfigError
 from vitascope.precision import processor
 from vitascope.recipes.run_folder import write_json
@@ -118,6 +119,7 @@ def run_study(
 def refuse_other(study: Study) -> None:
     """`ConfigError` when the folder holds something that is not this study, or this with other settings."""
     folder = Path(study.out)
+    check_writable(folder)
     if not folder.exists():
         return
     if not (folder / SETTINGS).is_file():

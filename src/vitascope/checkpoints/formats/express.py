@@ -9,8 +9,11 @@ from typing import Any
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.errors import CheckpointError
 from vitascope.models.config import ModelConfig, ViTConfig, config_to_dict
+from vitascope.version import __version__
 
 _NOTE = "vitascope"
+WRITTEN_BY = {"written_by": f"vitascope {__version__}"}
+"""In descriptions of foreign formats, so that what we wrote can be told from what came from elsewhere."""
 
 
 def refuse_inexpressible(format: str, reasons: Iterable[tuple[str, bool]]) -> None:

@@ -87,7 +87,7 @@ def write(checkpoint: Checkpoint, path: Path, *, overwrite: bool = False) -> Non
         tensors = to_foreign(rows(config), checkpoint.model.state_dict(), config)
         if _is_big_vision(config):
             tensors = {"params/" + _today(name): tensor for name, tensor in tensors.items()}
-    with atomic_file(path, overwrite=overwrite) as temporary:
+    with atomic_file(path, what="checkpoint", overwrite=overwrite) as temporary:
         write_npz(temporary, tensors)
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vitascope.checkpoints.atomic import atomic_folder
 from vitascope.checkpoints.checkpoint import Activation, Checkpoint
-from vitascope.checkpoints.formats.express import labels_of, refuse_inexpressible, vit_only
+from vitascope.checkpoints.formats.express import WRITTEN_BY, labels_of, refuse_inexpressible, vit_only
 from vitascope.checkpoints.formats.found import (
     Draft,
     Found,
@@ -152,7 +152,7 @@ def write(checkpoint: Checkpoint, path: Path, *, overwrite: bool = False) -> Non
         base["embeddings.mask_token"] = torch.zeros(1, c.width)  # for masked training only
     prefix = _PREFIXES[kind] if c.classes else ""
     tensors = {name if name.startswith("classifier.") else prefix + name: t for name, t in base.items()}
-    with atomic_folder(path, overwrite=overwrite) as folder:
+    with atomic_folder(path, what="checkpoint", overwrite=overwrite) as folder:
         write_safetensors(folder / "model.safetensors", tensors, {})
         (folder / "config.json").write_bytes(dump_json(_description(checkpoint, c, kind)))
         (folder / "preprocessor_config.json").write_bytes(dump_json(preprocessor))
@@ -188,6 +188,7 @@ def _description(checkpoint: Checkpoint, c: ViTConfig, kind: str) -> dict[str, A
     values: dict[str, Any] = {
         "architectures": [_CLASSES[kind] + ("ForImageClassification" if c.classes else "Model")],
         "model_type": kind,
+        **WRITTEN_BY,
         "hidden_size": c.width,
         "num_hidden_layers": c.depth,
         "num_attention_heads": c.heads,

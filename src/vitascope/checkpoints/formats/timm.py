@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vitascope.checkpoints.atomic import atomic_folder
 from vitascope.checkpoints.checkpoint import Checkpoint
-from vitascope.checkpoints.formats.express import labels_of, refuse_inexpressible, vit_only
+from vitascope.checkpoints.formats.express import WRITTEN_BY, labels_of, refuse_inexpressible, vit_only
 from vitascope.checkpoints.formats.found import (
     Draft,
     Found,
@@ -126,7 +126,7 @@ def write(checkpoint: Checkpoint, path: Path, *, overwrite: bool = False) -> Non
         table = tensors["pos_embed"]
         blank = table.new_zeros(1, c.registers, c.width)
         tensors["pos_embed"] = torch.cat([table[:, :1], blank, table[:, 1:]], dim=1)
-    with atomic_folder(path, overwrite=overwrite) as folder:
+    with atomic_folder(path, what="checkpoint", overwrite=overwrite) as folder:
         write_safetensors(folder / "model.safetensors", tensors, {})
         (folder / "config.json").write_bytes(dump_json(_description(checkpoint, c)))
 
@@ -137,6 +137,7 @@ def _description(checkpoint: Checkpoint, c: ViTConfig) -> dict[str, Any]:
     return {
         # Any name of the class would do: all that differs from it is in model_args.
         "architecture": "vit_base_patch16_224",
+        **WRITTEN_BY,
         "num_classes": c.classes,
         "num_features": c.width,
         "global_pool": pool,

@@ -123,5 +123,5 @@ def write(checkpoint: Checkpoint, path: Path, *, overwrite: bool = False) -> Non
         ),
     )
     tensors = to_foreign(rows(c), checkpoint.model.state_dict(), c)
-    with atomic_file(path, overwrite=overwrite) as temporary:
+    with atomic_file(path, what="checkpoint", overwrite=overwrite) as temporary:
         write_safetensors(temporary, tensors, note(checkpoint))

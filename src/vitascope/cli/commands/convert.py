@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vitascope.checkpoints.formats.names import FORMATS
+from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
 
@@ -21,6 +22,7 @@ def arguments(parser: Parser) -> None:
 
 def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     """See `vitascope.cli.Command`."""
+    check_output(args.out, "checkpoint", overwrite=args.overwrite, sources=[args.checkpoint])
     from vitascope.checkpoints.load import load
     from vitascope.checkpoints.save import save
 

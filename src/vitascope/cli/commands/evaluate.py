@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
 from vitascope.errors import ConfigError
@@ -30,6 +31,8 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
         raise ConfigError(f"--batch is {args.batch}, expected at least 1")
     if args.workers < 0:
         raise ConfigError(f"--workers is {args.workers}, expected 0 or more")
+    if args.confusion:
+        check_output(args.confusion, None, remedy="choose another --confusion file")
     from vitascope.data.open import recognise
 
     recognise(args.data)  # refused before torch is loaded

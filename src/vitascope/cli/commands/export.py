@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
 from vitascope.errors import CheckpointError, ConfigError, DataError
@@ -35,6 +36,8 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
         raise ConfigError(f"--precision int8 is for --format openvino, not {args.format}")
     if int8 != bool(args.calibration):
         raise ConfigError("--precision int8 and --calibration DATA belong together; give both or neither")
+    sources = [args.checkpoint, *filter(None, [args.calibration])]
+    check_output(args.out, "export", overwrite=args.overwrite, sources=sources)
     from vitascope.checkpoints.load import load
     from vitascope.inference.export import export_onnx, export_openvino
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
 from vitascope.cli.runs import checkpoint_names
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from vitascope.checkpoints.checkpoint import Checkpoint
     from vitascope.views.report import NamedImage, Report
 
-PAGE = "inspect.html"
+PAGE, WHAT = "inspect.html", "report"
 _ATTENTION_BYTES = 24 * 2**20  # of attention in the page; browsers open twice as much text without a pause
 
 
@@ -37,7 +38,8 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
         if getattr(args, name) < 1:
             raise ConfigError(f"--{name} is {getattr(args, name)}, expected at least 1")
     out = Path(args.out)
-    _check_free(out, args.overwrite)
+    sources = [args.checkpoint, *args.others]
+    check_output(out, WHAT, overwrite=args.overwrite, sources=sources)
     from vitascope.checkpoints.atomic import atomic_folder
     from vitascope.checkpoints.load import load
     from vitascope.checkpoints.place import looks_like_checkpoint
@@ -55,7 +57,7 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     checkpoints = [load(path, image_size=args.image_size) for path in paths]
     images = given or _examples(checkpoints)
     reports: list[Report] = []
-    with atomic_folder(out, overwrite=args.overwrite) as folder:
+    with atomic_folder(out, what=WHAT, overwrite=args.overwrite) as folder:
         for name, checkpoint in zip(names, checkpoints, strict=True):
             checkpoint.model.to(resolve_device(args.device))
             report = make_report(
@@ -82,15 +84,6 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
         "images": reports[0].images,
         "exit_code": 2 if any(report.unreadable for report in reports) else 0,
     }
-
-
-def _check_free(out: Path, overwrite: bool) -> None:
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not overwrite:
-        raise ConfigError(f"{out} exists; choose another --out, or give --overwrite")
-    if not (out / PAGE).is_file():
-        raise ConfigError(f"{out} is no earlier report (no {PAGE}), so --overwrite would delete what is not ours")
 
 
 def _examples(checkpoints: list[Checkpoint]) -> list[NamedImage]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
+from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
 from vitascope.errors import ConfigError
@@ -28,8 +28,8 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     for name in ("top", "batch"):
         if getattr(args, name) < 1:
             raise ConfigError(f"--{name} is {getattr(args, name)}, expected at least 1")
-    if args.csv and os.path.lexists(args.csv):
-        raise ConfigError(f"{args.csv} exists; choose another --csv file")
+    if args.csv:
+        check_output(args.csv, None, remedy="choose another --csv file")
     from vitascope.inference.exported import open_model
     from vitascope.inference.files import find_images, predict_files, write_csv
     from vitascope.inference.predictor import Predictor

@@ -7,11 +7,13 @@ from typing import Any
 
 from jsonargparse import ActionYesNo
 
+from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
 from vitascope.cli.runs import checkpoint_names
-from vitascope.errors import ConfigError
 from vitascope.studies.inductive_bias.settings import InductiveBias
+
+WHAT = "study"
 
 
 def arguments(parser: Parser) -> None:
@@ -41,7 +43,8 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
         untrained=args.untrained,
     )
     out = Path(args.out)
-    _check_free(out, args.overwrite)
+    sources = [*args.checkpoints, *filter(None, [args.data])]
+    check_output(out, WHAT, overwrite=args.overwrite, sources=sources)
     if args.data is not None:
         from vitascope.data.open import recognise
 
@@ -62,7 +65,7 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     else:
         pictures = pictures_of(args.data, args.images, args.seed)
     named = list(zip(checkpoint_names(args.checkpoints), checkpoints, strict=True))
-    with atomic_folder(out, overwrite=args.overwrite) as folder:
+    with atomic_folder(out, what=WHAT, overwrite=args.overwrite) as folder:
         study = compare_models(named, pictures, settings, console.counter("measuring"))
         reading = write_study(study, folder)
     console.table("inductive bias", ["statement", "verdict"], [(one.statement, one.verdict) for one in reading])
@@ -74,12 +77,3 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
         "images": len(pictures.images),
         "reading": [one.as_json() for one in reading],
     }
-
-
-def _check_free(out: Path, overwrite: bool) -> None:
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not overwrite:
-        raise ConfigError(f"{out} exists; choose another --out, or give --overwrite")
-    if not (out / "study.json").is_file() or not (out / "inductive_bias.svg").is_file():
-        raise ConfigError(f"{out} is no earlier study of inductive bias, so --overwrite would delete what is not ours")
