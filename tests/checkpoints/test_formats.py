@@ -38,6 +38,7 @@ ROUND_TRIPS: list[tuple[str, ModelConfig]] = [
     ),
     ("google", BiTConfig(units=(1, 2, 1, 1), base_width=32, classes=3)),
     ("google", BiTConfig(units=(1, 1, 1, 1), classes=3, small_images=True)),
+    ("google", BiTConfig(units=(1, 2), base_width=32, classes=3)),
     ("timm", WIDE),
     ("timm", replace(ERF, layer_scale=1e-6, class_row=False, registers=3)),
     ("timm", replace(ERF, norm="pooled", pooling="mean", image_size=(16, 24), channels=1)),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-MAX_BYTES = 32 << 30
+from vitascope.models.config import MOST_WEIGHTS
+
+MAX_BYTES = 4 * MOST_WEIGHTS
 """Weights of one model, 32 GiB: ten times a ViT-H in float32."""
 MAX_HEADER = 16 << 20
 """Header of a safetensors file or a JSON description, 16 MiB; a ViT-H's header takes 60 KB."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,12 +22,15 @@ from vitascope.checkpoints.unwrap import unwrap
 from vitascope.errors import CheckpointError, ConfigError
 from vitascope.models.bit import BiT
 from vitascope.models.catalogue import model_config
-from vitascope.models.config import ModelConfig, Size, image_size_pair
+from vitascope.models.config import ModelConfig, Size, ViTConfig, image_size_pair
 from vitascope.models.vit import ViT
 
 log = logging.getLogger(__name__)
 
-_DEFINING = ("width", "depth", "heads", "hidden", "patch", "stem", "units", "width_factor")
+_FREE = ("image_size", "classes", "head_bias", "dropout", "stochastic_depth")
+"""Fields in which a file may differ from the config that the caller states: sizes of the task, and training alone."""
+_CONVENTIONS = ("gelu", "norm_eps", "representation_size", "representation_activation")
+"""Further fields that a mere name leaves open, because libraries and published files differ in them."""
 
 
 @torch.inference_mode(False)
@@ -39,7 +44,8 @@ def load(
 
     `classes` other than the file's gives a new zero-initialised head without a hidden layer, as fine-tuning
     starts. `image_size` resizes the positions once, by the official rule, and the preprocessing with them.
-    `model`, a catalogue name or a config, states the architecture: it is refused if the file has another, and
+    `model`, a catalogue name or a config, states the architecture: a file is refused that differs from it in anything
+    that changes results (a name leaves open the form of GELU, the LayerNorm's eps and the head's hidden layer), and it
     decides what some formats leave open (heads, a grid that is not square). Without labels in the file they
     are "0", "1", … Raises `CheckpointError`, or `ConfigError` for arguments that cannot be.
     """
@@ -47,7 +53,8 @@ def load(
     size = None if image_size is None else image_size_pair(image_size)
     checkpoint = _read(Path(path), stated, size)
     if stated is not None:
-        _refuse_other(checkpoint.config, stated, Path(path))
+        free = (*_FREE, *_CONVENTIONS) if isinstance(model, str) else _FREE
+        _refuse_other(checkpoint.config, stated, free, Path(path))
     return adapt(checkpoint, classes=classes, image_size=size)
 
 
@@ -114,17 +121,27 @@ def _called(found: Found) -> str:
     return f" (described as {str(name)[:40]})" if name else ""
 
 
-def _refuse_other(config: ModelConfig, stated: ModelConfig, path: Path) -> None:
+def _refuse_other(config: ModelConfig, stated: ModelConfig, free: Collection[str], path: Path) -> None:
     kind, stated_kind = (type(c).__name__.removesuffix("Config") for c in (config, stated))
     if kind != stated_kind:
         raise CheckpointError(f"{path}: holds a {kind}, but model= says {stated_kind}")
+    wanted = _defining(stated)
     differences = [
-        f"{name} {getattr(config, name)} instead of {getattr(stated, name)}"
-        for name in _DEFINING
-        if hasattr(config, name) and getattr(config, name) != getattr(stated, name)
+        f"{name} {value} instead of {wanted[name]}"
+        for name, value in _defining(config).items()
+        if name not in free and value != wanted[name]
     ]
     if differences:
-        raise CheckpointError(f"{path}: not the model that model= names: {'; '.join(differences)}")
+        raise CheckpointError(f"{path}: not the model that was stated: {'; '.join(differences)}")
+
+
+def _defining(config: ModelConfig) -> dict[str, Any]:
+    values: dict[str, Any] = {field.name: getattr(config, field.name) for field in fields(config)}
+    if isinstance(config, ViTConfig):  # what has no effect, or only on the start of a training, does not count
+        values |= {"class_row": config.has_class_row, "layer_scale": config.layer_scale is not None}
+        if config.representation_size is None:
+            values["representation_activation"] = None
+    return values
 
 
 def _warn_of_zero_head(model: ViT | BiT) -> None:

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar
 
 from vitascope.errors import ConfigError
+from vitascope.models.fields import Probability, Range, Side, Units, check_fields
 
 Size = tuple[int, int]
 Config = TypeVar("Config")
+
+MOST_WEIGHTS = 1 << 33
+"""Of one model: ten times a ViT-H. More is taken for a slip, before memory or time are."""
+Channels = Annotated[int, Range(1, 1024)]
+Classes = Annotated[int, Range(0, 1 << 24)]
+Width = Annotated[int, Range(1, 1 << 20)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StemConfig:
     """The ResNet in front of a hybrid (Section 3.1, "Hybrid Architecture"; `models_resnet.py`)."""
 
-    units: tuple[int, ...] = ()
+    units: Units = ()
     """Bottleneck units per stage; empty: the root alone (7×7 convolution and pooling), as in R+ViT-Ti/16."""
-    width_factor: float = 1.0
+    width_factor: Annotated[float, Range(0.5, 64)] = 1.0
     """Multiplies the 64 channels of the root and everything after it."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        _check_groups("64 × width_factor", 64 * self.width_factor)
 
     @property
     def root_channels(self) -> int:
@@ -41,27 +52,27 @@ class StemConfig:
 class ViTConfig:
     """Every choice of a Vision Transformer; defaults are the paper's published model with its linear head."""
 
-    image_size: Size = (224, 224)
+    image_size: tuple[Side, Side] = (224, 224)
     """Height and width in pixels that the stored positions are for; other sizes work at call time."""
-    channels: int = 3
+    channels: Channels = 3
     """Channels of the image."""
-    patch: int = 16
+    patch: Side = 16
     """Patch side P; pixels, or cells of the stem's feature map in a hybrid."""
-    width: int = 768
+    width: Width = 768
     """D, the size of a token."""
-    depth: int = 12
+    depth: Annotated[int, Range(1, 1024)] = 12
     """L, the number of blocks."""
-    heads: int = 12
+    heads: Width = 12
     """Attention heads; each has D/heads channels."""
-    hidden: int = 3072
+    hidden: Width = 3072
     """M, the hidden size of the MLPs."""
-    classes: int = 1000
+    classes: Classes = 1000
     """K; 0 for no head, when the model returns its features."""
     stem: StemConfig | None = None
     """The convolutional stem of a hybrid; None for a pure ViT."""
     class_token: bool = True
     """Prepend a learned class token."""
-    registers: int = 0
+    registers: Annotated[int, Range(0, 1 << 16)] = 0
     """Extra learned tokens without positions (Darcet et al., 2024)."""
     pooling: Literal["token", "mean", "token+mean"] = "token"
     """What the head sees: the class token (Equation 4), the mean of the patches, or both side by side."""
@@ -71,30 +82,25 @@ class ViTConfig:
     """The position table has a row for the class token, as the paper's has; ignored without a class token."""
     norm: Literal["tokens", "pooled"] = "tokens"
     """The final LayerNorm is applied to all tokens (the paper) or after pooling (timm's `fc_norm`)."""
-    representation_size: int | None = None
+    representation_size: Width | None = None
     """Width of the hidden layer of the pre-training head (Section 3.1); None: one linear layer."""
     representation_activation: Literal["gelu", "tanh"] = "gelu"
     """Its nonlinearity: GELU in new models, tanh in the official code and its files."""
     gelu: Literal["tanh", "erf"] = "tanh"
     """GELU by its tanh approximation (flax, hence all Google files) or exactly (timm, Hugging Face, torchvision)."""
-    norm_eps: float = 1e-6
+    norm_eps: Probability = 1e-6
     """Added to the variance in every LayerNorm."""
     layer_scale: float | None = None
     """Initial factor per channel on both residual branches (DeiT III, DINOv2); None: no such layer."""
-    dropout: float = 0.0
+    dropout: Probability = 0.0
     """After the positions, the attention's output and both layers of the MLPs (`models_vit.py`)."""
-    stochastic_depth: float = 0.0
+    stochastic_depth: Probability = 0.0
     """Probability of dropping the last block's branches in training; grows linearly from 0 at the first."""
     head_bias: float = 0.0
     """Initial bias of the last layer; −10 with a sigmoid loss over many classes (`head_bias_init`)."""
 
     def __post_init__(self) -> None:
-        _check_sizes(self, ("channels", "patch", "width", "depth", "heads", "hidden"))
-        _check_choices(self)
-        if self.representation_size is not None:
-            _check_sizes(self, ("representation_size",))
-        if self.classes < 0 or self.registers < 0:
-            raise ConfigError(f"classes={self.classes}, registers={self.registers}: neither may be negative")
+        check_fields(self)
         if self.width % self.heads:
             raise ConfigError(
                 f"width {self.width} is not divisible by heads {self.heads}: choose another heads or width"
@@ -103,15 +109,15 @@ class ViTConfig:
             raise ConfigError(f"width {self.width} with sine-cosine positions must be a multiple of 4, at least 8")
         if "token" in self.pooling and not self.class_token:
             raise ConfigError(f'pooling "{self.pooling}" needs class_token=True; use pooling="mean"')
-        for name in ("dropout", "stochastic_depth"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, expected a probability in [0, 1)")
         step = self.pixels_per_token
         if any(side % step for side in self.image_size):
             h, w = self.image_size
             raise ConfigError(
                 f"image_size {h}×{w} is not divisible by {step} pixels per token: change image_size or patch"
             )
+        blocks = self.depth * self.width * (4 * self.width + 2 * self.hidden)
+        ends = self.width * (self.patch**2 * (self.stem.channels if self.stem else self.channels) + self.tokens)
+        _check_weights(blocks + ends + self.classes * self.features, self.stem)
 
     @property
     def pixels_per_token(self) -> int:
@@ -153,32 +159,29 @@ class ViTConfig:
 class BiTConfig:
     """A BiT-ResNet, the paper's baseline: pre-activation, GroupNorm, standardised kernels (`bit_pytorch/models.py`)."""
 
-    image_size: Size = (224, 224)
+    image_size: tuple[Side, Side] = (224, 224)
     """Height and width in pixels it is trained at; it accepts any size of 32 and more."""
-    channels: int = 3
+    channels: Channels = 3
     """Channels of the image."""
-    units: tuple[int, int, int, int] = (3, 4, 6, 3)
-    """Bottleneck units in each of the four stages."""
-    width_factor: int = 1
+    units: Units = (3, 4, 6, 3)
+    """Bottleneck units in each stage; four stages in all published models."""
+    width_factor: Annotated[int, Range(1, 64)] = 1
     """Multiplies all channels (the x1…x4 of the names)."""
-    base_width: int = 64
+    base_width: Annotated[int, Range(1, 4096)] = 64
     """Channels of the root before the factor; 64 in all published models, less for small studies."""
     small_images: bool = False
     """A 3×3 root of stride 1 without pooling instead of 7×7 and pooling: the usual change for 32-pixel images."""
-    classes: int = 1000
+    classes: Classes = 1000
     """K; 0 for no head, when the model returns its features."""
     head_bias: float = 0.0
     """Initial bias of the last layer."""
 
     def __post_init__(self) -> None:
-        _check_sizes(self, ("channels", "width_factor", "base_width"))
-        if self.base_width * self.width_factor % 32:
-            raise ConfigError(
-                f"base_width {self.base_width} × width_factor {self.width_factor} must be a multiple of 32, "
-                "the number of groups in GroupNorm"
-            )
-        if self.classes < 0:
-            raise ConfigError(f"classes is {self.classes}, expected 0 or more")
+        check_fields(self)
+        if not self.units:
+            raise ConfigError("units is (), expected the number of units in each stage, at least one")
+        _check_groups("base_width × width_factor", self.root_channels)
+        _check_weights(self.classes * self.features, self)
 
     @property
     def root_channels(self) -> int:
@@ -188,12 +191,12 @@ class BiTConfig:
     @property
     def features(self) -> int:
         """D', the size of what the last linear layer sees."""
-        return self.root_channels * 32
+        return self.root_channels * 4 * 2 ** (len(self.units) - 1)
 
     @property
     def pixels_per_token(self) -> int:
         """Image pixels per cell of the last feature map."""
-        return 8 if self.small_images else 32
+        return (1 if self.small_images else 4) * 2 ** (len(self.units) - 1)
 
 
 ModelConfig = ViTConfig | BiTConfig
@@ -233,31 +236,20 @@ def make_config(kind: type[Config], values: dict[str, Any]) -> Config:
 
 def image_size_pair(size: int | tuple[int, int] | list[int]) -> Size:
     """224 → (224, 224); (192, 256) stays; raises `ConfigError` for anything else."""
-    pair = (size, size) if isinstance(size, int) else tuple(size)
+    pair = (size, size) if isinstance(size, int) else tuple(size) if isinstance(size, tuple | list) else ()
     if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
         raise ConfigError(f"image_size is {size!r}, expected one positive number or (height, width)")
     return pair[0], pair[1]
 
 
-def _check_choices(config: ViTConfig) -> None:
-    for name, hint in get_type_hints(ViTConfig).items():
-        choices, value = get_args(hint), getattr(config, name)
-        if get_origin(hint) is Literal and value not in choices:
-            raise ConfigError(f"{name} is {value!r}, expected one of {', '.join(choices)}")
-        if hint is bool and not isinstance(value, bool):
-            raise ConfigError(f"{name} is {value!r}, expected true or false")
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if (hint is float or (float in choices and value is not None)) and not number:
-            raise ConfigError(f"{name} is {value!r}, expected a number")
-        if hint is int and (not number or value != int(value)):
-            raise ConfigError(f"{name} is {value!r}, expected a whole number")
-    if not 0 <= config.norm_eps < 1:
-        raise ConfigError(f"norm_eps is {config.norm_eps}, expected a small number of at least 0")
+def _check_groups(name: str, channels: float) -> None:
+    if channels % 32:
+        raise ConfigError(f"{name} is {channels:g}, expected a multiple of 32, the number of groups in GroupNorm")
 
 
-def _check_sizes(config: ModelConfig, names: tuple[str, ...]) -> None:
-    h, w = config.image_size
-    values = {name: getattr(config, name) for name in names} | {"image height": h, "image width": w}
-    for name, value in values.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ConfigError(f"{name} is {value!r}, expected a whole number of at least 1")
+def _check_weights(others: int, resnet: StemConfig | BiTConfig | None) -> None:
+    count = others
+    if resnet is not None:
+        count += sum(17 * units * (resnet.root_channels << stage) ** 2 for stage, units in enumerate(resnet.units))
+    if count > MOST_WEIGHTS:
+        raise ConfigError(f"a model of {count:.2g} weights, expected at most {MOST_WEIGHTS:.2g}: check its sizes")

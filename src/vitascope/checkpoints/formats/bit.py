@@ -19,14 +19,15 @@ def read(found: Found) -> Draft:
     root = found.tensors.get(_ROOT)
     if root is None or root.ndim != 4:
         raise CheckpointError(f"{found.path}: {_ROOT} is missing or not of 4 axes; expected a BiT-ResNet's root")
-    units = [numbered(found.tensors, rf"resnet/block{b}/unit(\d+)/") for b in (1, 2, 3, 4)]
+    stages = numbered(found.tensors, r"resnet/block(\d+)/")
+    units = tuple(numbered(found.tensors, rf"resnet/block{b}/unit(\d+)/") for b in range(1, stages + 1))
     kernel, _, channels, width = root.shape
     head = found.tensors.get(_HEAD)
     size = found.image_size or (found.model.image_size if found.model else (224, 224))
     config = BiTConfig(
         image_size=size,
         channels=channels,
-        units=(units[0], units[1], units[2], units[3]),
+        units=units,
         width_factor=width // 64 if width % 64 == 0 else 1,
         base_width=64 if width % 64 == 0 else width,
         small_images=kernel == 3,

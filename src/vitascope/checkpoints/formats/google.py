@@ -137,6 +137,8 @@ def _released_form(found: Found) -> dict[str, Tensor]:
                     key = key.replace(today, released)
             if re.search(r"(^|/)gn(_root|_proj|\d)/", key) and piece.ndim == 1:
                 piece = piece.reshape(1, 1, 1, -1)
+            if key == _BIG_VISION_POSITIONS and "cls" not in found.tensors:
+                key = _POSITIONS  # without a class token the two names mean the same
             if key in result:
                 raise CheckpointError(f"{found.path}: {key} is there twice, under two numberings")
             result[key] = piece

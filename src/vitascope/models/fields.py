@@ -1,0 +1,82 @@
+"""One way to check the fields of a config: their kinds and ranges are what its annotations say."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from vitascope.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that a field may have, both ends included unless `below`."""
+
+    least: float
+    most: float
+    below: bool = False
+    """The upper end is not included."""
+
+    def __contains__(self, value: float) -> bool:
+        return self.least <= value < self.most if self.below else self.least <= value <= self.most
+
+    def __str__(self) -> str:
+        return f"in [{self.least:,}, {self.most:,})" if self.below else f"from {self.least:,} to {self.most:,}"
+
+
+Probability = Annotated[float, Range(0, 1, below=True)]
+Side = Annotated[int, Range(1, 16_384)]
+"""Pixels along a side of an image."""
+Units = tuple[Annotated[int, Range(1, 1024)], ...]
+"""Bottleneck units in each stage of a ResNet."""
+
+
+def check_fields(config: Any) -> None:
+    """Raises `ConfigError` for the first field of a dataclass whose value is not of the kind or range declared."""
+    for name, hint in get_type_hints(type(config), include_extras=True).items():
+        value = getattr(config, name)
+        wanted = _unmet(value, hint)
+        if wanted:
+            raise ConfigError(f"{name} is {_shown(value)}, expected {wanted}")
+
+
+def _unmet(value: Any, hint: Any) -> str | None:
+    """What was expected; None where the value is that."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        wanted = _unmet(value, arguments[0])
+        if wanted or value in arguments[1]:
+            return wanted
+        return f"{_words(arguments[0])} {arguments[1]}"
+    if origin is Literal:
+        return None if value in arguments else f"one of {', '.join(arguments)}"
+    if origin is tuple:
+        several = arguments[-1] is Ellipsis
+        length = len(value) if several and isinstance(value, tuple) and len(value) <= _MOST_STAGES else len(arguments)
+        if not isinstance(value, tuple) or len(value) != length:
+            return f"{'a few' if several else length} values in brackets"
+        return next((w for each in value if (w := _unmet(each, arguments[0]))), None)
+    if NoneType in arguments:  # Python 3.11 has no common type of X | None and Optional[X]
+        return None if value is None else _unmet(value, next(a for a in arguments if a is not NoneType))
+    if hint in (int, float):
+        kinds = (int,) if hint is int else (int, float)
+        is_number = isinstance(value, kinds) and not isinstance(value, bool)
+        return None if is_number and (hint is int or math.isfinite(value)) else _words(hint)
+    return None if isinstance(value, hint) else _words(hint)
+
+
+_MOST_STAGES = 8
+
+
+def _words(kind: type) -> str:
+    return {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, f"a {kind.__name__}")
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        text = "a number of thousands of digits"
+    return text if len(text) <= 60 else text[:57] + "…"
