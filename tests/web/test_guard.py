@@ -22,6 +22,7 @@ def answer(error: BaseException, *, started: bool = False, scope: dict[str, Any]
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if started:
             await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"so far", "more_body": True})
         raise error
 
     async def receive() -> dict[str, Any]:
@@ -30,7 +31,7 @@ def answer(error: BaseException, *, started: bool = False, scope: dict[str, Any]
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    guard = Guard(app, policy="default-src 'none'", hosts=frozenset(["localhost"]))
+    guard = Guard(app, policy="default-src 'none'", hosts=frozenset(["localhost"]), answer_bytes=2**20)
     asyncio.run(guard(scope, receive, send))  # type: ignore[arg-type]
     return sent
 
@@ -64,3 +65,43 @@ def test_a_foreign_name_never_reaches_the_application() -> None:
     start, _ = answer(AssertionError("reached"), scope={**SCOPE, "headers": [(b"host", b"evil.example")]})
     assert start["status"] == 421
     assert (b"content-security-policy", b"default-src 'none'") in start["headers"]
+
+
+def test_large_answers_are_bounded_together_and_come_in_parts() -> None:
+    """One of them is always possible, or it could never be had."""
+    body = bytes(range(256)) * 1000
+    parts: list[dict[str, Any]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    guard = Guard(app, policy="", hosts=None, answer_bytes=300_000)
+
+    async def other() -> list[dict[str, Any]]:
+        sent: list[dict[str, Any]] = []
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        await guard(SCOPE, None, send)  # type: ignore[arg-type]
+        return sent
+
+    async def crowded() -> list[dict[str, Any]]:
+        seen: list[dict[str, Any]] = []
+
+        async def slow(message: dict[str, Any]) -> None:
+            parts.append(message)
+            if len(parts) == 3:
+                seen.extend(await other())
+
+        await guard(SCOPE, None, slow)  # type: ignore[arg-type]
+        assert (await other())[0]["status"] == 200  # there is room again
+        return seen
+
+    start, refused = asyncio.run(crowded())
+    assert start["status"] == 503
+    assert (b"retry-after", b"1") in start["headers"]
+    assert (b"content-length", str(len(refused["body"])).encode()) in start["headers"]
+    assert b"".join(part.get("body", b"") for part in parts) == body
+    assert [part.get("more_body", False) for part in parts[1:]] == [True, True, True, False]

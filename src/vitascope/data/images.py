@@ -54,6 +54,7 @@ ImageLike = str | Path | bytes | Image.Image | np.ndarray
 
 _EXIF_ORIENTATION = 0x0112
 _JPEG_BLOCK = 1 << 20  # bytes handed to the decoder at once; where its input breaks off it starts rows anew
+_BYTES_EACH, _JPEG_BYTES_EACH = 32, 18  # for a pixel, at most, copies of every conversion included; measured
 # Each orientation of the EXIF standard, and what brings it upright.
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -109,8 +110,6 @@ def read_image(
         return _decode(image, channels, max_pixels, draft=None, shown=shown)
     if isinstance(image, bytes | bytearray | memoryview):
         shown = printable(name or f"the {len(image)} bytes received")
-        if len(image) == 0:
-            raise ImageError(f"{shown}: no bytes, expected a {FORMATS} image; replace or remove it")
         return _read(io.BytesIO(image), channels, max_pixels, draft, shown)
     if isinstance(image, str | Path):
         shown = printable(name or str(image))
@@ -141,8 +140,34 @@ def _read_path(path: Path, channels: int, max_pixels: int, draft: tuple[int, int
 
 
 def _read(file: IO[bytes], channels: int, max_pixels: int, draft: tuple[int, int] | None, shown: str) -> UInt8:
+    with decoding(), _opened(file, max_pixels, shown) as image:
+        if image.format == "PNG":
+            note_png_depth(file, image)
+        return _decode(image, channels, max_pixels, draft, shown)
+
+
+def decoding_bytes(content: bytes, max_pixels: int = MAX_PIXELS) -> int:
+    """Most memory that `read_image` takes at once for these bytes, by the size that their header states.
+
+    Raises ImageError for what cannot be opened or has more than `max_pixels`.
+    """
+    shown = f"the {len(content)} bytes received"
+    file = io.BytesIO(content)
+    if format_of(content[:HEADER]) == "WEBP":
+        size = _webp_size(content)
+        refuse_large(size, max_pixels, shown)
+        return size[0] * size[1] * _BYTES_EACH
+    with decoding(), _opened(file, max_pixels, shown) as image:
+        refuse_large(image.size, max_pixels, shown)
+        each = _JPEG_BYTES_EACH if isinstance(image, JpegImagePlugin.JpegImageFile) else _BYTES_EACH
+        return image.width * image.height * each
+
+
+def _opened(file: IO[bytes], max_pixels: int, shown: str) -> Image.Image:
     header = file.read(HEADER)
     file.seek(0)
+    if not header:
+        raise ImageError(f"{shown}: no bytes, expected a {FORMATS} image; replace or remove it")
     kind = format_of(header)
     reader = _READERS.get(kind or "")
     if reader is None:
@@ -150,15 +175,10 @@ def _read(file: IO[bytes], channels: int, max_pixels: int, draft: tuple[int, int
         raise ImageError(f"{shown}: {seen}; {HEIC_REMEDY if kind == HEIC else 'convert or remove it'}")
     if kind == "WEBP":  # Pillow takes the memory for it when it opens it, so its size is read here first
         refuse_large(_webp_size(header), max_pixels, shown)
-    with decoding():
-        try:
-            opened = reader(file, shown)
-        except Exception as error:  # whatever a reader meets in a damaged header
-            raise damaged(shown, error) from None
-        with opened:
-            if kind == "PNG":
-                note_png_depth(file, opened)
-            return _decode(opened, channels, max_pixels, draft, shown)
+    try:
+        return reader(file, shown)
+    except Exception as error:  # whatever a reader meets in a damaged header
+        raise damaged(shown, error) from None
 
 
 def _decode(image: Image.Image, channels: int, max_pixels: int, draft: tuple[int, int] | None, shown: str) -> UInt8:

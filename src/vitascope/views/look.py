@@ -124,11 +124,16 @@ def look(checkpoint: Checkpoint, image: ImageLike, *, size: int | tuple[int, int
     checkpoint's own. Raises `ConfigError` for a model without attention or a size that the patch does not divide,
     `ImageError` for what is no image.
     """
+    as_vit(checkpoint.model)
+    preprocess = checkpoint.preprocess if size is None else checkpoint.preprocess.with_size(image_size_pair(size))
+    return look_at(checkpoint, preprocess.resize(preprocess.read(image)))
+
+
+def look_at(checkpoint: Checkpoint, pixels: np.ndarray) -> Look:
+    """`look` from pixels of the size that is looked at, uint8 (h, w, C)."""
     model = as_vit(checkpoint.model)
     c = model.config
-    preprocess = checkpoint.preprocess if size is None else checkpoint.preprocess.with_size(image_size_pair(size))
-    pixels = preprocess.resize(preprocess.read(image))
-    batch = preprocess.normalise(torch.from_numpy(pixels.transpose(2, 0, 1).copy()))[None]
+    batch = checkpoint.preprocess.normalise(torch.from_numpy(pixels.transpose(2, 0, 1).copy()))[None]
     capture = next(captures(model, batch, tokens=True))
     distance, share, rolled, maps = read_attention(
         capture, Distances(capture), Shares(capture), Rollouts(capture), ClassMaps(capture)

@@ -26,9 +26,11 @@ from vitascope.web.uploads import FIELD, Upload, read_uploads
 
 if TYPE_CHECKING:
     from vitascope.checkpoints.checkpoint import Checkpoint
+    from vitascope.views.look import Look
     from vitascope.web.engine import Engine
     from vitascope.web.looks import HeldLook
 
+_LAYER_BYTES_EACH = 20  # for each weight of attention: float32, what softmax takes, and its text in copies; measured
 _FORM = {"type": "object", "properties": {FIELD: {"type": "string", "format": "binary"}}, "required": [FIELD]}
 _BODY = {
     "requestBody": {
@@ -91,7 +93,8 @@ def application(service: Service, assets: Assets | None = None) -> FastAPI:
     )
     app.state.service = service
     errors.install(app)
-    app.add_middleware(Guard, policy=assets.policy, hosts=service.settings.hosts)
+    settings = service.settings
+    app.add_middleware(Guard, policy=assets.policy, hosts=settings.hosts, answer_bytes=settings.intake_bytes)
     app.include_router(_predict_routes(service))
     app.include_router(protocol.routes(service))
     app.include_router(_page_routes(service))
@@ -148,7 +151,9 @@ def _page_routes(service: Service) -> APIRouter:
         layers = len(held.look.norms)
         if not (layer.isascii() and layer.isdigit() and len(layer) < 6 and int(layer) < layers):
             raise Refusal(404, f"no such layer; this model has the layers 0 to {layers - 1}")
-        return json_response(await service.read(layer_payload, held.look, int(layer)))
+        _, heads, tokens, _ = held.look.keys.shape
+        size = heads * tokens**2
+        return await service.read_within(_LAYER_BYTES_EACH * size, _layer, held.look, int(layer))
 
     @router.get("/examples/{id}", summary="the insides of an example")
     async def example(id: str) -> Response:
@@ -189,6 +194,10 @@ def _asset_routes(assets: Assets) -> APIRouter:
         return Response(asset.content, headers={**headers, "content-type": asset.type})
 
     return router
+
+
+def _layer(look: Look, layer: int) -> Response:
+    return json_response(layer_payload(look, layer))
 
 
 async def _uploads(request: Request, body: bytes, service: Service) -> list[Upload]:

@@ -64,12 +64,14 @@ class Engine:
         return {example.id: example for example in examples(self.size)}
 
     def decode(self, content: bytes) -> UInt8:
-        """Bytes of a file → uint8 (H, W, C); raises ImageError."""
-        return self.checkpoint.preprocess.read(content, max_pixels=self._max_pixels)
+        """Bytes of a file → uint8 (h, w, C) of the model's size, so that no large image waits; raises ImageError."""
+        preprocess = self.checkpoint.preprocess
+        return preprocess.resize(preprocess.read(content, max_pixels=self._max_pixels))
 
     def prepare(self, content: bytes) -> Float32:
         """Bytes of a file → float32 (C, h, w), what the model takes; raises ImageError."""
-        return self.checkpoint.preprocess(self.decode(content)).numpy()
+        pixels = torch.from_numpy(self.decode(content).transpose(2, 0, 1).copy())
+        return self.checkpoint.preprocess.normalise(pixels).numpy()
 
     def forward(self, images: Float32) -> Float32:
         """float32 (n, C, h, w) → logits (n, K), or the features of a model without a head."""
@@ -80,10 +82,10 @@ class Engine:
         return probabilities(torch.from_numpy(logits), self.checkpoint.activation).numpy()
 
     def look(self, pixels: UInt8) -> Look:
-        """Everything the page shows of one decoded image; raises ConfigError for a model without attention."""
-        from vitascope.views.look import look
+        """Everything the page shows of one image of `decode`; raises ConfigError for a model without attention."""
+        from vitascope.views.look import look_at
 
-        return look(self.checkpoint, pixels)
+        return look_at(self.checkpoint, pixels)
 
     def scope(self) -> Scope:
         """Everything the page shows of the model alone; raises ConfigError for a model without attention."""

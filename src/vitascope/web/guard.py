@@ -27,12 +27,18 @@ _HEADERS = {
 
 
 class Guard:
-    """ASGI middleware. `hosts`: the names under which the server may be reached, None for all; see ServeSettings."""
+    """ASGI middleware.
 
-    def __init__(self, app: ASGIApp, *, policy: str, hosts: frozenset[str] | None) -> None:
+    `hosts`: the names under which the server may be reached, None for all; see ServeSettings. `answer_bytes`: of large
+    answers that clients have not taken yet, all together; the next one becomes 503.
+    """
+
+    def __init__(self, app: ASGIApp, *, policy: str, hosts: frozenset[str] | None, answer_bytes: int) -> None:
         self._app = app
         self._headers = {**_HEADERS, "content-security-policy": policy}
         self._hosts = hosts
+        self._answer_bytes = answer_bytes
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -40,18 +46,32 @@ class Guard:
             return
         started = False
         head = scope["method"] == "HEAD"  # answered as GET, without the body
+        start: Message = {}
 
         async def guarded(message: Message) -> None:
-            nonlocal started
-            if message["type"] == "http.response.start":
-                started = True
-                headers = MutableHeaders(scope=message)
+            nonlocal started, start
+            if message["type"] == "http.response.start":  # goes with the body, whose size decides
+                start = message
+                return
+            size = 0 if head else len(message.get("body", b""))
+            if not started:
+                if size > _PART and self._held and self._held + size > self._answer_bytes:
+                    crowded = error_response(503, "too many answers are being sent; try again", {"retry-after": "1"})
+                    start = {**start, "status": 503, "headers": crowded.raw_headers}
+                    message, size = {**message, "body": crowded.body}, 0
+                headers = MutableHeaders(scope=start)
                 for name, value in self._headers.items():
                     headers.setdefault(name, value)
-            elif head and message["type"] == "http.response.body":
+                started = True
+                await send(start)
+            if head:
                 message = {**message, "body": b""}
-            for part in _parts(message):
-                await send(part)
+            self._held += size
+            try:
+                for part in _parts(message):
+                    await send(part)
+            finally:
+                self._held -= size
 
         refused = self._refusal(Headers(scope=scope), scope["method"])
         if refused is not None:

@@ -1,11 +1,14 @@
-"""Bodies of requests, bounded in size, in time and all together."""
+"""Bodies of requests, bounded in size, in time and all together, and the memory of what is made of them."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 import zlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 
 from fastapi import Request
 
@@ -15,6 +18,45 @@ from vitascope.web.settings import ServeSettings
 _ZLIB = ("gzip", "deflate")
 _EITHER = zlib.MAX_WBITS | 32  # the header of one or the other says which it is
 _PIECE = 2**20
+_MOST_MEMORY = 2 * 2**30
+_CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+class Memory:
+    """Bytes that threads may take at the same time, given in the order in which they ask."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._taken = 0
+        self._turn = threading.Lock()
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def take(self, size: int) -> Iterator[None]:
+        """Waits for as much; raises Refusal (413) where there is never so much."""
+        if size > self.limit:
+            needed = f"up to {size / 2**20:,.0f} MiB of memory, of which this server gives {self.limit / 2**20:,.0f}"
+            raise Refusal(413, f"this needs {needed}; send a smaller one, or large photographs as JPEG")
+        with self._turn, self._changed:
+            self._changed.wait_for(lambda: self._taken + size <= self.limit)
+            self._taken += size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= size
+                self._changed.notify_all()
+
+
+def memory_share() -> int:
+    """Bytes for decoding: a quarter of this machine's memory, or its container's, and 2 GiB at most."""
+    known = [4 * _MOST_MEMORY]
+    with suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
+        known.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for path in _CGROUPS:
+        with suppress(OSError, ValueError):
+            known.append(int(Path(path).read_text()))
+    return min(known) // 4
 
 
 class Intake:

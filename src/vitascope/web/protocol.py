@@ -21,7 +21,17 @@ from starlette.responses import Response
 from vitascope.version import __version__
 from vitascope.web.errors import Refusal, json_response
 from vitascope.web.service import Service
-from vitascope.web.tensors import IMAGE, PIXELS, VERSION, Array, Signature, parse_object, parse_request, write_response
+from vitascope.web.tensors import (
+    IMAGE,
+    PIXELS,
+    VERSION,
+    Array,
+    Signature,
+    parse_object,
+    parse_request,
+    parsing_bytes,
+    write_response,
+)
 
 _JSON_LENGTH = "inference-header-content-length"
 _WORTH_COMPRESSING = 1024  # bytes: about what fits into one packet anyway
@@ -63,7 +73,8 @@ def routes(service: Service) -> APIRouter:
         _check_name(request, service)
         signature = _signature(service)
         async with service.intake.body(request) as body:
-            wanted = await service.read(parse_request, body, request.headers.get(_JSON_LENGTH), signature)
+            length = request.headers.get(_JSON_LENGTH)
+            wanted = await service.read_within(parsing_bytes(body, length), parse_request, body, length, signature)
             if wanted.pixels is not None:
                 outputs = await service.outputs(wanted.pixels)
             else:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from vitascope.data.images import decoding_bytes
 from vitascope.errors import ImageError, UserError
 from vitascope.web.batching import Batcher
 from vitascope.web.errors import Refusal
-from vitascope.web.limits import Intake
+from vitascope.web.limits import Intake, Memory, memory_share
 from vitascope.web.looks import HeldLook, Looks, look_id
 from vitascope.web.payload import model_payload
 from vitascope.web.settings import ServeSettings
@@ -33,7 +34,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _READERS = 2
-"""Images decoded at the same time: each may take 3 bytes for every pixel allowed."""
+"""Threads that decode, within the memory for it."""
 
 
 class Service:
@@ -42,6 +43,8 @@ class Service:
     def __init__(self, load: Callable[[], Engine], settings: ServeSettings) -> None:
         self.settings = settings
         self.intake = Intake(settings)
+        self.memory = Memory(memory_share())
+        """For decoding images, reading JSON and writing attention, of all requests together."""
         self.looks = Looks(settings.looks_bytes)
         self.failure: Exception | None = None
         self.on_loaded: Callable[[], None] = lambda: None
@@ -87,6 +90,15 @@ class Service:
         call = functools.partial(function, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._readers, call)
 
+    async def read_within(self, size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `read`, as soon as `size` bytes of memory are free for it; kept until it ends, whoever still waits."""
+
+        def within() -> T:
+            with self.memory.take(size):
+                return function(*args, **kwargs)
+
+        return await self.read(within)
+
     async def outputs(self, images: Float32) -> Float32:
         """(n, C, h, w) → (n, K), together with other requests'; raises Refusal (503 full or late, 422 overflow)."""
         self._check_count(len(images))
@@ -103,7 +115,7 @@ class Service:
                 images = []
                 for number, content in enumerate(contents, start=1):
                     try:
-                        images.append(await self.read(engine.prepare, content))
+                        images.append(await self._decoded(engine.prepare, content))
                     except ImageError as error:
                         which = f"image {number} of {len(contents)}: " if len(contents) > 1 else ""
                         raise ImageError(f"{which}{error}") from None
@@ -140,11 +152,15 @@ class Service:
     async def _make(self, id: str, content: bytes, name: str) -> HeldLook:
         engine = self.engine
         with self.batcher.place(1):  # here, so that it counts for as long as it takes, whoever still waits
-            pixels = await self.read(engine.decode, content)
+            pixels = await self._decoded(engine.decode, content)
             look = await asyncio.get_running_loop().run_in_executor(self._model_thread, engine.look, pixels)
         held = HeldLook(id=id, name=name, look=look)
         self.looks.add(held)
         return held
+
+    async def _decoded(self, decode: Callable[[bytes], T], content: bytes) -> T:
+        size = await self.read(decoding_bytes, content, self.settings.max_pixels)
+        return await self.read_within(size, decode, content)
 
     def _made(self, id: str, making: asyncio.Task[HeldLook]) -> None:
         del self._making[id]

@@ -33,7 +33,7 @@ class ServeSettings:
     max_images: int = 32
     """Most images in one request."""
     intake_bytes: int = 256 * 2**20
-    """Bodies of all requests together, in bytes; more are answered with 503."""
+    """Bodies of all requests together, and as much for answers on their way, in bytes; more are answered with 503."""
     queue: int = 256
     """Images that are being worked on or wait, of all requests together; more are answered with 503."""
     batch: int = 32

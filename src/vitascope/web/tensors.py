@@ -27,6 +27,7 @@ VERSION = "1"
 """The only version of the model."""
 
 _MAX_ID = 1000
+_BYTES_EACH = 40  # of Python objects for one of JSON, at most; measured
 
 Array = npt.NDArray[np.float32] | npt.NDArray[np.object_]
 
@@ -64,6 +65,11 @@ class InferRequest:
     """Names of what is wanted."""
     binary: frozenset[str]
     """Those of them that are wanted as bytes behind the JSON."""
+
+
+def parsing_bytes(body: bytes, json_length: str | None) -> int:
+    """Most memory that the JSON of a body becomes: empty objects are the worst."""
+    return _BYTES_EACH * len(_split(body, json_length)[0])
 
 
 def parse_request(body: bytes, json_length: str | None, signature: Signature) -> InferRequest:

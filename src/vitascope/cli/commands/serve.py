@@ -35,6 +35,7 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
         import uvicorn  # noqa: F401
     except Exception as error:  # absent, or broken
         raise ConfigError(f'serving needs FastAPI and uvicorn ({error}); pip install "vitascope[serve]"') from error
+    from vitascope.web.limits import memory_share
     from vitascope.web.server import address_of, open_socket, serve
 
     opened = open_socket(settings)
@@ -42,7 +43,8 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     console.say(f"loading {settings.name}; open {address} in a browser (Ctrl-C ends it)")
 
     def ready() -> None:
-        console.say(f"ready: {address} for the page, {address}/predict and {address}/v2 for programs")
+        decoding = f"at most {memory_share() / 2**20:,.0f} MiB for decoding"
+        console.say(f"ready: {address} for the page, {address}/predict and {address}/v2 for programs; {decoding}")
         if console.json_only:
             print(json.dumps({"url": address, "model": settings.name}), flush=True)
 
