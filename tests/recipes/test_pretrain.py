@@ -17,7 +17,7 @@ from vitascope.data.memory import ArraySource
 from vitascope.data.settings import AugmentConfig
 from vitascope.data.source import Splits
 from vitascope.errors import ConfigError, DataError, ImageError
-from vitascope.recipes.pretrain import crop_fraction, pretrain
+from vitascope.recipes.pretrain import crop_fraction, pretrain, pretraining_config
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -159,6 +159,25 @@ def test_unreadable_images_are_left_out_and_counted_where_asked_for(
     assert "3 of 23 images left out as unreadable" in caplog.text
     clean = pretrain_recipe(tmp_path / "clean", data=str(image_folder(tmp_path / "clean_images")), holdout=0.0)
     assert not differ(weights(pretrain(clean)), skipped)
+
+
+@pytest.mark.parametrize(
+    ("fields", "options", "message"),
+    [
+        ({"classes": 9}, {}, "model_fields has classes 9; the data decides: leave it out"),
+        ({"stochastic_depth": 0.1}, {}, "model_fields has stochastic_depth 0.1; give it as --stochastic_depth"),
+        ({"dropout": 0.1}, {"dropout": 0.2}, "model_fields has dropout 0.1; give it as --dropout"),
+        ({"image_size": 32}, {}, "model_fields has image_size 32; give it as --image_size"),
+    ],
+)
+def test_what_would_be_overwritten_among_the_models_fields_is_refused(
+    fields: dict[str, Any], options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        pretrain(pretrain_recipe(tmp_path / "run", model_fields={**FIELDS, **fields}, **options), splits=splits())
+    assert not (tmp_path / "run").exists()
+    left = pretraining_config(pretrain_recipe(tmp_path, model_fields={**FIELDS, "dropout": 0.25}), 3)
+    assert getattr(left, "dropout", None) == 0.25  # no option was given, so the field counts
 
 
 def test_small_images_are_not_cropped_in_evaluation() -> None:

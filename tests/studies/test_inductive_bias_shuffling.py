@@ -39,7 +39,7 @@ def test_pieces_are_the_images_own_in_the_order_drawn() -> None:
 
 
 def test_what_fills_no_piece_stays_and_one_piece_is_refused() -> None:
-    images = noise(1, 3, 9, 10)
+    images = noise(2, 3, 9, 10)
     mixed = shuffled(images, 4, seed=0)
     assert torch.equal(mixed[..., 8:, :], images[..., 8:, :])
     assert torch.equal(mixed[..., 8:], images[..., 8:])

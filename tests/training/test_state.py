@@ -88,6 +88,26 @@ def test_no_other_file_is_removed_with_old_checkpoints(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["best.safetensors", "step-00000008"]
 
 
+def test_only_names_that_are_written_here_are_loaded_or_removed(tmp_path: Path) -> None:
+    first = save_state(tmp_path, at(state(), 5), keep=1)
+    for name in ("step-backup", "step-00000005.bak", "step-5", "step-000000007x"):
+        shutil.copytree(first, tmp_path / name)
+    (tmp_path / "step-00000003").write_text("a file")
+    kept = set(os.listdir(tmp_path)) - {first.name}
+    assert saved_states(tmp_path) == [first]
+    newest = save_state(tmp_path, at(state(), 100_000_000), keep=2)  # of nine digits, and still the newest
+    assert saved_states(tmp_path) == [first, newest]
+    save_state(tmp_path, at(state(), 100_000_001), keep=1)
+    assert set(os.listdir(tmp_path)) == kept | {"step-100000001"}
+
+
+def test_what_a_killed_remover_left_is_written_again(tmp_path: Path) -> None:
+    path = save_state(tmp_path, state(), keep=2)
+    (path / "counters.json").unlink()
+    save_state(tmp_path, state(), keep=2)
+    load_state(path, state(1))
+
+
 def flip(path: Path, place: int) -> None:
     content = bytearray(path.read_bytes())
     content[place % len(content)] ^= 0x10

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vitascope.data.source import Source, open_many, read_many
 from vitascope.errors import ConfigError, DataError, UserError
+from vitascope.streams import Stream, generator
 
 Transform = Callable[[Any, np.random.Generator], np.ndarray]
 """(uint8 (H, W, C) not to be changed, or an `OpenJpeg`; randomness) → uint8 (h, w, C)."""
@@ -28,13 +29,11 @@ Batch = tuple[Tensor, Tensor]
 Item = tuple[int, int]
 """(epoch, index) of one training image."""
 
-_ORDER, _AUGMENT = 0, 1  # keeps the streams of random numbers drawn from one seed apart
-
 
 @lru_cache(maxsize=2)
 def permutation(seed: int, epoch: int, size: int) -> np.ndarray:
     """The order of `size` images in an epoch, int64 (size,)."""
-    return np.random.default_rng((_ORDER, seed, epoch)).permutation(size)
+    return generator(Stream.ORDER, seed, epoch).permutation(size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +101,7 @@ class _Augmented(_Batches):
         indices = [index for _, index in items]
         opened = open_many(self.source, indices)
         images = [
-            self.transform(image, np.random.default_rng((_AUGMENT, self.seed, epoch, index)))
+            self.transform(image, generator(Stream.AUGMENT, self.seed, epoch, index))
             for image, (epoch, index) in zip(opened, items, strict=True)
         ]
         return to_tensor(images), torch.from_numpy(self.labels[indices])

@@ -7,8 +7,6 @@ channels, H, W height and width, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -19,20 +17,19 @@ from vitascope.errors import ConfigError
 
 
 def mix_batch(
-    images: Tensor, labels: Tensor, classes: int, config: AugmentConfig, seed: int | Sequence[int]
+    images: Tensor, labels: Tensor, classes: int, config: AugmentConfig, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
     """Normalised float (B, C, H, W) and class indices (B,) → images and what to train them towards.
 
     Without MixUp and CutMix in config both come back as they are. Otherwise the targets are float32 (B, K),
-    rows summing to 1, for every batch, mixed or not. `seed`, such as (seed, step), fixes all draws. Inputs
-    are left unchanged. Raises ConfigError for images that are not floating point.
+    rows summing to 1, for every batch, mixed or not. `rng` makes all draws. Inputs are
+    left unchanged. Raises ConfigError for images that are not floating point.
     """
     if not config.mixes:
         return images, labels
     if not images.is_floating_point():
         raise ConfigError(f"mix_batch received {images.dtype} images; expected floating point, normalise first")
     targets = F.one_hot(labels, classes).to(torch.float32)  # (B, K)
-    rng = np.random.default_rng(seed)
     mixed, cuts = rng.random() < config.mix_probability, rng.random() < config.mix_switch
     if not mixed:
         return images, targets

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from vitascope.data.images import UInt8, printable
 from vitascope.data.jpeg import OpenJpeg
 from vitascope.errors import ConfigError, DataError
+from vitascope.streams import Stream, generator
 
 Int64 = npt.NDArray[np.int64]
 
@@ -145,7 +146,7 @@ def stratified_holdout(source: Source, fraction: float, seed: int) -> tuple[Subs
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         # Seeded per class, so that adding a class does not move the images of another.
-        shuffled = np.random.default_rng((seed, int(label))).permutation(members)
+        shuffled = generator(Stream.HOLDOUT, seed, label).permutation(members)
         if len(members) >= 2:
             held.append(shuffled[: min(max(round(fraction * len(members)), 1), len(members) - 1)])
     if not held:

@@ -21,10 +21,10 @@ from vitascope.evaluation.fewshot import Ridge
 from vitascope.evaluation.interval import Interval, interval
 from vitascope.evaluation.neighbours import NEIGHBOURS, neighbour_predict
 from vitascope.evaluation.probe import probe_predict
+from vitascope.streams import Stream, generator
 
 METHODS = ("ridge", "knn", "probe")
 """The paper's closed form, nearest neighbours, logistic regression."""
-_STREAM = 2  # keeps these draws apart from the order and augmentation drawn from the same seed
 
 Features = Callable[[Source, Int64], npt.NDArray[np.float32]]
 """(source, positions (n,)) → features (n, d)."""
@@ -145,7 +145,7 @@ def draw_shots(source: Source, shots: int, seed: int) -> list[Int64]:
     """
     labels = source.labels
     return [
-        np.random.default_rng((_STREAM, seed, int(label))).permutation(np.flatnonzero(labels == label))[:shots]
+        generator(Stream.SHOTS, seed, label).permutation(np.flatnonzero(labels == label))[:shots]
         for label in np.unique(labels)
     ]
 

@@ -18,6 +18,7 @@ from vitascope.errors import ConfigError
 from vitascope.inference.class_token import for_prediction
 from vitascope.inference.engines.openvino import import_openvino
 from vitascope.inference.quiet import quiet
+from vitascope.streams import Stream, generator
 
 _BATCH = 32
 
@@ -76,7 +77,7 @@ def _batches(checkpoint: Checkpoint, source: Source, positions: np.ndarray) -> I
 
 def _drawn(source: Source) -> np.ndarray:
     """All positions in an order that is the same every time; classes may lie one after another in a source."""
-    return np.random.default_rng(0).permutation(len(source))
+    return generator(Stream.CALIBRATION, 0).permutation(len(source))
 
 
 def _last_products(model: Any) -> list[str]:

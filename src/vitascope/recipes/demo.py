@@ -47,6 +47,7 @@ from vitascope.recipes.demo_settings import (
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.pretrain import pretrain
 from vitascope.recipes.run_folder import RESULTS, check_free, environment, write_json
+from vitascope.streams import Stream, generator
 from vitascope.training.observer import Observer
 
 _IMAGE = "digit-{}-test-{}.png"
@@ -137,7 +138,7 @@ def few_labels(digits: Splits, settings: DemoSettings) -> Splits:
     """`few_per_class` training images of every class, some others to watch the run on, and the same test split."""
     train = digits.train
     assert train is not None
-    rng = np.random.default_rng((settings.seed, settings.few_per_class))
+    rng = generator(Stream.FEW_LABELS, settings.seed, settings.few_per_class)
     shuffled = rng.permutation(len(train))
     order = [shuffled[train.labels[shuffled] == label] for label in range(len(train.classes))]
     chosen = np.concatenate([members[: settings.few_per_class] for members in order])

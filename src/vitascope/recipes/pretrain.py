@@ -10,6 +10,7 @@ import torch
 from vitascope.data.batches import permutation, to_tensor
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Source, Splits, read_many
+from vitascope.errors import ConfigError
 from vitascope.models.catalogue import build_model, model_config
 from vitascope.models.config import ModelConfig, ViTConfig
 from vitascope.models.initialise import zero_residuals
@@ -18,6 +19,7 @@ from vitascope.recipes.prepare import prepare_data
 from vitascope.recipes.run import run
 from vitascope.recipes.run_folder import check_free
 from vitascope.recipes.settings import PretrainRecipe, refuse_regularisation
+from vitascope.streams import Stream, seed_of
 from vitascope.training.observer import Observer
 from vitascope.training.parallel import world
 
@@ -38,7 +40,7 @@ def pretrain(
     with world(recipe.device) as w:
         data = prepare_data(recipe, splits, observer)
         config = pretraining_config(recipe, len(data.classes))
-        model = build_model(config, torch.Generator().manual_seed(recipe.seed))
+        model = build_model(config, torch.Generator().manual_seed(seed_of(Stream.INITIAL, recipe.seed)))
         preprocess = Preprocess(
             size=config.image_size,
             channels=config.channels,
@@ -56,6 +58,12 @@ def pretrain(
 
 def pretraining_config(recipe: PretrainRecipe, classes: int) -> ModelConfig:
     """The model of a recipe: the catalogue's, with its head and what else the recipe says."""
+    options = {"stochastic_depth": True, "image_size": recipe.image_size, "dropout": recipe.dropout is not None}
+    for name in recipe.model_fields:
+        if name == "classes":
+            raise ConfigError(f"model_fields has classes {recipe.model_fields[name]}; the data decides: leave it out")
+        if options.get(name):
+            raise ConfigError(f"model_fields has {name} {recipe.model_fields[name]}; give it as --{name} instead")
     fields: dict[str, Any] = {**recipe.model_fields, "classes": classes}
     if recipe.image_size is not None:
         fields["image_size"] = recipe.image_size

@@ -26,6 +26,7 @@ from vitascope.recipes.finetune import finetune
 from vitascope.recipes.pretrain import pretrain
 from vitascope.recipes.run_folder import CONFIG, MODEL, RESULTS, write_json
 from vitascope.recipes.settings import FinetuneRecipe, PretrainRecipe
+from vitascope.streams import Stream, generator
 from vitascope.studies.settings import Cell, Study, evaluation_interval
 from vitascope.training.observer import Observer
 from vitascope.training.record import read_metrics
@@ -33,7 +34,6 @@ from vitascope.version import source_commit
 
 log = logging.getLogger(__name__)
 
-_SUBSETS, _VALIDATION, _TEST = 3, 4, 5  # keep these draws apart from others of the same seed
 _MEMORY = 2**30  # bytes of decoded images kept of each split in a process; of larger ones nothing is
 _AUGMENT = AugmentConfig(crop="shift")  # moved and mirrored: all the augmentation there is, for every model and size
 
@@ -76,7 +76,7 @@ def open_study(study: Study) -> StudyData:
         )
     require_shots(target.train, labels_as_in(target.train, test), max(study.shots))  # not found out after training
     if study.test_images is not None and study.test_images < len(test):
-        chosen = np.random.default_rng((_TEST, 0)).permutation(len(test))[: study.test_images]
+        chosen = generator(Stream.STUDY_TEST, 0).permutation(len(test))[: study.test_images]
         test = Subset(test, np.sort(chosen), f"{test.name} ({study.test_images} images)")
     return StudyData(
         pools=tuple(_open_pool(source, study.validation_images) for source in study.sources),
@@ -93,14 +93,14 @@ def _open_pool(source: str, validation: int) -> Pool:
             "for validation; give other data, or fewer --validation_images"
         )
     train = in_memory(train, _MEMORY)
-    order = np.random.default_rng((_VALIDATION, 0)).permutation(len(train))
+    order = generator(Stream.STUDY_VALIDATION, 0).permutation(len(train))
     held, rest = np.sort(order[:validation]), np.sort(order[validation:])
     return Pool(train=Subset(train, rest, train.name), validation=Subset(train, held, f"{train.name} (held out)"))
 
 
 def nested_subset(pool: Source, size: int, seed: int) -> Subset:
     """`size` random images of `pool`; with the same seed a smaller subset lies in a larger one."""
-    chosen = np.random.default_rng((_SUBSETS, seed)).permutation(len(pool))[:size]
+    chosen = generator(Stream.SUBSET, seed).permutation(len(pool))[:size]
     return Subset(pool, np.sort(chosen), f"{pool.name} ({size} images, seed {seed})")
 
 

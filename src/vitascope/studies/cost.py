@@ -16,6 +16,7 @@ from vitascope.device import resolve_device
 from vitascope.models.catalogue import build_model, count_parameters, empty_model
 from vitascope.models.config import ModelConfig
 from vitascope.recipes.pretrain import pretraining_config
+from vitascope.streams import Stream, seed_of
 from vitascope.studies.cells import pretrain_recipe
 from vitascope.studies.settings import Cell, Study, cell_images
 
@@ -63,9 +64,10 @@ def training_rate(config: ModelConfig, batch: int, threads: int) -> float:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        model = build_model(config, torch.Generator().manual_seed(0)).train().to(device)
+        drawn = torch.Generator().manual_seed(seed_of(Stream.COST, 0))
+        model = build_model(config, drawn).train().to(device)
         optimizer = torch.optim.AdamW(model.parameters(), fused=True)
-        images = torch.randn(batch, config.channels, *config.image_size, device=device)
+        images = torch.randn(batch, config.channels, *config.image_size, generator=drawn).to(device)
         labels = torch.zeros(batch, dtype=torch.long, device=device)
         fastest, begun = math.inf, time.perf_counter()
         while math.isinf(fastest) or time.perf_counter() - begun < _MEASURED:

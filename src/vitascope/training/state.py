@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -68,7 +69,8 @@ def new_state(model: nn.Module, settings: TrainSettings) -> TrainState:
 def save_state(folder: Path, state: TrainState, keep: int) -> Path:
     """Writes `folder`/step-N atomically, then removes all but the `keep` newest; returns the new one."""
     path = folder / f"step-{state.counters.step:08d}"
-    if not path.exists():  # the same step holds the same state
+    if not (path / _COUNTERS).is_file():  # the same step holds the same state
+        shutil.rmtree(path, ignore_errors=True)  # what a killed remover left
         files = {"model": dict(state.model.state_dict()), "optimizer": _optimizer_tensors(state)}
         if state.ema is not None:
             files["ema"] = state.ema.tensors
@@ -80,7 +82,7 @@ def save_state(folder: Path, state: TrainState, keep: int) -> Path:
             counters = asdict(state.counters)
             hashes["counters"] = _counters_sha256(counters)
             (temporary / _COUNTERS).write_text(json.dumps({"counters": counters, "sha256": hashes}))
-    for old in set(folder.glob("step-*")).difference(saved_states(folder)[-keep:]):
+    for old in set(_ours(folder)).difference(saved_states(folder)[-keep:]):
         (old / _COUNTERS).unlink(missing_ok=True)  # first, so that a kill meanwhile leaves none that looks complete
         shutil.rmtree(old, ignore_errors=True)
     return path
@@ -88,7 +90,13 @@ def save_state(folder: Path, state: TrainState, keep: int) -> Path:
 
 def saved_states(folder: Path) -> list[Path]:
     """Complete checkpoints of a run, oldest first; interrupted writing leaves none that looks complete."""
-    return sorted(path for path in folder.glob("step-*") if (path / _COUNTERS).is_file())
+    return [path for path in _ours(folder) if (path / _COUNTERS).is_file()]
+
+
+def _ours(folder: Path) -> list[Path]:
+    """What `save_state` has written, oldest first: what others have put beside it is not ours to load or delete."""
+    found = [path for path in folder.glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name) and path.is_dir()]
+    return sorted(found, key=lambda path: int(path.name[5:]))
 
 
 def load_state(path: Path, state: TrainState) -> None:
@@ -140,11 +148,12 @@ def _counters_sha256(counters: dict[str, Any]) -> str:
 
 def _damaged(path: Path, error: Exception) -> str:
     """What is wrong with a checkpoint, and the newest sound one before it."""
-    older = [other for other in saved_states(path.parent) if other.name < path.name]
+    states = saved_states(path.parent)
+    older = states[: states.index(path)] if path in states else states
     sound = next((other for other in reversed(older) if _is_sound(other)), None)
     remedy = "there is no sound one before it: start again with --overwrite"
     if sound is not None:
-        damaged = [other.name for other in older if other.name > sound.name] + [path.name]
+        damaged = [other.name for other in older[older.index(sound) + 1 :]] + [path.name]
         remedy = f"remove {' and '.join(damaged)} to go on from {sound.name}"
     return f"checkpoint {path} is damaged ({' '.join(str(error).split())}); {remedy}"
 

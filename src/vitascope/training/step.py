@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +13,7 @@ from vitascope.errors import DivergedError
 from vitascope.layers.embedding import drop_tokens
 from vitascope.layers.recompute import checkpoint_activations
 from vitascope.precision import autocast
+from vitascope.streams import Stream, generator, seed_of
 from vitascope.training.job import Job
 from vitascope.training.objective import objective
 from vitascope.training.optimizer import clip_gradients, decay_kernels, set_learning_rate
@@ -21,8 +21,6 @@ from vitascope.training.parallel import World
 from vitascope.training.schedule import dropped_share, schedule_of
 from vitascope.training.settings import TrainSettings
 from vitascope.training.state import TrainState
-
-_STEP, _MIX = 2, 3  # streams of random numbers apart from those of `data.batches`
 
 
 def parallel_model(model: nn.Module, settings: TrainSettings, world: World) -> nn.Module:
@@ -43,10 +41,10 @@ def training_step(job: Job, state: TrainState, runner: nn.Module, batch: Batch, 
     set_learning_rate(state.optimizer, rate)
     drop_tokens(state.model, dropped_share(s, counters.step, job.steps))
     # Dropout, stochastic depth and dropped tokens depend on the step alone: a resumed run draws what it would have.
-    torch.manual_seed(_seed(_STEP, s.seed, counters.step, world.rank))
+    torch.manual_seed(seed_of(Stream.STEP, s.seed, counters.step, world.rank))
     images, labels = (tensor.to(world.device, non_blocking=True) for tensor in batch)
     x = job.preprocess.normalise(images)
-    x, labels = mix_batch(x, labels, job.classes, s.augment, (_MIX, s.seed, counters.step, world.rank))
+    x, labels = mix_batch(x, labels, job.classes, s.augment, generator(Stream.MIX, s.seed, counters.step, world.rank))
     loss = _gradients(job, runner, x, labels, world)
     norm = clip_gradients(state.model, s.clip)
     if not math.isfinite(float(loss)) or not math.isfinite(float(norm)):
@@ -82,7 +80,3 @@ def _gradients(job: Job, runner: nn.Module, images: Tensor, labels: Tensor, worl
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.detach()
     return total
-
-
-def _seed(*parts: int) -> int:
-    return int(np.random.SeedSequence(parts).generate_state(1)[0])

@@ -14,6 +14,7 @@ from vitascope.inference.engines.eager import Engine, eager
 from vitascope.inference.engines.onnx import onnx
 from vitascope.inference.engines.openvino import openvino
 from vitascope.precision import resolve_precision
+from vitascope.streams import Stream, seed_of
 
 Builder = Callable[[Checkpoint, torch.device, str, int], Engine]
 """Of checkpoint, device, precision ("float32" or "bfloat16") and the largest batch to come."""
@@ -54,8 +55,8 @@ def build(name: str, checkpoint: Checkpoint, device: torch.device, precision: st
 def difference(engine: Engine, checkpoint: Checkpoint, batch: int) -> float:
     """The largest difference to the model on drawn images over the largest logit, or over 1."""
     preprocess = checkpoint.preprocess
-    generator = torch.Generator().manual_seed(0)
-    images = torch.rand(batch, preprocess.channels, *preprocess.size, generator=generator) * 2 - 1
+    drawn = torch.Generator().manual_seed(seed_of(Stream.PROBE, 0))
+    images = torch.rand(batch, preprocess.channels, *preprocess.size, generator=drawn) * 2 - 1
     device = next(checkpoint.model.parameters()).device
     expected = checkpoint.model.eval()(images.to(device)).float().cpu().numpy()
     received = np.asarray(engine(images))

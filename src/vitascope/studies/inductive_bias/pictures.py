@@ -13,6 +13,7 @@ from vitascope.data.open import open_data
 from vitascope.data.source import Int64, Source, Subset
 from vitascope.errors import ConfigError, DataError, UserError
 from vitascope.recipes.evaluation import relabelled
+from vitascope.streams import Stream, generator
 from vitascope.web.examples import examples
 
 
@@ -49,7 +50,7 @@ def pictures_of(data: str, count: int, seed: int) -> Pictures:
     if split is None:
         raise DataError(f"{data} holds no two images to look at; give other data")
     source = present[split]
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(source))[:count]).astype(np.int64)
+    chosen = np.sort(generator(Stream.PICTURES, seed).permutation(len(source))[:count]).astype(np.int64)
     subset = Subset(source, chosen, f"{len(chosen)} images of {source.name}")
     return Pictures(name=subset.name, images=[subset[i] for i in range(len(subset))], source=subset)
 

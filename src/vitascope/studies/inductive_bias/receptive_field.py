@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from vitascope.errors import ConfigError
 from vitascope.layers.patches import Size
+from vitascope.streams import Stream, seed_of
 from vitascope.studies.inductive_bias.maps import Layer, Watched, fixed_statistics, watch
 from vitascope.views.capture import evaluating
 
@@ -44,7 +45,7 @@ class ReceptiveFields:
 
     def __init__(self, model: nn.Module, layers: Sequence[Layer], seed: int = 0) -> None:
         self.model, self.layers = model, layers
-        self._random = torch.Generator().manual_seed(seed)
+        self._random = torch.Generator().manual_seed(seed_of(Stream.CELL_WEIGHTS, seed))
         self._energy: list[Tensor] = []
         self._reached: list[Tensor] = []
         self._normalised = any(isinstance(module, nn.GroupNorm) for module in model.modules())
@@ -91,7 +92,7 @@ def extents_alone(model: nn.Module, layers: Sequence[Layer], images: Tensor) -> 
     """
     with torch.no_grad():
         _, watched = watch(model, layers, images)
-    random = torch.Generator().manual_seed(0)
+    random = torch.Generator().manual_seed(seed_of(Stream.CELL_WEIGHTS, 0))
     with evaluating(model), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         return [_extent_alone(seen, random) for seen in watched]
 

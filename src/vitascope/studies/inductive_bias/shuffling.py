@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from vitascope.errors import ConfigError
 from vitascope.models.vit import ViT
+from vitascope.streams import Stream, generator
 
 
 def order(pieces: int, seed: int, index: int) -> Tensor:
     """A random order of so many pieces, int64, the same for every model: by seed and number of the image."""
-    return torch.from_numpy(np.random.default_rng((seed, index)).permutation(pieces))
+    return torch.from_numpy(generator(Stream.PIECES, seed, index).permutation(pieces))
 
 
 def shuffled(images: Tensor, cell: int, seed: int, first: int = 0) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.models.catalogue import build_model
+from vitascope.streams import Stream, seed_of
 from vitascope.studies.inductive_bias.measure import ModelResult, check_step, measure
 from vitascope.studies.inductive_bias.pictures import Pictures
 from vitascope.studies.inductive_bias.settings import InductiveBias
@@ -57,7 +58,8 @@ def compare_models(
         for trained in (True, False) if settings.untrained else (True,):
             if not trained:
                 device = next(model.parameters()).device
-                model = build_model(checkpoint.config, torch.Generator().manual_seed(settings.seed)).eval().to(device)
+                drawn = torch.Generator().manual_seed(seed_of(Stream.INITIAL, settings.seed))
+                model = build_model(checkpoint.config, drawn).eval().to(device)
             results.append(
                 measure(
                     model,
