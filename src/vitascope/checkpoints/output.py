@@ -12,7 +12,7 @@ from pathlib import Path
 from vitascope.errors import OutputError
 
 FILE_MARK = b"vitascope"
-"""In the header of a safetensors file of ours, and the comment that ends a .npz."""
+"""In the header of a safetensors file of ours, and the comment that ends a .npz or .pth."""
 _SETTLED = r"model\.safetensors|config\.json|preprocessor\.json|README\.md"
 _RUN = (
     r"(config\.yaml|(labels|environment|results)\.json|(metrics|speed)\.jsonl|curves\.png|tensorboard/events\.[^/]+"

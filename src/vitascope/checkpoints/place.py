@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vitascope.checkpoints.atomic import settled
 from vitascope.checkpoints.formats.found import Found
+from vitascope.checkpoints.formats.names import WEIGHT_ENDINGS
 from vitascope.checkpoints.json_file import read_json
 from vitascope.checkpoints.store import CONFIG, is_own
 from vitascope.checkpoints.tensor_file import TensorFile, read_tensors
@@ -16,7 +17,6 @@ from vitascope.errors import CheckpointError
 from vitascope.models.config import ModelConfig, Size
 
 _USUAL = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors")
-_SUFFIXES = {".safetensors", ".npz", ".bin", ".pth", ".pt", ".ckpt"}
 
 
 def locate(path: Path) -> Path:
@@ -33,10 +33,10 @@ def looks_like_checkpoint(path: Path) -> bool:
     """Whether `path` is what `load` may read, by its name and the names inside; nothing is opened."""
     place = settled(path)
     if not place.is_dir():
-        return place.suffix in _SUFFIXES and place.is_file()
+        return place.suffix in WEIGHT_ENDINGS and place.is_file()
     inside = {p.name for p in place.iterdir()}
     run = {"model", "checkpoints"} <= inside or is_own(settled(place / "model"))
-    return run or is_own(place) or any(Path(n).suffix in _SUFFIXES or n.endswith(".index.json") for n in inside)
+    return run or is_own(place) or any(Path(n).suffix in WEIGHT_ENDINGS or n.endswith(".index.json") for n in inside)
 
 
 def find(place: Path, stated: ModelConfig | None, size: Size | None) -> Found:
@@ -69,7 +69,7 @@ def _tensors_in(folder: Path) -> TensorFile:
             return read_tensors(folder / name)
         if (folder / f"{name}.index.json").is_file():
             return _shards(folder / f"{name}.index.json")
-    files = sorted(p for p in folder.iterdir() if p.suffix in _SUFFIXES and p.is_file())
+    files = sorted(p for p in folder.iterdir() if p.suffix in WEIGHT_ENDINGS and p.is_file())
     if len(files) == 1:
         return read_tensors(files[0])
     if (folder / "checkpoints").is_dir():

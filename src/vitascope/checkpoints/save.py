@@ -6,14 +6,14 @@ import difflib
 from pathlib import Path
 
 from vitascope.checkpoints.checkpoint import Checkpoint
-from vitascope.checkpoints.formats.names import FORMATS
+from vitascope.checkpoints.formats.names import FORMATS, WEIGHT_ENDINGS
 from vitascope.checkpoints.formats.table import WRITERS
 from vitascope.checkpoints.store import write_folder
 from vitascope.errors import CheckpointError
 
 
 def save(checkpoint: Checkpoint, path: str | Path, format: str = "vitascope", overwrite: bool = False) -> None:
-    """Writes `path`, a folder or a file as the format wants it (see `FORMATS`), wholly or not at all.
+    """Writes `path`, a folder or a file as the format and the name's ending want it (`FORMATS`), wholly or not at all.
 
     Raises `CheckpointError` when `path` exists and not `overwrite`, when the disk is full, or when the format
     cannot hold this model, naming what it cannot hold. Nothing is written then.
@@ -22,6 +22,9 @@ def save(checkpoint: Checkpoint, path: str | Path, format: str = "vitascope", ov
         near = difflib.get_close_matches(format, FORMATS, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(FORMATS)}"
         raise CheckpointError(f"no format {format!r}; {hint}")
+    ending, endings = Path(path).suffix.lower(), FORMATS[format]
+    if endings and ending in WEIGHT_ENDINGS and ending not in endings:
+        raise CheckpointError(f'{path}: format "{format}" is a file that ends in {" or ".join(endings)}; name it so')
     if checkpoint.activation != "softmax" and format not in ("vitascope", "huggingface"):
         raise CheckpointError(
             f'format "{format}" cannot say that outputs become probabilities by "{checkpoint.activation}", and softmax '

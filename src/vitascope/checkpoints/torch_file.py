@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from vitascope.checkpoints.limits import MAX_BYTES, size_text
+from vitascope.checkpoints.output import FILE_MARK
 from vitascope.errors import CheckpointError
 
 _MAX_PICKLE = 64 << 20
@@ -62,6 +63,14 @@ def read_torch(path: Path, max_bytes: int = MAX_BYTES) -> tuple[dict[str, Tensor
         raise CheckpointError(f"{path}: claims more memory than there is") from error
     except Exception as error:  # the unpickler meets damaged bytes with any exception there is
         raise CheckpointError(f"{path}: damaged PyTorch file ({_reason(error)}); fetch it again") from error
+
+
+def write_torch(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Writes a state dict of plain tensors, which `torch.load(weights_only=True)` reads. Raises OSError."""
+    with path.open("wb") as file:
+        torch.save(dict(tensors), file)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = FILE_MARK
 
 
 def _verify_archive(path: Path) -> None:

@@ -1,4 +1,13 @@
 """The names of the formats that can be written; free of torch, because the command line lists them in its help."""
 
-FORMATS = ("vitascope", "google", "timm", "huggingface", "torchvision")
-"""vitascope, timm and huggingface are folders, google is an .npz file and torchvision a safetensors file."""
+FORMATS: dict[str, tuple[str, ...]] = {
+    "vitascope": (),
+    "google": (".npz",),
+    "timm": (),
+    "huggingface": (),
+    "torchvision": (".safetensors", ".pth", ".pt"),
+}
+"""Name → endings of its file, which decide what is written; none where it is a folder."""
+
+WEIGHT_ENDINGS = {".safetensors", ".npz", ".bin", ".pth", ".pt", ".ckpt"}
+"""What a file's name ends with where weights are expected in it."""

@@ -1,11 +1,12 @@
 """State dicts of torchvision's VisionTransformer: fused projections, exact GELU, LayerNorm with eps 1e-6.
 
-Read from .pth or safetensors; written as one safetensors file, because no pickle is ever written.
-`load_state_dict(safetensors.torch.load_file(path))` reads it back on their side.
+Read from .pth or safetensors and written as either, by the ending of the file's name; on their side
+`load_state_dict(torch.load("x.pth"))` or `load_state_dict(safetensors.torch.load_file("x.safetensors"))` reads it back.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 
@@ -15,9 +16,12 @@ from vitascope.checkpoints.formats.express import labels_of, note, read_note, re
 from vitascope.checkpoints.formats.found import Draft, Found, heads_for, numbered, shape_of, table_size
 from vitascope.checkpoints.keys import Row, pair, row, to_foreign
 from vitascope.checkpoints.safetensors_file import write_safetensors
+from vitascope.checkpoints.torch_file import write_torch
 from vitascope.checkpoints.unwrap import anchor
 from vitascope.data.preprocess import Preprocess
 from vitascope.models.config import ViTConfig
+
+log = logging.getLogger(__name__)
 
 ANCHOR = anchor(r"encoder\.layers\.encoder_layer_0\.ln_1\.weight")
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -101,7 +105,7 @@ def rows(config: ViTConfig) -> list[Row]:
 
 
 def write(checkpoint: Checkpoint, path: Path, *, overwrite: bool = False) -> None:
-    """One safetensors file; raises `CheckpointError` for a model that torchvision has no way to say."""
+    """A .pth file, or safetensors with all that it cannot say; raises `CheckpointError` for what torchvision cannot."""
     c = vit_only("torchvision", checkpoint.config)
     refuse_inexpressible(
         "torchvision",
@@ -124,4 +128,8 @@ def write(checkpoint: Checkpoint, path: Path, *, overwrite: bool = False) -> Non
     )
     tensors = to_foreign(rows(c), checkpoint.model.state_dict(), c)
     with atomic_file(path, what="checkpoint", overwrite=overwrite) as temporary:
-        write_safetensors(temporary, tensors, note(checkpoint))
+        if path.suffix.lower() in (".pth", ".pt"):
+            log.info("%s: holds weights alone; a .safetensors file also has labels, preprocessing and heads", path)
+            write_torch(temporary, tensors)
+        else:
+            write_safetensors(temporary, tensors, note(checkpoint))
