@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 PEERS  := $(VENV)/.peers
 BENCH  := .venv-bench
 
-.PHONY: demo test check format bench bench-gpu clean
+.PHONY: demo test torture check format bench bench-gpu clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## pre-train on fractals, fine-tune on digits, evaluate, predict: about 4 minutes on 2 cores
@@ -14,6 +14,9 @@ demo: $(READY)  ## pre-train on fractals, fine-tune on digits, evaluate, predict
 
 test: $(PEERS)  ## all tests
 	$(BIN)/python -m pytest
+
+torture: $(READY)  ## damaged files, hostile requests and kills by the thousand; SEED and COUNT say which and how many
+	$(BIN)/python tests/faults/torture.py --seed $(or $(SEED),0) --count $(or $(COUNT),2000)
 
 check: $(READY)  ## lint, format, types; the direction of imports is a test
 	$(BIN)/ruff check src tests benchmarks

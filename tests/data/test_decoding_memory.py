@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +78,16 @@ def test_what_is_refused_is_refused_before() -> None:
             call(content, max_pixels=SIDE**2 - 1)
         with pytest.raises(ImageError, match="not a JPEG"):
             call(b"nothing")
+
+
+def test_a_small_tiff_of_one_enormous_tile_is_refused() -> None:
+    """20000 × 20000 pixels of zeros, of which the image is the first corner."""
+    packer = zlib.compressobj(9)
+    data = b"".join(packer.compress(bytes(20_000_000)) for _ in range(20)) + packer.flush()
+    numbers = [(256, 16), (257, 16), (258, 8), (259, 8), (262, 1), (277, 1), (322, 20_000), (323, 20_000)]
+    entries = [*numbers, (324, 8 + 2 + 12 * 10 + 4), (325, len(data))]
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    content = b"II*\0" + struct.pack("<IH", 8, 10) + directory + bytes(4) + data
+    for call in (read_image, decoding_bytes):
+        with pytest.raises(ImageError, match="a tile of it: 20000×20000 = 400,000,000 pixels"):
+            call(content)

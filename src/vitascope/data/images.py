@@ -23,6 +23,7 @@ EXIF orientation                  applied, so that the image stands as its photo
 from __future__ import annotations
 
 import io
+import math
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,7 @@ UInt8 = npt.NDArray[np.uint8]
 ImageLike = str | Path | bytes | Image.Image | np.ndarray
 
 _EXIF_ORIENTATION = 0x0112
+_TILE = (322, 323)  # TileWidth, TileLength (TIFF 6.0, section 15)
 _JPEG_BLOCK = 1 << 20  # bytes handed to the decoder at once; where its input breaks off it starts rows anew
 _BYTES_EACH, _JPEG_BYTES_EACH = 32, 18  # for a pixel, at most, copies of every conversion included; measured
 # Each orientation of the EXIF standard, and what brings it upright.
@@ -160,7 +162,7 @@ def decoding_bytes(content: bytes, max_pixels: int = MAX_PIXELS) -> int:
     with decoding(), _opened(file, max_pixels, shown) as image:
         refuse_large(image.size, max_pixels, shown)
         each = _JPEG_BYTES_EACH if isinstance(image, JpegImagePlugin.JpegImageFile) else _BYTES_EACH
-        return image.width * image.height * each
+        return max(image.width * image.height, math.prod(_tile(image))) * each
 
 
 def _opened(file: IO[bytes], max_pixels: int, shown: str) -> Image.Image:
@@ -176,9 +178,19 @@ def _opened(file: IO[bytes], max_pixels: int, shown: str) -> Image.Image:
     if kind == "WEBP":  # Pillow takes the memory for it when it opens it, so its size is read here first
         refuse_large(_webp_size(header), max_pixels, shown)
     try:
-        return reader(file, shown)
+        image = reader(file, shown)
+        tile = _tile(image)
     except Exception as error:  # whatever a reader meets in a damaged header
         raise damaged(shown, error) from None
+    refuse_large(tile, max_pixels, f"{shown}: a tile of it")
+    return image
+
+
+def _tile(image: Image.Image) -> tuple[int, int]:
+    """(width, height) of a TIFF's tiles, which are decoded whole however small the image is; else (0, 0)."""
+    tags = getattr(image, "tag_v2", {})
+    width, height = (int(np.max(tags.get(tag, 0))) for tag in _TILE)
+    return width, height
 
 
 def _decode(image: Image.Image, channels: int, max_pixels: int, draft: tuple[int, int] | None, shown: str) -> UInt8:
