@@ -179,5 +179,5 @@ def split_of_name(name: str) -> str | None:
 
 def some(names: list[str] | tuple[str, ...], most: int = 8) -> str:
     """A list for a message: the first few names, and how many more."""
-    shown = ", ".join(printable(name) for name in names[:most])
+    shown = ", ".join(printable(name if len(name) <= 60 else f"{name[:60]}…") for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -149,7 +149,10 @@ def test_a_changed_file_in_the_cache_is_refused(official: Callable[[str, bytes],
         (lambda files: files.update({"batches.meta.txt": b"one\n"}), "1 class names, expected 10"),
         (lambda files: files.update({"test_batch.bin": b"12345"}), "5 bytes, expected records of 3073"),
         (lambda files: files.update({"test_batch.bin": b""}), "0 bytes"),
-        (lambda files: files.update({"test_batch.bin": bytes([10]) + bytes(3072)}), "label 10, expected below 10"),
+        (
+            lambda files: files.update({"test_batch.bin": bytes([10]) + bytes(3072)}),
+            "labels from 0 to 10, expected 0 to 9",
+        ),
     ],
 )
 def test_archives_of_another_layout(

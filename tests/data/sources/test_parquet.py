@@ -157,7 +157,7 @@ def test_columns_of_other_names(tmp_path: Path) -> None:
 def test_labels_that_do_not_fit(tmp_path: Path) -> None:
     refused("labels from 0 to 2, expected 0 to 1", write(tmp_path / "a.parquet", [0, 2], names=["x", "y"]))
     refused("1 rows of train have no label", write(tmp_path / "b.parquet", [0, None]))
-    refused("are double, expected integers or strings", write(tmp_path / "c.parquet", [0.5, 1.0]))
+    refused("labels are double, expected integers or strings", write(tmp_path / "c.parquet", [0.5, 1.0]))
     refused("labels from -1 to 1", write(tmp_path / "d.parquet", [-1, 1]))
     refused("labels mouse are not among", write(tmp_path / "e.parquet", ["cat", "mouse"], names=["cat", "dog"]))
 
@@ -209,6 +209,35 @@ def test_large_files_are_mapped_from_the_cache(tmp_path: Path, monkeypatch: pyte
     assert source is not None
     with pytest.raises(DataError, match="set VITASCOPE_CACHE"):
         source[0]
+
+
+def test_a_damaged_copy_is_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("VITASCOPE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(parquet, "MEMORY_BYTES", 200)
+    images = [{"bytes": png(10 * i), "path": ""} for i in range(4)] + [{"bytes": None, "path": ""}]
+    path = write(tmp_path / "train.parquet", [0, 1, 1, 0, 1], images=images)
+
+    def check(source: Any) -> None:
+        assert [int(source[i][0, 0, 0]) for i in range(4)] == [0, 10, 20, 30]
+        with pytest.raises(ImageError, match="no image bytes"):
+            source[4]
+
+    check(open_parquet(path).train)
+    (copy,) = (tmp_path / "cache").rglob("*.arrow")
+    sound = copy.read_bytes()
+    at = sound.index(png(20))
+    flipped = sound[: at + 50] + bytes([sound[at + 50] ^ 1]) + sound[at + 51 :]
+    for content in (sound[: len(sound) // 2], b"", bytes(len(sound)), flipped):
+        copy.unlink()
+        copy.write_bytes(content)
+        caplog.clear()
+        source = open_parquet(path).train
+        check(source)
+        check(source)
+        assert [message.rpartition("; ")[2] for message in caplog.messages] == ["written anew"]
+        assert copy.read_bytes() == sound
 
 
 def test_pickled_as_paths_not_as_pixels(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_class_names_beside_the_shards(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("ant\nbee\n")
     assert open_webdataset(str(tmp_path)).classes == ("ant", "bee")
     (tmp_path / "classes.txt").write_text("ant\n")
-    refused("label 1 is not among 1 classes", tmp_path)
+    refused("labels from 0 to 1, expected 0 to 0 for its 1 classes; mend them or classes.txt", tmp_path)
     (tmp_path / "classes.txt").write_text("ant\nant\n")
     refused("a name twice", tmp_path)
 
@@ -129,12 +129,45 @@ def test_a_shard_cut_after_indexing_names_the_image(tmp_path: Path) -> None:
         train[0]
 
 
-def test_links_in_a_tar_are_not_followed(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.tar", pairs(0, [0]))
+def test_what_is_passed_over_is_said_in_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files = {**pairs(0, [0, 1]), "0002.jxl": b"", "0002.cls": b"2", "._0000.png": b"", "a.txt": b"", "b.txt": b""}
+    path = write(tmp_path / "a.tar", files)
     with tarfile.open(path, "a") as tar:
-        link = tarfile.TarInfo("0001.png")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        tar.addfile(link)
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):  # never followed
+            link = tarfile.TarInfo(f"000{kind.decode()}.png")
+            link.type, link.linkname = kind, "/etc/passwd"
+            tar.addfile(link)
+        folder = tarfile.TarInfo("folder")
+        folder.type = tarfile.DIRTYPE
+        tar.addfile(folder)
     train = open_webdataset(str(path)).train
     assert train is not None
-    assert len(train) == 1
+    assert len(train) == 2
+    assert train.classes == ("0", "1")
+    first, second = caplog.messages
+    assert first == (f"{path}: 6 members passed over, no images and no labels: .txt 2, links 2, .jxl 1, hidden 1")
+    assert second == f"{path}: no image is left of label 2"
+
+
+def test_keys_with_dots(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    # A key ends at the first dot, as webdataset has it; beside the image of a key other parts of the sample may lie.
+    masks = {"a.jpg": png(1), "a.mask.png": png(2), "a.cls": b"0", "b.mask.png": png(3), "b.cls": b"1", "b.jpg": png(4)}
+    train = open_webdataset(str(write(tmp_path / "masks.tar", masks))).train
+    assert train is not None
+    assert [int(train[i][0, 0, 0]) for i in range(len(train))] == [1, 4]
+    assert "2 members passed over, no images and no labels: .mask.png 2" in caplog.text
+    # Where each has a label of its own name nothing is lost, and where not it is refused.
+    own = {"a.b.jpg": png(1), "a.b.cls": b"0", "a.c.jpg": png(2), "a.c.json": b'{"label": 1}'}
+    train = open_webdataset(str(write(tmp_path / "own.tar", own))).train
+    assert train is not None
+    assert train.labels.tolist() == [0, 1]
+    shared = {"a.b.jpg": png(1), "a.c.jpg": png(2), "a.cls": b"0"}
+    refused(r"a\.c\.jpg: a second image of its key, beside a\.b\.jpg; rename", write(tmp_path / "c.tar", shared))
+
+
+def test_labels_with_gaps(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    splits = open_webdataset(str(write(tmp_path / "a.tar", pairs(0, [900, 5, 10**9]))))
+    assert splits.classes == ("5", "900", "1000000000")
+    assert splits.train is not None
+    assert splits.train.labels.tolist() == [1, 0, 2]
+    assert "each is a class called by its number" in caplog.text

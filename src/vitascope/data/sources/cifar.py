@@ -23,6 +23,7 @@ from vitascope.cache import cache_folder
 from vitascope.data.images import UInt8, printable
 from vitascope.data.memory import ArraySource
 from vitascope.data.source import Int64, Splits
+from vitascope.data.sources.classes import number_labels
 from vitascope.errors import DataError
 from vitascope.whole import written_whole
 
@@ -103,9 +104,10 @@ def open_cifar(name: str) -> Splits:
             test = _records(tar, archive, archive.test)
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
         raise DataError(f"{path}: cannot be read ({printable(str(error))}); delete it to fetch it again") from None
+    classes, labels = number_labels({"train": train[1], "test": test[1]}, classes, str(path), "delete it")
     return Splits(
-        train=ArraySource(f"{name} train", classes, train[1], train[0]),
-        test=ArraySource(f"{name} test", classes, test[1], test[0]),
+        train=ArraySource(f"{name} train", classes, labels["train"], train[0]),
+        test=ArraySource(f"{name} test", classes, labels["test"], test[0]),
     )
 
 
@@ -118,8 +120,6 @@ def _records(tar: tarfile.TarFile, archive: Archive, files: tuple[str, ...]) -> 
         raise DataError(f"{files[0]}: {len(rows)} bytes, expected records of {width}; delete the archive")
     rows = rows.reshape(-1, width)
     labels = rows[:, archive.label_bytes - 1].astype(np.int64)
-    if labels.max() >= archive.classes:
-        raise DataError(f"{files[0]}: label {labels.max()}, expected below {archive.classes}; delete the archive")
     planes = rows[:, archive.label_bytes :].reshape(-1, 3, 32, 32)
     return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels
 

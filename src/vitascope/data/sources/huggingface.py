@@ -10,7 +10,8 @@ from typing import Any
 
 from vitascope.data.images import printable
 from vitascope.data.source import Source, Splits, split_of_name
-from vitascope.data.sources.table import TableSource, choose_columns, class_names, encode_labels
+from vitascope.data.sources.classes import number_labels
+from vitascope.data.sources.table import OTHER_LABELS, TableSource, choose_columns, class_names
 from vitascope.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -66,14 +67,11 @@ def open_huggingface(name: str, options: Mapping[str, str] | None = None) -> Spl
     features = first.features.to_dict()
     image, label = choose_columns(first.data.schema, features, options, where)
     columns = {split: dataset.data.column(label) for split, dataset in parts.items()}
-    for split in [split for split, column in columns.items() if set(column.unique().to_pylist()) == {-1}]:
-        log.warning("%s: the labels of %s are hidden (all −1); left out", where, split)
-        del columns[split]
-    classes, labels = encode_labels(columns, class_names(features, label), where)
+    classes, labels = number_labels(columns, class_names(features, label), where, OTHER_LABELS)
     sources: dict[str, Source] = {
         split: TableSource(
             f"{repository} {split}", classes, labels[split], _Column(parts[split], image), follow_paths=True
         )
-        for split in columns
+        for split in labels
     }
     return Splits(train=sources.get("train"), validation=sources.get("validation"), test=sources.get("test"))

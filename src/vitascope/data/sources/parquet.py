@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,9 @@ from vitascope.cache import cache_folder
 from vitascope.data.fingerprint import joined, stamp
 from vitascope.data.images import printable
 from vitascope.data.source import Source, Splits, split_of_name
-from vitascope.data.sources.table import TableSource, choose_columns, class_names, encode_labels
+from vitascope.data.sources.classes import number_labels
+from vitascope.data.sources.parquet_file import read_images, read_labels, read_schema
+from vitascope.data.sources.table import OTHER_LABELS, TableSource, choose_columns, class_names
 from vitascope.errors import DataError
 from vitascope.whole import written_whole
 
@@ -28,67 +30,83 @@ MEMORY_BYTES = 512 << 20
 
 @dataclass(frozen=True)
 class _Column:
-    """One column of some files, read when called: it travels to other processes as paths, not as pixels."""
+    """The images of some files, read when called: it travels to other processes as paths, not as pixels."""
 
     files: tuple[str, ...]
     column: str
 
     def __call__(self) -> Any:
-        """→ pyarrow.ChunkedArray, in memory or mapped from an uncompressed copy in the cache folder."""
+        """→ pyarrow.ChunkedArray of bytes in memory, or of {bytes, crc32} mapped from a copy in the cache folder."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        total = 0
-        for file in self.files:
-            with _reading(file):
-                metadata = pq.read_metadata(file, memory_map=True)
-            groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
-            columns = [group.column(i) for group in groups for i in range(group.num_columns)]
-            total += sum(c.total_uncompressed_size for c in columns if c.path_in_schema.split(".")[0] == self.column)
-        if total <= MEMORY_BYTES:
-            return self.in_memory()
-        path = cache_folder() / "arrow" / f"{self.identity()[:32]}.arrow"
-        if not path.exists():
-            log.info("copying %d MiB of encoded images to %s, to map them into memory", total >> 20, path)
-            self._copy(path)
-        with _reading(str(path)):
-            return pa.ipc.open_file(pa.memory_map(str(path))).read_all().column(0)
+        if not self._path.exists():
+            chunks: list[Any] = []
+            held = 0
+            for chunk in self._chunks():
+                chunks.append(chunk)
+                held += chunk.nbytes
+                if held > MEMORY_BYTES:
+                    break
+            else:
+                return pa.chunked_array(chunks, pa.large_binary())
+            del chunks
+            log.info("copying the images of %s to %s, to map them into memory", printable(self.files[0]), self._path)
+            self._copy()
+        elif not _is_sound(self._path):
+            self.renew()
+        return _map(self._path)
 
     def identity(self) -> str:
         """See `vitascope.data.fingerprint`."""
         return joined([self.column, *(stamp(os.path.realpath(file)) for file in self.files)])
 
-    def in_memory(self) -> Any:
-        """→ pyarrow.ChunkedArray."""
-        import pyarrow as pa
+    def renew(self) -> None:
+        """Writes a damaged copy anew."""
+        log.warning("%s: our copy of %s is damaged; written anew", self._path, printable(self.files[0]))
+        self._copy()
 
-        kind = _schema(self.files[0])[0].field(self.column).type
-        return pa.chunked_array([chunk for batch in self._batches() for chunk in batch.column(0).chunks], kind)
+    @property
+    def _path(self) -> Path:
+        return cache_folder() / "arrow" / f"{self.identity()[:32]}.arrow"
 
-    def _batches(self) -> Iterator[Any]:
-        """The column as tables, one row group at a time: Arrow's binary arrays hold at most 2 GiB each."""
-        import pyarrow.parquet as pq
-
+    def _chunks(self) -> Iterator[Any]:
         for file in self.files:
-            with _reading(file):
-                parquet = pq.ParquetFile(file, memory_map=True)
-                for group in range(parquet.num_row_groups):
-                    yield parquet.read_row_group(group, columns=[self.column])
+            yield from read_images(file, self.column)
 
-    def _copy(self, path: Path) -> None:
+    def _copy(self) -> None:
         import pyarrow as pa
 
-        schema, _ = _schema(self.files[0])
-        schema = pa.schema([schema.field(self.column)])
+        schema = pa.schema([pa.field("image", pa.struct([("bytes", pa.large_binary()), ("crc32", pa.uint32())]))])
         try:
-            with written_whole(path) as temporary, pa.ipc.new_file(str(temporary), schema) as writer:
-                for table in self._batches():
-                    writer.write_table(table.cast(schema))
+            with written_whole(self._path) as temporary, pa.ipc.new_file(str(temporary), schema) as writer:
+                for chunk in self._chunks():
+                    sums = [zlib.crc32(value.as_buffer()) if value.is_valid else None for value in chunk]
+                    arrays = [chunk, pa.array(sums, pa.uint32())]
+                    image = pa.StructArray.from_arrays(arrays, fields=list(schema.field(0).type))
+                    writer.write_batch(pa.record_batch([image], schema=schema))
         except OSError as error:
             raise DataError(
-                f"{printable(str(path.parent))}: cannot write the copy of {printable(self.files[0])} "
+                f"{printable(str(self._path.parent))}: cannot write the copy of {printable(self.files[0])} "
                 f"({printable(str(error))}); set VITASCOPE_CACHE to a folder with room for it"
             ) from None
+
+
+def _map(path: Path) -> Any:
+    import pyarrow as pa
+
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all().column(0)
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether a copy can be read without leaving it; the images themselves are checked one by one, as they are read."""
+    import pyarrow as pa
+
+    try:
+        column = _map(path)
+        column.validate(full=True)
+        return {field.name for field in column.type} == {"bytes", "crc32"}
+    except (pa.ArrowException, OSError, ValueError, TypeError, IndexError):
+        return False
 
 
 def open_parquet(path: str | Path, options: Mapping[str, str] | None = None) -> Splits:
@@ -105,30 +123,24 @@ def open_parquet(path: str | Path, options: Mapping[str, str] | None = None) -> 
         raise DataError(f"{where}: unknown option {unknown[0]!r}, expected image=COLUMN or label=COLUMN")
     files = _files_by_split(Path(path))
     first = next(iter(files.values()))[0]
-    schema, features = _schema(first)
+    schema, features = read_schema(first)
     image, label = choose_columns(schema, features, options, where)
     columns: dict[str, Any] = {}
     for split, members in files.items():
         for member in members:
-            other, other_features = _schema(member)
+            other, other_features = read_schema(member)
             if {image, label} - set(other.names) or class_names(other_features, label) != class_names(features, label):
                 raise DataError(
                     f"{printable(member)}: columns or class names differ from those of {printable(first)}, "
                     "expected the same; open them apart"
                 )
-        column = _Column(tuple(members), label).in_memory()
-        if len(column) == 0:
+        columns[split] = read_labels(members, label, where)
+        if len(columns[split]) == 0:
             raise DataError(f"{printable(members[0])}: the {split} split has no rows; remove the file")
-        if set(column.slice(0, 1).to_pylist()) == {-1} and set(column.to_pylist()) == {-1}:
-            log.warning("%s: the labels of %s are hidden (all −1); left out", where, split)
-            continue
-        columns[split] = column
-    if not columns:
-        raise DataError(f"{where}: all labels are −1 (hidden), expected labelled images; use another file")
-    classes, labels = encode_labels(columns, class_names(features, label), where)
+    classes, labels = number_labels(columns, class_names(features, label), where, OTHER_LABELS)
     stem = Path(path).resolve().name.removesuffix(".parquet")
     sources: dict[str, Source] = {}
-    for split in columns:
+    for split in labels:
         name = stem if split_of_name(stem) == split else f"{stem} {split}"
         sources[split] = TableSource(name, classes, labels[split], _Column(tuple(files[split]), image))
     return Splits(train=sources.get("train"), validation=sources.get("validation"), test=sources.get("test"))
@@ -162,35 +174,3 @@ def _files_by_split(path: Path) -> dict[str, list[str]]:
             )
     order = ("train", "validation", "test")
     return {split: splits[split] for split in order if split in splits}
-
-
-def _schema(file: str) -> tuple[Any, Mapping[str, Any]]:
-    """(Arrow schema, the Hub's features) of a file, from its footer."""
-    import pyarrow.parquet as pq
-
-    with _reading(file):
-        schema = pq.read_schema(file, memory_map=True)
-    try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-    except (KeyError, TypeError, ValueError):  # plain parquet, without the Hub's description
-        features = {}
-    return schema, features if isinstance(features, dict) else {}
-
-
-class _reading:
-    """Arrow's errors as a DataError that names the file."""
-
-    def __init__(self, file: str) -> None:
-        self.file = file
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        import pyarrow as pa
-
-        if isinstance(error, pa.ArrowException | OSError):
-            reason = " ".join(str(error).split())
-            raise DataError(
-                f"{printable(self.file)}: not a readable parquet file ({printable(reason)}); fetch or write it again"
-            ) from None

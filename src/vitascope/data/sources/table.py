@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +20,9 @@ from vitascope.errors import DataError, ImageError
 _IMAGE_COLUMNS = ("image", "img")
 _LABEL_COLUMNS = ("label", "fine_label", "labels")
 
+OTHER_LABELS = "mend them or add :label=COLUMN"
+"""What to do about labels that are of no use."""
+
 
 @dataclass(frozen=True, eq=False)
 class TableSource:
@@ -31,7 +36,7 @@ class TableSource:
     """(n,) int64."""
     load: Callable[[], Any] = field(repr=False)
     """→ the pyarrow.ChunkedArray of images; called again in a process that received this source pickled. May have an
-    `identity() → str`."""
+    `identity() → str`, and `renew()` if what it returns may be a damaged copy: structs with the `crc32` of `bytes`."""
     follow_paths: bool = False
     """Whether a row without bytes may name a file on this machine; only for tables made on this machine."""
     _state: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
@@ -80,18 +85,39 @@ class TableSource:
 
     def _encoded(self, row: int) -> tuple[bytes | None, str | None]:
         """The image file of a row, or the path of one."""
+        value = self._value(row)
+        if not _sound(value):
+            self._state.clear()  # another process may have renewed the copy by now
+            value = self._value(row)
+        if not _sound(value):
+            self.load.renew()  # type: ignore[attr-defined]
+            self._state.clear()
+            value = self._value(row)
+        return (value["bytes"], value.get("path")) if isinstance(value, dict) else (value, None)
+
+    def _value(self, row: int) -> Any:
         chunks, starts = self._chunks()
         chunk = int(np.searchsorted(starts, row, side="right")) - 1
-        value = chunks[chunk][row - int(starts[chunk])].as_py()
-        return (value["bytes"], value.get("path")) if isinstance(value, dict) else (value, None)
+        try:
+            return chunks[chunk][row - int(starts[chunk])].as_py()
+        except ValueError as error:  # a path that is not UTF-8
+            raise ImageError(f"{printable(self.describe(row))}: {printable(str(error))}; remove the row") from None
 
     def _chunks(self) -> tuple[list[Any], Int64]:
         if "chunks" not in self._state:
             chunks = list(self.load().chunks)
-            starts = np.cumsum([0, *(len(chunk) for chunk in chunks)])[:-1].astype(np.int64)
-            self._state["chunks"] = (chunks, starts)
+            starts = np.cumsum([0, *(len(chunk) for chunk in chunks)]).astype(np.int64)
+            if starts[-1] != len(self):
+                raise DataError(f"{printable(self.name)}: {starts[-1]} images, expected {len(self)}; fetch it again")
+            self._state["chunks"] = (chunks, starts[:-1])
         result: tuple[list[Any], Int64] = self._state["chunks"]
         return result
+
+
+def _sound(value: Any) -> bool:
+    """Whether an image is what it was when it was copied, where it is a copy."""
+    stored = value.get("crc32") if isinstance(value, dict) else None
+    return stored is None or stored == zlib.crc32(value["bytes"])
 
 
 def choose_columns(schema: Any, features: Mapping[str, Any], options: Mapping[str, str], where: str) -> tuple[str, str]:
@@ -105,7 +131,10 @@ def choose_columns(schema: Any, features: Mapping[str, Any], options: Mapping[st
     def holds_images(column: str) -> bool:
         kind = schema.field(column).type
         if pa.types.is_struct(kind):
-            return any(kind.field(i).name == "bytes" for i in range(kind.num_fields))
+            return any(kind.field(i).name == "bytes" and binary(kind.field(i).type) for i in range(kind.num_fields))
+        return binary(kind)
+
+    def binary(kind: Any) -> bool:
         return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
     def holds_labels(column: str) -> bool:
@@ -125,11 +154,13 @@ def choose_columns(schema: Any, features: Mapping[str, Any], options: Mapping[st
             )
         return candidates[0]
 
+    name, times = Counter(schema.names).most_common(1)[0] if schema.names else ("", 0)
+    if times > 1:
+        raise DataError(f"{where}: {times} columns are called {some([name])}, expected different names; rename them")
     image = choose("image", _IMAGE_COLUMNS, holds_images)
     if not holds_images(image):
-        raise DataError(
-            f"{where}: column {image!r} is {schema.field(image).type}, expected image bytes; add :image=COLUMN"
-        )
+        kind = some([str(schema.field(image).type)])
+        raise DataError(f"{where}: column {some([image])} is {kind}, expected image bytes; add :image=COLUMN")
     return image, choose("label", _LABEL_COLUMNS, holds_labels)
 
 
@@ -138,51 +169,5 @@ def class_names(features: Mapping[str, Any], column: str) -> tuple[str, ...] | N
     feature = features.get(column)
     names = feature.get("names") if isinstance(feature, Mapping) else None
     if isinstance(names, Mapping):  # older files: {"0": "airplane", …}
-        names = [names[key] for key in sorted(names, key=int)]
+        names = [names[key] for key in sorted(names, key=lambda key: (len(key), key))]
     return tuple(str(name) for name in names) if isinstance(names, list) and names else None
-
-
-def encode_labels(
-    columns: Mapping[str, Any], names: tuple[str, ...] | None, where: str
-) -> tuple[tuple[str, ...], dict[str, Int64]]:
-    """Label columns per split (integers, booleans or strings) → (classes, int64 labels per split).
-
-    Without `names`, strings are sorted and integers 0…k are called "0"…"k", over all splits together.
-    """
-    import pyarrow as pa
-
-    values: dict[str, list[Any]] = {}
-    for split, column in columns.items():
-        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-        if not (
-            pa.types.is_integer(kind)
-            or pa.types.is_boolean(kind)
-            or pa.types.is_string(kind)
-            or pa.types.is_large_string(kind)
-        ):
-            raise DataError(
-                f"{where}: the labels of {split} are {kind}, expected integers or strings; add :label=COLUMN"
-            )
-        if column.null_count:
-            raise DataError(f"{where}: {column.null_count} rows of {split} have no label; remove or label them")
-        values[split] = column.to_pylist()
-    texts = {isinstance(value, str) for rows in values.values() for value in rows[:1]}
-    if len(texts) > 1:
-        raise DataError(f"{where}: labels are strings in one split and integers in another; make them alike")
-    if texts == {True}:
-        classes = names or tuple(sorted({value for rows in values.values() for value in rows}))
-        numbers = {name: number for number, name in enumerate(classes)}
-        unknown = sorted({value for rows in values.values() for value in rows} - set(numbers))
-        if unknown:
-            raise DataError(f"{where}: labels {some(unknown)} are not among its {len(classes)} class names; mend them")
-        return classes, {s: np.array([numbers[v] for v in rows], dtype=np.int64) for s, rows in values.items()}
-    labels = {split: np.array(rows, dtype=np.int64) for split, rows in values.items()}
-    highest = max((int(rows.max()) for rows in labels.values() if len(rows)), default=-1)
-    lowest = min((int(rows.min()) for rows in labels.values() if len(rows)), default=0)
-    classes = names or tuple(str(number) for number in range(highest + 1))
-    if lowest < 0 or highest >= len(classes):
-        raise DataError(
-            f"{where}: labels from {lowest} to {highest}, expected 0 to {len(classes) - 1} for its "
-            f"{len(classes)} classes; mend them or add :label=COLUMN"
-        )
-    return classes, labels

@@ -7,24 +7,27 @@ read in order, so that shuffling and resuming are exact, as with every other sou
 from __future__ import annotations
 
 import glob
-import json
+import logging
 import os
 import re
-import tarfile
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from vitascope.data.fingerprint import joined, stamp
-from vitascope.data.formats import EXTENSIONS
 from vitascope.data.images import UInt8, printable, read_image
 from vitascope.data.jpeg import OpenJpeg, open_image
-from vitascope.data.source import Int64, Source, Splits, split_of_name
+from vitascope.data.source import Int64, Source, Splits, some, split_of_name
+from vitascope.data.sources.classes import number_labels
+from vitascope.data.sources.shard import Found, index_shards
 from vitascope.errors import DataError, ImageError
 
+log = logging.getLogger(__name__)
+
 _MOST_SHARDS = 100_000
-_LABEL_BYTES = 1 << 20  # a label file larger than this is none
+_LARGEST_IMAGE = 1 << 30  # bytes, encoded
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +59,8 @@ class TarSource:
 
     def _file(self, index: int) -> bytes:
         shard, offset, size = (int(value) for value in self.places[index])
+        if size > _LARGEST_IMAGE:
+            raise ImageError(f"{printable(self.describe(index))}: {size} bytes, expected an image file; remove it")
         try:
             with open(self.shards[shard], "rb") as file:
                 file.seek(offset)
@@ -72,15 +77,6 @@ class TarSource:
         return joined([*map(stamp, self.shards), self.places.tobytes().hex()])
 
 
-@dataclass(frozen=True)
-class _Found:
-    """What the headers of one split's shards tell."""
-
-    keys: list[str]
-    places: list[tuple[int, int, int]]
-    labels: list[int | str]
-
-
 def open_webdataset(spec: str) -> Splits:
     """A tar file, a folder of them, or a pattern (`*`, `?`, `[…]`, `{000..009}`) → the splits their names speak of.
 
@@ -92,90 +88,32 @@ def open_webdataset(spec: str) -> Splits:
     splits: dict[str, list[str]] = {}
     for file in _shards(spec):
         splits.setdefault(split_of_name(os.path.basename(file)) or "train", []).append(file)
-    found = {split: _index(files) for split, files in splits.items()}
+    found = {split: index_shards(files) for split, files in splits.items()}
     for split, part in found.items():
         if not part.keys:
             raise DataError(f"{shown}: no images in the {split} shards, expected KEY.jpg and KEY.cls; check them")
-    kinds = {isinstance(label, str) for part in found.values() for label in part.labels}
-    if len(kinds) > 1:
-        raise DataError(f"{shown}: labels are partly names and partly whole numbers; make them alike")
-    first = Path(splits[next(iter(splits))][0])
-    names = _class_names(first.parent / "classes.txt")
-    present = {label for part in found.values() for label in part.labels}
-    numbers: dict[int | str, int]
-    if kinds == {True}:
-        classes = names or tuple(sorted(str(label) for label in present))
-        numbers = {name: number for number, name in enumerate(classes)}
-    else:
-        highest = max(int(label) for label in present)
-        classes = names or tuple(str(number) for number in range(highest + 1))
-        numbers = {number: number for number in range(len(classes))}
-    unknown = sorted(str(label) for label in present if label not in numbers)
-    if unknown:
-        raise DataError(f"{shown}: label {printable(unknown[0])} is not among {len(classes)} classes; mend classes.txt")
+    names = _class_names(Path(splits[next(iter(splits))][0]).parent / "classes.txt")
+    classes, labels = number_labels(
+        {split: part.labels for split, part in found.items()}, names, shown, "mend them or classes.txt"
+    )
+    _say_what_is_passed_over(list(found.values()), shown)
     base = re.sub(r"[-_.]*\d*([{*?\[].*)?\.tar$", "", os.path.basename(spec.rstrip("/\\"))) or "shards"
     sources: dict[str, Source] = {}
     for split, part in found.items():
         name = base if split_of_name(base) == split else f"{base} {split}"
-        labels = np.array([numbers[label] for label in part.labels], dtype=np.int64)
         places = np.array(part.places, dtype=np.int64)
-        sources[split] = TarSource(name, classes, labels, tuple(splits[split]), tuple(part.keys), places)
+        sources[split] = TarSource(name, classes, labels[split], tuple(splits[split]), tuple(part.keys), places)
     return Splits(train=sources.get("train"), validation=sources.get("validation"), test=sources.get("test"))
 
 
-def _index(files: list[str]) -> _Found:
-    found = _Found([], [], [])
-    for shard, path in enumerate(files):
-        images: dict[str, tuple[str, int, int]] = {}
-        labels: dict[str, int | str] = {}
-        try:
-            with tarfile.open(path, "r:") as tar:
-                for member in tar:
-                    folder, _, file = member.name.rpartition("/")
-                    stem, _, ending = file.partition(".")
-                    if not member.isreg() or not stem:
-                        continue
-                    key = f"{folder}/{stem}"
-                    if "." + ending.lower() in EXTENSIONS:
-                        if key in images:
-                            raise DataError(
-                                f"{printable(f'{path}:{member.name}')}: a second image of its key; remove one"
-                            )
-                        images[key] = (member.name, member.offset_data, member.size)
-                    elif ending in ("cls", "json") and member.size <= _LABEL_BYTES:
-                        content = tar.extractfile(member)
-                        label = _label(content.read() if content else b"", ending)
-                        if label is not None and (ending == "cls" or key not in labels):
-                            labels[key] = label
-        except (tarfile.TarError, OSError) as error:
-            raise DataError(
-                f"{printable(path)}: cannot be read as an uncompressed tar file ({printable(str(error))}); "
-                "fetch it again, or unpack it with gunzip if it is compressed"
-            ) from None
-        for key, (member_name, offset, size) in images.items():
-            if key not in labels:
-                raise DataError(
-                    f"{printable(f'{path}:{member_name}')}: no label, expected a .cls or .json file of the same key "
-                    "that holds one; add it or remove the image"
-                )
-            found.keys.append(member_name)
-            found.places.append((shard, offset, size))
-            found.labels.append(labels[key])
-    return found
-
-
-def _label(content: bytes, ending: str) -> int | str | None:
-    """A label file's content → a whole number ≥ 0 or a name; None where it holds neither."""
-    try:
-        text = content.decode("utf-8").strip()
-        value = json.loads(text) if ending == "json" else text
-    except ValueError:
-        return None
-    if isinstance(value, dict):
-        value = value.get("label", value.get("cls"))
-    if isinstance(value, str):
-        return int(value) if re.fullmatch(r"[0-9]{1,9}", value) else value or None
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9 else None
+def _say_what_is_passed_over(found: list[Found], shown: str) -> None:
+    kinds = sum((part.passed_over for part in found), Counter[str]())
+    if kinds:
+        listed = some([f"{kind} {count}" for kind, count in kinds.most_common()], most=5)
+        log.warning("%s: %d members passed over, no images and no labels: %s", shown, kinds.total(), listed)
+    lost = {label for part in found for label in part.lonely} - {label for part in found for label in part.labels}
+    if lost:
+        log.warning("%s: no image is left of label %s", shown, some(sorted(str(label) for label in lost), most=5))
 
 
 def _shards(spec: str) -> list[str]:

@@ -1,0 +1,148 @@
+"""Reading a parquet file that may claim anything: bounded memory, and every fault as one line that names the file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vitascope.data.images import printable
+from vitascope.data.sources.classes import label_kind
+from vitascope.data.sources.table import OTHER_LABELS
+from vitascope.errors import DataError
+
+_CHUNK_BYTES, _CHUNK_ROWS = 8 << 20, 1024  # images of about so many bytes, or so many of them, make one Arrow array
+_AT_ONCE = 64 << 20  # bytes that are decoded at once
+_GROWTH, _SPARE = 1000, 64 << 20  # images compress little: a file of n bytes has at most _GROWTH · n + _SPARE of them
+_LONGEST_LABEL = 256  # characters
+
+
+def read_schema(file: str) -> tuple[Any, Mapping[str, Any]]:
+    """(Arrow schema, the Hub's features) of a file, from its footer."""
+    with reading(file):
+        schema = _opened(file).schema_arrow
+        _ = schema.names  # raises where one is not UTF-8
+    described = (schema.metadata or {}).get(b"huggingface")
+    if described is None:  # plain parquet, without the Hub's description
+        return schema, {}
+    try:
+        features = json.loads(described)
+    except (ValueError, RecursionError):
+        raise DataError(f"{printable(file)}: its description of the columns is damaged; fetch it again") from None
+    for key in ("info", "features"):
+        features = features.get(key) if isinstance(features, dict) else None
+    return schema, features if isinstance(features, dict) else {}
+
+
+class reading:
+    """Arrow's errors as a DataError that names the file."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        import pyarrow as pa
+
+        if isinstance(error, pa.ArrowException | OSError | ValueError):  # ValueError: a name that is not UTF-8
+            reason = " ".join(str(error).split())[:100]
+            raise DataError(
+                f"{printable(self.file)}: not a readable parquet file ({printable(reason)}); fetch or write it again"
+            ) from None
+
+
+def read_images(file: str, column: str) -> Iterator[Any]:
+    """The images of one file as pyarrow.LargeBinaryArray of bounded size, whatever the file claims."""
+    import pyarrow as pa
+
+    most = _GROWTH * os.path.getsize(file) + _SPARE
+    held: list[Any] = []
+    rows = size = total = 0
+    with reading(file):
+        for batch in _few_rows(_opened(file), column):
+            held.append(batch)
+            rows += len(batch)
+            size += batch.nbytes
+            if rows >= _CHUNK_ROWS or size >= _CHUNK_BYTES:
+                total += size
+                if total > most:
+                    raise _too_large(file, f"more than {most >> 20} MiB of images")
+                yield _images(pa.concat_arrays(held))
+                held, rows, size = [], 0, 0
+        if held:
+            yield _images(pa.concat_arrays(held))
+
+
+def _images(values: Any) -> Any:
+    import pyarrow as pa
+
+    return (values.flatten()[0] if pa.types.is_struct(values.type) else values).cast(pa.large_binary())
+
+
+def _few_rows(parquet: Any, column: str) -> Iterator[Any]:
+    """The column as arrays of so few rows that no encoding makes more of them than memory holds.
+
+    One value can stand in every row at no cost in the file, but is no larger than its uncompressed pages.
+    """
+    import pyarrow as pa
+
+    names = [f"{column}.bytes" if pa.types.is_struct(parquet.schema_arrow.field(column).type) else column]
+    for group in range(parquet.num_row_groups):
+        # pyarrow ends the process when it is asked for an unknown compression, unless reading has met and refused it.
+        next(parquet.iter_batches(1, row_groups=[group], columns=names, use_threads=False), None)
+        metadata = parquet.metadata.row_group(group)
+        parts = [metadata.column(i) for i in range(metadata.num_columns)]
+        stored = [part for part in parts if part.path_in_schema in names]
+        plain = all(part.compression == "UNCOMPRESSED" for part in stored)
+        largest = max([1, *(part.total_compressed_size for part in stored)])
+        rows = min(max(_AT_ONCE // largest, 1), _CHUNK_ROWS) if plain else 1
+        for batch in parquet.iter_batches(rows, row_groups=[group], columns=names, use_threads=False):
+            yield batch.column(0)
+
+
+def read_labels(files: list[str], column: str, where: str) -> Any:
+    """→ pyarrow.ChunkedArray of the labels, which are no longer than names are."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    chunks: list[Any] = []
+    for file in files:
+        with reading(file):
+            kind = label_kind(_opened(file).schema_arrow.field(column).type, where, OTHER_LABELS)
+            texts = not (pa.types.is_integer(kind) or pa.types.is_boolean(kind))
+            # Texts stay a dictionary until their length is known: one of a megabyte may stand in each row.
+            parquet = _opened(file, read_dictionary=[column] if texts else None)
+            for batch in parquet.iter_batches(1 << 12, columns=[column], use_threads=False):
+                values = batch.column(0)
+                if texts:
+                    longest = pc.max(pc.binary_length(values.dictionary)).as_py() or 0
+                    if longest > _LONGEST_LABEL:
+                        raise DataError(
+                            f"{printable(file)}: a label of {longest} characters, expected at most {_LONGEST_LABEL}; "
+                            f"{OTHER_LABELS}"
+                        )
+                chunks.append(values.cast(kind))
+    return pa.chunked_array(chunks, kind)
+
+
+def _opened(file: str, **options: Any) -> Any:
+    """→ pyarrow.parquet.ParquetFile whose footer does not claim more than the file may hold; in `reading`."""
+    import pyarrow.parquet as pq
+
+    parquet = pq.ParquetFile(file, memory_map=True, pre_buffer=False, **options)
+    size, metadata = os.path.getsize(file), parquet.metadata
+    most = _GROWTH * size + _SPARE
+    groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+    if not 0 <= sum(group.num_rows for group in groups) == metadata.num_rows <= size:
+        raise _too_large(file, f"{metadata.num_rows} rows")
+    parts = [group.column(i) for group in groups for i in range(group.num_columns)]
+    if max((part.total_uncompressed_size for part in parts), default=0) > most:
+        raise _too_large(file, f"a column of more than {most >> 20} MiB")
+    return parquet
+
+
+def _too_large(file: str, what: str) -> DataError:
+    return DataError(f"{printable(file)}: {what} in a file of {os.path.getsize(file)} bytes; fetch or write it again")
