@@ -1,0 +1,200 @@
+"""Checkpoints damaged at random: each must load or be refused in one line, within bounds of memory and time.
+
+`run(seed, count)` counts the outcomes, in a process of its own; alone: `python tests/faults/fuzz_checkpoints.py 0 5000`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import logging
+import os
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+MEMORY = 6 << 30
+"""Address space in bytes; torch alone reserves half of it."""
+SLOW, LONGEST = 5.0, 400
+"""Seconds for one load, and characters of a message besides the path."""
+HOSTILE: tuple[Any, ...] = (
+    *(None, True, False, 0, 1, -1, 3, 0.5, -0.0, 1e-320, 1e308, float("inf"), float("nan"), 2**31, 2**63, 10**30),
+    *("", "x", "0", "nan", "\x00", "é\u2028" * 50, "a\nb", [], {}, [[]], [{}], [None], [1, 2], [1, 2, 3], ["a", "b"]),
+    *([0, 0], [-1, 5], [8, 10**9], [0.5] * 3, [float("nan")] * 3, {"height": 0, "width": 8}, {"shortest_edge": []}),
+    *({"0": "a"}, {"0": 1, "1": None}, {"height": 16, "width": 16}, {"units": []}, {"width_factor": 0.3}),
+)
+
+
+def run(seed: int, count: int) -> dict[str, int]:
+    """Outcomes of `count` damaged checkpoints: "loaded", "refused", and "fault: …" for all that must not be."""
+    words = [sys.executable, __file__, str(seed), str(count)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(words, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        return {f"fault: the process ended with {done.returncode}: {done.stderr[-300:]}": 1}
+    outcomes: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
+    return outcomes
+
+
+def bases(folder: Path) -> list[Path]:
+    """Whole checkpoints of every format, small."""
+    from dataclasses import replace
+
+    import torch
+    from safetensors.torch import load_file
+
+    import vitascope as vs
+    from tiny_checkpoint import TINY, checkpoint
+    from vitascope.models.config import BiTConfig, StemConfig
+
+    erf = replace(TINY, gelu="erf", width=64, heads=1)
+    hybrid = replace(TINY, image_size=(32, 32), patch=2, stem=StemConfig(units=(1,), width_factor=0.5))
+    bit = BiTConfig(image_size=(32, 32), units=(1, 1), base_width=32, classes=3)
+    dino = replace(erf, layer_scale=1e-5, registers=2, pooling="token+mean", hidden=128)
+    for name, format, config in (
+        ("own", "vitascope", TINY),
+        ("own_hybrid", "vitascope", hybrid),
+        ("own_bit", "vitascope", bit),
+        ("google.npz", "google", TINY),
+        ("bit.npz", "google", bit),
+        ("timm", "timm", erf),
+        ("huggingface", "huggingface", erf),
+        ("dino", "huggingface", dino),
+        ("torchvision.pth", "torchvision", erf),
+        ("torchvision.safetensors", "torchvision", erf),
+    ):
+        labels = tuple("abc") if config.classes == 3 else ()
+        vs.save(checkpoint(config, labels=labels), folder / name, format=format)
+    state = load_file(folder / "timm" / "model.safetensors")
+    wrapped = {f"module.{name}": tensor for name, tensor in state.items()}
+    held = {"state_dict": wrapped, "args": argparse.Namespace(model="vit_x"), "optimizer": {"state": {0: torch.ones(2)}}}
+    torch.save(held, folder / "wrapped.pth")
+    torch.save(wrapped, folder / "legacy.pth", _use_new_zipfile_serialization=False)
+    return sorted(folder.iterdir())
+
+
+def damage_json(text: str, rng: random.Random) -> str:
+    """A description with one value replaced, one name lost, renamed or doubled, or its text broken."""
+    if rng.random() < 0.1:
+        return rng.choice(
+            ("", "[" * 100_000, '{"a":' * 5000, "nul", '"x"', "[]", text[: rng.randrange(len(text))], "1" * 9999, text * 2)
+        )
+    values = json.loads(text)
+    place: Any = values
+    while True:
+        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+        key = rng.choice(keys)
+        if isinstance(place[key], dict | list) and place[key] and rng.random() < 0.7:
+            place = place[key]
+            continue
+        kind = rng.random()
+        if kind < 0.15 and isinstance(place, dict):
+            del place[key]
+        elif kind < 0.2 and isinstance(place, dict):
+            place[f"{key}_"] = place.pop(key)
+        elif kind < 0.25:
+            place[key] = [place[key]]
+        elif kind < 0.3 and isinstance(place[key], int | float):
+            place[key] = place[key] * rng.choice((-1, 0, 2, 1000, 0.5, 10**12))
+        else:
+            place[key] = copy.deepcopy(rng.choice(HOSTILE))
+        return json.dumps(values)
+
+
+def damage_bytes(content: bytes, rng: random.Random) -> bytes:
+    """A file cut, filled, or with bits flipped, most often near its ends, where the headers are."""
+    changed, kind = bytearray(content), rng.random()
+    at = rng.randrange(len(content))
+    if rng.random() < 0.5:
+        at = min(at, rng.randrange(1, 600)) if rng.random() < 0.5 else max(at, len(content) - rng.randrange(1, 1500))
+    if kind < 0.15:
+        return content[:at]
+    if kind < 0.25:
+        return content[:at] + rng.randbytes(rng.randrange(1, 100)) + content[at:]
+    if kind < 0.35:
+        changed[at : at + rng.randrange(1, 300)] = b""
+    elif kind < 0.5:
+        changed[at : at + 8] = rng.choice((b"\xff" * 8, bytes(8), b"\x00\x00\x00\x80" * 2))
+    else:
+        for _ in range(rng.choice((1, 1, 2, 8))):
+            changed[min(at + rng.randrange(64), len(content) - 1)] ^= 1 << rng.randrange(8)
+    return bytes(changed)
+
+
+def damage(place: Path, rng: random.Random) -> None:
+    """One file of a checkpoint, its description more often than its weights, or the description inside its weights."""
+    files = sorted(place.iterdir()) if place.is_dir() else [place]
+    described = [file for file in files if file.suffix == ".json"]
+    file = rng.choice(described) if described and rng.random() < 0.7 else rng.choice(files)
+    content = file.read_bytes()
+    if file.suffix == ".json":
+        text = damage_json(content.decode(), rng)
+        file.write_bytes(damage_bytes(text.encode(), rng) if text and rng.random() < 0.1 else text.encode())
+    elif file.suffix == ".safetensors" and rng.random() < 0.5:
+        length = int.from_bytes(content[:8], "little")
+        header = damage_json(content[8 : 8 + length].decode(), rng).encode()
+        file.write_bytes(len(header).to_bytes(8, "little") + header + content[8 + length :])
+    else:
+        file.write_bytes(damage_bytes(content, rng))
+
+
+def outcome(place: Path) -> str:
+    """What loading does."""
+    import vitascope as vs
+    from vitascope.errors import UserError
+
+    start = time.monotonic()
+    try:
+        vs.load(place)
+        said = "loaded"
+    except UserError as error:
+        text = str(error).replace(str(place), "")
+        one_line = "\n" not in text and len(text) <= LONGEST
+        said = "refused" if one_line else f"fault: message of {len(text)} characters: {text[:200]!r}"
+    except BaseException as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        ours = [f for f in traceback.extract_tb(error.__traceback__) if "vitascope" in f.filename][-1]
+        where = f"{Path(ours.filename).name}:{ours.lineno} ({Path(frame.filename).name})"
+        said = f"fault: {type(error).__name__} at {where}: {str(error)[:100]}"
+    slow = time.monotonic() - start > SLOW
+    return f"fault: {said} took {time.monotonic() - start:.0f} seconds" if slow else said
+
+
+def main(seed: int, count: int) -> None:
+    """Prints the outcomes as JSON."""
+    logging.disable(logging.CRITICAL)
+    rng, outcomes = random.Random(seed), Counter[str]()
+    keep = os.environ.get("FUZZ_KEEP")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "whole").mkdir()
+        whole = bases(folder / "whole")
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        for number in range(count):
+            base = rng.choice(whole)
+            place = folder / "case" / base.name
+            if base.is_dir():
+                shutil.copytree(base, place)
+            else:
+                place.parent.mkdir()
+                shutil.copy(base, place)
+            damage(place, rng)
+            said = outcome(place)
+            outcomes[said] += 1
+            if keep and said.startswith("fault"):
+                shutil.copytree(place.parent, Path(keep) / f"{seed}-{number}", dirs_exist_ok=True)
+            shutil.rmtree(place.parent)
+    print(json.dumps(outcomes))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
