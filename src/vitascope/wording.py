@@ -1,7 +1,32 @@
-"""How messages count things."""
+"""How messages count things and put times."""
+
+from __future__ import annotations
+
+import time
 
 
 def count(number: int, what: str) -> str:
     """3, "problem" → "3 problems"; 1 → "1 problem"; what ends in s takes es, so "class" may be counted."""
     ending = "" if number == 1 else "es" if what.endswith("s") else "s"
     return f"{number:,} {what}{ending}"
+
+
+def memory_text(size: float) -> str:
+    """5.3e9 → "5.3 GB", 2e7 → "20 MB"."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def duration(seconds: float) -> str:
+    """75 → "1m15s"; 8 → "8s"; 4000 → "1h06m"; 200000 → "2d7h"."""
+    s = round(seconds)
+    if s < 60:
+        return f"{s}s"
+    if s < 3600:
+        return f"{s // 60}m{s % 60:02d}s"
+    return f"{s // 3600}h{s % 3600 // 60:02d}m" if s < 2 * 86400 else f"{s // 86400}d{s % 86400 // 3600}h"
+
+
+def until(seconds: float) -> str:
+    """ "until 15:42", so many seconds from now, with the day where it is another."""
+    now, end = time.localtime(), time.localtime(time.time() + seconds)
+    return time.strftime("until %H:%M" if end[:3] == now[:3] else "until %a %d %b %H:%M", end)

@@ -19,9 +19,9 @@ from rich.console import Console as Rich
 import vitascope as vs
 from tiny import CLASSES, PRETRAIN_WORDS, image_folder
 from vitascope.cli import COMMANDS, main
-from vitascope.cli.console import Console, Counter, duration
+from vitascope.cli.console import Console, Counter
 from vitascope.errors import DivergedError
-from vitascope.wording import count
+from vitascope.wording import count, duration
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 

@@ -98,10 +98,10 @@ def test_an_existing_run_is_refused_and_overwritten_only_on_demand(tmp_path: Pat
 def explode(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     real = loop.training_step
 
-    def step(job: Any, state: Any, runner: Any, batch: Any, world: Any) -> None:
+    def step(job: Any, state: Any, *rest: Any) -> None:
         if state.counters.step == at:
             next(state.model.parameters()).data.fill_(float("nan"))
-        real(job, state, runner, batch, world)
+        real(job, state, *rest)
 
     monkeypatch.setattr(loop, "training_step", step)
 

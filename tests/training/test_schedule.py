@@ -52,9 +52,18 @@ def test_warmup_below_one_is_a_share_of_the_steps(warmup: float, steps: int) -> 
     assert schedule_of(TrainSettings(steps=1000, warmup=warmup), 1000).warmup == steps
 
 
-def test_a_warmup_longer_than_the_run_only_rises() -> None:
+def test_a_warmup_in_steps_is_half_of_the_run_at_most() -> None:
     schedule = schedule_of(TrainSettings(steps=10, warmup=500.0, lr=1.0), 10)
-    assert [schedule(step) for step in range(10)] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert [schedule(step) for step in range(5)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert [schedule(step) for step in range(5, 10)] == pytest.approx(
+        [0.5 * (1 + math.cos(math.pi * i / 5)) for i in range(5)]
+    )
+
+
+def test_between_two_steps_the_rate_is_between_theirs() -> None:
+    schedule = Schedule(0.8, 12, 4, "linear", 0.0)
+    assert schedule(2.5) == pytest.approx(0.7)
+    assert schedule(5.5) == pytest.approx(0.65)
 
 
 def test_tokens_are_dropped_in_the_first_part_of_the_steps() -> None:

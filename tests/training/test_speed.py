@@ -1,4 +1,4 @@
-"""Measuring before training: on a copy, by the clock, and without counting what only the first steps cost."""
+"""Measuring before training: memory by formula, a step by the clock, and the model stays as it was."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from tiny import FIELDS, SIDE, source
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import ConfigError
 from vitascope.layers.encoder import Encoder
+from vitascope.models.bit import BiT
 from vitascope.models.catalogue import create_model
 from vitascope.models.memory import training_memory
+from vitascope.models.vit import ViT
 from vitascope.training import speed
 from vitascope.training.job import Job
 from vitascope.training.parallel import World
@@ -32,173 +34,169 @@ def job(**changes: Any) -> Job:
     )
 
 
-def model() -> torch.nn.Module:
+def model(**changes: Any) -> ViT | BiT:
     torch.manual_seed(0)
-    return create_model("ViT-Ti/8", **FIELDS, classes=3, image_size=SIDE)
+    return create_model("ViT-Ti/8", **{**FIELDS, "classes": 3, "image_size": SIDE, **changes})
 
 
-class Clock:
-    """Time that passes in steps and evaluations only."""
+class Machine:
+    """Gradients that take `cost` seconds, of the number of images and of how many times were before."""
 
-    def __init__(self, patch: pytest.MonkeyPatch, steps: list[float]) -> None:
-        self.now, self.steps, self.done = 0.0, steps, 0
-        real = speed.training_step
+    def __init__(self, patch: pytest.MonkeyPatch, cost: Any) -> None:
+        self.now = 0.0
+        self.asked: list[int] = []
+        real = speed.gradients
 
-        def step(*args: Any) -> None:
-            real(*args)
-            self.now += self.steps[min(self.done, len(self.steps) - 1)]
-            self.done += 1
+        def gradients(trial: Job, net: Any, batch: Any, *rest: Any) -> Any:
+            self.asked.append(len(batch[0]))
+            found = real(trial, net, batch, *rest)
+            self.now += cost(len(batch[0]), len(self.asked))
+            return found
 
-        patch.setattr(speed, "training_step", step)
+        patch.setattr(speed, "gradients", gradients)
         patch.setattr(time, "perf_counter", lambda: self.now)
 
 
-def test_a_step_is_the_median_of_those_after_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock(monkeypatch, [100.0, 1.0, 9.0, 1.0, 1.0])  # the first compiles, the third was disturbed
-    measured = model()
+def test_a_step_is_measured_from_one_image_up_and_leaves_the_model_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, lambda images, count: 0.01 + 0.001 * images)
+    measured = model(dropout=0.3).eval()
     before = {name: tensor.clone() for name, tensor in measured.state_dict().items()}
-    assert speed.measure_step(job(), measured, World(), for_seconds=112.0) == 1.0
-    assert clock.done == 5
+    assert speed.measure_step(job(batch=20), measured, World()) == (pytest.approx(0.03), 20)
+    assert sorted(set(machine.asked)) == [1, 4, 16, 20]
     assert all(torch.equal(tensor, before[name]) for name, tensor in measured.state_dict().items())
+    assert all(parameter.grad is None for parameter in measured.parameters())
+    assert not measured.training
 
 
-def test_at_least_three_steps_are_made_however_long_they_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock(monkeypatch, [5.0, 4.0, 2.0])
-    assert speed.measure_step(job(), model(), World(), for_seconds=0.0) == 3.0
-    assert clock.done == 3
+def test_what_an_image_costs_beyond_the_first_is_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, lambda images, count: 0.4 + 0.1 * images)
+    step, _ = speed.measure_step(job(batch=512), model(), World())
+    assert max(machine.asked) == 4  # after two seconds nothing larger is tried
+    assert step == pytest.approx(0.4 + 0.1 * 512)
 
 
-def test_an_evaluation_is_measured_on_the_first_images_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, seen, real = 0.0, [], speed.evaluate
+def test_the_shortest_of_several_times_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    Machine(monkeypatch, lambda images, count: 0.1 if count % 4 == 2 else 0.2)
+    assert speed.measure_step(job(batch=1), model(), World())[0] == pytest.approx(0.1)
 
-    def evaluate(*args: Any, each_batch: Any, **options: Any) -> Any:
-        def then(done: int) -> None:
-            nonlocal now
-            now += 2.0
-            seen.append(done)
-            each_batch(done)
 
-        assert options["workers"] == 0
-        return real(*args, each_batch=then, **options)
+def test_an_image_that_takes_long_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, lambda images, count: 50.0)
+    assert speed.measure_step(job(batch=512), model(), World())[0] == pytest.approx(50.0 * 512)
+    assert machine.asked == [1]
 
-    monkeypatch.setattr(speed, "evaluate", evaluate)
-    monkeypatch.setattr(time, "perf_counter", lambda: now)
-    assert speed.measure_evaluation(job(), model(), World(), source(20), 6) == 0.5
-    assert seen == [4, 8]  # whole batches, until there are six
+
+def test_steps_with_fewer_tokens_are_measured_beside_whole_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    real = Encoder.forward
+    monkeypatch.setattr(Encoder, "forward", lambda self, x, *more: seen.append(x.shape[1]) or real(self, x, *more))
+    times = {0.0: 3.0, 0.5: 1.0}
+    monkeypatch.setattr(speed, "_PROBE", 0.0)
+    real_parts = speed._gradients_of
+
+    def parts(trial: Job, net: Any, images: int, dropped: float, world: World) -> float:
+        real_parts(trial, net, images, dropped, world)
+        return times[dropped]
+
+    monkeypatch.setattr(speed, "_gradients_of", parts)
+    whole = (SIDE // 8) ** 2
+    assert speed.measure_step(job(batch=1), model(), World())[0] == 3.0
+    assert set(seen) == {1 + whole}
+    assert speed.measure_step(job(batch=1, drop_tokens=0.5, drop_tokens_for=0.75), model(), World())[0] == 1.5
+    assert set(seen) == {1 + whole, 1 + whole // 2}
+
+
+def test_where_a_gpus_memory_ends_the_micro_batch_is_halved(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gradients(trial: Job, net: Any, batch: Any, *_: Any) -> torch.Tensor:
+        if len(batch[0]) > 2:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried")
+        return torch.zeros(())
+
+    monkeypatch.setattr(speed, "gradients", gradients)
+    assert speed.measure_step(job(batch=20), model(), World())[1] == 2
+
+
+def full(*_: Any) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def wrong(*_: Any) -> None:
+    raise RuntimeError("shapes do not match")
 
 
 @pytest.mark.parametrize(
-    ("eval_every", "test", "expected"),
-    [
-        (None, False, (92 - 11 * 0.9) / 0.5),  # ten evaluations on the way and one of the result
-        (None, True, (92 - 11 * 0.9 - 2.0) / 0.5),
-        (2, False, (92 - 0.9) / (0.5 + 0.9 / 2)),
-    ],
+    ("fault", "kind", "said"),
+    [(full, ConfigError, "not even one image fits"), (wrong, RuntimeError, "shapes do not match")],
 )
-def test_every_evaluation_counts_towards_the_budget(
-    monkeypatch: pytest.MonkeyPatch, eval_every: int | None, test: bool, expected: float
+def test_only_a_full_memory_is_taken_for_one(
+    monkeypatch: pytest.MonkeyPatch, fault: Any, kind: type[Exception], said: str
 ) -> None:
-    monkeypatch.setattr(speed, "measure_step", lambda *_, **__: 0.5)
-    monkeypatch.setattr(speed, "measure_evaluation", lambda *_: 0.1)  # of 9 validation, 20 test images
-    measured = job(eval_every=eval_every)
-    steps = speed.measure_run(measured, torch.nn.Identity(), World(), 100.0, source(20) if test else None)
-    assert steps == pytest.approx(expected, abs=1)
+    monkeypatch.setattr(speed, "gradients", fault)
+    with pytest.raises(kind, match=said):
+        speed.measure_step(job(), model(), World())
 
 
-def test_a_budget_without_room_for_a_step_says_what_one_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speed, "measure_step", lambda *_, **__: 5.0)
-    monkeypatch.setattr(speed, "measure_evaluation", lambda *_: 0.1)
-    with pytest.raises(ConfigError, match=r"a step takes 5\.00s and the last evaluation 1s, so none fits"):
-        speed.measure_run(job(), torch.nn.Identity(), World(), 3.0)
-
-
-def test_the_micro_batch_is_halved_until_it_fits_a_processes_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    tried: list[tuple[int, int]] = []
-
-    def fits(trial: Job, *_: Any) -> bool:
-        assert isinstance(trial.settings.micro_batch, int)
-        tried.append((trial.settings.batch, trial.settings.micro_batch))
-        return trial.settings.micro_batch <= 3
-
-    monkeypatch.setattr(speed, "_fits", fits)
-    monkeypatch.setattr(World, "largest", lambda self, value: value)
-    assert speed.largest_micro_batch(job(batch=20), torch.nn.Identity(), World(size=2)) == 3
-    assert tried == [(10, 10), (10, 5), (10, 3)]
-
-
-@pytest.mark.parametrize(("part", "dropped"), [(1.0, 0.5), (0.75, 0.0)])
-def test_the_steps_with_most_tokens_have_to_fit(monkeypatch: pytest.MonkeyPatch, part: float, dropped: float) -> None:
-    tried: list[float] = []
-    monkeypatch.setattr(speed, "_fits", lambda trial, *_: not tried.append(trial.settings.drop_tokens))  # type: ignore[func-returns-value]
-    speed.largest_micro_batch(job(drop_tokens=0.5, drop_tokens_for=part), torch.nn.Identity(), World())
-    assert tried == [dropped]
+def free(patch: pytest.MonkeyPatch, size: float) -> None:
+    patch.setattr(speed, "free_memory", lambda device: size / speed._MARGIN + 1)
 
 
 @pytest.mark.parametrize("checkpointed", [False, True])
-def test_on_a_cpu_nothing_is_tried_that_does_not_fit_the_free_memory(
-    monkeypatch: pytest.MonkeyPatch, checkpointed: bool
+@pytest.mark.parametrize("name", ["ViT-Ti/4", "BiT-R50x1", "R+ViT-Ti/16"])
+def test_the_micro_batch_is_halved_until_it_fits_by_formula(
+    monkeypatch: pytest.MonkeyPatch, name: str, checkpointed: bool
 ) -> None:
-    model = create_model("ViT-Ti/4", image_size=32, depth=2, classes=3)
-    tried: list[int] = []
-
-    def step(trial: Job, *_: Any, **__: Any) -> float:
-        tried.append(int(trial.settings.micro_batch or 0))
-        return 1.0
+    small = {"units": (1, 1, 1, 1)} if name.startswith("BiT") else {"depth": 2}
+    net = create_model(name, image_size=32, classes=3, **small)
+    monkeypatch.setattr(speed, "gradients", wrong)  # nothing is tried
 
     def need(micro: int) -> float:
-        return training_memory(model.config, micro, checkpoint_activations=checkpointed, accumulated=micro < 64).peak
+        return training_memory(net.config, micro, checkpoint_activations=checkpointed, accumulated=micro < 64).peak
 
-    monkeypatch.setattr(speed, "measure_step", step)
-    monkeypatch.setattr(speed, "free_memory", lambda: need(16) + 1)
     j = job(batch=64, checkpoint_activations=checkpointed)
-    assert speed.largest_micro_batch(j, model, World()) == 16
-    assert tried == [16]
-    monkeypatch.setattr(speed, "free_memory", lambda: 0.0)
-    with pytest.raises(ConfigError, match="not even one image"):
-        speed.largest_micro_batch(j, model, World())
+    free(monkeypatch, need(64))
+    assert speed.fitting_micro_batch(j, net, World()) == (64, need(64))
+    free(monkeypatch, need(16))
+    assert speed.fitting_micro_batch(j, net, World()) == (16, need(16))
+    free(monkeypatch, 0.0)
+    with pytest.raises(ConfigError, match=r"one image at a time takes about [\d.]+ [GM]B of memory, 0 MB are free"):
+        speed.fitting_micro_batch(j, net, World())
+
+
+def test_a_micro_batch_that_does_not_fit_is_refused_with_one_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = create_model("ViT-Ti/4", image_size=32, depth=2, classes=3)
+    free(monkeypatch, training_memory(net.config, 8, accumulated=True).peak)
+    with pytest.raises(ConfigError, match=r"micro_batch 32 does not fit the .* that are free; 8 does"):
+        speed.fitting_micro_batch(job(batch=64, micro_batch=32), net, World())
+    assert speed.fitting_micro_batch(job(batch=64, micro_batch="auto"), net, World())[0] == 8
 
 
 def test_processes_share_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = create_model("ViT-Ti/4", image_size=32, depth=2, classes=3)
-    need = training_memory(model.config, 16, accumulated=True).peak
-    monkeypatch.setattr(speed, "measure_step", lambda *_, **__: 1.0)
+    net = create_model("ViT-Ti/4", image_size=32, depth=2, classes=3)
+    need = training_memory(net.config, 16, accumulated=True).peak
     monkeypatch.setattr(World, "largest", lambda self, value: value)
-    monkeypatch.setattr(speed, "free_memory", lambda: 2 * need + 2)
-    assert speed.largest_micro_batch(job(batch=128), model, World(size=2)) == 16
+    free(monkeypatch, 2 * need)
+    assert speed.fitting_micro_batch(job(batch=128), net, World(size=2))[0] == 16
+
+
+@pytest.mark.parametrize(("part", "fewer"), [(1.0, True), (0.75, False)])
+def test_the_steps_with_most_tokens_have_to_fit(monkeypatch: pytest.MonkeyPatch, part: float, fewer: bool) -> None:
+    found = [
+        speed.fitting_micro_batch(job(drop_tokens=share, drop_tokens_for=part), model(), World())[1]
+        for share in (0.0, 0.5)
+    ]
+    assert (found[1] < found[0]) == fewer
 
 
 def test_free_memory_is_what_the_system_says() -> None:
-    assert speed.free_memory() > 2**24
+    assert speed.free_memory(torch.device("cpu")) > 2**24
 
 
-@pytest.mark.parametrize(("limit", "free"), [("1000000\n", 300_000), ("500000\n", 0), ("max\n", None)])
+@pytest.mark.parametrize(("limit", "left"), [("1000000\n", 300_000), ("500000\n", 0), ("max\n", None)])
 def test_free_memory_ends_where_the_containers_does(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: str, free: int | None
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: str, left: int | None
 ) -> None:
     for name, text in (("max", limit), ("current", "800000\n"), ("stat", "anon 5\ninactive_file 100000\nfile 7\n")):
         (tmp_path / f"memory.{name}").write_text(text)
     monkeypatch.setattr(speed, "_CGROUP", tmp_path)
-    found = speed.free_memory()
-    assert found == free if free is not None else found > 2**24
-
-
-def test_steps_with_fewer_tokens_are_measured_beside_whole_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    def measure_step(trial: Job, *args: Any, **options: Any) -> float:
-        return 1.0 if trial.settings.drop_tokens else 3.0
-
-    monkeypatch.setattr(speed, "measure_step", measure_step)
-    monkeypatch.setattr(speed, "measure_evaluation", lambda *args: 0.0)
-    monkeypatch.setattr(time, "perf_counter", lambda: 0.0)
-    assert speed.measure_run(job(), model(), World(), 100.0) == int(92 / 3)
-    assert speed.measure_run(job(drop_tokens=0.5), model(), World(), 100.0) == 92
-    assert speed.measure_run(job(drop_tokens=0.5, drop_tokens_for=0.75), model(), World(), 100.0) == int(92 / 1.5)
-
-
-def test_a_measured_step_drops_the_tokens_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[int] = []
-    net = model()
-    real = Encoder.forward
-    monkeypatch.setattr(Encoder, "forward", lambda self, x, *more: seen.append(x.shape[1]) or real(self, x, *more))
-    speed.measure_step(job(drop_tokens=0.5), net, World(), for_seconds=0.0)
-    whole = (SIDE // 8) ** 2
-    assert set(seen) == {1 + whole // 2}
+    found = speed.free_memory(torch.device("cpu"))
+    assert found == left if left is not None else found > 2**24

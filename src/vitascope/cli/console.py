@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vitascope.training.observer import Observer
+from vitascope.wording import duration, until
 
 if TYPE_CHECKING:
     from rich.console import Console as Rich
@@ -29,6 +30,7 @@ class Console:
 
     def __init__(self, json_only: bool = False) -> None:
         self.json_only = json_only
+        self.begun = time.monotonic()
         self.silent = os.environ.get("RANK", "0") != "0"
         self._out: Rich | None = None
         self._err: Rich | None = None
@@ -191,14 +193,4 @@ class _Handler(logging.Handler):
 
 def ends_in(seconds: float) -> str:
     """ "12m00s left, until 15:42", with the day where it is another."""
-    now, end = time.localtime(), time.localtime(time.time() + seconds)
-    day = "" if end[:3] == now[:3] else "%a %d %b "
-    return f"{duration(seconds)} left, until {time.strftime(f'{day}%H:%M', end)}"
-
-
-def duration(seconds: float) -> str:
-    """75 → "1m15s"; 8 → "8s"; 4000 → "1h06m"."""
-    s = round(seconds)
-    if s < 60:
-        return f"{s}s"
-    return f"{s // 60}m{s % 60:02d}s" if s < 3600 else f"{s // 3600}h{s % 3600 // 60:02d}m"
+    return f"{duration(seconds)} left, {until(seconds)}"

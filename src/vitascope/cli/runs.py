@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
-from vitascope.cli.console import Console, duration
+from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
-from vitascope.wording import count
+from vitascope.wording import count, duration
 
 
 def add_run_arguments(parser: Parser) -> None:
-    """--resume and --overwrite."""
+    """--resume, --overwrite and --yes."""
     parser.add("--resume", action="store_true", help="go on with the run in --out, exactly where it stopped")
     parser.add("--overwrite", action="store_true", help="delete the run in --out first")
+    parser.add("--yes", action="store_true", help="start even what will take more than a day")
+
+
+def run_arguments(args: Any, console: Console, what: str) -> dict[str, Any]:
+    """These options as `pretrain` and `finetune` take them; the time of a run counts from the command's start."""
+    from vitascope.recipes.plan import DAY, Limits
+
+    return {
+        "resume": args.resume,
+        "overwrite": args.overwrite,
+        "observer": console.observer(what),
+        "limits": Limits(begun=console.begun, longest=math.inf if args.yes else DAY),
+    }
 
 
 def show_run(model: Path, console: Console) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from vitascope.cli.console import Console, duration
+from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
 from vitascope.studies.settings import Cell, Study, passes
-from vitascope.wording import count
+from vitascope.wording import count, duration
 
 if TYPE_CHECKING:
     from vitascope.studies.study import Plan

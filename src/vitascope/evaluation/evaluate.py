@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -30,16 +32,19 @@ def evaluate(
     processes: int = 1,
     workers: int = 0,
     each_batch: Callable[[int], None] | None = None,
+    until: float = math.inf,
 ) -> Tally:
     """Counts `model`'s predictions on this process's share of `source`; the model's mode is left as it was.
 
     `workers` processes besides this one read the images. `each_batch` is told how many images are done and may raise
-    to stop. Raises ImageError for an unreadable image.
+    to stop; what cannot be done `until` then, by `time.monotonic`, is not counted. Raises ImageError for an unreadable
+    image.
     """
     device = torch.device(device)
     tally = Tally(len(source.classes))
     was_training = model.training
     model.eval()
+    done, begun = 0, time.monotonic()
     batches = evaluation_batches(source, Geometry(preprocess), batch, rank, processes, workers)
     try:
         with closing(batches):
@@ -49,6 +54,9 @@ def evaluate(
                 tally.add(logits, labels)
                 if each_batch is not None:
                     each_batch(tally.images)
+                done, now = done + 1, time.monotonic()
+                if now + (now - begun) / done > until:
+                    break
     finally:
         model.train(was_training)
     return tally

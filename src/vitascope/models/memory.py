@@ -1,4 +1,4 @@
-"""What a plain ViT takes in memory at most, by formula: weights, optimiser, gradients, and activations by batch.
+"""What a model takes in memory at most, by formula: weights, optimiser, gradients, and activations by batch.
 
 Shapes: B batch, T tokens, D width, M hidden, h heads, L depth. Of one block the backward pass keeps, in values,
 
@@ -7,6 +7,10 @@ Shapes: B batch, T tokens, D width, M hidden, h heads, L depth. Of one block the
 the inputs of both LayerNorms (float32); what they put out; q, k and v; attention's output; the attention weights; the
 MLP's hidden layer after GELU, and GELU's derivative or argument. For M = 4D that is 16 BTD, 64 bytes a value of a
 token in float32. With activation checkpointing it is BTD a block, and all of it for the one being computed again.
+
+A bottleneck of a ResNet keeps what its norms got, what its ReLUs gave and what its convolutions got (`_unit`), and
+twice its kernels, being standardised. Most kernels are where maps are small and come back first, so that gradients and
+activations are there together.
 
 Left out: the interpreter and libraries (about 300 MiB), the data set and its workers, what the allocator keeps without
 need, work space inside products, Muon's iteration (10 bytes a value of the matrices, activations being gone), buckets
@@ -19,7 +23,7 @@ from dataclasses import dataclass
 
 from vitascope.errors import ConfigError
 from vitascope.models.catalogue import count_parameters
-from vitascope.models.config import ModelConfig, ViTConfig
+from vitascope.models.config import BiTConfig, ModelConfig, StemConfig, ViTConfig
 
 _STATES = {"adamw": 2, "sgd": 1}
 """float32 values that an optimiser keeps for each parameter."""
@@ -63,11 +67,20 @@ def training_memory(
 ) -> Memory:
     """Of a training step on `batch` images at once, from the second step on.
 
-    `precision` is "float32" or "bfloat16", that of products; `fused_attention` as on GPUs. Raises `ConfigError` for
-    models with convolutions other than the patches'.
+    `precision` is "float32" or "bfloat16", that of products; `fused_attention` as on GPUs.
     """
-    c, parameters = _plain(config), count_parameters(config)
+    c, parameters = config, count_parameters(config)
     size = _bytes(precision)
+    maps, unit = _convolutions(c, batch, size, checkpoint_activations)
+    if isinstance(c, BiTConfig):
+        return Memory(
+            weights=4.0 * parameters + _copies(parameters, precision),
+            optimizer=4.0 * (_STATES.get(optimizer, 2) + ema) * parameters,
+            gradients=4.0 * parameters,
+            activations=_images(c, batch, size) + maps,
+            working=unit,
+            accumulated=True,
+        )
     btd, btm, bhtt = _values(c, batch, drop_tokens)
     dropped = size * (2 * btd + btm) if c.dropout else 0.0  # masks
     scaled = size * 2 * btd if c.layer_scale is not None else 0.0
@@ -83,13 +96,15 @@ def training_memory(
     mlp = 4 * btd + size * btm
     attention = 4 * btd + size * ((0 if fused_attention else 2 * bhtt) + 3 * btd) - size * 2 * btm
     working = max(mlp, attention) + (block - 4 * btd if checkpoint_activations else 0.0)
+    if c.stem is not None:
+        kept, working = kept + maps, max(working, unit)
     return Memory(
         weights=4.0 * parameters + _copies(parameters, precision),
         optimizer=4.0 * (_optimizer_values(c, parameters, optimizer) + ema * parameters),
         gradients=4.0 * parameters,
         activations=kept,
         working=working,
-        accumulated=accumulated,
+        accumulated=accumulated or c.stem is not None,
     )
 
 
@@ -121,7 +136,41 @@ def _values(c: ViTConfig, batch: int, drop_tokens: float = 0.0) -> tuple[float, 
     return bt * c.width, bt * c.hidden, bt * tokens * c.heads
 
 
-def _images(c: ViTConfig, batch: int, size: int) -> float:
+def _convolutions(c: ModelConfig, batch: int, size: int, checkpointed: bool) -> tuple[float, float]:
+    """Bytes that a ResNet or a hybrid's stem keeps, and that the backward pass of its largest unit holds besides."""
+    net = c if isinstance(c, BiTConfig) else c.stem
+    if net is None:
+        return 0.0, 0.0
+    pixels, inputs, stem = float(c.image_size[0] * c.image_size[1]), net.root_channels, isinstance(net, StemConfig)
+    maps, kernels, largest = 0.0, 0.0, 0.0
+    if isinstance(net, StemConfig) or not net.small_images:
+        # What the pooling got, padded, and its places, 8 bytes each; before them, in a stem, a norm and a ReLU.
+        maps = (3 if stem else 1) * inputs * pixels / 4 + 8 / size * inputs * pixels / 16
+        largest = 2 * batch * inputs * pixels / 4
+        pixels /= 16
+    for stage, count in enumerate(net.units):
+        narrow = net.root_channels * 2**stage
+        for number in range(count):
+            after = pixels / (4 if number == 0 and stage > 0 else 1)
+            unit = batch * _unit(inputs, narrow, pixels, after, stem)
+            weights = 2.0 * narrow * (inputs + 13 * narrow + (4 * inputs if number == 0 else 0))
+            maps += inputs * pixels if checkpointed else unit / batch
+            kernels += 0 if checkpointed else weights
+            largest = max(largest, (1 + checkpointed) * unit + checkpointed * weights)
+            inputs, pixels = 4 * narrow, after
+    maps += (1 if stem else 2) * inputs * pixels
+    return size * (batch * maps + kernels), 4 * largest
+
+
+def _unit(inputs: int, narrow: int, before: float, after: float, stem: bool) -> float:
+    """Values that a bottleneck keeps of an image, its maps having so many places before and after its stride."""
+    if not stem:  # its input, and that after norm and ReLU; twice each of two narrow maps
+        return 2 * (inputs * before + narrow * (before + after))
+    wide = 4 * narrow * after * (2 if inputs != 4 * narrow or before != after else 1)
+    return inputs * before + narrow * (3 * before + 2 * after) + wide  # a narrow one padded besides
+
+
+def _images(c: ModelConfig, batch: int, size: int) -> float:
     """uint8, normalised float32, and cast."""
     return float(batch * c.channels * c.image_size[0] * c.image_size[1] * (5 + (size if size != 4 else 0)))
 

@@ -13,6 +13,7 @@ from vitascope.data.source import Splits
 from vitascope.models.bit import BiT
 from vitascope.models.config import ViTConfig
 from vitascope.models.vit import ViT
+from vitascope.recipes.plan import Limits
 from vitascope.recipes.prepare import prepare_data
 from vitascope.recipes.run import run
 from vitascope.recipes.run_folder import check_free
@@ -30,6 +31,7 @@ def finetune(
     resume: bool = False,
     overwrite: bool = False,
     observer: Observer | None = None,
+    limits: Limits | None = None,
 ) -> Path:
     """Fine-tunes a checkpoint; returns the folder that holds the result (RUN/model).
 
@@ -43,7 +45,18 @@ def finetune(
         model = model_to_finetune(recipe, checkpoint, len(data.classes))
         preprocess = checkpoint.preprocess.with_size(model.config.image_size)
         card = {"task": "fine-tuning", "data": recipe.data, "checkpoint": recipe.checkpoint, "origin": checkpoint.card}
-        return run(recipe, data, model, preprocess, w, card=card, resume=resume, overwrite=overwrite, observer=observer)
+        return run(
+            recipe,
+            data,
+            model,
+            preprocess,
+            w,
+            card=card,
+            resume=resume,
+            overwrite=overwrite,
+            observer=observer,
+            limits=limits,
+        )
 
 
 def model_to_finetune(recipe: FinetuneRecipe, checkpoint: Checkpoint, classes: int) -> ViT | BiT:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
+from vitascope.data.batches import permutation
 from vitascope.data.memory import in_memory
 from vitascope.data.open import open_data
-from vitascope.data.source import Source, Splits, stratified_holdout
+from vitascope.data.source import Source, Splits, Subset, stratified_holdout
 from vitascope.data.stored import Shrunk, on_disk
 from vitascope.errors import DataError, ImageError
 from vitascope.recipes.settings import Recipe
@@ -61,6 +62,15 @@ def prepare_data(recipe: Recipe, splits: Splits | None = None, observer: Observe
     validation = None if validation is None else on_disk(validation, disk, beside=(train,))
     test = None if splits.test is None else on_disk(splits.test, disk, beside=(train, validation))
     return RunData(train=train, validation=validation, test=test, unreadable=unreadable)
+
+
+def in_any_order(data: RunData, seed: int) -> RunData:
+    """`data` with what is judged on shuffled, so that any first part of it speaks for all."""
+
+    def shuffled(source: Source | None) -> Source | None:
+        return source and Subset(source, permutation(seed, 0, len(source)), source.name)
+
+    return replace(data, validation=shuffled(data.validation), test=shuffled(data.test))
 
 
 def _readable(splits: Splits, recipe: Recipe, observer: Observer) -> tuple[Splits, int]:

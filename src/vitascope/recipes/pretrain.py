@@ -15,6 +15,7 @@ from vitascope.models.catalogue import build_model, model_config
 from vitascope.models.config import ModelConfig, ViTConfig
 from vitascope.models.initialise import zero_residuals
 from vitascope.models.whiten import whiten_patches
+from vitascope.recipes.plan import Limits
 from vitascope.recipes.prepare import prepare_data
 from vitascope.recipes.run import run
 from vitascope.recipes.run_folder import check_free
@@ -31,6 +32,7 @@ def pretrain(
     resume: bool = False,
     overwrite: bool = False,
     observer: Observer | None = None,
+    limits: Limits | None = None,
 ) -> Path:
     """Pre-trains a model; returns the folder that holds it (RUN/model). `splits` stands in for `recipe.data`.
 
@@ -53,7 +55,18 @@ def pretrain(
         if recipe.whiten:
             whiten_patches(model, _first_images(data.train, preprocess, recipe.whiten, recipe.seed))
         card = {"task": "pre-training", "model": recipe.model, "data": recipe.data}
-        return run(recipe, data, model, preprocess, w, card=card, resume=resume, overwrite=overwrite, observer=observer)
+        return run(
+            recipe,
+            data,
+            model,
+            preprocess,
+            w,
+            card=card,
+            resume=resume,
+            overwrite=overwrite,
+            observer=observer,
+            limits=limits,
+        )
 
 
 def pretraining_config(recipe: PretrainRecipe, classes: int) -> ModelConfig:

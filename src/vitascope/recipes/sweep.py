@@ -7,6 +7,8 @@ import json
 import logging
 import os
 import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from vitascope.checkpoints.output import check_writable
@@ -14,7 +16,7 @@ from vitascope.data.open import open_data
 from vitascope.data.source import Source, Splits, stratified_holdout
 from vitascope.errors import ConfigError, DataError
 from vitascope.recipes.finetune import finetune
-from vitascope.recipes.run import in_steps
+from vitascope.recipes.plan import Limits, in_steps
 from vitascope.recipes.run_folder import (
     CONFIG,
     RESULTS,
@@ -28,19 +30,25 @@ from vitascope.recipes.run_folder import (
 )
 from vitascope.recipes.settings import FinetuneRecipe
 from vitascope.training.observer import Observer
+from vitascope.training.settings import seconds
 
 log = logging.getLogger(__name__)
 
 
 def finetune_with_sweep(
-    recipe: FinetuneRecipe, *, resume: bool = False, overwrite: bool = False, observer: Observer | None = None
+    recipe: FinetuneRecipe,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    observer: Observer | None = None,
+    limits: Limits | None = None,
 ) -> Path:
     """Fine-tunes once per rate into OUT/sweep/lr-…, then with the best into OUT; returns OUT/model.
 
-    A resumed sweep skips the rates that are done, and is refused when they were tried with other settings. Raises
-    what `finetune` raises.
+    A time budget is for all of it: each rate has the same share, the last run what is left. A resumed sweep skips the
+    rates that are done, and is refused when they were tried with other settings. Raises what `finetune` raises.
     """
-    out = Path(recipe.out)
+    out, limits = Path(recipe.out), limits or Limits()
     first = os.environ.get("RANK", "0") == "0"
     check_writable(out)
     begun = (out / SWEEP).is_dir()
@@ -61,6 +69,8 @@ def finetune_with_sweep(
             refuse_busy(out)
         shutil.rmtree(out, ignore_errors=True)  # by each process of `torchrun`
     figures: dict[float, dict[str, float]] = {}
+    whole, runs = recipe, len(recipe.sweep_rates) + 1
+    recipe = _with_time(whole, lambda total: total / runs)
     for rate in recipe.sweep_rates:
         folder = out / SWEEP / f"lr-{rate:g}"
         trial = _trial(recipe, rate, folder)
@@ -69,7 +79,9 @@ def finetune_with_sweep(
             if folder.exists() and not go_on:
                 shutil.rmtree(folder, ignore_errors=True)  # killed before the run began; by each process
             log.info("sweep: learning rate %g", rate)
-            finetune(trial, splits=Splits(train=rest, validation=held), resume=go_on, observer=observer)
+            alone = Limits(longest=limits.longest, runs=runs)
+            splits_of_trial = Splits(train=rest, validation=held)
+            finetune(trial, splits=splits_of_trial, resume=go_on, observer=observer, limits=alone)
         figures[rate] = json.loads((folder / RESULTS).read_text(encoding="utf-8"))["validation"]
         log.info("sweep: learning rate %g reaches %.2f %%", rate, 100 * figures[rate]["top1"])
     # On a small held-out part several rates often reach the same accuracy; then the loss decides.
@@ -79,6 +91,9 @@ def finetune_with_sweep(
         write_json(out / SWEEP / RESULTS, {"top1_by_rate": top1, "best": best})
     # Trained on all of it, there is nothing left to tell which of its weights are best.
     keep = "last" if splits.validation is None else recipe.keep
+    if not resume:
+        passed = time.monotonic() - limits.begun
+        recipe = _with_time(whole, lambda total: max(total - passed, 1.0))
     final = dataclasses.replace(recipe, lr=best, sweep=False, holdout=0.0, keep=keep)
     return finetune(
         final,
@@ -86,6 +101,13 @@ def finetune_with_sweep(
         resume=(out / CONFIG).is_file(),
         observer=observer,
     )
+
+
+def _with_time(recipe: FinetuneRecipe, part: Callable[[float], float]) -> FinetuneRecipe:
+    """`recipe` with a part of its time budget, where it has one."""
+    if recipe.time_budget is None:
+        return recipe
+    return dataclasses.replace(recipe, time_budget=f"{part(seconds(recipe.time_budget)):.1f}s")
 
 
 def _trial(recipe: FinetuneRecipe, rate: float, folder: Path) -> FinetuneRecipe:

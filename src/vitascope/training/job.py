@@ -16,6 +16,34 @@ from vitascope.data.source import Source
 from vitascope.training.parallel import World
 from vitascope.training.settings import TrainSettings
 
+JUDGING = 0.04
+"""Share of a budget of time that each set the result is judged on may take."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """The time of a run that ends by the clock, in seconds."""
+
+    begun: float
+    """When it began, by `time.monotonic`; earlier starts of the run count as if they had been just before."""
+    total: float
+    """From there until everything is written."""
+    image: float
+    """What judging an image takes, as far as is known beforehand."""
+    judged: tuple[int, ...]
+    """How many images of each set the result is judged on in this process, after the last step."""
+    writing: float
+    """What it takes to write the model and the rest of the result."""
+
+    @property
+    def end(self) -> float:
+        """When the last image has been judged and writing begins, by `time.monotonic`."""
+        return self.begun + 0.97 * self.total - self.writing
+
+    def judging(self, image: float) -> float:
+        """Seconds that the result's evaluations may take, at so many for an image: a few hundredths of all for each."""
+        return sum(min(images * image, JUDGING * self.total) for images in self.judged)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -33,6 +61,8 @@ class Job:
     """Geometry and normalisation."""
     folder: Path
     """The run's folder: metrics.jsonl, checkpoints/."""
+    budget: Budget | None = None
+    """The time of a run that ends by the clock; `steps` is then what its schedule is laid out for."""
 
     @property
     def classes(self) -> int:

@@ -18,56 +18,66 @@ from vitascope.evaluation.evaluate import evaluate
 from vitascope.evaluation.metrics import Tally
 from vitascope.training.job import Job
 from vitascope.training.observer import Observer
+from vitascope.training.pace import Pace
 from vitascope.training.parallel import World
 from vitascope.training.record import Record
-from vitascope.training.schedule import schedule_of
 from vitascope.training.signals import StopFlag
 from vitascope.training.state import Counters, TrainState, result_in_model, save_state
 from vitascope.training.step import parallel_model, training_step
 from vitascope.training.stopwatch import Stopwatch
 
+Summary = dict[str, float | int]
 
-def train(job: Job, state: TrainState, world: World, observer: Observer | None = None) -> None:
+
+def train(job: Job, state: TrainState, world: World, observer: Observer | None = None) -> Summary | None:
     """Trains `state` from the step it is at to the last, writing record and checkpoints on the way.
 
-    Raises `Stopped` after saving when a signal came, `DivergedError` when the loss is no longer finite (the
-    checkpoints stay as they were), ImageError for an unreadable image.
+    Returns the figures of the last step's evaluation, None where it was not made now. Raises `Stopped` after saving
+    when a signal came, `DivergedError` when the loss is no longer finite (the checkpoints stay as they were),
+    ImageError for an unreadable image.
     """
     s, counters = job.settings, state.counters
     checkpoints = job.folder / "checkpoints"
     runner = parallel_model(state.model, s, world)
-    batches = training_batches(job.train, job.transform(), job.order(world), counters.step, job.steps, s.workers)
+    last = 2**40 if job.budget else job.steps
+    batches = training_batches(job.train, job.transform(), job.order(world), counters.step, last, s.workers)
     state.model.train()
     observer = observer or Observer()
     observer.begun(counters.step, job.steps)
-    watch = Stopwatch(s.batch)
+    watch, pace = Stopwatch(s.batch), Pace(job, counters, world)
     record = Record(job.folder, counters.record_bytes, s.tensorboard) if world.first else None
-    with closing(batches), record or nullcontext(), StopFlag() as stop, _last_lap(state, watch, record):
+    begun, summary = counters.step, None
+    with (
+        closing(batches),
+        record or nullcontext(),
+        StopFlag(hurry=True) as stop,
+        _last_lap(state, watch, record),
+    ):
         while True:
-            if _due(counters.step, job.every(s.eval_every), job.steps) and counters.evaluated < counters.step:
-                _evaluate(job, state, world, stop, record, observer)
+            pace.look()
+            stop.hurry = counters.step == begun
+            if pace.logs():
+                _log(job, state, world, watch, record, pace)
+            if counters.evaluated < counters.step and pace.evaluates():
+                summary = _evaluate(job, state, world, stop, record, observer, pace)
             signal_number = world.largest(stop.number)
-            if signal_number or _due(counters.step, job.every(s.save_every), job.steps):
+            if signal_number or pace.saves():
                 # What one process writes is read by all: until the next line their losses are shared equally.
                 counters.loss_sum = _mean_loss_sum(counters, world)
-                if world.first:
-                    save_state(checkpoints, state, s.keep_checkpoints)
-                world.wait()
+                with pace.spending("saving"):
+                    if world.first:
+                        save_state(checkpoints, state, s.keep_checkpoints)
+                    world.wait()
             if signal_number:
                 name = signal.Signals(signal_number).name
-                raise Stopped(signal_number, f"{name}: saved at step {counters.step} of {job.steps}")
-            if counters.step == job.steps:
-                return
+                raise Stopped(signal_number, f"{name}: saved at step {counters.step} of {pace.steps}")
+            if pace.ended:
+                return summary
             with watch.step():
-                training_step(job, state, runner, next(batches), world)
-            loss = counters.loss_sum / counters.loss_steps
-            observer.stepped(counters.step, job.steps, loss, watch.so_far().rate)
-            if _due(counters.step, s.log_every, job.steps):
-                _log(job, state, world, watch, record)
-
-
-def _due(step: int, interval: int, steps: int) -> bool:
-    return step > 0 and (step % interval == 0 or step == steps)
+                training_step(job, state, runner, next(batches), world, stop)
+            if counters.loss_steps:  # none where the first was left undone
+                loss = counters.loss_sum / counters.loss_steps
+                observer.stepped(counters.step, pace.steps, loss, watch.so_far().rate)
 
 
 @contextmanager
@@ -84,7 +94,7 @@ def _mean_loss_sum(counters: Counters, world: World) -> float:
     return float(world.sum(np.array([counters.loss_sum]))[0]) / world.size
 
 
-def _log(job: Job, state: TrainState, world: World, watch: Stopwatch, record: Record | None) -> None:
+def _log(job: Job, state: TrainState, world: World, watch: Stopwatch, record: Record | None, pace: Pace) -> None:
     counters = state.counters
     loss = _mean_loss_sum(counters, world) / counters.loss_steps
     lap = watch.lap()
@@ -94,7 +104,7 @@ def _log(job: Job, state: TrainState, world: World, watch: Stopwatch, record: Re
         values = {
             "epoch": job.order(world).epoch(step),
             "loss": loss,
-            "lr": schedule_of(job.settings, job.steps)(step - 1),
+            "lr": pace.rate,
         }
         record.metrics(step, values)
         record.speed(step, lap)
@@ -102,13 +112,13 @@ def _log(job: Job, state: TrainState, world: World, watch: Stopwatch, record: Re
 
 
 def _evaluate(
-    job: Job, state: TrainState, world: World, stop: StopFlag, record: Record | None, observer: Observer
-) -> None:
+    job: Job, state: TrainState, world: World, stop: StopFlag, record: Record | None, observer: Observer, pace: Pace
+) -> Summary | None:
     """Counts the validation set; a signal in the middle leaves it to be done again after the resume."""
     counters = state.counters
     if job.validation is None:
         counters.evaluated = counters.step
-        return
+        return None
     tally = Tally(job.classes)
     share = math.ceil(len(job.validation) / world.size)
 
@@ -118,7 +128,7 @@ def _evaluate(
         observer.counted("validation", done, share)
 
     with result_in_model(state):
-        with suppress(_Interrupted):
+        with suppress(_Interrupted), pace.spending("evaluating"):
             tally = evaluate(
                 state.model,
                 job.validation,
@@ -130,9 +140,11 @@ def _evaluate(
                 processes=world.size,
                 workers=job.settings.workers,
                 each_batch=each_batch,
+                until=pace.until(),
             )
         if world.largest(stop.number):
-            return
+            return None
+        pace.judged(tally.images)
         tally.restore(world.sum(tally.vector()))
         summary = tally.summary()
         counters.evaluated = counters.step
@@ -145,6 +157,7 @@ def _evaluate(
         record.metrics(counters.step, {"validation": summary})
         counters.record_bytes = record.bytes
     observer.evaluated(counters.step, summary)
+    return summary
 
 
 def best_weights(folder: Path) -> Path:

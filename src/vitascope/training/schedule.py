@@ -13,7 +13,7 @@ from vitascope.training.settings import TrainSettings
 
 @dataclass(frozen=True)
 class Schedule:
-    """`schedule(step)` is the learning rate of the step with this number, counted from 0."""
+    """`schedule(step)` is the learning rate of the step with this number, counted from 0; between two it may stand."""
 
     peak: float
     """Learning rate at the end of the warm-up."""
@@ -26,7 +26,7 @@ class Schedule:
     end: float
     """Learning rate at the end."""
 
-    def __call__(self, step: int) -> float:
+    def __call__(self, step: float) -> float:
         if step < self.warmup:
             return self.peak * (step + 1) / self.warmup
         if self.decay == "constant":
@@ -38,10 +38,16 @@ class Schedule:
 
 def schedule_of(settings: TrainSettings, steps: int) -> Schedule:
     """The schedule that `settings` describes for a run of `steps`."""
-    warmup = round(settings.warmup * steps) if settings.warmup < 1 else int(settings.warmup)
-    return Schedule(settings.lr, steps, min(warmup, steps), settings.decay, settings.end_lr)
+    return Schedule(settings.lr, steps, warmup_steps(settings, steps), settings.decay, settings.end_lr)
 
 
-def dropped_share(settings: TrainSettings, step: int, steps: int) -> float:
+def warmup_steps(settings: TrainSettings, steps: int) -> int:
+    """Steps of warm-up in a run of `steps`; those given as a number are half of the run at most."""
+    if settings.warmup < 1:
+        return round(settings.warmup * steps)
+    return min(int(settings.warmup), math.ceil(steps / 2))
+
+
+def dropped_share(settings: TrainSettings, step: float, steps: int) -> float:
     """Share of the patches that is left out in this step, counted from 0, of a run of `steps`."""
     return settings.drop_tokens if step < settings.drop_tokens_for * steps else 0.0

@@ -23,17 +23,17 @@ class TrainSettings:
     epochs: float | None = None
     """Passes over the training set, instead of steps."""
     time_budget: str | None = None
-    """Wall time instead of steps, such as 90s, 10m, 2h: the speed is measured and the schedule set to end in time."""
+    """Wall time of the whole command instead of steps, such as 90s, 10m, 2h: the schedule ends as the time does."""
     batch: int = 128
     """Images per optimiser step, over all processes."""
     micro_batch: int | Literal["auto"] | None = None
-    """Images per forward pass; fewer than a step has: gradients are accumulated. auto: the largest number that fits."""
+    """Images per forward pass; fewer than a step has: gradients are accumulated. None and auto: all that fit."""
     optimizer: Optimizer = "adamw"
     """Adam, SGD with momentum, or Muon for the blocks' matrices and Adam, at the same rate, for all else."""
     lr: float = 1e-3
     """Learning rate at the end of the warm-up."""
     warmup: float = 0.05
-    """Linear warm-up: a share of all steps if below 1, otherwise steps."""
+    """Linear warm-up: a share of all steps if below 1, otherwise steps, half of the run at most."""
     decay: Literal["cosine", "linear", "constant"] = "cosine"
     """How the learning rate falls after the warm-up."""
     end_lr: float = 0.0
@@ -75,7 +75,7 @@ class TrainSettings:
     log_every: int = 10
     """Steps between lines of metrics.jsonl."""
     eval_every: int | None = None
-    """Steps between evaluations on the validation set; none: ten in a run."""
+    """Steps between evaluations on the validation set; none: ten in a run, fewer where a time budget is short."""
     save_every: int | None = None
     """Steps between checkpoints to resume from; none: ten in a run."""
     keep_checkpoints: int = 2

@@ -1,8 +1,7 @@
-"""Measuring before training: how long a step takes, how many steps fit a time, how many images fit the memory."""
+"""Measuring before training: how many images fit the memory at once, and how long a step takes."""
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import gc
 import math
@@ -11,175 +10,143 @@ import time
 from contextlib import closing, suppress
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import nn
 
 from vitascope.data.batches import training_batches
-from vitascope.data.source import Source
 from vitascope.errors import ConfigError, Stopped
-from vitascope.evaluation.evaluate import evaluate
+from vitascope.layers.embedding import drop_tokens
+from vitascope.layers.recompute import checkpoint_activations
+from vitascope.models.bit import BiT
 from vitascope.models.memory import training_memory
 from vitascope.models.vit import ViT
 from vitascope.training.job import Job
 from vitascope.training.parallel import World
-from vitascope.training.settings import TrainSettings
 from vitascope.training.signals import StopFlag
-from vitascope.training.state import new_state
-from vitascope.training.step import parallel_model, training_step
+from vitascope.training.step import gradients
+from vitascope.wording import memory_text
 
 _CGROUP = Path("/sys/fs/cgroup")  # a container's own, where it has version 2
-_MARGIN = 0.92
-"""Share of a time budget that is planned for: what was measured varies, and the result is written afterwards."""
-_EVALUATIONS = 10
-"""Evaluations on the way in a run with the default interval."""
+_MARGIN = 0.85
+"""Share of the free memory that is planned for: the formula is good to within 15 %."""
+_PROBE = 2.0
+"""Seconds after which nothing larger is measured."""
+_TIMES = 4
+"""How often each number of images is measured, where that is a matter of less than a second."""
 
 
-def measure_run(job: Job, model: nn.Module, world: World, budget: float, test: Source | None = None) -> int:
-    """Steps that fit into `budget` seconds, evaluations included; measured on a copy of `model` in 5 % of the time.
+def fitting_micro_batch(job: Job, model: ViT | BiT, world: World) -> tuple[int, float]:
+    """The largest micro-batch, halving from this process's share of a step, that fits the memory, and its bytes.
 
-    `test` is what the result is judged on besides the validation set. Raises `ConfigError` when no step fits.
+    By formula: nothing is tried, because Linux gives what it does not have, and kills whoever uses it. Raises
+    `ConfigError` where not even one image fits, or not the micro-batch that the settings ask for.
     """
-    begin = time.perf_counter()
-    step = _mean_step(job, model, world, for_seconds=max(0.05 * budget, 1.0))
-    validation, final = 0.0, 0.0
-    for source in (job.validation, test):
-        if source is not None:
-            each = measure_evaluation(job, model, world, source, min(len(source), 2 * job.settings.batch))
-            took = each * len(source) / world.size
-            validation, final = (took if source is job.validation else validation), final + took
-    left = _MARGIN * budget - (time.perf_counter() - begin) - final
-    every = job.settings.eval_every
-    steps = left / (step + validation / every) if every else (left - _EVALUATIONS * validation) / step
-    steps = int(world.first_says(steps))
-    if steps < 1:
-        raise ConfigError(
-            f"time_budget {budget:.0f}s: a step takes {step:.2f}s and the last evaluation {final:.0f}s, so none fits; "
-            "give more time, a smaller --batch or a smaller model"
-        )
-    return steps
-
-
-def _mean_step(job: Job, model: nn.Module, world: World, for_seconds: float) -> float:
-    """Seconds per training step over a run whose first part may drop tokens and whose second does not."""
     s = job.settings
-    part = s.drop_tokens_for if s.drop_tokens else 0.0
-    mean = 0.0
-    for share, dropped in ((part, s.drop_tokens), (1 - part, 0.0)):
-        if share:
-            trial = dataclasses.replace(job, settings=dataclasses.replace(s, drop_tokens=dropped, drop_tokens_for=1.0))
-            mean += share * measure_step(trial, model, world, share * for_seconds, workers=s.workers)
-    return mean
-
-
-def measure_step(job: Job, model: nn.Module, world: World, for_seconds: float, workers: int = 0) -> float:
-    """Seconds per training step, from real steps on a copy of `model`."""
-    job = dataclasses.replace(job, steps=10**9)  # without an end, so that all are of a run's first part
-    state = new_state(copy.deepcopy(model), job.settings)
-    state.model.train()
-    runner = parallel_model(state.model, job.settings, world)
-    batches = training_batches(job.train, job.transform(), job.order(world), 0, job.steps, workers)
-    # The first step allocates and perhaps compiles; while it does, each worker prepares two more batches.
-    uncounted = 1 + 2 * workers
-    times: list[float] = []
-    begin = time.perf_counter()
-    with closing(batches), StopFlag() as stop:
-        while not world.largest(int(len(times) >= uncounted + 2 and time.perf_counter() - begin >= for_seconds)):
-            start = time.perf_counter()
-            training_step(job, state, runner, next(batches), world)
-            times.append(time.perf_counter() - start)
-            number = world.largest(stop.number)
-            if number:
-                raise Stopped(number, "stopped before the first step: nothing to save", "start again")
-    # Workers deliver in bursts, so only the mean tells their rate; without them other work's interference is left out.
-    typical = np.mean if workers else np.median
-    return world.first_says(float(typical(times[uncounted:])))
-
-
-def measure_evaluation(job: Job, model: nn.Module, world: World, source: Source, images: int) -> float:
-    """Seconds per image in evaluation, from the first `images` of `source`."""
-    start = time.perf_counter()
-    done = 0
-
-    def enough(count: int) -> None:
-        nonlocal done
-        done = count
-        if count >= images:
-            raise _Enough
-
-    with suppress(_Enough):
-        evaluate(
-            model,
-            source,
-            job.preprocess,
-            batch=job.settings.batch,
-            device=world.device,
-            precision=job.settings.precision,
-            workers=job.settings.workers,
-            each_batch=enough,
-        )
-    return (time.perf_counter() - start) / max(done, 1)
-
-
-class _Enough(Exception):
-    pass
-
-
-def largest_micro_batch(job: Job, model: nn.Module, world: World) -> int:
-    """The largest micro-batch, halving from this process's share of a step, whose training step fits the memory."""
-    share = math.ceil(job.settings.batch / world.size)
-    micro = share
-    while True:
-        # Where all tokens come back for the last steps, it is those that have to fit.
-        dropped = job.settings.drop_tokens if job.settings.drop_tokens_for == 1 else 0.0
-        settings = dataclasses.replace(job.settings, batch=share, micro_batch=micro, drop_tokens=dropped)
-        trial = dataclasses.replace(job, settings=settings)
-        # Each process alone: one without memory would leave the others waiting for its gradients.
-        fits = _fits(trial, model, World(device=world.device), free_memory() / world.size)
-        if not world.largest(int(not fits)):
-            return micro
-        if micro == 1:
-            raise ConfigError("not even one image fits the memory in training: choose a smaller model or --image_size")
+    share = math.ceil(s.batch / world.size)
+    asked = s.micro_batch if isinstance(s.micro_batch, int) else None
+    micro = min(asked or share, share)
+    free = free_memory(world.device) / (1 if world.device.type == "cuda" else world.size)
+    while (need := _predicted(job, model, micro, share, world.device)) > _MARGIN * free and micro > 1:
         micro = math.ceil(micro / 2)
+    micro = -world.largest(-micro)
+    if need > _MARGIN * free:
+        raise ConfigError(
+            f"training on one image at a time takes about {memory_text(need)} of memory, {memory_text(free)} are free: "
+            "choose a smaller model or --image_size, or give --checkpoint_activations true"
+        )
+    if asked is not None and micro < min(asked, share):
+        raise ConfigError(f"micro_batch {asked} does not fit the {memory_text(free)} that are free; {micro} does")
+    return micro, need
 
 
-def _fits(job: Job, model: nn.Module, world: World, free: float) -> bool:
-    if world.device.type == "cpu" and _predicted(job.settings, model) > free:
-        return False  # not tried: Linux gives what it does not have, and kills whoever uses it
-    try:
-        measure_step(job, model, world, for_seconds=0.0)
-        return True
-    except (torch.OutOfMemoryError, MemoryError):
-        return False
-    except RuntimeError as error:
-        if "can't allocate memory" in str(error):  # what the CPU's allocator says
-            return False
-        raise
-    finally:
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-
-
-def _predicted(settings: TrainSettings, model: nn.Module) -> float:
-    """Bytes of a trial, which has a copy of the weights; 0 where there is no formula."""
-    if not isinstance(model, ViT) or model.stem is not None:
-        return 0.0
-    assert isinstance(settings.micro_batch, int)
+def _predicted(job: Job, model: ViT | BiT, micro: int, share: int, device: torch.device) -> float:
+    s = job.settings
     return training_memory(
         model.config,
-        settings.micro_batch,
-        precision=settings.precision,
-        optimizer=settings.optimizer,
-        ema=settings.ema > 0,
-        checkpoint_activations=settings.checkpoint_activations,
-        accumulated=settings.micro_batch < settings.batch,
-        drop_tokens=settings.drop_tokens,
+        micro,
+        precision=s.precision,
+        optimizer=s.optimizer,
+        ema=s.ema > 0,
+        checkpoint_activations=s.checkpoint_activations,
+        fused_attention=device.type == "cuda",
+        accumulated=micro < share,
+        # Where all tokens come back for the last steps, it is those that have to fit.
+        drop_tokens=s.drop_tokens if s.drop_tokens_for == 1 else 0.0,
     ).peak
 
 
-def free_memory() -> float:
-    """Bytes that the system, or the container, says can be taken; infinite where neither says."""
+def measure_step(job: Job, model: ViT | BiT, world: World) -> tuple[float, int]:
+    """Seconds of a training step, and the micro-batch it was possible with, halved where a GPU's memory ended.
+
+    Measured on the gradients of one image and more, up to a micro-batch, in a second or two; they leave the model as it
+    is. Larger ones are in proportion. Reading and augmenting the images is included.
+    """
+    s = job.settings
+    share = math.ceil(s.batch / world.size)
+    micro = min(s.micro_batch, share) if isinstance(s.micro_batch, int) else share
+    parts = {0.0: 1 - s.drop_tokens_for, s.drop_tokens: s.drop_tokens_for} if s.drop_tokens else {0.0: 1.0}
+    images, begun, one = 1, time.perf_counter(), 0.0
+    with StopFlag(hurry=True) as stop:
+        while True:
+            took, fits = 0.0, True
+            try:
+                took = sum(part * _gradients_of(job, model, images, dropped, world) for dropped, part in parts.items())
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not _memory_ended(error):
+                    raise
+                fits = False
+            if world.device.type == "cuda":
+                gc.collect()
+                torch.cuda.empty_cache()
+            if number := world.largest(stop.number):
+                raise Stopped(number, "stopped before the first step: nothing to save", "start again")
+            if world.largest(int(not fits)):
+                if images == 1:
+                    raise ConfigError(
+                        "not even one image fits the memory in training: choose a smaller model or --image_size"
+                    )
+                micro = images = math.ceil(images / 2)
+                continue
+            one = took if images == 1 else one
+            if world.largest(int(images == micro or time.perf_counter() - begun > _PROBE)):
+                # A part costs something of its own, much where threads wait for each other: only images count that came
+                # on top of the first.
+                each = took if images == 1 else min(max((took - one) / (images - 1), took / images / 2), took / images)
+                return world.first_says(took + each * (share - images)), micro
+            images = min(4 * images, micro)
+
+
+def _gradients_of(job: Job, model: ViT | BiT, images: int, dropped: float, world: World) -> float:
+    """Seconds for so many images: the shortest of a few times, because other work may interfere, or of a long one."""
+    trial = dataclasses.replace(job, settings=dataclasses.replace(job.settings, batch=images, micro_batch=None))
+    alone = World(device=world.device)  # a process without memory would leave the others waiting for its gradients
+    checkpoint_activations(model, job.settings.checkpoint_activations)
+    drop_tokens(model, dropped)
+    took, was_training, begun = math.inf, model.training, time.perf_counter()
+    model.train()
+    try:
+        with closing(training_batches(job.train, job.transform(), trial.order(alone), 0, _TIMES)) as batches:
+            start = begun
+            for batch in batches:
+                float(gradients(trial, model, batch, 0, alone) or 0.0)  # waits for a GPU
+                took, start = min(took, time.perf_counter() - start), time.perf_counter()
+                if time.perf_counter() - begun > _PROBE / 2:
+                    break
+        return took
+    finally:
+        model.zero_grad(set_to_none=True)
+        model.train(was_training)
+        drop_tokens(model, 0.0)
+
+
+def _memory_ended(error: Exception) -> bool:
+    said = "can't allocate memory" in str(error)  # what the CPU's allocator says
+    return said or isinstance(error, torch.OutOfMemoryError | MemoryError)
+
+
+def free_memory(device: torch.device) -> float:
+    """Bytes that the GPU, the system or the container says can be taken; infinite where none says."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
     free = math.inf
     with suppress(OSError):  # no /proc outside Linux
         found = re.search(r"^MemAvailable:\s*(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)

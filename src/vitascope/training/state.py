@@ -44,6 +44,17 @@ class Counters:
     """How many steps are in `loss_sum`."""
     record_bytes: int = 0
     """Length of metrics.jsonl; what is behind it belongs to steps that will be done again."""
+    ahead: float = 0.0
+    """How far the schedule is ahead of `step`, in a run that ends by the clock; 0 in one of so many steps."""
+    planned: int = 0
+    """The steps that the schedule of a run by the clock was laid out for."""
+    seconds: float = 0.0
+    """What such a run has used of its time."""
+
+    @property
+    def place(self) -> float:
+        """Where in the schedule the next step stands, in steps."""
+        return self.step + self.ahead
 
 
 @dataclass

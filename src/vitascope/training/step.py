@@ -20,6 +20,7 @@ from vitascope.training.optimizer import clip_gradients, decay_kernels, set_lear
 from vitascope.training.parallel import World
 from vitascope.training.schedule import dropped_share, schedule_of
 from vitascope.training.settings import TrainSettings
+from vitascope.training.signals import StopFlag
 from vitascope.training.state import TrainState
 
 
@@ -34,18 +35,18 @@ def parallel_model(model: nn.Module, settings: TrainSettings, world: World) -> n
     )
 
 
-def training_step(job: Job, state: TrainState, runner: nn.Module, batch: Batch, world: World) -> None:
-    """One optimiser step on this process's share of the images."""
+def training_step(
+    job: Job, state: TrainState, runner: nn.Module, batch: Batch, world: World, stop: StopFlag | None = None
+) -> None:
+    """One optimiser step on this process's share of the images; left undone where `stop` is raised meanwhile."""
     s, counters = job.settings, state.counters
-    rate = schedule_of(s, job.steps)(counters.step)
+    rate = schedule_of(s, job.steps)(counters.place)
     set_learning_rate(state.optimizer, rate)
-    drop_tokens(state.model, dropped_share(s, counters.step, job.steps))
-    # Dropout, stochastic depth and dropped tokens depend on the step alone: a resumed run draws what it would have.
-    torch.manual_seed(seed_of(Stream.STEP, s.seed, counters.step, world.rank))
-    images, labels = (tensor.to(world.device, non_blocking=True) for tensor in batch)
-    x = job.preprocess.normalise(images)
-    x, labels = mix_batch(x, labels, job.classes, s.augment, generator(Stream.MIX, s.seed, counters.step, world.rank))
-    loss = _gradients(job, runner, x, labels, world)
+    drop_tokens(state.model, dropped_share(s, counters.place, job.steps))
+    loss = gradients(job, runner, batch, counters.step, world, stop)
+    if loss is None:
+        state.optimizer.zero_grad(set_to_none=True)
+        return
     norm = clip_gradients(state.model, s.clip)
     if not math.isfinite(float(loss)) or not math.isfinite(float(norm)):
         raise DivergedError(
@@ -62,13 +63,27 @@ def training_step(job: Job, state: TrainState, runner: nn.Module, batch: Batch, 
     counters.loss_steps += 1
 
 
-def _gradients(job: Job, runner: nn.Module, images: Tensor, labels: Tensor, world: World) -> Tensor:
-    """Adds the gradients of the mean loss over this process's images, in micro-batches; returns that loss."""
+def gradients(
+    job: Job, runner: nn.Module, batch: Batch, step: int, world: World, stop: StopFlag | None = None
+) -> Tensor | None:
+    """Adds the gradients of the mean loss over this process's images, in micro-batches; returns that loss.
+
+    None where `stop` was raised between two micro-batches: a step of minutes must not keep a signal waiting. Not with
+    several processes, of which each would leave at another place.
+    """
     s = job.settings
+    # Dropout, stochastic depth and dropped tokens depend on the step alone: a resumed run draws what it would have.
+    torch.manual_seed(seed_of(Stream.STEP, s.seed, step, world.rank))
+    images, labels = (tensor.to(world.device, non_blocking=True) for tensor in batch)
+    images = job.preprocess.normalise(images)
+    draw = generator(Stream.MIX, s.seed, step, world.rank)
+    images, labels = mix_batch(images, labels, job.classes, s.augment, draw)
     micro = s.micro_batch if isinstance(s.micro_batch, int) else len(images)
     total = torch.zeros((), device=world.device)
     starts = range(0, len(images), micro)
     for start in starts:
+        if start and stop is not None and stop.number and world.size == 1:
+            return None
         x, y = images[start : start + micro], labels[start : start + micro]
         last = start == starts[-1]
         # Gradients travel between processes once a step, with the last micro-batch.

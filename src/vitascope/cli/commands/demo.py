@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from vitascope.cli.console import Console, RunObserver, duration
+from vitascope.cli.console import Console, RunObserver
 from vitascope.cli.parser import Parser
 from vitascope.errors import ConfigError
+from vitascope.wording import duration
 
 STAGES = 6
 """Four trainings beside pre-training, then evaluation and prediction."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
-from vitascope.cli.runs import add_run_arguments, show_run
+from vitascope.cli.runs import add_run_arguments, run_arguments, show_run
 from vitascope.data.open import recognise
 from vitascope.recipes.presets import PRESETS
 from vitascope.recipes.settings import FinetuneRecipe
@@ -26,5 +26,5 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     from vitascope.recipes.sweep import finetune_with_sweep
 
     begin = finetune_with_sweep if recipe.sweep else finetune
-    model = begin(recipe, resume=args.resume, overwrite=args.overwrite, observer=console.observer("fine-tuning"))
+    model = begin(recipe, **run_arguments(args, console, "fine-tuning"))
     return show_run(model, console)

@@ -6,7 +6,7 @@ from typing import Any
 
 from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
-from vitascope.cli.runs import add_run_arguments, show_run
+from vitascope.cli.runs import add_run_arguments, run_arguments, show_run
 from vitascope.data.open import recognise
 from vitascope.recipes.presets import PRESETS
 from vitascope.recipes.settings import PretrainRecipe
@@ -24,5 +24,5 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     recognise(recipe.data)  # refused before torch is loaded
     from vitascope.recipes.pretrain import pretrain
 
-    model = pretrain(recipe, resume=args.resume, overwrite=args.overwrite, observer=console.observer("pre-training"))
+    model = pretrain(recipe, **run_arguments(args, console, "pre-training"))
     return show_run(model, console)

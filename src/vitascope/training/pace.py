@@ -1,0 +1,110 @@
+"""Where a run stands: counted in steps, or by the clock where it was given a time; and when something is due."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from vitascope.training.job import JUDGING, Job
+from vitascope.training.parallel import World
+from vitascope.training.schedule import schedule_of
+from vitascope.training.state import Counters
+
+_EVALUATING = 0.02
+"""Share of a budget of time for evaluations on the way."""
+_ROUND = 0.6
+"""Share of a step for which there must be time, or the run ends before it: rather too early than too late."""
+_SAVING = 0.05
+"""Share of a budget for checkpoints on the way."""
+
+
+class Pace:
+    """The place in the schedule, the end, and what is due; a run of so many steps is told by its step alone.
+
+    By the clock, each step moves the schedule by the share of what is left of it that the last one took of what was
+    left of the time: however the machine's speed changes, the rate comes to its end as the time does.
+    """
+
+    def __init__(self, job: Job, counters: Counters, world: World) -> None:
+        self.job, self.counters, self.world = job, counters, world
+        self.ended = False
+        self._image = job.budget.image if job.budget else 0.0
+        self._spent = {"evaluating": 0.0, "saving": 0.0}
+        self._last = dict(self._spent)
+        self._looked = self._aside = self._step = 0.0
+        self._expected = job.steps
+        self.rate = 0.0
+        """Learning rate of the last step."""
+
+    def look(self) -> None:
+        """Reads the clock, between two steps: moves the schedule, or ends the run."""
+        budget, counters = self.job.budget, self.counters
+        done = max(counters.place - 1, 0.0)
+        self.rate = schedule_of(self.job.settings, self.job.steps)(done)
+        if budget is None:
+            self.ended = counters.step == self.job.steps
+            return
+        now, aside = self.world.first_says(time.monotonic()), sum(self._spent.values())
+        counters.seconds = now - budget.begun
+        left = budget.end - budget.judging(self._image) - now
+        if self._looked:
+            passed = now - self._looked
+            before = counters.place - 1
+            part = min(passed / max(passed + left, 1e-9), 1.0)
+            counters.ahead = before + (self.job.steps - before) * part - counters.step
+            took = passed - (aside - self._aside)
+            self._step = (self._step + took) / 2 if self._step else took
+            self._expected = round(counters.step * self.job.steps / counters.place)
+        self._looked, self._aside = now, aside
+        self.ended = counters.step > 0 and self.world.first_says(left) < _ROUND * self._step
+
+    def evaluates(self) -> bool:
+        """Whether the validation set is to be counted now."""
+        chosen = self.job.settings.eval_every
+        images = -(-len(self.job.validation or ()) // self.world.size)
+        return self._due(chosen, "evaluating", images * self._image, _EVALUATING)
+
+    def saves(self) -> bool:
+        """Whether a checkpoint is to be written now."""
+        return self._due(self.job.settings.save_every, "saving", self._last["saving"], _SAVING)
+
+    def logs(self) -> bool:
+        """Whether a line of the record is to be written now."""
+        return self.counters.loss_steps > 0 and (self.ended or self.counters.step % self.job.settings.log_every == 0)
+
+    def _due(self, chosen: int | None, what: str, takes: float, share: float) -> bool:
+        step, budget = self.counters.step, self.job.budget
+        if step == 0 or self.ended or step % self.job.every(chosen):
+            return step > 0 and self.ended
+        afforded = budget is None or chosen or self._spent[what] + takes <= share * self.counters.seconds
+        return bool(self.world.largest(int(bool(afforded))))
+
+    @contextmanager
+    def spending(self, what: str) -> Iterator[None]:
+        """Around "evaluating" and "saving"."""
+        start = time.monotonic()
+        yield
+        self._last[what] = time.monotonic() - start
+        self._spent[what] += self._last[what]
+
+    def until(self) -> float:
+        """When an evaluation that begins now is broken off, by `time.monotonic`."""
+        budget = self.job.budget
+        if budget is None or (self.job.settings.eval_every and not self.ended):
+            return math.inf
+        return time.monotonic() + (JUDGING if self.ended else _EVALUATING) * budget.total
+
+    def judged(self, images: int) -> None:
+        """So many images were counted by the evaluation that is just over: the next will be as fast."""
+        self._image = self._last["evaluating"] / max(images, 1)
+
+    @property
+    def steps(self) -> int:
+        """All steps of the run, as far as can be told."""
+        if self.job.budget is None:
+            return self.job.steps
+        if self.ended:
+            return self.counters.step
+        return max(self._expected, self.counters.step)
