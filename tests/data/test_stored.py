@@ -88,7 +88,7 @@ def test_changed_files_are_decoded_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "longer", "index", "empty"])
-def test_a_damaged_file_is_written_again(damage: str, tmp_path: Path) -> None:
+def test_a_damaged_file_is_written_again(damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = photographs(tmp_path / "data")
     on_disk(source, PLENTY, folder=tmp_path / "cache")
     (name,) = files(tmp_path / "cache")
@@ -99,6 +99,7 @@ def test_a_damaged_file_is_written_again(damage: str, tmp_path: Path) -> None:
     path.write_bytes({"cut": whole[:-1], "longer": b"0" + whole, "index": bytes(turned), "empty": b""}[damage])
     assert_same(on_disk(source, PLENTY, folder=tmp_path / "cache"), source)
     assert path.read_bytes() == whole
+    assert caplog.text.count("is damaged; written anew") == 1
 
 
 def test_a_deleted_file_costs_decoding_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -55,7 +55,7 @@ def test_a_column_much_larger_than_its_file(tmp_path: Path, compression: str) ->
     }
     if compression == "zstd":
         zeros = pa.table({"image": prefixes, "label": [0, 1] * 16})
-        tables[written(zeros, compression="zstd", use_dictionary=False)] = "a column of more than"
+        tables[written(zeros, compression="zstd", use_dictionary=False)] = "columns of more than"
         encodings = {"image": "DELTA_BYTE_ARRAY"}
         few = written(zeros, compression="zstd", use_dictionary=["label"], column_encoding=encodings)
         tables[few] = "MiB of images"

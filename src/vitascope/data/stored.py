@@ -160,11 +160,14 @@ def on_disk(
         with _alone(path):
             places = _places(path, len(source))
             if places is None:
+                damaged = path.exists()
                 needed = estimate_bytes(source)
                 in_use = {other.path for other in beside if isinstance(other, StoredSource)}
                 if not _make_room(path, needed, budget_bytes, in_use):
                     log.info("%s does not fit %d bytes of disk; decoded as needed", source.name, budget_bytes)
                     return source
+                if damaged:
+                    log.warning("%s: our copy of %s is damaged; written anew", path, source.name)
                 log.info("%s: decoding %d images into %s", source.name, len(source), path)
                 places = _write(source, path, budget_bytes, progress, workers)
             if places is None:

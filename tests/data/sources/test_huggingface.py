@@ -91,6 +91,21 @@ def test_what_is_refused() -> None:
         open_huggingface("owner/name", {"label": "x"})
 
 
+def test_labels_are_numbered_as_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rules are in tests/data/sources/test_classes.py."""
+    module = types.ModuleType("datasets")
+    monkeypatch.setitem(sys.modules, "datasets", module)
+
+    def opened(labels: list[Any]) -> tuple[str, ...]:
+        dataset = Dataset([{"bytes": png(i), "path": None} for i in range(len(labels))], labels, [])
+        module.load_dataset = lambda *_: {"train": dataset}  # type: ignore[attr-defined]
+        return open_huggingface("owner/name").classes
+
+    assert opened([10**9, 5]) == ("5", "1000000000")
+    with pytest.raises(DataError, match="the labels are list<item: int64>"):
+        opened([[0], [1, 2]])
+
+
 @pytest.mark.parametrize("broken", [None, "raises"])
 def test_without_the_library(broken: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     if broken:

@@ -90,12 +90,11 @@ def _few_rows(parquet: Any, column: str) -> Iterator[Any]:
     import pyarrow as pa
 
     names = [f"{column}.bytes" if pa.types.is_struct(parquet.schema_arrow.field(column).type) else column]
+    places = [place for place in range(len(parquet.schema)) if parquet.schema.column(place).path in names]
     for group in range(parquet.num_row_groups):
-        # pyarrow ends the process when it is asked for an unknown compression, unless reading has met and refused it.
+        # pyarrow ends the process where what it is asked of a column is damaged, unless reading has refused it before.
         next(parquet.iter_batches(1, row_groups=[group], columns=names, use_threads=False), None)
-        metadata = parquet.metadata.row_group(group)
-        parts = [metadata.column(i) for i in range(metadata.num_columns)]
-        stored = [part for part in parts if part.path_in_schema in names]
+        stored = [parquet.metadata.row_group(group).column(place) for place in places]
         plain = all(part.compression == "UNCOMPRESSED" for part in stored)
         largest = max([1, *(part.total_compressed_size for part in stored)])
         rows = min(max(_AT_ONCE // largest, 1), _CHUNK_ROWS) if plain else 1
@@ -138,9 +137,8 @@ def _opened(file: str, **options: Any) -> Any:
     groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
     if not 0 <= sum(group.num_rows for group in groups) == metadata.num_rows <= size:
         raise _too_large(file, f"{metadata.num_rows} rows")
-    parts = [group.column(i) for group in groups for i in range(group.num_columns)]
-    if max((part.total_uncompressed_size for part in parts), default=0) > most:
-        raise _too_large(file, f"a column of more than {most >> 20} MiB")
+    if sum(group.total_byte_size for group in groups) > most:
+        raise _too_large(file, f"columns of more than {most >> 20} MiB")
     return parquet
 
 

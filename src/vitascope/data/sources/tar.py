@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +24,9 @@ _BLOCK = 512
 _LONGEST_HEADER = 1 << 16  # bytes of an extended header: paths have at most 4,096
 _LOOKED_AT = 1 << 20  # bytes behind the end mark: tar fills up its last record with zeros
 _LINKS = (tarfile.LNKTYPE, tarfile.SYMTYPE)
-_EXTENDED = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+_POSIX = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
+_EXTENDED = (*_POSIX, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+_RECORD = re.compile(rb"(\d{1,7}) ([^=]*)=")
 _WITHOUT_DATA = (*_LINKS, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE)
 
 
@@ -55,20 +58,22 @@ def members(file: IO[bytes], path: str) -> Iterator[Member]:
             return
         try:
             info = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
-            size = int(given.get("size", info.size)) if info.type not in _WITHOUT_DATA else 0
+            size = info.size if info.type in _EXTENDED else int(given.get("size", info.size))
         except (tarfile.TarError, ValueError) as error:
             raise _unreadable(path, f"{printable(str(error))[:60]} at byte {offset}") from None
         start = offset + _BLOCK
+        if info.type in _WITHOUT_DATA:
+            size = 0
         if not 0 <= size <= end - start:
-            raise _unreadable(path, f"a member of {size:.3g} bytes at byte {offset}, of {end - start} left")
+            raise _unreadable(path, f"the size at byte {offset} is below 0 or more than the {end - start} bytes left")
         offset = start + -(-size // _BLOCK) * _BLOCK
-        if info.type in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, *_EXTENDED):
+        if info.type in _EXTENDED:
             if size > _LONGEST_HEADER:
                 raise _unreadable(path, f"an extended header of {size} bytes")
             content = file.read(size)
             if info.type == tarfile.GNUTYPE_LONGNAME:
                 given["path"] = content.partition(b"\0")[0].decode("utf-8", "surrogateescape")
-            elif info.type in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
+            elif info.type in _POSIX:
                 given |= _extended(content)
             continue
         if info.type == tarfile.GNUTYPE_SPARSE or "sparse" in given:
@@ -82,17 +87,17 @@ def members(file: IO[bytes], path: str) -> Iterator[Member]:
 def _extended(content: bytes) -> dict[str, str]:
     """Path and size in a POSIX extended header, records "LENGTH KEY=VALUE\\n"; "sparse" where it tells of one."""
     found: dict[str, str] = {}
-    while content:
-        length = content[:10].partition(b" ")[0]
-        record = content[: int(length) if length.isdigit() else 0]
-        if len(record) < len(length) + 2:
-            break  # damaged, or zeros that fill it up
-        key, _, value = record[len(length) + 1 : -1].partition(b"=")
+    at = 0
+    while match := _RECORD.match(content, at):
+        end = at + int(match[1])
+        if end <= match.end():
+            break  # damaged
+        key, value = match[2], content[match.end() : end - 1]
         if key in (b"path", b"size"):
             found[key.decode()] = value.decode("utf-8", "surrogateescape")
         elif key.startswith(b"GNU.sparse"):
             found["sparse"] = ""
-        content = content[len(record) :]
+        at = end
     return found
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from vitascope.data.fingerprint import joined, stamp
+from vitascope.data.formats import HEIC, HEIC_REMEDY, UNREAD
 from vitascope.data.images import UInt8, printable, read_image
 from vitascope.data.jpeg import OpenJpeg, open_image
 from vitascope.data.source import Int64, Source, Splits, some, split_of_name
@@ -110,7 +111,8 @@ def _say_what_is_passed_over(found: list[Found], shown: str) -> None:
     kinds = sum((part.passed_over for part in found), Counter[str]())
     if kinds:
         listed = some([f"{kind} {count}" for kind, count in kinds.most_common()], most=5)
-        log.warning("%s: %d members passed over, no images and no labels: %s", shown, kinds.total(), listed)
+        remedy = f"; {HEIC_REMEDY}" if any(UNREAD.get(kind) == HEIC for kind in kinds) else ""
+        log.warning("%s: %d members passed over, no images and no labels: %s%s", shown, kinds.total(), listed, remedy)
     lost = {label for part in found for label in part.lonely} - {label for part in found for label in part.labels}
     if lost:
         log.warning("%s: no image is left of label %s", shown, some(sorted(str(label) for label in lost), most=5))
