@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -63,6 +64,11 @@ def check_activation(value: object) -> Activation:
         if value == known:
             return known
     raise CheckpointError(f"activation is {str(value)[:40]!r}, expected one of {', '.join(get_args(Activation))}")
+
+
+def are_named(labels: Sequence[str]) -> bool:
+    """Whether somebody named the classes; "0", "1", … and Hugging Face's "LABEL_0", … stand for no names."""
+    return not all(label in (str(index), f"LABEL_{index}") for index, label in enumerate(labels))
 
 
 def numbered_labels(classes: int) -> tuple[str, ...]:

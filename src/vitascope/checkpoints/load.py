@@ -17,6 +17,7 @@ from vitascope.checkpoints.formats.others import other_architecture
 from vitascope.checkpoints.formats.table import READERS
 from vitascope.checkpoints.keys import to_own
 from vitascope.checkpoints.place import find, locate
+from vitascope.checkpoints.stated import Labels, Statistics, restated
 from vitascope.checkpoints.store import WEIGHTS, is_own, read_folder
 from vitascope.checkpoints.unwrap import unwrap
 from vitascope.errors import CheckpointError, ConfigError
@@ -39,6 +40,10 @@ def load(
     classes: int | None = None,
     image_size: int | Size | None = None,
     model: str | ModelConfig | None = None,
+    *,
+    labels: Labels | None = None,
+    mean: Statistics | None = None,
+    std: Statistics | None = None,
 ) -> Checkpoint:
     """Reads a file, a folder or a run: `ck.model` (evaluation mode, float32, CPU), `ck.config`, `ck.labels`, …
 
@@ -47,15 +52,17 @@ def load(
     `model`, a catalogue name or a config, states the architecture: a file is refused that differs from it in anything
     that changes results (a name leaves open the form of GELU, the LayerNorm's eps and the head's hidden layer), and it
     decides what some formats leave open (heads, a grid that is not square). Without labels in the file they
-    are "0", "1", … Raises `CheckpointError`, or `ConfigError` for arguments that cannot be.
+    are "0", "1", …; `labels` names them (a sequence, or a file: see `read_labels`). `mean` and `std` replace those of
+    the preprocessing, which a bare file does not hold: numbers, or mean="imagenet" for both. Raises `CheckpointError`,
+    or `ConfigError` for arguments that cannot be.
     """
     stated = model_config(model) if isinstance(model, str) else model
     size = None if image_size is None else image_size_pair(image_size)
-    checkpoint = _read(Path(path), stated, size)
+    checkpoint = _read(Path(path), stated, size, mean is not None)
     if stated is not None:
         free = (*_FREE, *_CONVENTIONS) if isinstance(model, str) else _FREE
         _refuse_other(checkpoint.config, stated, free, Path(path))
-    return adapt(checkpoint, classes=classes, image_size=size)
+    return restated(adapt(checkpoint, classes=classes, image_size=size), labels, mean, std)
 
 
 def adapt(checkpoint: Checkpoint, *, classes: int | None = None, image_size: Size | None = None) -> Checkpoint:
@@ -76,13 +83,13 @@ def adapt(checkpoint: Checkpoint, *, classes: int | None = None, image_size: Siz
     return replace(checkpoint, model=model, config=model.config, preprocess=preprocess, labels=labels)
 
 
-def _read(path: Path, stated: ModelConfig | None, size: Size | None) -> Checkpoint:
+def _read(path: Path, stated: ModelConfig | None, size: Size | None, normalised: bool) -> Checkpoint:
     place = locate(path)
     if place.is_dir() and is_own(place):
         return read_folder(place)
     if place.is_file() and place.name == WEIGHTS and is_own(place.parent):
         return read_folder(place.parent)
-    return understand(find(place, stated, size))
+    return understand(replace(find(place, stated, size), normalised=normalised))
 
 
 def understand(found: Found) -> Checkpoint:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -47,16 +48,25 @@ def find(place: Path, stated: ModelConfig | None, size: Size | None) -> Found:
         folder, file = place.parent, read_tensors(place)
     # A config.json beside a file of another name may belong to something else.
     described = place.is_dir() or _is_usual(place.name)
-    config, preprocessor = folder / CONFIG, folder / "preprocessor_config.json"
+    config = folder / CONFIG
     return Found(
         path=place,
         tensors=file.tensors,
         metadata=file.metadata,
         config=read_json(config) if described and config.is_file() else {},
-        preprocessor=read_json(preprocessor) if described and preprocessor.is_file() else None,
+        preprocessor=_preprocessor(folder) if described else None,
         model=stated,
         image_size=size,
     )
+
+
+def _preprocessor(folder: Path) -> dict[str, Any] | None:
+    """How images are prepared, as transformers writes it down: alone, or as a part of a processor (since version 5)."""
+    alone, whole = folder / "preprocessor_config.json", folder / "processor_config.json"
+    if alone.is_file() or not whole.is_file():
+        return read_json(alone) if alone.is_file() else None
+    part = read_json(whole).get("image_processor")
+    return part if isinstance(part, dict) else None
 
 
 def _is_usual(name: str) -> bool:

@@ -88,6 +88,14 @@ class Parser:
         """--image_size, one side or [height, width]."""
         self.inner.add_argument("--image_size", type=int | tuple[int, int] | None, help=f"{text}; 224, or [192,256]")
 
+    def add_stated(self) -> None:
+        """--labels, --mean and --std, what the user states of a checkpoint."""
+        text = "file with the names of the classes in the order of the outputs, one a line or as JSON"
+        self.inner.add_argument("--labels", help=f"{text}; default: as the checkpoint says")
+        text = "mean of the channels in [0, 1], such as 0.5,0.5,0.5, or imagenet, which is --std too"
+        self.inner.add_argument("--mean", help=f"{text}; default: as the checkpoint says")
+        self.inner.add_argument("--std", help="deviation of the channels, as --mean")
+
     def add_engine(self, default: str) -> None:
         """--engine, what computes the model's outputs."""
         text = "what computes; auto begins with eager and changes where that pays"

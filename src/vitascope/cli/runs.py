@@ -31,6 +31,11 @@ def run_arguments(args: Any, console: Console, what: str) -> dict[str, Any]:
     }
 
 
+def stated(args: Any) -> dict[str, Any]:
+    """What `Parser.add_stated` asked for, as keywords of `load`."""
+    return {"labels": args.labels, "mean": args.mean, "std": args.std}
+
+
 def show_run(model: Path, console: Console) -> dict[str, Any]:
     """A run's figures as a table; returns them for --json."""
     from vitascope.recipes.run_folder import RESULTS

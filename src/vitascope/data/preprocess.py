@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, overload
@@ -168,6 +168,23 @@ class Preprocess:
         """The same preprocessing for another (height, width); one number means a square."""
         return dataclasses.replace(self, size=(size, size) if isinstance(size, int) else size)
 
+    def with_statistics(
+        self, mean: str | float | Sequence[float] | None, std: str | float | Sequence[float] | None
+    ) -> Preprocess:
+        """The same with another mean and deviation: numbers, as such or as a text with commas, or mean="imagenet".
+
+        None leaves both as they are. Raises ConfigError for one without the other.
+        """
+        if mean is None and std is None:
+            return self
+        named = formats.STATISTICS.get(mean) if isinstance(mean, str) else None
+        if named is not None:
+            mean, std = named[0], named[1] if std is None else std
+        if mean is None or std is None:
+            known = ", ".join(formats.STATISTICS)
+            raise ConfigError(f"mean is {mean!r} and std {std!r}; give numbers for both, or a name for mean ({known})")
+        return dataclasses.replace(self, mean=_numbers("mean", mean), std=_numbers("std", std))
+
     def to_dict(self) -> dict[str, Any]:
         """Every field as plain JSON values; `from_dict` gives back an equal object."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
@@ -225,6 +242,16 @@ def _size(value: Any) -> tuple[int, int]:
     if not ok or not all(1 <= side <= _LARGEST_SIDE for side in value):
         raise ConfigError(f"size is {value!r}; expected (height, width), each from 1 to {_LARGEST_SIDE} pixels")
     return value[0], value[1]
+
+
+def _numbers(name: str, value: str | float | Sequence[float]) -> tuple[float, ...]:
+    if not isinstance(value, str):
+        return (value,) if isinstance(value, int | float) else tuple(value)
+    try:
+        return tuple(float(part) for part in value.strip("[]() ").split(","))
+    except ValueError:
+        known = ", ".join(formats.STATISTICS)
+        raise ConfigError(f"{name} is {value!r}; expected numbers with commas between, or {known}") from None
 
 
 def _per_channel(name: str, values: Any, channels: int) -> tuple[float, ...]:

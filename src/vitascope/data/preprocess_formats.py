@@ -15,6 +15,8 @@ from vitascope.errors import CheckpointError, ConfigError
 
 log = logging.getLogger(__name__)
 
+STATISTICS = {"imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))}
+"""Mean and deviation by the name that people know them by."""
 _PIL_CODES = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 _EXTRA = ("channels", "antialias", "draft")  # not in Hugging Face's form; written beside it when not the default
 
@@ -119,9 +121,9 @@ def from_timm(data: Mapping[str, Any]) -> dict[str, Any]:
         "channels": shape[0],
         "fit": "crop" if mode == "center" else "squash",
         "crop_fraction": data.get("crop_pct", 0.875),
-        "interpolation": data.get("interpolation", "bilinear"),
-        "mean": data.get("mean", (0.5,)),
-        "std": data.get("std", (0.5,)),
+        "interpolation": data.get("interpolation", "bicubic"),  # where it says nothing, timm's own defaults
+        "mean": data.get("mean", STATISTICS["imagenet"][0]),
+        "std": data.get("std", STATISTICS["imagenet"][1]),
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from vitascope.checkpoints.checkpoint import Activation, Checkpoint, check_activation
 from vitascope.checkpoints.load import load
+from vitascope.checkpoints.stated import Labels, Statistics, restated
 from vitascope.checkpoints.store import PREPROCESSOR
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError, ConfigError
@@ -46,23 +47,30 @@ class Exported:
             raise CheckpointError(f"{path} cannot be read ({why}); export it again") from error
 
 
-def open_model(path: str | Path, *, image_size: int | tuple[int, int] | None = None) -> Checkpoint | Exported:
-    """An exported folder, or any checkpoint that loads.
+def open_model(
+    path: str | Path,
+    *,
+    image_size: int | tuple[int, int] | None = None,
+    labels: Labels | None = None,
+    mean: Statistics | None = None,
+    std: Statistics | None = None,
+) -> Checkpoint | Exported:
+    """An exported folder, or any checkpoint that loads; what is stated as for `load`.
 
     Raises `CheckpointError`; `ConfigError` for another image size than an export has.
     """
     folder = Path(path)
     if not (folder / RECORD).is_file():
-        return load(path, image_size=image_size)
+        return load(path, image_size=image_size, labels=labels, mean=mean, std=std)
     try:
         record: Any = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         preprocess = Preprocess.from_dict(json.loads((folder / PREPROCESSOR).read_text(encoding="utf-8")))
-        labels = json.loads((folder / LABELS).read_text(encoding="utf-8"))
+        names = json.loads((folder / LABELS).read_text(encoding="utf-8"))
         exported = Exported(
             folder=folder,
             format=record["format"],
             preprocess=preprocess,
-            labels=tuple(labels),
+            labels=tuple(names),
             activation=check_activation(record.get("activation", "softmax")),
         )
         known = exported.format in FILES
@@ -72,4 +80,4 @@ def open_model(path: str | Path, *, image_size: int | tuple[int, int] | None = N
         raise CheckpointError(f"{folder} is of format {exported.format!r}, expected {' or '.join(FILES)}")
     if image_size is not None and preprocess.with_size(image_size).size != preprocess.size:
         raise ConfigError(f"{folder} takes images of {preprocess.size}; export the checkpoint with the other size")
-    return exported
+    return restated(exported, labels, mean, std)

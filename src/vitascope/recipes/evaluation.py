@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vitascope.checkpoints.checkpoint import Checkpoint, numbered_labels
+from vitascope.checkpoints.checkpoint import Checkpoint, are_named
+from vitascope.checkpoints.stated import Labels, Statistics
 from vitascope.data.memory import in_memory
 from vitascope.data.open import open_data
 from vitascope.data.source import Source, some
@@ -28,6 +30,8 @@ from vitascope.training.parallel import world
 
 log = logging.getLogger(__name__)
 
+_SYNSET = re.compile(r"n\d{8}")
+
 
 def evaluate_checkpoint(
     checkpoint: str,
@@ -35,6 +39,9 @@ def evaluate_checkpoint(
     *,
     split: str | None = None,
     image_size: int | tuple[int, int] | None = None,
+    labels: Labels | None = None,
+    mean: Statistics | None = None,
+    std: Statistics | None = None,
     batch: int = 64,
     workers: int = 0,
     precision: str = "float32",
@@ -46,10 +53,10 @@ def evaluate_checkpoint(
 ) -> dict[str, Any]:
     """Top-1, top-5, loss, calibration, and per class, JSON-able; each readable image is counted once.
 
-    `checkpoint` may be an exported folder; `engine` as for `Predictor`. `split` None takes test, else validation, else
-    train. Raises `UserError` for what the user can mend.
+    `checkpoint` may be an exported folder; `labels`, `mean`, `std` as for `load`, `engine` as for `Predictor`. `split`
+    None takes test, else validation, else train. Raises `UserError` for what the user can mend.
     """
-    ck = open_model(checkpoint, image_size=image_size)
+    ck = open_model(checkpoint, image_size=image_size, labels=labels, mean=mean, std=std)
     if ck.activation != "softmax":
         raise CheckpointError(
             f"{checkpoint} judges each label by itself ({ck.activation}), so top-1 accuracy says nothing of it: "
@@ -144,19 +151,51 @@ class _Relabelled:
 def relabelled(source: Source, labels: tuple[str, ...]) -> Source:
     """`source` with its labels in the order of a checkpoint's; raises `DataError` when it has classes beyond them.
 
-    A checkpoint whose classes nobody named takes the data's order if there are as many.
+    A checkpoint whose classes nobody named takes the data's order if there are as many and there is only one.
     """
     if not labels:
         raise CheckpointError("this checkpoint has no head, so there is nothing to evaluate: fine-tune it first")
     if source.classes == labels:
         return source
-    if labels == numbered_labels(len(labels)) and len(source.classes) == len(labels):
+    unknown = [name for name in source.classes if name not in set(labels)]
+    if unknown and not are_named(labels) and len(source.classes) == len(labels):
+        _refuse_two_orders(source.classes)
         log.warning("the checkpoint does not name its classes; the data's are taken in their own order")
         return _Relabelled(source, labels, source.labels)
-    unknown = [name for name in source.classes if name not in set(labels)]
     if unknown:
         raise DataError(
-            f"{source.name} has classes that the checkpoint does not know: {some(unknown)}; it knows {some(labels)}"
+            f"{source.name} has classes that the checkpoint does not know: {some(unknown, 4)}; "
+            f"it knows {some(labels, 4)}{_remedy(unknown, labels)}"
         )
+    if not are_named(labels):
+        log.info("the checkpoint does not name its classes; the data's names are taken for the numbers of its outputs")
     place = np.array([labels.index(name) for name in source.classes])
     return _Relabelled(source, labels, place[source.labels])
+
+
+def _refuse_two_orders(classes: tuple[str, ...]) -> None:
+    """`DataError` where sorted names, as of folders, would come in another order in timm."""
+    natural = tuple(sorted(classes, key=_natural))
+    if list(classes) != sorted(classes) or natural == classes:
+        return
+    first = next(i for i, (a, b) in enumerate(zip(classes, natural, strict=True)) if a != b)
+    raise DataError(
+        f"the checkpoint does not name its classes, and these have two orders: from output {first} on "
+        f"{some(classes[first:], 3)} by code point, {some(natural[first:], 3)} as timm sorts; "
+        "give --labels FILE, a name a line"
+    )
+
+
+def _natural(name: str) -> list[int | str]:
+    """timm's key: numbers as numbers, capital letters as small ones."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name.lower())]
+
+
+def _remedy(unknown: list[str], labels: tuple[str, ...]) -> str:
+    """What to do, where more can be said than that the names differ."""
+    if all(_SYNSET.fullmatch(name) for name in unknown):
+        made = "`cut -d' ' -f1 LOC_synset_mapping.txt` prints ImageNet's"
+        return f". Give --labels FILE with the WordNet synset of each output, one a line: {made}"
+    if all(map(_SYNSET.fullmatch, labels)):
+        return ", WordNet synsets. Give --labels FILE with the data's name for each output, one a line"
+    return "" if are_named(labels) else ", which are no names. Give --labels FILE, a name a line"

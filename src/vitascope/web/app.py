@@ -5,7 +5,7 @@ app = create_app("runs/flowers")        # for any ASGI server; `vitascope serve`
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -44,14 +44,14 @@ _BODY = {
 
 
 def create_app(
-    checkpoint: Checkpoint | str | Path,
+    checkpoint: Checkpoint | str | Path | Callable[[], Checkpoint],
     settings: ServeSettings | None = None,
     *,
     image_size: int | tuple[int, int] | None = None,
     device: str | None = None,
     engine: str = "eager",
 ) -> FastAPI:
-    """An application that loads `checkpoint` when it starts and answers 503 until it has.
+    """An application that loads `checkpoint`, or calls it to, when it starts, and answers 503 until it has.
 
     `image_size`, `device` and `engine` as for `vitascope.load` and `Predictor`. A checkpoint that cannot be loaded is
     told by `app.state.service.failure`.
@@ -68,7 +68,8 @@ def create_app(
         if isinstance(checkpoint, str | Path):
             loaded = load(checkpoint, image_size=image_size)
         else:
-            loaded = checkpoint if image_size is None else adapt(checkpoint, image_size=image_size_pair(image_size))
+            loaded = checkpoint() if callable(checkpoint) else checkpoint
+            loaded = loaded if image_size is None else adapt(loaded, image_size=image_size_pair(image_size))
         return Engine(loaded, device=device, max_pixels=settings.max_pixels, engine=engine, batch=settings.batch)
 
     return application(Service(load, settings))

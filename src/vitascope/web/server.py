@@ -7,6 +7,7 @@ import logging
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
 from fastapi import FastAPI
@@ -17,6 +18,9 @@ from vitascope.web.connection import Connection
 from vitascope.web.seldom import Seldom
 from vitascope.web.service import Service
 from vitascope.web.settings import ServeSettings
+
+if TYPE_CHECKING:
+    from vitascope.checkpoints.checkpoint import Checkpoint
 
 _DESCRIPTORS = 4096
 """Open files that this process asks the system for."""
@@ -61,7 +65,7 @@ def address_of(opened: socket.socket) -> str:
 
 
 def serve(
-    checkpoint: str | Path,
+    checkpoint: str | Path | Callable[[], Checkpoint],
     settings: ServeSettings,
     opened: socket.socket,
     *,

@@ -19,6 +19,8 @@ from vitascope.models.config import ModelConfig, Size, ViTConfig
 
 log = logging.getLogger(__name__)
 
+log = logging.getLogger(__name__)
+
 MAX_DEPTH = 1024
 """More blocks than this in one stacked tensor are taken for a damaged file."""
 
@@ -41,6 +43,22 @@ class Found:
     """What the caller says it is; decides what a file leaves open, such as the number of heads."""
     image_size: Size | None = None
     """What the caller asks for; decides the grid only where the file's positions are not a square."""
+    normalised: bool = False
+    """Whether the caller states mean and deviation, so that nothing need be said of those assumed."""
+
+    def assume(self, preprocess: Preprocess) -> Preprocess:
+        """`preprocess`, with a warning that nothing describes it and how to do that."""
+        if not self.normalised:
+            both = preprocess.mean, preprocess.std
+            mean, std = (",".join(f"{value:g}" for value in dict.fromkeys(values)) for values in both)
+            log.warning(
+                "%s: nothing beside the weights describes the preprocessing; assuming mean %s and std %s. If it was "
+                "trained with others, state them: --mean imagenet (DeiT, DINO), or once for all by `vitascope convert`",
+                self.path.name,
+                mean,
+                std,
+            )
+        return preprocess
 
     @property
     def architecture(self) -> str:

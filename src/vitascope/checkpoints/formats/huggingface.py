@@ -69,7 +69,8 @@ def read(found: Found) -> Draft:
         config = _resized(found, tensors, config, antialias=kind == "dinov2_with_registers")
     if not found.config:
         log.warning("%s: no config.json beside it; assuming the usual LayerNorm eps %g", found.path, config.norm_eps)
-    preprocess = Preprocess.from_dict(found.preprocessor) if found.preprocessor else usual_preprocess(config, kind)
+    usual = usual_preprocess(config, kind)
+    preprocess = Preprocess.from_dict(found.preprocessor) if found.preprocessor else found.assume(usual)
     return Draft(
         config=config,
         rows=rows(config, kind),
@@ -100,9 +101,7 @@ def usual_preprocess(config: ViTConfig, kind: str) -> Preprocess:
         size=config.image_size,
         crop_fraction=0.875,
         interpolation="bicubic",
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
-    )
+    ).with_statistics("imagenet", None)
 
 
 def rows(config: ViTConfig, kind: str) -> list[Row]:

@@ -71,7 +71,7 @@ def read(found: Found) -> Draft:
         config=config,
         rows=rows(config),
         tensors=tensors,
-        preprocess=Preprocess.from_dict(described) if "input_size" in described else _guess(found, config),
+        preprocess=_preprocess(found, described, config),
         labels=labels_of(labels, config.classes),
     )
 
@@ -247,10 +247,9 @@ def _initial_scale(args: Mapping[str, Any]) -> float:
     return float(stated) if isinstance(stated, int | float) else 1e-5
 
 
-def _guess(found: Found, config: ViTConfig) -> Preprocess:
-    log.warning(
-        "%s: no description of the preprocessing beside the weights; assuming timm's usual crop of 0.9, "
-        "bicubic, mean and std 0.5",
-        found.path,
-    )
-    return Preprocess(size=config.image_size, channels=config.channels, crop_fraction=0.9, interpolation="bicubic")
+def _preprocess(found: Found, described: Mapping[str, Any], config: ViTConfig) -> Preprocess:
+    size = {"input_size": [config.channels, *config.image_size]}
+    if described.keys() & {"input_size", "mean"}:
+        return Preprocess.from_dict({**size, **described})
+    # timm's usual one for a ViT
+    return found.assume(Preprocess.from_dict({**size, "crop_pct": 0.9, "mean": (0.5,), "std": (0.5,)}))

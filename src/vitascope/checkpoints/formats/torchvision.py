@@ -24,7 +24,6 @@ from vitascope.models.config import ViTConfig
 log = logging.getLogger(__name__)
 
 ANCHOR = anchor(r"encoder\.layers\.encoder_layer_0\.ln_1\.weight")
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def read(found: Found) -> Draft:
@@ -67,15 +66,12 @@ def read(found: Found) -> Draft:
 def usual_preprocess(config: ViTConfig) -> Preprocess:
     """The transforms of torchvision's published weights: 224 of 256 pixels, or all of a larger image."""
     small = max(config.image_size) <= 256
-    colour = config.channels == 3
     return Preprocess(
         size=config.image_size,
         channels=config.channels,
         crop_fraction=0.875 if small else 1.0,
         interpolation="bilinear" if small else "bicubic",
-        mean=_IMAGENET_MEAN if colour else (0.5,),
-        std=_IMAGENET_STD if colour else (0.5,),
-    )
+    ).with_statistics("imagenet" if config.channels == 3 else None, None)
 
 
 def rows(config: ViTConfig) -> list[Row]:

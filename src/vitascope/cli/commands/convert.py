@@ -8,6 +8,7 @@ from vitascope.checkpoints.formats.names import FORMATS
 from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
+from vitascope.cli.runs import stated
 
 
 def arguments(parser: Parser) -> None:
@@ -16,6 +17,7 @@ def arguments(parser: Parser) -> None:
     parser.add("out", help="what to write: a folder, or a file for google and torchvision")
     parser.add("--format", choices=list(FORMATS), default="vitascope", help="format to write")
     parser.add_image_size("resize the positions for images of this size")
+    parser.add_stated()
     parser.add("--model", help="name in the catalogue, where the file leaves the architecture open")
     parser.add("--overwrite", action="store_true", help="replace what is at OUT")
 
@@ -26,7 +28,7 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     from vitascope.checkpoints.load import load
     from vitascope.checkpoints.save import save
 
-    checkpoint = load(args.checkpoint, image_size=args.image_size, model=args.model)
+    checkpoint = load(args.checkpoint, image_size=args.image_size, **stated(args), model=args.model)
     save(checkpoint, args.out, format=args.format, overwrite=args.overwrite)
     parameters = sum(p.numel() for p in checkpoint.model.parameters())
     console.say(f"{args.checkpoint} ({checkpoint.format}, {parameters:,} parameters) → {args.out} ({args.format})")

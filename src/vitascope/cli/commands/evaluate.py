@@ -7,6 +7,7 @@ from typing import Any
 from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
+from vitascope.cli.runs import stated
 from vitascope.errors import ConfigError
 
 
@@ -16,6 +17,7 @@ def arguments(parser: Parser) -> None:
     parser.add("data", help="what to evaluate on (`vitascope data` lists the kinds)")
     parser.add("--split", choices=["train", "validation", "test"], help="default: test, else validation, else all")
     parser.add_image_size("size of the images the model sees; default: as the checkpoint says")
+    parser.add_stated()
     parser.add("--batch", type=int, default=64, help="images per forward pass")
     parser.add("--workers", type=int, default=0, help="processes that read images besides this one")
     parser.add("--precision", choices=["float32", "bfloat16", "auto"], default="float32", help="format of the products")
@@ -43,6 +45,7 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
         args.data,
         split=args.split,
         image_size=args.image_size,
+        **stated(args),
         batch=args.batch,
         workers=args.workers,
         precision=args.precision,

@@ -8,6 +8,7 @@ from typing import Any
 from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
+from vitascope.cli.runs import stated
 from vitascope.errors import CheckpointError, ConfigError, DataError
 
 
@@ -17,6 +18,7 @@ def arguments(parser: Parser) -> None:
     parser.add("out", help="new folder for the model, its labels and its preprocessing")
     parser.add("--format", choices=["onnx", "openvino"], default="onnx", help="what to write")
     parser.add_image_size("size of the images the exported model takes; default: as the checkpoint says")
+    parser.add_stated()
     parser.add("--opset", type=int, default=18, help="version of the ONNX operators, 18 to 23")
     parser.add(
         "--precision", choices=["float32", "int8"], default="float32", help="of the products; int8 for openvino only"
@@ -41,7 +43,7 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     from vitascope.checkpoints.load import load
     from vitascope.inference.export import export_onnx, export_openvino
 
-    checkpoint = load(args.checkpoint, image_size=args.image_size)
+    checkpoint = load(args.checkpoint, image_size=args.image_size, **stated(args))
     shared = {"tolerance": args.tolerance, "overwrite": args.overwrite}
     if args.format == "onnx":
         record = export_onnx(checkpoint, Path(args.out), opset=args.opset, **shared)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
-from vitascope.cli.runs import checkpoint_names
+from vitascope.cli.runs import checkpoint_names, stated
 from vitascope.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def arguments(parser: Parser) -> None:
     parser.add("--show", type=int, default=6, help="how many of the images are shown one by one")
     parser.add("--batch", type=int, default=16, help="images per forward pass")
     parser.add_image_size("size of the images the model sees; default: as the checkpoint says")
+    parser.add_stated()
     parser.add("--device", help="cpu, cuda, …; default: the GPU if there is one")
 
 
@@ -54,7 +55,7 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
         paths.append(args.others.pop(0))
     given = [NamedImage(name=str(file), image=file) for file in find_images(args.others)] if args.others else None
     names = checkpoint_names(paths)
-    checkpoints = [load(path, image_size=args.image_size) for path in paths]
+    checkpoints = [load(path, image_size=args.image_size, **stated(args)) for path in paths]
     images = given or _examples(checkpoints)
     reports: list[Report] = []
     with atomic_folder(out, what=WHAT, overwrite=args.overwrite) as folder:

@@ -7,6 +7,7 @@ from typing import Any
 from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
+from vitascope.cli.runs import stated
 from vitascope.errors import ConfigError
 
 
@@ -17,6 +18,7 @@ def arguments(parser: Parser) -> None:
     parser.add("--top", type=int, default=5, help="how many labels per image")
     parser.add("--batch", type=int, default=32, help="images per forward pass")
     parser.add_image_size("size of the images the model sees; default: as the checkpoint says")
+    parser.add_stated()
     parser.add_engine("auto")
     parser.add("--precision", choices=["float32", "bfloat16", "auto"], default="float32", help="format of the products")
     parser.add("--device", help="cpu, cuda, …; default: the GPU if there is one")
@@ -36,7 +38,7 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
 
     files = find_images(args.paths)
     predictor = Predictor(
-        open_model(args.checkpoint, image_size=args.image_size),
+        open_model(args.checkpoint, image_size=args.image_size, **stated(args)),
         engine=args.engine,
         device=args.device,
         batch=args.batch,

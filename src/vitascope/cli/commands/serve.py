@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
+from vitascope.cli.runs import stated
 from vitascope.errors import ConfigError
 from vitascope.web.settings import ServeSettings, served_name
+
+if TYPE_CHECKING:
+    from vitascope.checkpoints.checkpoint import Checkpoint
 
 
 def arguments(parser: Parser) -> None:
     """See `vitascope.cli.Command`."""
     parser.add("checkpoint", help="a file, a folder or a run, in any format that loads")
     parser.add_image_size("size of the images the model sees; default: as the checkpoint says")
+    parser.add_stated()
     parser.add("--device", help="cpu, cuda, …; default: the GPU if there is one")
     parser.add_engine("eager")
     parser.add_settings(ServeSettings)
+    parser.inner.set_defaults({"name": ""})  # then after the checkpoint
 
 
 def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     """See `vitascope.cli.Command`. Ends by a signal, so that nothing is returned but for errors."""
+    args.name = args.name or served_name(args.checkpoint)
     settings: ServeSettings = parser.recipe(args, ServeSettings)
-    if settings.name == "model":
-        settings = dataclasses.replace(settings, name=served_name(args.checkpoint))
     if not os.path.exists(args.checkpoint):
         raise ConfigError(f"{args.checkpoint} does not exist; expected a file, a folder or a run")
     try:
@@ -48,11 +52,15 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
         if console.json_only:
             print(json.dumps({"url": address, "model": settings.name}), flush=True)
 
+    def loaded() -> Checkpoint:
+        from vitascope.checkpoints.load import load
+
+        return load(args.checkpoint, image_size=args.image_size, **stated(args))
+
     serve(
-        args.checkpoint,
+        loaded,
         settings,
         opened,
-        image_size=args.image_size,
         device=args.device,
         engine=args.engine,
         on_ready=ready,

@@ -1,0 +1,83 @@
+"""What the user states of a checkpoint whose file leaves it open: names of the classes, mean and deviation."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
+
+from vitascope.checkpoints.json_file import parse_json
+from vitascope.checkpoints.limits import MAX_HEADER
+from vitascope.data.preprocess import Preprocess
+from vitascope.data.source import some
+from vitascope.errors import CheckpointError, ConfigError
+
+log = logging.getLogger(__name__)
+
+Labels = Sequence[str] | str | Path
+"""Names in the order of the outputs, or a file that `read_labels` reads."""
+Statistics = str | float | Sequence[float]
+"""A number, one for each channel, or a name such as "imagenet"; see `Preprocess.with_statistics`."""
+
+
+class _Labelled(Protocol):
+    """A checkpoint or an export."""
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+    @property
+    def preprocess(self) -> Preprocess: ...
+
+
+T = TypeVar("T", bound=_Labelled)
+
+
+def restated(held: T, labels: Labels | None = None, mean: Statistics | None = None, std: Statistics | None = None) -> T:
+    """`held` with what is stated in place of its own, or `ConfigError`; warns of a name that several classes have."""
+    names = held.labels
+    if labels is not None:
+        names = read_labels(Path(labels)) if isinstance(labels, str | Path) else tuple(labels)
+        if len(names) != len(held.labels):
+            raise ConfigError(f"{len(names)} labels for a model of {len(held.labels)} outputs; give one for each")
+    preprocess = held.preprocess.with_statistics(mean, std)
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        log.warning("several classes have the same name, of which data are taken for the first: %s", some(twice, 4))
+    return cast(T, dataclasses.replace(cast(Any, held), labels=names, preprocess=preprocess))
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """A name a line, a JSON list, or a JSON map from numbers to names or back (timm's class_to_idx); a config.json may
+    hold it as id2label or label_names. Raises `ConfigError`.
+    """
+    try:
+        if path.stat().st_size > MAX_HEADER:
+            raise ConfigError(f"{path} is too large for a file of labels; expected one name a line")
+        text = path.read_text(encoding="utf-8-sig").strip()
+        held = parse_json(text.encode(), path) if text[:1] == "{" else json.loads(text) if text[:1] == "[" else None
+    except (OSError, ValueError, RecursionError, CheckpointError) as error:
+        why = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+        raise ConfigError(f"{path} cannot be read ({why}); expected one name a line, or JSON") from error
+    names = [line.strip() for line in text.splitlines()] if held is None else _in_json(held)
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise ConfigError(f"{path} is no file of labels; expected one name a line, a JSON list, or a map from 0, 1, …")
+    return tuple(names)
+
+
+def _in_json(held: Any) -> list[Any]:
+    """Names in order; empty for what is neither list nor map of 0, 1, … without a gap."""
+    if isinstance(held, list):
+        return held
+    held = held.get("id2label", held.get("label_names", held))
+    if isinstance(held, list):
+        return held
+    if not isinstance(held, dict):
+        return []
+    count = len(held)
+    if all(type(index) is int for index in held.values()):
+        held = {str(index): name for name, index in held.items()}
+    return [held.get(str(index)) for index in range(count)]
