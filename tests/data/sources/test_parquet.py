@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import random
 from pathlib import Path
 from typing import Any
 
@@ -229,15 +230,19 @@ def test_a_damaged_copy_is_written_anew(
     sound = copy.read_bytes()
     at = sound.index(png(20))
     flipped = sound[: at + 50] + bytes([sound[at + 50] ^ 1]) + sound[at + 51 :]
-    for content in (sound[: len(sound) // 2], b"", bytes(len(sound)), flipped):
+    draw = random.Random(0)
+    places = [draw.randrange(len(sound)) for _ in range(60)]
+    changed = [sound[:at] + bytes([sound[at] ^ 1 << at % 8]) + sound[at + 1 :] for at in places]
+    for content in (sound[: len(sound) // 2], b"", bytes(len(sound)), flipped, *changed):
         copy.unlink()
         copy.write_bytes(content)
         caplog.clear()
         source = open_parquet(path).train
         check(source)
         check(source)
-        assert [message.rpartition("; ")[2] for message in caplog.messages] == ["written anew"]
-        assert copy.read_bytes() == sound
+        said = [message.rpartition("; ")[2] for message in caplog.messages]
+        assert said == ["written anew"] or (not said and content in changed)  # some bytes are padding
+        assert copy.read_bytes() == (sound if said else content)
 
 
 def test_pickled_as_paths_not_as_pixels(tmp_path: Path) -> None:

@@ -115,6 +115,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
     refused("no such tar file", tmp_path / "s-*.tar")
     refused("expected {FIRST..LAST}", tmp_path / "s-{5..1}.tar")
     refused("expected {FIRST..LAST}", tmp_path / "s-{0..999999999}.tar")
+    refused("more than 100000 files", tmp_path / "{0..9999}-{0..9999}-{0..9999}.tar")
 
 
 def test_a_shard_cut_after_indexing_names_the_image(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from vitascope.data.fingerprint import joined, stamp
 from vitascope.data.images import printable
 from vitascope.data.source import Source, Splits, split_of_name
 from vitascope.data.sources.classes import number_labels
-from vitascope.data.sources.parquet_file import read_images, read_labels, read_schema
+from vitascope.data.sources.parquet_file import count_rows, read_images, read_labels, read_schema
 from vitascope.data.sources.table import OTHER_LABELS, TableSource, choose_columns, class_names
 from vitascope.errors import DataError
 from vitascope.whole import written_whole
@@ -52,7 +52,7 @@ class _Column:
             del chunks
             log.info("copying the images of %s to %s, to map them into memory", printable(self.files[0]), self._path)
             self._copy()
-        elif not _is_sound(self._path):
+        elif not _is_sound(self._path, sum(count_rows(file) for file in self.files)):
             self.renew()
         return _map(self._path)
 
@@ -97,14 +97,14 @@ def _map(path: Path) -> Any:
     return pa.ipc.open_file(pa.memory_map(str(path))).read_all().column(0)
 
 
-def _is_sound(path: Path) -> bool:
-    """Whether a copy can be read without leaving it; the images themselves are checked one by one, as they are read."""
+def _is_sound(path: Path, rows: int) -> bool:
+    """Whether a copy has its rows and lies within its file; images are checked one by one, as they are read."""
     import pyarrow as pa
 
     try:
         column = _map(path)
         column.validate(full=True)
-        return {field.name for field in column.type} == {"bytes", "crc32"}
+        return len(column) - column.null_count == rows and {field.name for field in column.type} == {"bytes", "crc32"}
     except (pa.ArrowException, OSError, ValueError, TypeError, IndexError):
         return False
 

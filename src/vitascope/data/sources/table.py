@@ -116,8 +116,9 @@ class TableSource:
 
 def _sound(value: Any) -> bool:
     """Whether an image is what it was when it was copied, where it is a copy."""
-    stored = value.get("crc32") if isinstance(value, dict) else None
-    return stored is None or stored == zlib.crc32(value["bytes"])
+    if not isinstance(value, dict) or "crc32" not in value:
+        return True
+    return bool(value["crc32"] == (None if value["bytes"] is None else zlib.crc32(value["bytes"])))
 
 
 def choose_columns(schema: Any, features: Mapping[str, Any], options: Mapping[str, str], where: str) -> tuple[str, str]:

@@ -148,7 +148,10 @@ def _braces(pattern: str) -> list[str]:
             raise DataError(f"{printable(pattern)}: {match[0]}, expected {{FIRST..LAST}} in rising order; mend it")
         choices = [str(number).zfill(len(span[1])) for number in range(low, high + 1)]
     head, tail = pattern[: match.start()], pattern[match.end() :]
-    return [head + choice + rest for rest in _braces(tail) for choice in choices]
+    rests = _braces(tail)
+    if len(rests) * len(choices) > _MOST_SHARDS:
+        raise DataError(f"{printable(pattern)}: more than {_MOST_SHARDS} files; name fewer")
+    return [head + choice + rest for rest in rests for choice in choices]
 
 
 def _class_names(path: Path) -> tuple[str, ...] | None:
