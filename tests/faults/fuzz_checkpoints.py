@@ -76,7 +76,11 @@ def bases(folder: Path) -> list[Path]:
         vs.save(checkpoint(config, labels=labels), folder / name, format=format)
     state = load_file(folder / "timm" / "model.safetensors")
     wrapped = {f"module.{name}": tensor for name, tensor in state.items()}
-    held = {"state_dict": wrapped, "args": argparse.Namespace(model="vit_x"), "optimizer": {"state": {0: torch.ones(2)}}}
+    held = {
+        "state_dict": wrapped,
+        "args": argparse.Namespace(model="vit_x"),
+        "optimizer": {"state": {0: torch.ones(2)}},
+    }
     torch.save(held, folder / "wrapped.pth")
     torch.save(wrapped, folder / "legacy.pth", _use_new_zipfile_serialization=False)
     return sorted(folder.iterdir())
@@ -86,7 +90,17 @@ def damage_json(text: str, rng: random.Random) -> str:
     """A description with one value replaced, one name lost, renamed or doubled, or its text broken."""
     if rng.random() < 0.1:
         return rng.choice(
-            ("", "[" * 100_000, '{"a":' * 5000, "nul", '"x"', "[]", text[: rng.randrange(len(text))], "1" * 9999, text * 2)
+            (
+                "",
+                "[" * 100_000,
+                '{"a":' * 5000,
+                "nul",
+                '"x"',
+                "[]",
+                text[: rng.randrange(len(text))],
+                "1" * 9999,
+                text * 2,
+            )
         )
     values = json.loads(text)
     place: Any = values

@@ -13,6 +13,7 @@ import vitascope as vs
 from tiny import CLASSES, image_folder, pixels, pretrain_recipe, splits
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.data.memory import ArraySource
+from vitascope.data.sources import folder as folder_source
 from vitascope.errors import CheckpointError, ConfigError, DataError, ImageError
 from vitascope.recipes.evaluation import evaluate_checkpoint, relabelled
 from vitascope.recipes.pretrain import pretrain
@@ -140,3 +141,27 @@ def test_the_model_is_judged_without_its_dropout(trained: Path, folder: Path) ->
     first = evaluate_checkpoint(str(trained), str(folder))
     torch.manual_seed(1)
     assert evaluate_checkpoint(str(trained), str(folder)) == first
+
+
+@pytest.mark.parametrize("batch", [1, 3, 64])
+def test_images_are_decoded_once_where_unreadable_ones_are_left_out(
+    trained: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, batch: int
+) -> None:
+    whole = evaluate_checkpoint(str(trained), str(folder), batch=batch)
+    read: list[str] = []
+    real = folder_source.read_image
+
+    def read_image(path: str) -> np.ndarray:
+        read.append(path)
+        return real(path)
+
+    monkeypatch.setattr(folder_source, "read_image", read_image)
+    with caplog.at_level("INFO"):
+        again = evaluate_checkpoint(str(trained), str(folder), batch=batch, skip_unreadable=True)
+    assert again == whole
+    assert len(read) == len(set(read)) == whole["images"]
+    assert "bytes" not in caplog.text
+    (folder / "ant" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    found = evaluate_checkpoint(str(trained), str(folder), batch=batch, skip_unreadable=True)
+    assert (found["images"], found["skipped"], found["per_class"]) == (11, 1, whole["per_class"])
+    assert "1 of 12 images left out as unreadable" in caplog.text

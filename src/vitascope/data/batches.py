@@ -8,7 +8,8 @@ comes from (seed, epoch, index) alone.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -19,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vitascope.data.source import Source, open_many, read_many
-from vitascope.errors import ConfigError, DataError, UserError
+from vitascope.errors import ConfigError, DataError, ImageError, UserError
 from vitascope.streams import Stream, generator
 
 Transform = Callable[[Any, np.random.Generator], np.ndarray]
@@ -108,14 +109,20 @@ class _Augmented(_Batches):
 
 
 class _Resized(_Batches):
-    def __init__(self, source: Source, resize: Callable[[np.ndarray], np.ndarray]) -> None:
+    def __init__(self, source: Source, resize: Callable[[np.ndarray], np.ndarray], skip: bool) -> None:
         super().__init__(source)
-        self.resize = resize
+        self.resize, self.skip = resize, skip
 
-    def _batch(self, items: range) -> Batch:
-        indices = list(items)
-        images = [self.resize(image) for image in read_many(self.source, indices)]
-        return to_tensor(images), torch.from_numpy(self.labels[indices])
+    def _batch(self, items: Sequence[int]) -> Batch:
+        if self.skip:
+            images: dict[int, np.ndarray] = {}
+            for item in items:
+                with suppress(ImageError):
+                    images[item] = self.resize(self.source[item])
+        else:
+            images = dict(zip(items, map(self.resize, read_many(self.source, items)), strict=True))
+        pixels = to_tensor(list(images.values())) if images else torch.empty(0)
+        return pixels, torch.from_numpy(self.labels[list(images)])
 
 
 def to_tensor(images: list[np.ndarray]) -> Tensor:
@@ -145,14 +152,17 @@ def evaluation_batches(
     rank: int = 0,
     processes: int = 1,
     workers: int = 0,
+    skip_unreadable: bool = False,
 ) -> Generator[Batch, None, None]:
     """Every image once over all processes, in order; the last batch may be smaller. Raises ImageError.
+
+    With `skip_unreadable` the others are left out of their batches, of which some may be empty.
 
     At most `workers` processes read, no more than there are batches; `close()` ends them.
     """
     mine = range(rank, len(source), processes)
     parts = [mine[first : first + batch] for first in range(0, len(mine), batch)]
-    return _loaded(_Resized(source, resize), parts, min(workers, len(parts)))
+    return _loaded(_Resized(source, resize, skip_unreadable), parts, min(workers, len(parts)))
 
 
 def _loaded(dataset: Dataset[Any], batches: Any, workers: int) -> Generator[Batch, None, None]:

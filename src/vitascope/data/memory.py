@@ -14,6 +14,7 @@ import numpy as np
 from vitascope.data.images import UInt8, printable
 from vitascope.data.source import Int64, Source, Subset, makes_many, read_many
 from vitascope.errors import ConfigError, DataError, ImageError
+from vitascope.wording import memory_text
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,8 @@ def in_memory(
         return source
     fits = estimate_bytes(source) <= budget_bytes
     if not fits:
-        log.info("%s does not fit %d bytes of memory; decoded as needed", source.name, budget_bytes)
+        if budget_bytes:
+            log.info("%s does not fit %s of memory; decoded as needed", source.name, memory_text(budget_bytes))
         if on_error == "raise":
             return source
     bad: list[ImageError] = []
@@ -95,7 +97,7 @@ def in_memory(
         good.append(index)
         total += image.nbytes
         if fits and total > budget_bytes:
-            log.info("%s turned out larger than %d bytes; decoded as needed", source.name, budget_bytes)
+            log.info("%s turned out larger than %s; decoded as needed", source.name, memory_text(budget_bytes))
             fits = False
             kept.clear()
             if on_error == "raise":

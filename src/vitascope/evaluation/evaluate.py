@@ -33,22 +33,25 @@ def evaluate(
     workers: int = 0,
     each_batch: Callable[[int], None] | None = None,
     until: float = math.inf,
+    skip_unreadable: bool = False,
 ) -> Tally:
     """Counts `model`'s predictions on this process's share of `source`; the model's mode is left as it was.
 
     `workers` processes besides this one read the images. `each_batch` is told how many images are done and may raise
     to stop; what cannot be done `until` then, by `time.monotonic`, is not counted. Raises ImageError for an unreadable
-    image.
+    image, unless those are to be left out.
     """
     device = torch.device(device)
     tally = Tally(len(source.classes))
     was_training = model.training
     model.eval()
     done, begun = 0, time.monotonic()
-    batches = evaluation_batches(source, Geometry(preprocess), batch, rank, processes, workers)
+    batches = evaluation_batches(source, Geometry(preprocess), batch, rank, processes, workers, skip_unreadable)
     try:
         with closing(batches):
             for images, labels in batches:
+                if not len(labels):
+                    continue
                 with autocast(precision, device):
                     logits = model(preprocess.normalise(images.to(device)))
                 tally.add(logits, labels)

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 
 from vitascope.checkpoints.checkpoint import Checkpoint, are_named
 from vitascope.checkpoints.stated import Labels, Statistics
-from vitascope.data.memory import in_memory
 from vitascope.data.open import open_data
 from vitascope.data.source import Source, some
-from vitascope.errors import CheckpointError, ConfigError, DataError, ImageError
+from vitascope.errors import CheckpointError, ConfigError, DataError
 from vitascope.evaluation.evaluate import evaluate
 from vitascope.evaluation.metrics import Tally
 from vitascope.inference.class_token import for_prediction
@@ -69,11 +68,6 @@ def evaluate_checkpoint(
     if chosen is None or len(present[chosen]) == 0:
         raise DataError(f"{data} holds no images to evaluate on")
     source = relabelled(present[chosen], ck.labels)
-    dropped: list[ImageError] = []
-    if skip_unreadable:
-        source = in_memory(source, 0, on_error="skip", dropped=dropped)
-        if len(source) == 0:
-            raise DataError(f"none of the {len(dropped)} images of {data} can be read; `vitascope check` lists them")
     with world(device) as w:
         alone = w.size == 1 and w.device.type == "cpu"
         if isinstance(ck, Checkpoint) and (engine == "eager" or (engine == "auto" and not alone)):
@@ -95,15 +89,21 @@ def evaluate_checkpoint(
             rank=w.rank,
             processes=w.size,
             workers=workers,
+            skip_unreadable=skip_unreadable,
             each_batch=None if progress is None else lambda done: progress(done, -(-len(source) // w.size)),
         )
         tally.restore(w.sum(tally.vector()))
+    skipped = len(source) - tally.images
+    if tally.images == 0:
+        raise DataError(f"none of the {skipped} images of {data} can be read; `vitascope check` lists them")
+    if skipped:
+        log.warning("%s: %d of %d images left out as unreadable", source.name, skipped, len(source))
     if confusion:
         if not tally.confusion.size:
             raise ConfigError(f"--confusion has no picture for {len(ck.labels)} classes; leave it out")
         if w.first:
             draw_confusion(tally.confusion, ck.labels, confusion)
-    return {"split": chosen, "skipped": len(dropped), **tally.summary(), "per_class": _per_class(tally, ck.labels)}
+    return {"split": chosen, "skipped": skipped, **tally.summary(), "per_class": _per_class(tally, ck.labels)}
 
 
 class _Outside(nn.Module):

@@ -44,7 +44,7 @@ def prepare_data(recipe: Recipe, splits: Splits | None = None, observer: Observe
     `splits` stands in for opening `recipe.data`; `observer` hears how many images are read. Raises `DataError` when
     there is nothing to train on.
     """
-    splits, unreadable = _readable(splits or open_data(recipe.data, seed=recipe.seed), recipe, observer or Observer())
+    splits = splits or open_data(recipe.data, seed=recipe.seed)
     if splits.train is None or len(splits.train) == 0:
         raise DataError(f"{recipe.data} has no training images; expected class folders, or a train split")
     if len(splits.train.classes) < 2:
@@ -54,14 +54,18 @@ def prepare_data(recipe: Recipe, splits: Splits | None = None, observer: Observe
         train, validation = stratified_holdout(train, recipe.holdout, recipe.seed)
         log.info("%d of the training images are held out for validation", len(validation))
     if recipe.shrink is not None:
-        budget = memory_bytes(recipe.memory_budget)
-        train = in_memory(Shrunk(train, recipe.shrink), budget)
-        validation = None if validation is None else in_memory(validation, budget)
-    disk = memory_bytes(recipe.disk_budget, "disk_budget")
-    train = on_disk(train, disk)
-    validation = None if validation is None else on_disk(validation, disk, beside=(train,))
-    test = None if splits.test is None else on_disk(splits.test, disk, beside=(train, validation))
-    return RunData(train=train, validation=validation, test=test, unreadable=unreadable)
+        train = Shrunk(train, recipe.shrink)
+    memory, disk = memory_bytes(recipe.memory_budget), memory_bytes(recipe.disk_budget, "disk_budget")
+    dropped: list[ImageError] = []
+    kept: dict[str, Source | None] = {}
+    for name, source in {"train": train, "validation": validation, "test": splits.test}.items():
+        if source is not None:
+            counted = partial((observer or Observer()).counted, f"reading {name}")
+            source = in_memory(source, memory, on_error=recipe.on_error, dropped=dropped, progress=counted)
+            source = on_disk(source, disk, beside=tuple(kept.values()))
+        kept[name] = source
+    assert kept["train"] is not None
+    return RunData(train=kept["train"], validation=kept["validation"], test=kept["test"], unreadable=len(dropped))
 
 
 def in_any_order(data: RunData, seed: int) -> RunData:
@@ -71,21 +75,3 @@ def in_any_order(data: RunData, seed: int) -> RunData:
         return source and Subset(source, permutation(seed, 0, len(source)), source.name)
 
     return replace(data, validation=shuffled(data.validation), test=shuffled(data.test))
-
-
-def _readable(splits: Splits, recipe: Recipe, observer: Observer) -> tuple[Splits, int]:
-    """Every split decoded into memory where it fits; unreadable images refused, or left out and counted."""
-    budget = memory_bytes(recipe.memory_budget)
-    dropped: list[ImageError] = []
-    held = {
-        # What will be shrunk is kept afterwards.
-        name: in_memory(
-            source,
-            0 if name == "train" and recipe.shrink is not None else budget,
-            on_error=recipe.on_error,
-            dropped=dropped,
-            progress=partial(observer.counted, f"reading {name}"),
-        )
-        for name, source in splits.present().items()
-    }
-    return Splits(**held), len(dropped)
