@@ -2,8 +2,8 @@
 
 python tests/faults/torture.py --seed 0 --count 2000 --only images
 
-A campaign is a file here with `run(seed, count) -> {outcome: how often}`. "read", "loaded" and "refused" are allowed, and
-what the file lists in ALLOWED; any other outcome, a crash or a hang is a fault, and the exit code 1. The result goes to
+A campaign is a file here with `run(seed, count) -> {outcome: how often}`. "read", "loaded", "refused" and what the file
+lists in ALLOWED are allowed; any other outcome, a crash or a hang is a fault, and the exit code 1. The result goes to
 results/torture/PROCESSOR.json.
 """
 
