@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from vitascope.data.images import UInt8, printable
+from vitascope.data.copies import find_copies, groups
+from vitascope.data.images import printable
 from vitascope.data.memory import Progress, decode_all
 from vitascope.data.open import open_data
-from vitascope.data.source import Source, Splits
+from vitascope.data.source import Int64, Source, Splits
 from vitascope.data.sources.folder import FolderSource
 from vitascope.errors import ImageError
 
@@ -32,7 +32,8 @@ class Finding:
     """One doubtful thing."""
 
     kind: str
-    """One of: unreadable, duplicate, conflict, empty class, classes, splits, tiny, aspect, ignored, imbalance."""
+    """One of: unreadable, duplicate, conflict, copies, empty class, classes, splits, tiny, aspect, ignored,
+    imbalance."""
     where: str
     """The item, class or split; a path where there is one."""
     what: str
@@ -83,8 +84,6 @@ class _Notebook:
 
     problems: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)
-    seen: dict[bytes, list[tuple[str, int]]] = field(default_factory=dict)
-    """Hash of shape and pixels → (split, index) of each image that has it."""
 
     def problem(self, kind: str, where: str, what: str) -> None:
         self.problems.append(Finding(kind=kind, where=printable(where), what=what))
@@ -101,7 +100,7 @@ def check_data(
 ) -> Report:
     """Decode every image of `data` (splits, or what open_data takes) with a few threads → Report.
 
-    Finds unreadable images, identical pixels within and between splits, the same pixels under two labels, empty and
+    Finds unreadable images, copies and near copies within and between splits and under two labels, empty and
     unbalanced classes, tiny and very long images, files passed over. `progress(split, done, total)` is called as
     reading goes on. Raises DataError where the data cannot be opened at all.
     """
@@ -141,7 +140,6 @@ def _read_split(split: str, source: Source, book: _Notebook, tick: Progress | No
         shapes.append((height, width))
         if min(height, width) < TINY or max(height, width) >= EXTREME_ASPECT * min(height, width):
             doubtful.append((index, height, width))
-        book.seen.setdefault(_fingerprint(image), []).append((split, index))
     sizes = np.array(shapes, dtype=np.int64).reshape(-1, 2)
     typical = int(np.median(sizes.min(axis=1))) if len(sizes) else 0
     for index, height, width in doubtful:
@@ -186,27 +184,35 @@ def _class_findings(split: str, source: Source, counts: np.ndarray, book: _Noteb
 
 
 def _duplicates(splits: Splits, book: _Notebook) -> None:
-    """Images with the same pixels: a problem between splits (the measurement is flattered) or under two labels."""
+    """Copies and near copies: a problem between splits (the measurement is flattered) or under two labels."""
     present = splits.present()
-    for group in book.seen.values():
-        if len(group) < 2:
-            continue
-        places = [printable(present[split].describe(index)) for split, index in group]
-        labels = {int(present[split].labels[index]) for split, index in group}
-        others = ", ".join(places[1:4]) + (f" and {len(places) - 4} more" if len(places) > 4 else "")
+    copies = find_copies(present.values())
+    places = [(split, index) for split, source in present.items() for index in range(len(source))]
+    exact, near = (_over_all([copies.of(source, exact=same) for source in present.values()]) for same in (True, False))
+    found = groups(near)
+    for group in found:
+        where = [printable(present[places[i][0]].describe(places[i][1])) for i in group]
+        labels = {int(present[places[i][0]].labels[places[i][1]]) for i in group}
+        others = ", ".join(where[1:4]) + (f" and {len(where) - 4} more" if len(where) > 4 else "")
+        alike = f"{'same pixels as' if len(set(exact[group].tolist())) == 1 else 'near copy of'} {others}"
         if len(labels) > 1:
             names = " and ".join(printable(splits.classes[label]) for label in sorted(labels))
-            book.problem("conflict", places[0], f"same pixels as {others}, under {names}; keep one label")
-        elif len({split for split, _ in group}) > 1:
-            book.problem("duplicate", places[0], f"same pixels as {others}, in another split; remove one")
+            book.problem("conflict", where[0], f"{alike}, under {names}; keep one label")
+        elif len({places[i][0] for i in group}) > 1:
+            book.problem("duplicate", where[0], f"{alike}, in another split; remove one")
         else:
-            book.note("duplicate", places[0], f"same pixels as {others}")
+            book.note("duplicate", where[0], alike)
+    if found:
+        n = sum(map(len, found))
+        book.note(
+            "copies", "all splits", f"{n} images are in {len(found)} groups of copies; a hold-out keeps each whole"
+        )
+    if copies.limits:
+        book.note("copies", "all splits", copies.limits)
 
 
-def _fingerprint(image: UInt8) -> bytes:
-    digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(image).data)
-    return digest.digest()
+def _over_all(parts: list[Int64]) -> Int64:
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
 
 def _spread(values: np.ndarray) -> tuple[int, int, int] | None:

@@ -41,6 +41,8 @@ class ArraySource:
     """uint8 (n, H, W, 3), or a list of n uint8 (H, W, 3) where sizes differ."""
     descriptions: Sequence[str] = field(default=(), repr=False)
     """How messages name each item; empty for "name[index]"."""
+    source: Source | None = field(default=None, repr=False)
+    """What the images were decoded from, item by item; None where they come from nowhere else."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -119,6 +121,7 @@ def in_memory(
         source.labels[good],
         images,
         [source.describe(index) for index in good],
+        Subset(source, np.array(good, dtype=np.int64), source.name),
     )
 
 

@@ -6,7 +6,10 @@ import logging
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
+
 from vitascope.data.batches import permutation
+from vitascope.data.copies import find_copies, groups
 from vitascope.data.memory import in_memory
 from vitascope.data.open import open_data
 from vitascope.data.source import Source, Splits, Subset, stratified_holdout
@@ -50,9 +53,18 @@ def prepare_data(recipe: Recipe, splits: Splits | None = None, observer: Observe
     if len(splits.train.classes) < 2:
         raise DataError(f"{recipe.data} has one class, {splits.train.classes[0]!r}; a classifier needs two or more")
     train, validation = splits.train, splits.validation
+    copies = find_copies(splits.present().values(), partial((observer or Observer()).counted, "looking for copies"))
+    if copies.limits:
+        log.warning("%s: %s", recipe.data, copies.limits)
     if validation is None and recipe.holdout > 0:
-        train, validation = stratified_holdout(train, recipe.holdout, recipe.seed)
-        log.info("%d of the training images are held out for validation", len(validation))
+        train, validation = stratified_holdout(train, recipe.holdout, recipe.seed, copies.of(train))
+        together = sum(map(len, groups(copies.of(splits.train))))
+        said = f"; {together} are copies or near copies, which stay on one side together" if together else ""
+        log.info("%d of %d training images are held out for validation%s", len(validation), len(splits.train), said)
+    for name, other in splits.present().items():
+        twice = 0 if other is splits.train else int(np.isin(copies.of(other), copies.of(train)).sum())
+        if twice:
+            log.warning("%d of %d %s images have copies or near copies in training", twice, len(other), name)
     if recipe.shrink is not None:
         train = Shrunk(train, recipe.shrink)
     memory, disk = memory_bytes(recipe.memory_budget), memory_bytes(recipe.disk_budget, "disk_budget")

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vitascope.checkpoints.output import check_writable
+from vitascope.data.copies import find_copies
 from vitascope.data.open import open_data
 from vitascope.data.source import Source, Splits, stratified_holdout
 from vitascope.errors import ConfigError, DataError
@@ -61,7 +62,8 @@ def finetune_with_sweep(
     splits = open_data(recipe.data, seed=recipe.seed)
     if splits.train is None:
         raise DataError(f"{recipe.data} has no training images; expected class folders, or a train split")
-    rest, held = stratified_holdout(splits.train, recipe.holdout, recipe.seed)
+    copies = find_copies(splits.present().values())
+    rest, held = stratified_holdout(splits.train, recipe.holdout, recipe.seed, copies.of(splits.train))
     if resume:
         _refuse_changed(out, recipe, rest)
     if overwrite and out.exists():

@@ -1,0 +1,145 @@
+"""Which pictures of a set are near copies of each other: saved again, resized, a little brighter, cut a little.
+
+Every picture is looked at as 32×32 grey. Those whose 8×8 versions correlate best are laid over each other: shift and
+stretch along both axes, gain and offset by Gauss-Newton (Lucas and Kanade, 1981). Where they lie, they must correlate
+as they are and, which different pictures of similar light never do, in their detail alone. `tests/data/test_alike.py`
+has the figures on photographs, CIFAR-10 and digits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vitascope.data.source import Int64
+
+SIDE = 32
+"""Pixels a side that are looked at."""
+LEAST_SIDE = 32
+"""Pictures with a shorter side below are not compared: too little is left to tell different ones apart."""
+ALIKE, DETAIL = 0.93, 0.8
+"""Least correlations of near copies: of the pictures, and of what a blur of 9 pixels takes away from them."""
+PLAIN = 4.0
+"""Standard deviation in grey levels below which a picture has nothing to compare."""
+_COARSE = 8
+_CANDIDATES, _POSSIBLE = 4, 0.6  # the most similar at 8×8, from this correlation up
+_BLOCK, _PAIRS = 1024, 128  # at once; more pairs would leave the processor's cache
+_PROMISING = 0.88  # correlation at 16×16 of pairs that are worth a closer look
+_STEPS, _HOPEFUL = 6, (0.4, 0.65, 0.78)  # of Gauss-Newton; pairs that correlate less after 0, 1, 2 … are given up
+_LARGEST_MOVE, _LEAST_OVERLAP = 0.25, 0.64  # in halves of a side; share of the picture
+
+
+def near_pairs(small: npt.NDArray[np.uint8]) -> Int64:
+    """Pictures (n, SIDE, SIDE) → (m, 2) positions of near copies, the lower first, in order.
+
+    Copies of one picture need not all be paired with each other; what is plain (`PLAIN`) has no pair.
+    """
+    kept = np.flatnonzero(small.std(axis=(1, 2)) >= PLAIN)
+    pictures = torch.from_numpy(small[kept])
+    pairs = _candidates(pictures)
+    found = [_copies(pictures, part) for part in torch.split(pairs, _PAIRS)]
+    chosen = pairs[torch.cat(found)] if found else pairs
+    return kept[chosen.numpy()].reshape(-1, 2).astype(np.int64)
+
+
+def _candidates(pictures: Tensor) -> Tensor:
+    """(m, 2) rising positions of pictures that are among the most similar of one another at 8×8."""
+    if len(pictures) < 2:
+        return torch.zeros((0, 2), dtype=torch.int64)
+    coarse = torch.cat([F.avg_pool2d(part.float(), SIDE // _COARSE) for part in torch.split(pictures, _BLOCK)]).flatten(
+        1
+    )
+    rows = F.normalize(coarse - coarse.mean(dim=1, keepdim=True))
+    found = []
+    for start in range(0, len(rows), _BLOCK):
+        similar = rows[start : start + _BLOCK] @ rows.T
+        here = torch.arange(len(similar)) + start
+        similar[torch.arange(len(similar)), here] = -1
+        best, other = similar.topk(min(_CANDIDATES, len(rows) - 1))
+        mine, place = torch.nonzero(best >= _POSSIBLE, as_tuple=True)
+        pair = torch.stack([here[mine], other[mine, place]], dim=1)
+        found.append(pair.sort(dim=1).values)
+    return torch.from_numpy(np.unique(torch.cat(found).numpy(), axis=0))
+
+
+def _copies(pictures: Tensor, pairs: Tensor) -> Tensor:
+    """Whether each pair (m, 2) is one of near copies, bool (m,)."""
+    result = torch.zeros(len(pairs), dtype=torch.bool)
+    first, second = (_blurred(pictures[side].float()) for side in pairs.unbind(1))
+    for one, other in ((first, second), (second, first)):  # one of them may show more, which only it can give up
+        left = torch.nonzero(~result).flatten()
+        if not len(left):
+            break
+        halves = [F.avg_pool2d(side[left], 2) for side in (one, other)]
+        left = left[_laid_over(halves[0], halves[1], _PROMISING, None)]  # most are given up at a quarter of the cost
+        result[left] = _laid_over(one[left], other[left], ALIKE, DETAIL)
+    return result
+
+
+def _laid_over(fixed: Tensor, moved: Tensor, least: float, least_detail: float | None) -> Tensor:
+    """Whether `moved` (m, S, S), shifted and stretched, correlates so much with `fixed`, bool (m,)."""
+    result = torch.zeros(len(fixed), dtype=torch.bool)
+    left = torch.arange(len(fixed))
+    move = torch.zeros(len(fixed), 4)  # shift and stretch along y, then x; from −1 to 1 is the whole side
+    axis = torch.linspace(-1, 1, fixed.shape[-1])
+    for step in range(_STEPS + 1):
+        a, b = fixed[left], moved[left]
+        y, x = (axis * (1 + move[:, at + 1, None]) + move[:, at, None] for at in (0, 2))  # (m, S)
+        warped = _interpolation(y) @ b @ _interpolation(x).mT
+        inside = ((y.abs() <= 1.001)[:, :, None] & (x.abs() <= 1.001)[:, None, :]).float()
+        alike = _correlation(a, warped, inside)
+        sane = (inside.mean(dim=(1, 2)) >= _LEAST_OVERLAP) & (move.abs().amax(dim=1) <= _LARGEST_MOVE)
+        done = sane & (alike >= least)
+        if least_detail is not None:
+            done[done.clone()] = _correlation(_detail(a[done]), _detail(warped[done]), inside[done]) >= least_detail
+        result[left[done]] = True
+        go_on = ~done & sane & (alike >= _HOPEFUL[min(step, 2)])
+        if step == _STEPS or not go_on.any():
+            break
+        a, warped, inside, move, left = (t[go_on] for t in (a, warped, inside, move, left))
+        move = move + _step(a, warped, inside, axis)
+    return result
+
+
+def _step(a: Tensor, warped: Tensor, inside: Tensor, axis: Tensor) -> Tensor:
+    """What of shift and stretch brings `warped` nearer to `a` (m, S, S): (m, 4), by least squares."""
+    half = (len(axis) - 1) / 2
+    dy, dx = torch.gradient(warped, dim=(1, 2))
+    columns = (dy, dy * axis[:, None], dx, dx * axis, warped / half, torch.ones_like(warped))
+    jacobian = torch.stack([(c * inside).flatten(1) for c in columns], dim=2) * half  # (m, S², 6)
+    square = jacobian.mT @ jacobian + 1e-3 * torch.eye(len(columns))
+    solved = torch.linalg.solve(square, jacobian.mT @ (a * inside).flatten(1)[:, :, None])[..., 0]
+    gain = torch.where(solved[:, 4:5].abs() > 0.2, solved[:, 4:5], 1.0)
+    return (solved[:, :4] / gain).clamp(-0.1, 0.1)
+
+
+def _interpolation(places: Tensor) -> Tensor:
+    """Linear interpolation at `places` (m, S) of −1 … 1 as matrices (m, S, S); beyond the edge, the edge."""
+    side = places.shape[1]
+    at = ((places.clamp(-1, 1) + 1) * (side - 1) / 2)[:, :, None]
+    return (1 - (at - torch.arange(side)).abs()).clamp(min=0)
+
+
+def _correlation(a: Tensor, b: Tensor, inside: Tensor) -> Tensor:
+    """Of two stacks of pictures (m, S, S) where `inside` is 1, (m,)."""
+    count = inside.sum(dim=(1, 2), keepdim=True).clamp(min=1)
+    a, b = ((t - (t * inside).sum(dim=(1, 2), keepdim=True) / count) * inside for t in (a, b))
+    norm = (a.square().sum(dim=(1, 2)) * b.square().sum(dim=(1, 2))).sqrt()
+    return (a * b).sum(dim=(1, 2)) / norm.clamp(min=1e-6)
+
+
+def _detail(pictures: Tensor) -> Tensor:
+    return pictures - _blurred(pictures, 4)
+
+
+def _blurred(pictures: Tensor, reach: int = 1) -> Tensor:
+    """(m, S, S) under a binomial window of 2 · reach + 1 pixels a side."""
+    beside = torch.arange(SIDE)
+    once = torch.zeros(SIDE, SIDE)
+    for shift, weight in ((-1, 0.25), (0, 0.5), (1, 0.25)):
+        once[beside, (beside + shift).clamp(0, SIDE - 1)] += weight
+    blur = torch.linalg.matrix_power(once, reach)
+    return blur @ pictures.float() @ blur.mT

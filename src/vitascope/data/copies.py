@@ -1,0 +1,205 @@
+"""Which images of a data set are copies of one another: the same file or pixels, and near copies (`alike`).
+
+What is found is kept in the cache folder under the sources' fingerprints, so that `check`, a training and an
+evaluation look once. Images are told apart by eight bytes of the hash of their JPEG file, or of their pixels where
+they are no JPEG; generated images by what generates them, and they are no copies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import zipfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import PIL
+from PIL import Image
+
+from vitascope.cache import cache_folder
+from vitascope.data.alike import LEAST_SIDE, SIDE, near_pairs
+from vitascope.data.fingerprint import fingerprint
+from vitascope.data.images import UInt8
+from vitascope.data.jpeg import OpenJpeg
+from vitascope.data.source import Int64, Source, makes_many, open_many, original
+from vitascope.errors import ImageError
+from vitascope.version import __version__
+from vitascope.whole import written_whole
+
+log = logging.getLogger(__name__)
+
+NEAR_LIMIT = 100_000
+"""Images, of all splits together, above which only exact copies are looked for: near ones take time by the square."""
+LIMIT = 250_000
+"""Images above which no file is read to look for copies at all."""
+CHAINED = 0.1
+"""Share of all images in one group of near copies from which the pictures are of one mould, and near says nothing."""
+_DRAFT = 128  # pixels a side that a JPEG is decoded to at least
+_CHUNK = 256  # images in flight
+_SLOW = 1000  # images from which looking is said to begin
+_DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+
+
+@dataclass(frozen=True, eq=False)
+class Copies:
+    """Groups over all images of a few sources."""
+
+    sources: tuple[Source, ...]
+    """As `original` names them."""
+    exact: Int64
+    """(n,) over the sources one after the other: images of one number are the same file or the same pixels."""
+    near: Int64
+    """(n,) likewise, near copies too."""
+    limits: str = ""
+    """What was not looked for, and why, in one line; empty where all was."""
+
+    def of(self, source: Source, *, exact: bool = False) -> Int64:
+        """The groups of the images of one of the sources, or of any part of one, (len(source),)."""
+        origin, positions = original(source)
+        start = 0
+        for known in self.sources:
+            if known is origin:
+                return (self.exact if exact else self.near)[start + positions]
+            start += len(known)
+        raise KeyError(source.name)
+
+
+def find_copies(sources: Iterable[Source], progress: Callable[[int, int], None] | None = None) -> Copies:
+    """Groups of exact and near copies within and between sources; `progress(done, total)` while images are read."""
+    origins: list[Source] = []
+    for source in sources:
+        if not any(original(source)[0] is known for known in origins):
+            origins.append(original(source)[0])
+    n = sum(map(len, origins))
+    alone = np.arange(n, dtype=np.int64)
+    if n > LIMIT:
+        said = f"{n:,} images, more than {LIMIT:,}: copies among them are not looked for"
+        return Copies(tuple(origins), alone, alone, said)
+    if all(makes_many(source) for source in origins):
+        return Copies(tuple(origins), alone, alone)
+    key = f"groups {LEAST_SIDE} {[fingerprint(source) for source in origins]}"
+    kept = _read(key, {"exact": (n,), "near": (n,)})
+    if kept is None:
+        read = [_marks(source, progress) for source in origins]
+        digests = np.concatenate([marks["digests"] for marks in read])
+        unknown = digests == 0  # unreadable: like no other
+        exact = np.unique(np.where(unknown, alone, digests), return_inverse=True)[1].astype(np.int64)
+        near = exact
+        if n <= NEAR_LIMIT:
+            first = np.unique(exact, return_index=True)[1]  # one of each; copies of it are no news
+            pairs = first[near_pairs(np.concatenate([marks["small"] for marks in read])[first])]
+            near = _connected(exact, pairs)
+        kept = {"exact": exact, "near": near}
+        _write(key, kept)
+    exact, near, said = kept["exact"], kept["near"], ""
+    largest = int(np.bincount(near).max(initial=0))
+    if n > NEAR_LIMIT:
+        said = f"{n:,} images, more than {NEAR_LIMIT:,}: only exact copies among them are looked for"
+    elif largest > max(CHAINED * n, 20) and largest > np.bincount(exact).max():
+        said = f"{largest:,} of {n:,} images look like near copies of one another; only exact copies count"
+        near = exact
+    return Copies(tuple(origins), exact, near, said)
+
+
+def digests(source: Source) -> Int64 | None:
+    """Eight bytes for the content of each image, (len(source),), 0 for an unreadable one; None beyond `LIMIT`."""
+    origin, positions = original(source)
+    return None if len(origin) > LIMIT else _marks(origin)["digests"][positions]
+
+
+def groups(copies: Int64) -> list[Int64]:
+    """Positions of the images of every group of two or more, in order."""
+    order = np.argsort(copies, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(copies[order])) + 1)
+    return sorted((part for part in parts if len(part) > 1), key=lambda part: int(part[0]))
+
+
+def _marks(source: Source, progress: Callable[[int, int], None] | None = None) -> dict[str, np.ndarray]:
+    """ "digests" int64 (n,) and "small" uint8 (n, SIDE, SIDE), zeros where an image is not compared."""
+    n = len(source)
+    if makes_many(source):
+        own = fingerprint(source)
+        made = [_eight_bytes(f"{own} {index}".encode()) for index in range(n)]
+        return {"digests": np.array(made, dtype=np.int64), "small": np.zeros((n, SIDE, SIDE), dtype=np.uint8)}
+    key = f"marks {LEAST_SIDE} {fingerprint(source)}"
+    kept = _read(key, {"digests": (n,), "small": (n, SIDE, SIDE)})
+    if kept is not None:
+        return kept
+    if n >= _SLOW:
+        log.info("%s: looking at %d images for copies, once", source.name, n)
+    result: dict[str, np.ndarray] = {
+        "digests": np.zeros(n, dtype=np.int64),
+        "small": np.zeros((n, SIDE, SIDE), dtype=np.uint8),
+    }
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
+        for start in range(0, n, _CHUNK):
+            chunk = range(start, min(start + _CHUNK, n))
+            for index, (digest, small) in zip(chunk, pool.map(lambda i: _mark(source, i), chunk), strict=True):
+                result["digests"][index] = digest
+                result["small"][index] = small
+            if progress is not None:
+                progress(chunk.stop, n)
+    _write(key, result)
+    return result
+
+
+def _mark(source: Source, index: int) -> tuple[int, UInt8]:
+    nothing = np.zeros((SIDE, SIDE), dtype=np.uint8)
+    try:
+        (image,) = open_many(source, [index])
+        if isinstance(image, OpenJpeg):
+            digest, shape = _eight_bytes(image.data), image.shape
+            pixels = image.read(1, draft=(_DRAFT, _DRAFT))[:, :, 0]
+        else:
+            shape = image.shape
+            digest = _eight_bytes(repr(shape).encode() + np.ascontiguousarray(image).tobytes())
+            pixels = np.asarray(Image.fromarray(image).convert("L"))
+    except ImageError:
+        return 0, nothing
+    if min(shape[:2]) < LEAST_SIDE:
+        return digest, nothing
+    return digest, np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BOX))
+
+
+def _eight_bytes(content: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little", signed=True) or 1
+
+
+def _connected(exact: Int64, pairs: Int64) -> Int64:
+    """Groups joined where a pair of images (m, 2) lies in two of them."""
+    from scipy.sparse import coo_matrix  # comes with scikit-learn
+    from scipy.sparse.csgraph import connected_components
+
+    a, b = exact[pairs].reshape(-1, 2).T
+    size = int(exact.max(initial=-1)) + 1
+    joined = coo_matrix((np.ones(len(a)), (a, b)), shape=(size, size))
+    return connected_components(joined, directed=False)[1].astype(np.int64)[exact]
+
+
+def _path(key: str) -> Path:
+    version = f"{__version__} Pillow {PIL.__version__} {key}"
+    return cache_folder() / "copies" / f"{hashlib.sha256(version.encode()).hexdigest()[:32]}.npz"
+
+
+def _read(key: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray] | None:
+    """Arrays that were kept, None where there are none of these shapes, or none that are whole."""
+    path = _path(key)
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
+            found = {name: held[name] for name in shapes}
+    except _DAMAGE:
+        return None
+    return found if all(found[name].shape == shape for name, shape in shapes.items()) else None
+
+
+def _write(key: str, arrays: dict[str, np.ndarray]) -> None:
+    path = _path(key)
+    try:
+        with written_whole(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+    except OSError as error:  # a full disk only costs the next command the time
+        log.debug("copies could not be kept in %s (%s)", path.parent, error)

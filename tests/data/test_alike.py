@@ -1,0 +1,82 @@
+"""Near copies are found, and different pictures of one kind are not taken for them."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance
+
+from vitascope.data.alike import SIDE, near_pairs
+
+
+def scene(seed: int, height: int = 150, width: int = 200) -> Image.Image:
+    """A picture of light, large shapes and fine texture."""
+    rng = np.random.default_rng(seed)
+    layers = [Image.fromarray(rng.integers(0, 256, (k, k, 3), dtype=np.uint8)) for k in (3, 9, 40)]
+    wide = [np.asarray(layer.resize((width, height), Image.Resampling.BICUBIC), np.float32) for layer in layers]
+    return Image.fromarray((0.4 * wide[0] + 0.35 * wide[1] + 0.25 * wide[2]).clip(0, 255).astype(np.uint8))
+
+
+def small(image: Image.Image) -> np.ndarray:
+    return np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX))
+
+
+def encoded(image: Image.Image, quality: int) -> Image.Image:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return Image.open(file)
+
+
+def cut(image: Image.Image, left: float, top: float, right: float, bottom: float) -> Image.Image:
+    w, h = image.size
+    return image.crop((round(left * w), round(top * h), round((1 - right) * w), round((1 - bottom) * h)))
+
+
+CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "encoded anew": lambda x: encoded(x, 40),
+    "half the size": lambda x: x.resize((x.width // 2, x.height // 2)),
+    "brighter": lambda x: ImageEnhance.Brightness(x).enhance(1.15),
+    "darker, encoded": lambda x: encoded(ImageEnhance.Brightness(x).enhance(0.85), 60),
+    "cut all round": lambda x: cut(x, 0.04, 0.04, 0.04, 0.04),
+    "cut on one side": lambda x: cut(x, 0.08, 0, 0, 0),
+    "cut, smaller, encoded": lambda x: encoded(cut(x, 0.03, 0.02, 0.03, 0.02).resize((100, 75)), 60),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_copy_is_found(change: str) -> None:
+    scenes = [scene(seed) for seed in range(40)]
+    pairs = near_pairs(np.stack([small(x) for x in [*scenes, *(CHANGES[change](x) for x in scenes[:10])]]))
+    assert pairs.tolist() == [[i, 40 + i] for i in range(10)]
+
+
+def test_pictures_of_one_light_are_not_copies() -> None:
+    light = np.asarray(scene(0), np.float32)
+    others = [Image.fromarray((0.6 * light + 0.4 * np.asarray(scene(s))).astype(np.uint8)) for s in range(1, 60)]
+    assert len(near_pairs(np.stack([small(x) for x in others]))) == 0
+
+
+def test_plain_pictures_and_few_pictures() -> None:
+    plain = np.full((5, SIDE, SIDE), 90, np.uint8)
+    assert near_pairs(plain).shape == (0, 2)
+    assert near_pairs(plain[:0]).shape == (0, 2)
+    assert near_pairs(small(scene(1))[None]).shape == (0, 2)
+    assert near_pairs(np.stack([plain[0], *[small(scene(1))] * 2])).tolist() == [[1, 2]]
+
+
+@pytest.mark.skipif("VITASCOPE_TEST_DATA" not in os.environ, reason="needs photographs")
+def test_photographs() -> None:
+    """None of 397 photographs of two kinds of insects is a copy of another; of each change nearly all are found."""
+    files = sorted(Path(os.environ["VITASCOPE_TEST_DATA"], "ants_bees").glob("*/*/*.jpg"))
+    images = [Image.open(file).convert("RGB") for file in files]
+    assert len(near_pairs(np.stack([small(x) for x in images]))) == 0
+    some = images[::20]
+    for change, to in CHANGES.items():
+        pairs = near_pairs(np.stack([small(x) for image in some for x in (image, to(image))]))
+        assert {(2 * i, 2 * i + 1) for i in range(len(some))} >= set(map(tuple, pairs.tolist())), change
+        assert len(pairs) >= len(some) - 1, change
