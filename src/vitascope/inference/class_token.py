@@ -5,10 +5,15 @@ The model itself does so in training only, because in evaluation someone may be 
 
 from __future__ import annotations
 
+import copy
+from typing import TypeVar
+
 from torch import Tensor, nn
 
 from vitascope.models.bit import BiT
 from vitascope.models.vit import ViT
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class ClassTokenViT(nn.Module):
@@ -24,7 +29,12 @@ class ClassTokenViT(nn.Module):
 
 
 def for_prediction(model: ViT | BiT) -> nn.Module:
-    """`model` in a form that computes the same logits, or features, with the least work; the weights are shared."""
-    if isinstance(model, ViT) and model.config.pooling == "token":
-        return ClassTokenViT(model).eval()
-    return model.eval()
+    """A module that computes the same logits, or features, with the least work; weights are shared, `model` is left."""
+    own = evaluated(model)
+    return ClassTokenViT(own).eval() if isinstance(own, ViT) and own.config.pooling == "token" else own
+
+
+def evaluated(model: M) -> M:
+    """A copy in evaluation mode that shares every weight, so that the caller's may go on being trained."""
+    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    return copy.deepcopy(model, shared).eval()

@@ -8,21 +8,22 @@ OUT/preprocessor.json, labels.json and export.json say what goes in, what comes 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from vitascope.checkpoints.atomic import atomic_folder
 from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.json_file import dump_json
 from vitascope.checkpoints.store import PREPROCESSOR
 from vitascope.data.source import Source
 from vitascope.errors import ConfigError, ExportError, VitascopeError
 from vitascope.inference.engines import onnx, openvino
 from vitascope.inference.engines.table import TOLERANCES, difference
-from vitascope.inference.exported import FILES, LABELS, RECORD
+from vitascope.inference.exported import FILES, LABELS, RECORD, sha256
 from vitascope.inference.quantise import import_nncf, judged, quantised
 
 OPSETS = range(18, 24)
@@ -93,6 +94,8 @@ def export_openvino(
 
 def _agreement(checkpoint: Checkpoint, engine: Callable[[torch.Tensor], torch.Tensor], tolerance: float) -> Any:
     differences = {str(batch): difference(engine, checkpoint, batch) for batch in BATCHES}
+    if not np.isfinite(list(differences.values())).all():
+        raise ExportError("the model's outputs are not finite (NaN or infinity); nothing was written")
     worst = max(differences.values())
     if not worst <= tolerance:
         raise ExportError(
@@ -133,6 +136,8 @@ def _exported(
             **said,
             "torch": torch.__version__,
         }
-        for name, value in ((PREPROCESSOR, preprocess.to_dict()), (LABELS, checkpoint.labels), (RECORD, record)):
-            (folder / name).write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / PREPROCESSOR).write_bytes(dump_json(preprocess.to_dict()))
+        (folder / LABELS).write_bytes(dump_json(checkpoint.labels))
+        record["sha256"] = {path.name: sha256(path) for path in sorted(folder.iterdir())}
+        (folder / RECORD).write_bytes(dump_json(record))
     return record

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vitascope.checkpoints.checkpoint import Activation, Checkpoint, check_activation
+from vitascope.checkpoints.json_file import read_json
 from vitascope.checkpoints.load import load
 from vitascope.checkpoints.stated import Labels, Statistics, restated
 from vitascope.checkpoints.store import PREPROCESSOR
 from vitascope.data.preprocess import Preprocess
-from vitascope.errors import CheckpointError, ConfigError
+from vitascope.errors import CheckpointError, ConfigError, UserError
 from vitascope.inference.engines import onnx, openvino
 from vitascope.inference.engines.eager import Engine
 
 LABELS, RECORD = "labels.json", "export.json"
 FILES = {"onnx": "model.onnx", "openvino": "model.xml"}
 """Where each format keeps its graph."""
+_MODEL = {"onnx": ["model.onnx"], "openvino": ["model.xml", "model.bin"]}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,21 +66,48 @@ def open_model(
     if not (folder / RECORD).is_file():
         return load(path, image_size=image_size, labels=labels, mean=mean, std=std)
     try:
-        record: Any = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        preprocess = Preprocess.from_dict(json.loads((folder / PREPROCESSOR).read_text(encoding="utf-8")))
-        names = json.loads((folder / LABELS).read_text(encoding="utf-8"))
-        exported = Exported(
-            folder=folder,
-            format=record["format"],
-            preprocess=preprocess,
-            labels=tuple(names),
-            activation=check_activation(record.get("activation", "softmax")),
-        )
-        known = exported.format in FILES
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        record = read_json(folder / RECORD)
+        if record.get("format") in FILES:
+            _verify(folder, record)
+            preprocess = Preprocess.from_dict(read_json(folder / PREPROCESSOR))
+            exported = Exported(
+                folder=folder,
+                format=record["format"],
+                preprocess=preprocess,
+                labels=_names(json.loads((folder / LABELS).read_bytes()), record["output"]["shape"][1]),
+                activation=check_activation(record.get("activation", "softmax")),
+            )
+    except (OSError, ValueError, KeyError, TypeError, IndexError, UserError) as error:
         raise CheckpointError(f"{folder} is no complete export ({error}); export it again") from error
-    if not known:
-        raise CheckpointError(f"{folder} is of format {exported.format!r}, expected {' or '.join(FILES)}")
+    if record.get("format") not in FILES:
+        raise CheckpointError(f"{folder} is of format {record.get('format')!r}, expected {' or '.join(FILES)}")
     if image_size is not None and preprocess.with_size(image_size).size != preprocess.size:
         raise ConfigError(f"{folder} takes images of {preprocess.size}; export the checkpoint with the other size")
     return restated(exported, labels, mean, std)
+
+
+def _verify(folder: Path, record: dict[str, Any]) -> None:
+    """`CheckpointError` unless every file is there and has the SHA-256 that export.json says."""
+    stated = record.get("sha256")
+    if not isinstance(stated, dict) or not {PREPROCESSOR, LABELS, *_MODEL[record["format"]]} <= stated.keys():
+        raise CheckpointError(f"{RECORD} lacks the SHA-256 of its files")
+    for name, expected in stated.items():
+        if Path(name).name != name or not (folder / name).is_file():
+            raise CheckpointError(f"there is no {name!r}")
+        if (found := sha256(folder / name)) != expected:
+            told = f"SHA-256 is {found[:12]}…, {RECORD} says {str(expected)[:12]}…: damaged or changed"
+            raise CheckpointError(f"{name} cannot be read as it was written: {told}")
+
+
+def _names(held: Any, outputs: int | str) -> tuple[str, ...]:
+    if not isinstance(held, list) or not all(isinstance(name, str) for name in held):
+        raise CheckpointError(f"{LABELS} is no list of names")
+    if len(held) != (0 if outputs == "features" else outputs):
+        raise CheckpointError(f"{LABELS} has {len(held)} names for {outputs} outputs")
+    return tuple(held)
+
+
+def sha256(path: Path) -> str:
+    """Of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

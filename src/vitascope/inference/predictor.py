@@ -89,8 +89,14 @@ class Predictor:
 
     @torch.inference_mode()
     def outputs(self, images: torch.Tensor) -> torch.Tensor:
-        """As `probabilities`, of images that are normalised already, float32 (n, C, h, w)."""
-        return probabilities(self.engine(images), self.checkpoint.activation)
+        """As `probabilities`, of images that are normalised already, float32 (n, C, h, w).
+
+        Raises `CheckpointError` for outputs that are not finite.
+        """
+        logits = self.engine(images)
+        if not logits.isfinite().all():
+            raise CheckpointError("the model's outputs are not finite (NaN or infinity); did its training diverge?")
+        return probabilities(logits, self.checkpoint.activation)
 
 
 def refuse_choices(exported: Exported, engine: str, device: torch.device | str | None, precision: str) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.data.source import Source
-from vitascope.errors import ConfigError
+from vitascope.errors import ConfigError, ExportError
 from vitascope.inference.class_token import for_prediction
 from vitascope.inference.engines.openvino import import_openvino
 from vitascope.inference.quiet import quiet
@@ -57,7 +57,10 @@ def judged(engine: Callable[[Tensor], Tensor], checkpoint: Checkpoint, source: S
     ours, theirs = [], []
     for images in _batches(checkpoint, source, positions):
         ours.append(model(images).argmax(1))
-        theirs.append(engine(images).argmax(1))
+        logits = engine(images)
+        if not logits.isfinite().all():
+            raise ExportError("the quantised model's outputs are not finite (NaN or infinity); nothing was written")
+        theirs.append(logits.argmax(1))
     float32, int8 = torch.cat(ours).numpy(), torch.cat(theirs).numpy()
     result: dict[str, Any] = {
         "calibration": {"data": source.name, "images": samples},
