@@ -104,7 +104,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
         (["{}/flowers", "--batch_wait=nan"], "batch_wait"),
         (["{}/flowers", "--queue=3"], "raise queue or lower max_images"),
         (["{}/flowers", "--prot=1"], "did you mean --port"),
-        ([], "checkpoint"),
+        ([], "CHECKPOINT is missing"),
     ],
 )
 def test_what_the_user_can_mend_is_one_line_and_exit_2(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from fastapi import FastAPI
 from vitascope.errors import ConfigError
 from vitascope.web.app import create_app
 from vitascope.web.connection import Connection
-from vitascope.web.seldom import Seldom
+from vitascope.web.seldom import log_seldom
 from vitascope.web.service import Service
 from vitascope.web.settings import ServeSettings
 
@@ -30,7 +29,6 @@ _CONNECTIONS = 1000
 _BACKLOG = 512
 _SEND_BUFFER = 2**17
 """Bytes of an answer that the system holds for a connection: small, so that one sees whether a client takes them."""
-_SELDOM = Seldom()
 
 
 def open_socket(settings: ServeSettings) -> socket.socket:
@@ -107,8 +105,7 @@ def make_server(app: FastAPI, settings: ServeSettings) -> uvicorn.Server:
         "longest": settings.upload_timeout + 2 * settings.answer_timeout,
         "most": min(_CONNECTIONS, quarter),
     }
-    for name in ("uvicorn.error", "asyncio", "vitascope.web.guard"):
-        logging.getLogger(name).addFilter(_SELDOM)
+    log_seldom("uvicorn.error", "asyncio", "vitascope.web.guard")
     return uvicorn.Server(
         uvicorn.Config(
             app,
