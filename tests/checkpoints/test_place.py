@@ -30,5 +30,8 @@ def test_images_and_what_is_not_there_do_not(tmp_path: Path) -> None:
     (tmp_path / "images/ant").mkdir(parents=True)
     (tmp_path / "images/ant/0.jpg").write_bytes(b"")
     (tmp_path / "images/notes.txt").write_text("")
+    for broken in ("images", "images/ant/model"):
+        (tmp_path / broken).mkdir(exist_ok=True)
+        (tmp_path / broken / "config.json").write_text("{'a': 1")
     for name in ("images", "images/ant", "images/ant/0.jpg", "images/notes.txt", "nowhere", "nowhere.npz"):
         assert not looks_like_checkpoint(tmp_path / name), name

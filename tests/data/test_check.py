@@ -98,6 +98,38 @@ def test_tiny_long_and_ignored_files(tidy: Path) -> None:
     assert report.splits["train"].widths == (1, 20, 100)
 
 
+def test_images_passed_over_are_problems_by_kind_and_paths_as_they_are(
+    tidy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for index in range(3):
+        (tidy / "train" / "bee" / f"{index}.png").unlink()
+        (tidy / "train" / "bee" / f"{index}.jxl").write_bytes(b"x")
+    (tidy / "train" / "notes.txt").write_text("x")
+    monkeypatch.chdir(tidy.parent)
+    report = check_data(tidy.name)
+    (passed_over,) = found(report.problems, "passed over")
+    assert passed_over.where == f"{tidy.name}/train/bee/0.jxl"
+    assert passed_over.what == "3 JPEG XL; save them as PNG or JPEG"
+    (empty,) = found(report.problems, "empty class")
+    assert "no images in train can be read; passed over: 3 JPEG XL" in empty.what
+    assert [note.where for note in found(report.notes, "ignored")] == [f"{tidy.name}/train/notes.txt"]
+
+
+def test_dark_images_and_damaged_exif_are_counted(tidy: Path) -> None:
+    for index in range(3):
+        dark = np.random.default_rng(index).integers(0, 4096, (16, 20), dtype=np.uint16)
+        Image.fromarray(dark).save(tidy / "train" / "ant" / f"xray{index}.png")
+    exif = Image.Exif()
+    exif[0x010F] = "a camera of a long name"
+    Image.new("RGB", (20, 16)).save(tidy / "val" / "ant" / "x.jpg", exif=exif.tobytes()[:-14])
+    report = check_data(tidy)
+    (dark_ones,) = found(report.problems, "dark")
+    assert dark_ones.where == str(tidy / "train" / "ant" / "xray0.png")
+    assert dark_ones.what.startswith("3 of 9 images use less than 12 of their 16 bits")
+    (damaged,) = found(report.notes, "damaged EXIF")
+    assert damaged.what.startswith("1 of 7 images have damaged metadata")
+
+
 def test_small_images_are_not_tiny_where_all_are_small() -> None:
     images = np.random.default_rng(0).integers(0, 256, (4, 6, 6, 3), dtype=np.uint8)
     report = check_data(Splits(train=ArraySource("s", ("a", "b"), np.array([0, 1, 0, 1]), images)))

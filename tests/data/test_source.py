@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import pickle
+import threading
+import time
+import weakref
 
 import numpy as np
 import pytest
 
 from vitascope.data.memory import ArraySource, decode_all, estimate_bytes, in_memory
 from vitascope.data.open import open_data
+from vitascope.data.remarks import DARK, remark
 from vitascope.data.source import Splits, Subset, makes_many, read_many, split_of_name, stratified_holdout
 from vitascope.errors import ConfigError, DataError, ImageError
 
@@ -194,6 +198,65 @@ def test_generated_images_are_made_together_and_are_the_same() -> None:
         alone = [source[index] for index in range(len(source))]
         assert all(np.array_equal(a, b) for a, b in zip(alone, decode_all(source), strict=True))
         assert np.array_equal(list(read_many(source, [1, 0])), [alone[1], alone[0]])
+
+
+class Alive(Listed):
+    """Large images, of which it knows how many are alive: decoded and not yet let go of."""
+
+    def __init__(self, sides: list[int]) -> None:
+        super().__init__([None] * len(sides), [0] * len(sides))
+        self.sides = sides
+        self.bytes = self.most = 0
+        self.lock = threading.Lock()
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        image = np.full((self.sides[index], self.sides[index], 3), index % 256, np.uint8)
+        with self.lock:
+            self.bytes += image.nbytes
+            self.most = max(self.most, self.bytes)
+        weakref.finalize(image, self.gone, image.nbytes)
+        time.sleep(0.001)
+        return image
+
+    def gone(self, size: int) -> None:
+        with self.lock:
+            self.bytes -= size
+
+
+@pytest.mark.parametrize("sides", [[200] * 200, [20] * 50 + [200] * 150], ids=["alike", "small ones first"])
+def test_images_in_flight_are_bounded_in_bytes(sides: list[int]) -> None:
+    source, large, workers = Alive(sides), 200 * 200 * 3, 4
+    for index, image in enumerate(decode_all(source, workers=workers, in_flight=5 * large)):
+        assert not isinstance(image, ImageError)
+        assert (image.shape[0], int(image[0, 0, 0])) == (sides[index], index)
+    # A surprise in size is noticed when the first ones are decoded: at most one for each thread.
+    assert 3 * large < source.most <= (5 + 1 + (workers if len(set(sides)) > 1 else 0)) * large
+    source = Alive(sides)
+    for _ in decode_all(source, workers=workers, in_flight=1):
+        pass
+    assert source.most <= (2 + (workers if len(set(sides)) > 1 else 0)) * large  # the reader's and the next
+
+
+def test_a_reader_that_stops_early_leaves_no_thread_behind() -> None:
+    images = decode_all(Alive([50] * 100), workers=3, in_flight=1)
+    for _ in range(20):
+        next(images)
+    images.close()  # type: ignore[attr-defined]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPool")]
+
+
+def test_what_is_odd_about_images_is_counted_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    class Dark(Listed):
+        def __getitem__(self, index: int) -> np.ndarray:
+            if index % 2:
+                remark(DARK)
+            return super().__getitem__(index)
+
+    images: list[np.ndarray | None] = [square(1)] * 40
+    for budget, told in ((10**6, "20 of 40 images"), (1, "of 16 images")):
+        caplog.clear()
+        in_memory(Dark(images, [0] * 40), budget)
+        assert [told in message for message in caplog.messages] == [True]
 
 
 def test_decode_all_is_in_order_and_yields_errors() -> None:

@@ -12,6 +12,7 @@ from vitascope.data import stored
 from vitascope.data.memory import ArraySource
 from vitascope.data.source import Source
 from vitascope.data.stored import StoredSource
+from vitascope.errors import DataError
 from vitascope.recipes.prepare import prepare_data
 from vitascope.recipes.settings import Recipe
 
@@ -55,3 +56,11 @@ def test_images_are_the_same_wherever_they_are_kept(shrink: int | None, tmp_path
             assert {data.train[0].shape[0], data.validation[0].shape[0]} == {9, 16}
     assert StoredSource in kinds
     assert ArraySource in kinds
+
+
+def test_a_class_all_of_whose_images_were_passed_over_is_refused(tmp_path: Path) -> None:
+    image_folder(tmp_path / "photos")
+    (tmp_path / "photos" / "zebra").mkdir()
+    (tmp_path / "photos" / "zebra" / "1.jxl").write_bytes(b"x")
+    with pytest.raises(DataError, match="no image of class 'zebra' can be read; passed over: 1 JPEG XL"):
+        prepare_data(pretrain_recipe(tmp_path / "run", data=str(tmp_path / "photos")))

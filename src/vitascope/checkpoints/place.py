@@ -31,13 +31,18 @@ def locate(path: Path) -> Path:
 
 
 def looks_like_checkpoint(path: Path) -> bool:
-    """Whether `path` is what `load` may read, by its name and the names inside; nothing is opened."""
+    """Whether `path` is what `load` may read, by the names inside, or a config.json of ours."""
     place = settled(path)
     if not place.is_dir():
         return place.suffix in WEIGHT_ENDINGS and place.is_file()
     inside = {p.name for p in place.iterdir()}
-    run = {"model", "checkpoints"} <= inside or is_own(settled(place / "model"))
-    return run or is_own(place) or any(Path(n).suffix in WEIGHT_ENDINGS or n.endswith(".index.json") for n in inside)
+    weights = any(Path(name).suffix in WEIGHT_ENDINGS or name.endswith(".index.json") for name in inside)
+    if weights or {"model", "checkpoints"} <= inside:
+        return True
+    try:
+        return is_own(place) or is_own(settled(place / "model"))
+    except CheckpointError:  # a config.json of somebody else, among images
+        return False
 
 
 def find(place: Path, stated: ModelConfig | None, size: Size | None) -> Found:

@@ -15,6 +15,8 @@ from vitascope.data.copies import find_copies, groups
 from vitascope.data.images import printable
 from vitascope.data.memory import Progress, decode_all
 from vitascope.data.open import open_data
+from vitascope.data.passed_over import grouped, sentence
+from vitascope.data.remarks import DARK, Remarks
 from vitascope.data.source import Int64, Source, Splits
 from vitascope.data.sources.folder import FolderSource
 from vitascope.errors import ImageError
@@ -32,8 +34,8 @@ class Finding:
     """One doubtful thing."""
 
     kind: str
-    """One of: unreadable, duplicate, conflict, copies, empty class, classes, splits, tiny, aspect, ignored,
-    imbalance."""
+    """One of: unreadable, passed over, duplicate, conflict, copies, empty class, classes, splits, dark, damaged EXIF,
+    tiny, aspect, ignored, imbalance."""
     where: str
     """The item, class or split; a path where there is one."""
     what: str
@@ -101,8 +103,8 @@ def check_data(
     """Decode every image of `data` (splits, or what open_data takes) with a few threads → Report.
 
     Finds unreadable images, copies and near copies within and between splits and under two labels, empty and
-    unbalanced classes, tiny and very long images, files passed over. `progress(split, done, total)` is called as
-    reading goes on. Raises DataError where the data cannot be opened at all.
+    unbalanced classes, tiny and very long images, 16-bit images that come out nearly black, files passed over.
+    `progress(split, done, total)` is called as reading goes on. Raises DataError where the data cannot be opened.
     """
     named = "data" if isinstance(data, Splits) else str(data)
     splits = data if isinstance(data, Splits) else open_data(str(data))
@@ -130,7 +132,8 @@ def check_data(
 def _read_split(split: str, source: Source, book: _Notebook, tick: Progress | None, workers: int | None) -> SplitReport:
     shapes: list[tuple[int, int]] = []
     doubtful: list[tuple[int, int, int]] = []
-    for index, image in enumerate(decode_all(source, workers=workers)):
+    remarks = Remarks()
+    for index, image in enumerate(decode_all(source, workers=workers, remarks=remarks)):
         if tick is not None:
             tick(index + 1, len(source))
         if isinstance(image, ImageError):
@@ -149,9 +152,13 @@ def _read_split(split: str, source: Source, book: _Notebook, tick: Progress | No
             book.note("aspect", source.describe(index), f"{width}×{height} pixels; a square crop shows little of it")
     counts = np.bincount(source.labels, minlength=len(source.classes))
     _class_findings(split, source, counts, book)
-    if isinstance(source, FolderSource):
-        for path in source.ignored:
-            book.note("ignored", str(Path(source.root, path)), "not taken for an image of a class")
+    for kind, told in remarks.told(len(source)).items():
+        (book.problem if kind == DARK else book.note)(kind, remarks.first[kind], told)
+    for group in grouped(source.ignored) if isinstance(source, FolderSource) else ():
+        if group.remedy:
+            book.problem("passed over", group.first, f"{group.count:,} {group.kind}; {group.remedy}")
+        else:
+            book.note("ignored", group.first, f"{group.count:,} {group.kind}, passed over")
     common: dict[str, int] = {}
     for height, width in shapes:
         common[f"{width}×{height}"] = common.get(f"{width}×{height}", 0) + 1
@@ -166,8 +173,11 @@ def _read_split(split: str, source: Source, book: _Notebook, tick: Progress | No
 
 
 def _class_findings(split: str, source: Source, counts: np.ndarray, book: _Notebook) -> None:
+    lost = source.lost if isinstance(source, FolderSource) else {}
     for label in np.flatnonzero(counts == 0):
         what = f"no images in {split}, expected some; add images or remove the class"
+        if groups := lost.get(source.classes[label]):
+            what = f"no images in {split} can be read; {sentence(groups)}"
         if split == "train":
             book.problem("empty class", source.classes[label], what)
         else:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
 from vitascope.data.images import UInt8, printable
+from vitascope.data.remarks import Remarks, listening
+from vitascope.data.room import Room
 from vitascope.data.source import Int64, Source, Subset, makes_many, read_many
 from vitascope.errors import ConfigError, DataError, ImageError
 from vitascope.wording import memory_text
@@ -24,7 +27,9 @@ Progress = Callable[[int, int], None]
 _SAMPLED = 16  # images decoded to guess the size of all
 _WORTH_A_THREAD = 100_000  # bytes decoded; handing smaller images between threads takes longer than decoding them
 _TOGETHER = 64  # generated images made at once
-_CHUNK = 256  # images in flight, so that a large source is never decoded far ahead of its reader
+_CHUNK = 256  # images handed to the threads at once
+IN_FLIGHT = 512 << 20
+"""Bytes of decoded images that wait for their reader: seven photographs of 24 million pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,17 +83,20 @@ def in_memory(
         raise ConfigError(f"on_error={on_error!r}, expected 'raise' or 'skip'; give one of them")
     if isinstance(source, ArraySource):
         return source
-    fits = estimate_bytes(source) <= budget_bytes
+    remarks = Remarks()
+    fits = estimate_bytes(source, remarks) <= budget_bytes
     if not fits:
         if budget_bytes:
             log.info("%s does not fit %s of memory; decoded as needed", source.name, memory_text(budget_bytes))
         if on_error == "raise":
+            _warn(source, remarks, len(_sample(source)))
             return source
+    remarks = Remarks()
     bad: list[ImageError] = []
     good: list[int] = []
     kept: list[UInt8] = []
     total = 0
-    for index, image in enumerate(decode_all(source, workers=workers)):
+    for index, image in enumerate(decode_all(source, workers=workers, remarks=remarks)):
         if progress is not None:
             progress(index + 1, len(source))
         if isinstance(image, ImageError):
@@ -103,9 +111,11 @@ def in_memory(
             fits = False
             kept.clear()
             if on_error == "raise":
+                _warn(source, remarks, index + 1)
                 return source
         if fits:
             kept.append(image)
+    _warn(source, remarks, len(source))
     if bad:
         log.warning("%s: %d of %d images left out as unreadable", source.name, len(bad), len(source))
         if dropped is not None:
@@ -125,6 +135,11 @@ def in_memory(
     )
 
 
+def _warn(source: Source, remarks: Remarks, looked_at: int) -> None:
+    for told in remarks.told(looked_at).values():
+        log.warning("%s: %s", printable(source.name), told)
+
+
 def _stacked(images: list[UInt8]) -> UInt8:
     """np.stack that lets go of each image as it is copied, so that the peak stays near one copy of all."""
     result = np.empty((len(images), *images[0].shape), dtype=np.uint8)
@@ -134,41 +149,73 @@ def _stacked(images: list[UInt8]) -> UInt8:
     return result
 
 
-def estimate_bytes(source: Source) -> int:
+def estimate_bytes(source: Source, remarks: Remarks | None = None) -> int:
     """About how many bytes all images take decoded, from up to 16 readable ones spread evenly."""
-    sizes = []
-    for index in np.unique(np.linspace(0, len(source) - 1, _SAMPLED).astype(int)) if len(source) else ():
-        try:
-            sizes.append(source[int(index)].nbytes)
-        except ImageError:
-            continue
+    remarks = Remarks() if remarks is None else remarks
+    sizes = [size for index in _sample(source) if (size := _size(_one(source, index, remarks)))]
     return round(float(np.mean(sizes)) * len(source)) if sizes else 0
 
 
-def decode_all(source: Source, *, workers: int | None = None) -> Iterator[UInt8 | ImageError]:
-    """Every image in order, or the ImageError it raised.
+def _sample(source: Source) -> list[int]:
+    return np.unique(np.linspace(0, len(source) - 1, _SAMPLED).astype(int)).tolist() if len(source) else []
+
+
+def decode_all(
+    source: Source, *, workers: int | None = None, in_flight: int = IN_FLIGHT, remarks: Remarks | None = None
+) -> Iterator[UInt8 | ImageError]:
+    """Every image in order, or the ImageError it raised; what is odd about them is counted in `remarks`.
 
     Decoded by `workers` threads; by default by one per core, or by the caller's own where the images are small or
-    generated together.
+    generated together. At most `in_flight` bytes of images wait to be taken, or one image, whatever its size.
     """
+    if makes_many(source):
+        for start in range(0, len(source), _TOGETHER):
+            yield from read_many(source, range(start, min(start + _TOGETHER, len(source))))
+        return
+    remarks = Remarks() if remarks is None else remarks
+    largest = 0
+    for index in range(len(source)):
+        if index >= _SAMPLED and (workers is not None or largest >= _WORTH_A_THREAD):
+            break
+        image = _one(source, index, remarks)
+        largest = max(largest, _size(image)) if index < _SAMPLED else largest
+        yield image
+    else:
+        return
+    room = Room(in_flight, largest)
 
     def one(index: int) -> UInt8 | ImageError:
+        room.enter(index)
+        image = _one(source, index, remarks)
+        room.decoded(_size(image))
+        return image
+
+    pool = ThreadPoolExecutor(workers or min(os.cpu_count() or 1, 16))
+    waiting: deque[Future[UInt8 | ImageError]] = deque()
+    try:
+        for index in range(_SAMPLED, len(source)):
+            room.wait_for(index)
+            while len(waiting) < _CHUNK and index + len(waiting) < len(source):
+                waiting.append(pool.submit(one, index + len(waiting)))
+            image = waiting.popleft().result()
+            yield image
+            room.taken(_size(image))
+    finally:
+        room.close()
+        pool.shutdown(cancel_futures=True)
+
+
+def _one(source: Source, index: int, remarks: Remarks) -> UInt8 | ImageError:
+    """An image or why there is none; what is odd about it goes to `remarks`."""
+    with listening() as kinds:
         try:
             return source[index]
         except ImageError as error:
             return error
+        finally:
+            if kinds:
+                remarks.add(kinds, source.describe(index))
 
-    first = [one(index) for index in range(min(len(source), _SAMPLED))]
-    yield from first
-    rest = range(len(first), len(source))
-    largest = max((image.nbytes for image in first if not isinstance(image, ImageError)), default=0)
-    if makes_many(source):
-        for start in range(0, len(rest), _TOGETHER):
-            yield from read_many(source, rest[start : start + _TOGETHER])
-        return
-    if workers is None and largest < _WORTH_A_THREAD:
-        yield from map(one, rest)
-        return
-    with ThreadPoolExecutor(workers or min(os.cpu_count() or 1, 16)) as pool:
-        for start in range(0, len(rest), _CHUNK):
-            yield from pool.map(one, rest[start : start + _CHUNK])
+
+def _size(image: UInt8 | ImageError) -> int:
+    return 0 if isinstance(image, ImageError) else image.nbytes

@@ -68,19 +68,21 @@ def decoding() -> Iterator[None]:
 
 
 class Remarks:
-    """Remarks about many images, each kind counted."""
+    """Remarks about many images, each kind counted, from any thread."""
 
     def __init__(self) -> None:
+        self._alone = threading.Lock()
         self.first: dict[str, str] = {}
-        """Kind → the first item it was made about."""
+        """Kind → the first item by name that it was made about."""
         self.counts: dict[str, int] = {}
         """Kind → how many."""
 
     def add(self, kinds: set[str], item: str) -> None:
         """Counts those about one item, named as messages do."""
-        for kind in kinds:
-            self.first.setdefault(kind, item)
-            self.counts[kind] = self.counts.get(kind, 0) + 1
+        with self._alone:
+            for kind in kinds:
+                self.first[kind] = min(item, self.first.get(kind, item))  # whichever thread comes first
+                self.counts[kind] = self.counts.get(kind, 0) + 1
 
     def told(self, total: int) -> dict[str, str]:
         """Kind → a line for people, "3 of 30 images …"."""

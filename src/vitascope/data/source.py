@@ -20,11 +20,17 @@ Int64 = npt.NDArray[np.int64]
 _SPLIT_WORDS: Mapping[str, str] = {
     "train": "train",
     "training": "train",
+    "trainset": "train",
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
+    "valset": "validation",
     "dev": "validation",
+    "eval": "validation",
+    "evaluation": "validation",
     "test": "test",
+    "testing": "test",
+    "testset": "test",
 }
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
+import stat
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,11 +17,16 @@ from pathlib import Path
 import numpy as np
 
 from vitascope.data.batches import to_tensor
-from vitascope.data.formats import EXTENSIONS
+from vitascope.data.formats import FORMATS
 from vitascope.data.images import printable
+from vitascope.data.passed_over import grouped, sentence
 from vitascope.data.preprocess import Preprocess
+from vitascope.data.remarks import Remarks, listening
+from vitascope.data.walk import is_image, walk
 from vitascope.errors import DataError, ImageError
 from vitascope.inference.predictor import Prediction, Predictor
+
+log = logging.getLogger(__name__)
 
 _MOST_THREADS = 8
 """More decode faster than any model here computes, and each may hold a large photograph."""
@@ -35,20 +42,35 @@ class FilePrediction:
 
 
 def find_images(paths: Sequence[str]) -> list[Path]:
-    """Files as given, and all images below the folders among them, sorted; raises `DataError` if there are none."""
+    """Files as given, and all images below the folders among them, sorted; what is passed over is counted in the log.
+
+    Raises `DataError` if there are none, or for a path or folder that cannot be read.
+    """
     found: list[Path] = []
+    ignored: list[Path] = []
     for path in map(Path, paths):
-        if not path.exists():
-            raise DataError(f"{printable(str(path))} does not exist; expected image files or folders")
-        if path.is_dir():
-            inside = (Path(root, name) for root, _, names in os.walk(path) for name in names)
-            found += sorted(file for file in inside if file.suffix.lower() in EXTENSIONS)
-        else:
+        try:
+            is_folder = stat.S_ISDIR(path.stat().st_mode)
+        except FileNotFoundError:
+            raise DataError(f"{printable(str(path))} does not exist; expected image files or folders") from None
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            reason = getattr(error, "strerror", None) or error
+            raise DataError(
+                f"{printable(str(path))} cannot be read ({reason}); expected image files or folders"
+            ) from None
+        if not is_folder:
             found.append(path)
+            continue
+        inside = sorted(walk(path, ignored))
+        found += (file for file in inside if is_image(file.name))
+        ignored += (file for file in inside if not is_image(file.name))
+    groups = grouped(map(str, ignored))
     if not found:
-        raise DataError(
-            f"no images below {', '.join(printable(p) for p in paths)}; expected JPEG, PNG, WebP, BMP, GIF, TIFF"
-        )
+        below = ", ".join(printable(p) for p in paths)
+        raise DataError(f"no images below {below}; " + (sentence(groups) if groups else f"expected {FORMATS}"))
+    if groups:
+        level = logging.WARNING if any(group.remedy for group in groups) else logging.INFO
+        log.log(level, "%s", sentence(groups))
     return found
 
 
@@ -57,12 +79,14 @@ def predict_files(
 ) -> list[FilePrediction]:
     """Predictions in the order of `files`; an unreadable one carries its error instead.
 
-    While the model computes a batch, threads decode and resize the next two.
+    While the model computes a batch, threads decode and resize the next two. What is odd about images that can be
+    read is counted in the log.
     """
     predictor.expect(len(files))
+    remarks = Remarks()
     results: list[FilePrediction] = []
     normalise = predictor.checkpoint.preprocess.normalise
-    with closing(_resized(predictor.checkpoint.preprocess, files, ahead=2 * predictor.batch)) as images:
+    with closing(_resized(predictor.checkpoint.preprocess, files, 2 * predictor.batch, remarks)) as images:
         for first in range(0, len(files), predictor.batch):
             chunk = files[first : first + predictor.batch]
             found = list(islice(images, len(chunk)))
@@ -78,11 +102,13 @@ def predict_files(
             ]
             if progress is not None:
                 progress(len(results), len(files))
+    for told in remarks.told(len(files)).values():
+        log.warning("%s", told)
     return results
 
 
 def _resized(
-    preprocess: Preprocess, files: Sequence[Path], ahead: int
+    preprocess: Preprocess, files: Sequence[Path], ahead: int, remarks: Remarks
 ) -> Generator[np.ndarray | ImageError, None, None]:
     """Each file's image as the model sees it, uint8 (h, w, C), or why there is none; read up to `ahead` files early.
 
@@ -90,10 +116,13 @@ def _resized(
     """
 
     def one(file: Path) -> np.ndarray | ImageError:
-        try:
-            return preprocess.resize(preprocess.read(file))
-        except ImageError as error:
-            return error
+        with listening() as kinds:
+            try:
+                return preprocess.resize(preprocess.read(file))
+            except ImageError as error:
+                return error
+            finally:
+                remarks.add(kinds, str(file))
 
     pool = ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS))
     waiting: deque[Future[np.ndarray | ImageError]] = deque()

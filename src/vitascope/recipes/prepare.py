@@ -12,7 +12,9 @@ from vitascope.data.batches import permutation
 from vitascope.data.copies import find_copies, groups
 from vitascope.data.memory import in_memory
 from vitascope.data.open import open_data
+from vitascope.data.passed_over import sentence
 from vitascope.data.source import Source, Splits, Subset, stratified_holdout
+from vitascope.data.sources.folder import FolderSource
 from vitascope.data.stored import Shrunk, on_disk
 from vitascope.errors import DataError, ImageError
 from vitascope.recipes.settings import Recipe
@@ -48,6 +50,9 @@ def prepare_data(recipe: Recipe, splits: Splits | None = None, observer: Observe
     there is nothing to train on.
     """
     splits = splits or open_data(recipe.data, seed=recipe.seed)
+    if isinstance(splits.train, FolderSource) and splits.train.lost:
+        name, groups = next(iter(splits.train.lost.items()))
+        raise DataError(f"{recipe.data}: no image of class {name!r} can be read; {sentence(groups)}")
     if splits.train is None or len(splits.train) == 0:
         raise DataError(f"{recipe.data} has no training images; expected class folders, or a train split")
     if len(splits.train.classes) < 2:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vitascope.data import walk
 from vitascope.data.source import Source
-from vitascope.data.sources import folder as folder_module
 from vitascope.data.sources.folder import FolderSource, open_folder
 from vitascope.errors import DataError, ImageError
 
@@ -52,7 +52,7 @@ def test_classes_and_paths_are_sorted_whatever_the_file_system_says(
     assert expected.describe(0) == str(tmp_path / "Ant" / "b.png")
 
     real = os.scandir
-    monkeypatch.setattr(folder_module.os, "scandir", lambda path: Turned(real(path)))
+    monkeypatch.setattr(walk.os, "scandir", lambda path: Turned(real(path)))
     turned = only_train(tmp_path)
     assert (turned.classes, turned.paths) == (expected.classes, expected.paths)
 
@@ -127,7 +127,8 @@ def test_litter_is_ignored_and_counted(tmp_path: Path) -> None:
     assert source.classes == ("a",)
     assert sorted(Path(path).as_posix() for path in source.paths) == ["a/1.JPG", "a/1.jpg", "a/deep/er/2.Png"]
     ignored = sorted(Path(path).name for path in source.ignored)
-    assert ignored == [".DS_Store", "._1.jpg", "README.md", "Thumbs.db", "loose.png", "notes.txt"]
+    hidden = [".DS_Store", "._1.jpg", ".hidden", ".hidden"]
+    assert ignored == [*hidden, "README.md", "Thumbs.db", "loose.png", "notes.txt"]
 
 
 def test_odd_names(tmp_path: Path) -> None:
@@ -194,6 +195,18 @@ def test_empty_class_folders_stay_classes(tmp_path: Path, caplog: pytest.LogCapt
     assert "without images: b" in caplog.text
 
 
+def test_a_class_whose_images_are_all_passed_over_is_known(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    put(tmp_path / "a" / "1.png")
+    for name in ("1.jxl", "2.jxl", "notes.txt"):
+        (tmp_path / "b" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "b" / name).write_bytes(b"x")
+    (tmp_path / "c").mkdir()
+    source = only_train(tmp_path)
+    assert source.classes == ("a", "b", "c")
+    assert {name: [group.kind for group in groups] for name, groups in source.lost.items()} == {"b": ["JPEG XL"]}
+    assert "passed over: 2 JPEG XL (save them as PNG or JPEG); 1 of other kinds" in caplog.text
+
+
 def test_nothing_to_open(tmp_path: Path) -> None:
     refused(tmp_path / "absent", "cannot be listed")
     (tmp_path / "bare").mkdir()
@@ -225,7 +238,7 @@ def test_a_folder_that_may_not_be_listed_is_named(tmp_path: Path, monkeypatch: p
             raise PermissionError(13, "Permission denied")
         return real(path)
 
-    monkeypatch.setattr(folder_module.os, "scandir", forbidden)
+    monkeypatch.setattr(walk.os, "scandir", forbidden)
     with pytest.raises(DataError, match=r"b: cannot be listed \(Permission denied\)"):
         open_folder(tmp_path)
 
