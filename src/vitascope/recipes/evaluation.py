@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vitascope.checkpoints.checkpoint import Checkpoint, are_named
 from vitascope.checkpoints.stated import Labels, Statistics
+from vitascope.data.memory import warn_of_oddities
 from vitascope.data.open import open_data
 from vitascope.data.source import Source, some
 from vitascope.errors import CheckpointError, ConfigError, DataError
@@ -68,6 +69,7 @@ def evaluate_checkpoint(
     if chosen is None or len(present[chosen]) == 0:
         raise DataError(f"{data} holds no images to evaluate on")
     source = relabelled(present[chosen], ck.labels)
+    warn_of_oddities(source)
     with world(device) as w:
         alone = w.size == 1 and w.device.type == "cpu"
         if isinstance(ck, Checkpoint) and (engine == "eager" or (engine == "auto" and not alone)):
