@@ -140,13 +140,6 @@ def _warn(source: Source, remarks: Remarks, looked_at: int) -> None:
         log.warning("%s: %s", printable(source.name), told)
 
 
-def warn_of_oddities(source: Source) -> None:
-    """Says what is odd about a few images spread evenly, for those who read all of them elsewhere."""
-    remarks = Remarks()
-    estimate_bytes(source, remarks)
-    _warn(source, remarks, len(_sample(source)))
-
-
 def _stacked(images: list[UInt8]) -> UInt8:
     """np.stack that lets go of each image as it is copied, so that the peak stays near one copy of all."""
     result = np.empty((len(images), *images[0].shape), dtype=np.uint8)

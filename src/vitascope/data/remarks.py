@@ -45,6 +45,11 @@ def remark(kind: str) -> None:
         _here.heard.add(kind)
 
 
+def said(kind: str, which: str) -> str:
+    """A line for people: `which` images, what is odd about them, what to do."""
+    return f"{which} {_TOLD[kind]}"
+
+
 @contextmanager
 def listening() -> Iterator[set[str]]:
     """The kinds of remark that this thread makes meanwhile."""
@@ -86,4 +91,4 @@ class Remarks:
 
     def told(self, total: int) -> dict[str, str]:
         """Kind → a line for people, "3 of 30 images …"."""
-        return {kind: f"{self.counts[kind]:,} of {total:,} images {_TOLD[kind]}" for kind in sorted(self.counts)}
+        return {kind: said(kind, f"{self.counts[kind]:,} of {total:,} images") for kind in sorted(self.counts)}

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from vitascope.checkpoints.checkpoint import Checkpoint, are_named
 from vitascope.checkpoints.stated import Labels, Statistics
-from vitascope.data.memory import warn_of_oddities
 from vitascope.data.open import open_data
+from vitascope.data.remarks import listening, said
 from vitascope.data.source import Source, some
 from vitascope.errors import CheckpointError, ConfigError, DataError
 from vitascope.evaluation.evaluate import evaluate
@@ -69,8 +69,7 @@ def evaluate_checkpoint(
     if chosen is None or len(present[chosen]) == 0:
         raise DataError(f"{data} holds no images to evaluate on")
     source = relabelled(present[chosen], ck.labels)
-    warn_of_oddities(source)
-    with world(device) as w:
+    with world(device) as w, listening() as odd:
         alone = w.size == 1 and w.device.type == "cpu"
         if isinstance(ck, Checkpoint) and (engine == "eager" or (engine == "auto" and not alone)):
             # Images go to the device as uint8.
@@ -98,6 +97,8 @@ def evaluate_checkpoint(
     skipped = len(source) - tally.images
     if tally.images == 0:
         raise DataError(f"none of the {skipped} images of {data} can be read; `vitascope check` lists them")
+    for kind in sorted(odd):
+        log.warning("%s: %s", source.name, said(kind, "some images"))
     if skipped:
         log.warning("%s: %d of %d images left out as unreadable", source.name, skipped, len(source))
     if confusion:

@@ -51,8 +51,8 @@ def prepare_data(recipe: Recipe, splits: Splits | None = None, observer: Observe
     """
     splits = splits or open_data(recipe.data, seed=recipe.seed)
     if isinstance(splits.train, FolderSource) and splits.train.lost:
-        name, groups = next(iter(splits.train.lost.items()))
-        raise DataError(f"{recipe.data}: no image of class {name!r} can be read; {sentence(groups)}")
+        name, lost = next(iter(splits.train.lost.items()))
+        raise DataError(f"{recipe.data}: no image of class {name!r} can be read; {sentence(lost)}")
     if splits.train is None or len(splits.train) == 0:
         raise DataError(f"{recipe.data} has no training images; expected class folders, or a train split")
     if len(splits.train.classes) < 2:
