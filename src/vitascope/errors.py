@@ -16,13 +16,23 @@ from __future__ import annotations
 
 import signal
 
+_LONGEST = 500
+"""Characters of a message, of which paths may take half."""
+
 
 class VitascopeError(Exception):
     """Base of every error this package raises on purpose."""
 
 
 class UserError(VitascopeError):
-    """Something the user can mend; its text is one line: received, expected, remedy."""
+    """Something the user can mend; its text is one line: received, expected, remedy.
+
+    What was received may be of any length: the middle of a long text is left out.
+    """
+
+    def __str__(self) -> str:
+        text = " ".join(super().__str__().split())
+        return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
 
 
 class ConfigError(UserError):

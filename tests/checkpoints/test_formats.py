@@ -324,6 +324,37 @@ def test_a_hugging_face_description_that_cannot_be_is_refused(
     assert str(tmp_path / "out") in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("names", "labels", "said"),
+    [
+        ({"0": "ant", "2": "cat"}, ("ant", "1", "cat"), "no name for 1 of 3 classes (1)"),
+        ({"0": "ant", "1": None, "2": ["cat"]}, ("ant", "1", "2"), "no name for 2 of 3 classes (1, 2)"),
+        ({"0": "ant", "1": "bee", "2": "cat", "3": "dog"}, ("ant", "bee", "cat"), ""),
+        (["ant", "bee"], ("0", "1", "2"), "2 names for 3 classes are left out"),
+        ("ant", ("0", "1", "2"), ""),
+    ],
+)
+def test_a_class_without_a_name_keeps_its_number(
+    names: Any, labels: tuple[str, ...], said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    written("huggingface", ERF, tmp_path / "out")
+    config = tmp_path / "out" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"id2label": names}))
+    assert vs.load(tmp_path / "out").labels == labels
+    assert said in caplog.text
+    assert bool(said) == ("names" in caplog.text or "no name" in caplog.text)
+
+
+@pytest.mark.parametrize("format", ["timm", "torchvision", "huggingface"])
+@pytest.mark.parametrize("value", [float("nan"), 1e300])
+def test_weights_that_are_not_finite_in_float32_are_named(format: str, value: float, tmp_path: Path) -> None:
+    _, tensors = written(format, ERF, tmp_path / "out")
+    name = next(name for name in tensors if name.endswith("weight"))
+    save_file({**tensors, name: torch.full_like(tensors[name], value, dtype=torch.float64)}, tmp_path / "a")
+    with pytest.raises(CheckpointError, match=rf"NaN or infinite in {name}"):
+        vs.load(tmp_path / "a")
+
+
 def test_the_eps_of_a_hugging_face_file_comes_from_its_config(tmp_path: Path) -> None:
     _, tensors = written("huggingface", ERF, tmp_path / "out")
     config = tmp_path / "out" / "config.json"

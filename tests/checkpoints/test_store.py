@@ -193,6 +193,36 @@ def test_a_config_of_another_model_is_refused_and_takes_no_memory(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("config.json", '"ant"', '"ent"'),
+        ("config.json", '"norm_eps": 1e-06', '"norm_eps": 2e-06'),
+        ("config.json", '"config_sha256": "', '"config_sha256": "0'),
+        ("config.json", '"config_sha256"', '"config_sha257"'),
+        ("config.json", '"preprocessor_sha256"', '"preprocessor_sha257"'),
+        ("preprocessor.json", "0.5", "0.4"),
+    ],
+)
+def test_a_flipped_bit_in_a_description_is_noticed(file: str, old: str, new: str, tmp_path: Path) -> None:
+    vs.save(checkpoint(labels=("ant", "bee", "cat")), tmp_path / "model")
+    path = tmp_path / "model" / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(CheckpointError, match="not as it was saved"):
+        vs.load(tmp_path / "model")
+
+
+def test_what_was_saved_without_these_sums_loads(tmp_path: Path) -> None:
+    ck = checkpoint(labels=("ant", "bee", "cat"))
+    vs.save(ck, tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    values = json.loads(path.read_text())
+    del values["config_sha256"], values["preprocessor_sha256"]
+    path.write_text(json.dumps({**values, "labels": ["ant", "bee", "emu"]}))
+    assert vs.load(tmp_path / "model").labels == ("ant", "bee", "emu")
+
+
 def test_nan_and_infinite_weights_are_named(tmp_path: Path) -> None:
     ck = checkpoint()
     with torch.no_grad():

@@ -22,6 +22,13 @@ def test_hostile_requests_are_answered_refused_or_closed() -> None:
     assert set(met) == {"answered", "refused", "closed", "left"}, met
 
 
+def test_damaged_checkpoints_load_or_are_refused_in_one_line() -> None:
+    result = torture.campaign(torture.FOLDER / "fuzz_checkpoints.py", seed=0, count=400, seconds=100)
+    assert result["faults"] == {}
+    assert set(result["outcomes"]) == {"read", "refused"}
+    assert min(result["outcomes"].values()) > 50
+
+
 CAMPAIGNS = {
     "good": 'ALLOWED = ("odd",)\ndef run(seed, count):\n    return {"read": count, "odd": seed}\n',
     "bad": 'def run(seed, count):\n    return {"read": 1, "3: wrong": 1}\n',

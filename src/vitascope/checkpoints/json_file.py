@@ -26,7 +26,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def parse_json(text: bytes, path: Path) -> dict[str, Any]:
     """The object in `text`; raises `CheckpointError` for anything else, duplicate names included."""
     try:
-        value = json.loads(text, object_pairs_hook=_without_duplicates)
+        value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:  # ValueError: also no UTF-8, and duplicates
         raise CheckpointError(f"{path}: damaged JSON ({_one_line(error)})") from error
     if not isinstance(value, dict):
@@ -46,6 +46,10 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"name {name!r} occurs twice")
         result[name] = value
     return result
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")
 
 
 def _one_line(error: Exception) -> str:

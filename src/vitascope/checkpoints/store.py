@@ -1,11 +1,12 @@
 """Our own format: a folder of `model.safetensors`, `config.json`, `preprocessor.json` and `README.md`.
 
-`config.json` holds the SHA-256 of the weights, so that a flipped bit, or weights and config of two different
-models, are noticed. The folder is written atomically.
+`config.json` holds the SHA-256 of the weights, of the preprocessing and of itself, so that a flipped bit, or files of
+two different models, are noticed; the README is for people, and theirs to change. The folder is written atomically.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ def is_own(folder: Path) -> bool:
 def write_folder(checkpoint: Checkpoint, path: Path, *, overwrite: bool = False) -> None:
     """Writes the folder atomically; raises `CheckpointError` (exists, disk full, not permitted)."""
     state = {name: tensor.detach().float() for name, tensor in checkpoint.model.state_dict().items()}
+    preprocess = checkpoint.preprocess.to_dict()
     with atomic_folder(path, what="checkpoint", overwrite=overwrite) as folder:
         sha256 = write_safetensors(folder / WEIGHTS, state, {})
         config = {
@@ -42,11 +44,13 @@ def write_folder(checkpoint: Checkpoint, path: Path, *, overwrite: bool = False)
             "model": config_to_dict(checkpoint.config),
             "labels": list(checkpoint.labels),
             "activation": checkpoint.activation,
-            "weights_sha256": sha256,
             "card": checkpoint.card,
+            "weights_sha256": sha256,
+            "preprocessor_sha256": _sha256(preprocess),
         }
+        config["config_sha256"] = _sha256(config)
         (folder / CONFIG).write_bytes(dump_json(config))
-        (folder / PREPROCESSOR).write_bytes(dump_json(checkpoint.preprocess.to_dict()))
+        (folder / PREPROCESSOR).write_bytes(dump_json(preprocess))
         (folder / CARD).write_text(model_card(checkpoint), encoding="utf-8")
 
 
@@ -61,7 +65,8 @@ def read_folder(folder: Path) -> Checkpoint:
         raise CheckpointError(f'{file}: lacks "model", the description of the architecture')
     try:
         config = config_from_dict(values["model"])
-        preprocess = Preprocess.from_dict(read_json(folder / PREPROCESSOR))
+        described = read_json(folder / PREPROCESSOR)
+        preprocess = Preprocess.from_dict(described)
     except (ConfigError, CheckpointError, TypeError) as error:
         where = "" if str(folder) in str(error) else f"{folder}: "
         raise CheckpointError(
@@ -71,7 +76,7 @@ def read_folder(folder: Path) -> Checkpoint:
     _refuse_deeper(config, len(weights), file)
     check_tensors(weights, own_shapes(config), folder / WEIGHTS)
     try:
-        return Checkpoint(
+        checkpoint = Checkpoint(
             model=assemble(config, {name: tensor.float() for name, tensor in weights.items()}),
             config=config,
             preprocess=preprocess,
@@ -81,6 +86,8 @@ def read_folder(folder: Path) -> Checkpoint:
         )
     except CheckpointError as error:
         raise CheckpointError(f"{folder}: {error}") from error
+    _verify_descriptions(folder, values, described)  # last, because whatever else is wrong says more
+    return checkpoint
 
 
 def _refuse_deeper(config: ModelConfig, tensors: int, file: Path) -> None:
@@ -108,6 +115,23 @@ def _verified_weights(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
             "the weights were damaged or exchanged; copy the folder again or take an older checkpoint"
         )
     return content.tensors
+
+
+def _verify_descriptions(folder: Path, config: dict[str, Any], preprocess: dict[str, Any]) -> None:
+    held = {name: value for name, value in config.items() if name != "config_sha256"}
+    stated = config.get("config_sha256"), config.get("preprocessor_sha256")
+    if stated == (None, None):  # written before 2026-12, when only the weights had a sum
+        return
+    for name, said, content in zip((CONFIG, PREPROCESSOR), stated, (held, preprocess), strict=True):
+        if said != _sha256(content):
+            raise CheckpointError(
+                f"{folder / name}: not as it was saved (SHA-256), damaged or edited; copy the folder again, or where "
+                f"the edit is yours, delete config_sha256 and preprocessor_sha256 from {CONFIG}"
+            )
+
+
+def _sha256(values: dict[str, Any]) -> str:
+    return hashlib.sha256(dump_json(values)).hexdigest()
 
 
 def _labels(values: dict[str, Any], file: Path) -> tuple[str, ...]:

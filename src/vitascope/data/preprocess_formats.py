@@ -30,7 +30,7 @@ def from_huggingface(data: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(factor, int | float) or abs(factor - 1 / 255) > 1e-6:
         raise CheckpointError(f"preprocessor_config.json has rescale_factor {factor!r}; expected 1/255")
     resample = data.get("resample", 2)
-    if resample not in _PIL_CODES:
+    if not isinstance(resample, int) or resample not in _PIL_CODES:
         raise CheckpointError(
             f"preprocessor_config.json has resample {resample!r}; expected 0 (nearest), 1 (lanczos), "
             "2 (bilinear) or 3 (bicubic)"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.data.source import some
 from vitascope.errors import CheckpointError
 from vitascope.models.config import ModelConfig, ViTConfig, config_to_dict
 from vitascope.version import __version__
+
+log = logging.getLogger(__name__)
 
 _NOTE = "vitascope"
 WRITTEN_BY = {"written_by": f"vitascope {__version__}"}
@@ -57,9 +61,21 @@ def read_note(metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def labels_of(names: object, classes: int) -> tuple[str, ...]:
-    """Class names from a description beside the weights; empty unless there is one for each class."""
-    if isinstance(names, Mapping):
-        names = [names.get(str(index)) for index in range(len(names))]
-    if isinstance(names, list) and len(names) == classes and all(isinstance(name, str) for name in names):
-        return tuple(names)
-    return ()
+    """Class names from a description beside the weights, in the order of the logits; empty where there are none.
+
+    A class that a table of numbers and names leaves out keeps its number, which is logged; so is a list that is left
+    out because it has not a name for each class.
+    """
+    table = dict(enumerate(names)) if isinstance(names, list) else names
+    if not isinstance(table, Mapping) or not table or not classes:
+        return ()
+    found = [table.get(index, table.get(str(index))) for index in range(classes)]
+    nameless = [str(index) for index, name in enumerate(found) if not isinstance(name, str)]
+    if isinstance(names, list) and (nameless or len(names) != classes):
+        log.warning("%d names for %d classes are left out; their numbers stand for them", len(names), classes)
+        return ()
+    if nameless:
+        log.warning(
+            "no name for %d of %d classes (%s); their numbers stand for them", len(nameless), classes, some(nameless)
+        )
+    return tuple(name if isinstance(name, str) else str(index) for index, name in enumerate(found))

@@ -223,9 +223,9 @@ def _description(checkpoint: Checkpoint, c: ViTConfig, kind: str) -> dict[str, A
 
 def _kind(found: Found) -> str:
     stated = found.config.get("model_type")
-    stated = _SAME_MODEL.get(str(stated), stated)
-    if stated in _PREFIXES:
-        return str(stated)
+    kind = _SAME_MODEL.get(str(stated), str(stated))
+    if kind in _PREFIXES:
+        return kind
     if stated is not None:
         raise CheckpointError(
             f"{found.path}: model_type {str(stated)[:40]!r} in config.json, "
@@ -319,7 +319,7 @@ def _activation(found: Found, classes: int) -> Activation:
 
 
 def _gelu(found: Found, stated: object, key: str) -> Any:
-    if stated not in _GELU:
+    if str(stated) not in _GELU:
         raise CheckpointError(f"{found.path}: {key} {stated!r} in config.json, expected {', '.join(_GELU)}")
     return _GELU[str(stated)]
 
