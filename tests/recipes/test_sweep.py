@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ import vitascope as vs
 from tiny import finetune_recipe, image_folder, pretrain_recipe, splits
 from vitascope.errors import ConfigError, Stopped
 from vitascope.recipes import sweep as sweep_module
+from vitascope.recipes.plan import Limits
 from vitascope.recipes.pretrain import pretrain
 from vitascope.recipes.settings import FinetuneRecipe
 from vitascope.recipes.sweep import finetune_with_sweep
 from vitascope.training import loop
+from vitascope.training.settings import seconds
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -190,3 +193,29 @@ def test_a_sweep_that_leaves_unreadable_images_out_resumes(recipe: FinetuneRecip
     finetune_with_sweep(recipe, resume=True)
     with pytest.raises(ConfigError, match="steps: "):
         finetune_with_sweep(dataclasses.replace(recipe, epochs=2.0), resume=True)
+
+
+def test_a_time_budget_is_shared_by_all_rates_and_the_last_run(
+    recipe: FinetuneRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, asked = 1000.0, list[tuple[float, Limits]]()
+
+    def finetune(trial: FinetuneRecipe, *, limits: Limits | None = None, **options: Any) -> Path:
+        nonlocal now
+        given = seconds(str(trial.time_budget))
+        asked.append((given, limits or Limits()))
+        now += 1.02 * given
+        out = Path(trial.out)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "results.json").write_text(json.dumps({"validation": {"top1": 0.5, "loss": 1.0}}))
+        return out / "model"
+
+    monkeypatch.setattr(sweep_module, "finetune", finetune)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    swept = dataclasses.replace(recipe, steps=None, time_budget="90s", sweep_rates=(0.1, 0.2))
+    finetune_with_sweep(swept, limits=Limits(begun=994.0, longest=50.0))
+    assert [given for given, _ in asked] == pytest.approx([30, 30, 90 - 6 - 2 * 30.6])
+    assert [(limits.begun, limits.longest, limits.runs) for _, limits in asked[:2]] == [
+        (1000.0, 50.0, 3),
+        (pytest.approx(1030.6), 50.0, 3),
+    ]
