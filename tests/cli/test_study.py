@@ -265,3 +265,17 @@ def test_a_config_file_may_hold_everything_and_options_change_it(tmp_path: Path)
     assert (study.source, study.target, study.lr, study.shots) == (SOURCE, "digits", 0.5, (3,))
     assert study.sizes == (30, 60)
     assert settings("other", "--config", file).source == "other"
+
+
+@pytest.mark.usefixtures("nothing_runs")
+def test_more_than_a_day_asks_for_consent(
+    tmp_path: Path, images: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vitascope.studies.study.cell_seconds", lambda *_: 86400.0)
+    words = ["study", "data-scaling", SOURCE, images, "--out", tmp_path / "out", "--sizes=20", "--seeds=1", "--steps=4"]
+    code, out, err = run(*words, *WORDS)
+    assert code == 2
+    assert "2 of 2 runs left, about 2d0h" in " ".join((out + err).split())
+    assert "error: about 2d0h; give --time_budget 8h, " in " ".join(err.split())
+    assert not (tmp_path / "out").exists()
+    assert run(*words, *WORDS, "--dry-run")[0] == 0

@@ -69,10 +69,15 @@ def test_a_step_is_measured_from_one_image_up_and_leaves_the_model_alone(monkeyp
 
 
 def test_what_an_image_costs_beyond_the_first_is_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Machine(monkeypatch, lambda images, count: 0.4 + 0.1 * images)
+    machine = Machine(monkeypatch, lambda images, count: 0.4 + 0.05 * images)
     step, _ = speed.measure_step(job(batch=512), model(), World())
-    assert max(machine.asked) == 4  # after two seconds nothing larger is tried
-    assert step == pytest.approx(0.4 + 0.1 * 512)
+    assert max(machine.asked) == 16  # after two seconds nothing larger is tried
+    assert step == pytest.approx(0.4 + 0.05 * 512)
+
+
+def test_where_threads_wait_for_others_one_image_is_not_taken_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    Machine(monkeypatch, lambda images, count: 1.8 + 0.01 * images)
+    assert speed.measure_step(job(batch=64), model(), World())[0] == pytest.approx(1.8 + 0.64, rel=0.6)
 
 
 def test_the_shortest_of_several_times_counts(monkeypatch: pytest.MonkeyPatch) -> None:

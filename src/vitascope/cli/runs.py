@@ -16,6 +16,11 @@ def add_run_arguments(parser: Parser) -> None:
     """--resume, --overwrite and --yes."""
     parser.add("--resume", action="store_true", help="go on with the run in --out, exactly where it stopped")
     parser.add("--overwrite", action="store_true", help="delete the run in --out first")
+    add_yes(parser)
+
+
+def add_yes(parser: Parser) -> None:
+    """--yes."""
     parser.add("--yes", action="store_true", help="start even what will take more than a day")
 
 

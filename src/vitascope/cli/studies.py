@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
+from vitascope.cli.runs import add_yes
+from vitascope.errors import ConfigError
 from vitascope.studies.settings import Cell, Study, passes
 from vitascope.wording import count, duration
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_study_arguments(kind: type[Study], parser: Parser) -> None:
-    """SOURCE, TARGET, every setting, --jobs, --time-budget and --dry-run."""
+    """SOURCE, TARGET, every setting, --jobs, --time-budget, --dry-run and --yes."""
     parser.add_recipe(kind, ("source", "target"), {})
     parser.add("--jobs", type=int, default=1, help="runs at a time, each with its share of the cores")
     parser.add(
@@ -23,11 +25,13 @@ def add_study_arguments(kind: type[Study], parser: Parser) -> None:
         help="wall time of this start, such as 90m or 8h; runs that do not fit by estimate are left out, and named",
     )
     parser.add("--dry_run", action="store_true", help="show the runs with their estimated times, and start none")
+    add_yes(parser)
 
 
 def run_and_show(kind: type[Study], args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     """Plans a study, shows the plan, does it and shows what came out."""
     study: Study = parser.recipe(args, kind)
+    from vitascope.recipes.plan import DAY
     from vitascope.studies.report import write_report
     from vitascope.studies.study import plan_study, run_study
     from vitascope.training.settings import seconds
@@ -38,6 +42,11 @@ def run_and_show(kind: type[Study], args: Any, parser: Parser, console: Console)
     if args.dry_run:
         planned = [{"run": cell.key, "seconds": round(plan.seconds[cell.key], 1)} for cell in plan.left]
         return {"left": planned, "done": len(plan.done), "seconds_left": round(plan.seconds_left, 1)}
+    if budget is None and not args.yes and plan.seconds_left > DAY:
+        raise ConfigError(
+            f"about {duration(plan.seconds_left)}; give --time_budget 8h, fewer --steps or --seeds, smaller --models, or "
+            "--yes to start it so"
+        )
     counter = _Progress(plan, console)
     try:
         run_study(study, plan, counter.done, lambda cell: console.observer(cell.key))

@@ -30,6 +30,8 @@ _MARGIN = 0.85
 """Share of the free memory that is planned for: the formula is good to within 15 %."""
 _PROBE = 2.0
 """Seconds after which nothing larger is measured."""
+_ENOUGH = 16
+"""Images that are measured even so, unless they take as long: where threads wait for others, one tells little."""
 _TIMES = 4
 """How often each number of images is measured, where that is a matter of less than a second."""
 
@@ -107,10 +109,11 @@ def measure_step(job: Job, model: ViT | BiT, world: World) -> tuple[float, int]:
                 micro = images = math.ceil(images / 2)
                 continue
             one = took if images == 1 else one
-            if world.largest(int(images == micro or time.perf_counter() - begun > _PROBE)):
+            long = took > _PROBE or (images >= _ENOUGH and time.perf_counter() - begun > _PROBE)
+            if world.largest(int(images == micro or long)):
                 # A part costs something of its own, much where threads wait for each other: only images count that came
                 # on top of the first.
-                each = took if images == 1 else min(max((took - one) / (images - 1), took / images / 2), took / images)
+                each = took if images == 1 else min(max((took - one) / (images - 1), took / images / 4), took / images)
                 return world.first_says(took + each * (share - images)), micro
             images = min(4 * images, micro)
 
