@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+import numpy as np
 from torch import Tensor
 
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError
 from vitascope.models.bit import BiT
-from vitascope.models.config import ModelConfig
+from vitascope.models.config import ModelConfig, config_to_dict
 from vitascope.models.vit import ViT
 
 Activation = Literal["softmax", "sigmoid", "none"]
@@ -49,6 +51,15 @@ class Checkpoint:
             raise CheckpointError(
                 f"preprocessing makes {self.preprocess.channels} channels, the model takes {self.config.channels}"
             )
+
+    def fingerprint(self) -> str:
+        """SHA-256 of all that predictions depend on, every weight included."""
+        parts = config_to_dict(self.config), self.preprocess, self.labels, self.activation
+        digest = hashlib.sha256(repr(parts).encode(errors="surrogatepass"))
+        for name, tensor in self.model.state_dict().items():
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
+        return digest.hexdigest()
 
 
 def probabilities(logits: Tensor, activation: Activation) -> Tensor:

@@ -36,6 +36,11 @@ class Exported:
     activation: Activation = "softmax"
     """As of `Checkpoint`."""
 
+    def fingerprint(self) -> str:
+        """As of `Checkpoint`."""
+        parts = sha256(self.folder / RECORD), self.preprocess, self.labels
+        return hashlib.sha256(repr(parts).encode(errors="surrogatepass")).hexdigest()
+
     def engine(self) -> Engine:
         """Raises `ConfigError` without the extra, `CheckpointError` for a damaged model."""
         path = self.folder / FILES[self.format]

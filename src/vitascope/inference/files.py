@@ -7,12 +7,13 @@ import logging
 import os
 import stat
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -75,9 +76,14 @@ def find_images(paths: Sequence[str]) -> list[Path]:
 
 
 def predict_files(
-    predictor: Predictor, files: Sequence[Path], *, top: int = 5, progress: Callable[[int, int], None] | None = None
+    predictor: Predictor,
+    files: Sequence[Path],
+    *,
+    top: int = 5,
+    progress: Callable[[int, int], None] | None = None,
+    keep: Callable[[Sequence[FilePrediction]], None] | None = None,
 ) -> list[FilePrediction]:
-    """Predictions in the order of `files`; an unreadable one carries its error instead.
+    """Predictions in the order of `files`; an unreadable one carries its error instead. `keep` hears of each batch.
 
     While the model computes a batch, threads decode and resize the next two. What is odd about images that can be
     read is counted in the log.
@@ -94,12 +100,15 @@ def predict_files(
             predicted = iter(
                 predictor.ranked(predictor.outputs(normalise(to_tensor(readable))), top) if readable else ()
             )
-            results += [
+            batch = [
                 FilePrediction(str(file), [], str(image))
                 if isinstance(image, ImageError)
                 else FilePrediction(str(file), next(predicted))
                 for file, image in zip(chunk, found, strict=True)
             ]
+            if keep is not None:
+                keep(batch)
+            results += batch
             if progress is not None:
                 progress(len(results), len(files))
     for told in remarks.told(len(files)).values():
@@ -137,6 +146,14 @@ def _resized(
         pool.shutdown(cancel_futures=True)
 
 
+def csv_rows(result: FilePrediction) -> Iterator[list[Any]]:
+    """One row per label, best first, or one with the error."""
+    for rank, (label, index, probability) in enumerate(result.predictions, start=1):
+        yield [result.file, rank, label, index, f"{probability:.6f}", ""]
+    if result.error is not None:
+        yield [result.file, "", "", "", "", result.error]
+
+
 def write_csv(path: str, results: Sequence[FilePrediction]) -> None:
     """One row per file and label, into a new file; raises `DataError` when it exists."""
     try:
@@ -144,11 +161,7 @@ def write_csv(path: str, results: Sequence[FilePrediction]) -> None:
         with open(path, "x", newline="", encoding="utf-8", errors="backslashreplace") as file:
             writer = csv.writer(file)
             writer.writerow(["file", "rank", "label", "index", "probability", "error"])
-            for result in results:
-                for rank, (label, index, probability) in enumerate(result.predictions, start=1):
-                    writer.writerow([result.file, rank, label, index, f"{probability:.6f}", ""])
-                if result.error is not None:
-                    writer.writerow([result.file, "", "", "", "", result.error])
+            writer.writerows(row for result in results for row in csv_rows(result))
     except FileExistsError as error:
         raise DataError(f"{path} exists; choose another --csv file") from error
     except OSError as error:

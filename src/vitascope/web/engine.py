@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +16,6 @@ from vitascope.data.images import UInt8
 from vitascope.device import resolve_device
 from vitascope.inference.engines.auto import make_engine
 from vitascope.inference.engines.table import CPU_ONLY
-from vitascope.models.config import config_to_dict
 from vitascope.web.examples import Example, examples
 
 if TYPE_CHECKING:
@@ -45,7 +43,7 @@ class Engine:
         self.labels = checkpoint.labels
         self.channels = checkpoint.preprocess.channels
         self.size = checkpoint.preprocess.size
-        self.fingerprint = _fingerprint(checkpoint)
+        self.fingerprint = checkpoint.fingerprint()
         self.features = checkpoint.config.features
         self._max_pixels = max_pixels
         self._device = resolve_device(device)
@@ -92,14 +90,3 @@ class Engine:
         from vitascope.views.look import scope
 
         return scope(self.checkpoint)
-
-
-def _fingerprint(checkpoint: Checkpoint) -> str:
-    """Tells one model from another, by its config, preprocessing and every weight."""
-    digest = hashlib.sha256(
-        repr((config_to_dict(checkpoint.config), checkpoint.preprocess, checkpoint.activation)).encode()
-    )
-    for name, tensor in checkpoint.model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
-    return digest.hexdigest()

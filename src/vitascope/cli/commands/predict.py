@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from vitascope.checkpoints.output import check_output
@@ -22,7 +23,7 @@ def arguments(parser: Parser) -> None:
     parser.add_engine("auto")
     parser.add("--precision", choices=["float32", "bfloat16", "auto"], default="float32", help="format of the products")
     parser.add("--device", help="cpu, cuda, …; default: the GPU if there is one")
-    parser.add("--csv", help="also write every prediction to this new CSV file")
+    parser.add("--csv", help="also write every prediction to this new CSV file; the same command goes on after a kill")
 
 
 def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
@@ -33,7 +34,8 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     if args.csv:
         check_output(args.csv, None, remedy="choose another --csv file")
     from vitascope.inference.exported import open_model
-    from vitascope.inference.files import find_images, predict_files, write_csv
+    from vitascope.inference.files import find_images, predict_files
+    from vitascope.inference.partial import partial_csv
     from vitascope.inference.predictor import Predictor
 
     files = find_images(args.paths)
@@ -44,7 +46,18 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
         batch=args.batch,
         precision=args.precision,
     )
-    results = predict_files(predictor, files, top=args.top, progress=console.counter("predicting"))
+    counter, predict = console.counter("predicting"), functools.partial(predict_files, predictor, top=args.top)
+    if args.csv:
+        told = {"checkpoint": predictor.checkpoint.fingerprint(), "engine": args.engine, "precision": args.precision}
+        with partial_csv(args.csv, told, files, min(args.top, len(predictor.checkpoint.labels))) as partial:
+            before = len(partial.done)
+            rest = predict(
+                files[before:], keep=partial.add, progress=lambda done, _: counter(before + done, len(files))
+            )
+            results = partial.done + rest
+            partial.finish(results)
+    else:
+        results = predict(files, progress=counter)
     rows = []
     for result in results:
         if result.error is not None:
@@ -54,8 +67,6 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
         more = ", ".join(f"{label} {100 * probability:.1f} %" for label, _, probability in others)
         rows.append([result.file, best[0], f"{100 * best[2]:.1f} %", more])
     console.table("predictions", ["file", "label", "probability", "next"], rows)
-    if args.csv:
-        write_csv(args.csv, results)
     failed = sum(result.error is not None for result in results)
     if failed:
         console.say(f"{failed} of {len(results)} files could not be read")
