@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vitascope.errors import ConfigError
-from vitascope.evaluation.interval import interval, student_t
+from vitascope.evaluation.interval import accuracy_text, interval, student_t, wilson
 
 
 @pytest.mark.parametrize(("freedom", "printed"), [(1, 12.706), (2, 4.303), (4, 2.776), (9, 2.262), (120, 1.980)])
@@ -40,3 +40,26 @@ def test_the_true_mean_lies_inside_nineteen_times_in_twenty() -> None:
 def test_what_has_no_mean_is_refused(values: list[float]) -> None:
     with pytest.raises(ConfigError, match="finite numbers"):
         interval(values)
+
+
+def test_the_interval_of_a_share_is_wilsons() -> None:
+    assert wilson(0.7, 40) == pytest.approx((0.5457, 0.8193), abs=1e-4)
+    assert wilson(0, 10) == pytest.approx((0, 0.2775), abs=1e-4)
+    assert wilson(1.0, 10) == pytest.approx((0.7225, 1), abs=1e-4)
+    assert wilson(0.0, 0) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("top1", "images", "baseline", "text"),
+    [
+        (0.7, 40, None, "70.0 % (55–82) of 40"),
+        (0.9, 430, 0.244, "90.0 % (87–92) of 430; always 'dandelion' 24.4 %"),
+        (0.247, 430, 0.244, "24.7 % (21–29) of 430; always 'dandelion' 24.4 %: so few images do not tell them apart"),
+        (0.244, 1430, 0.244, "24.4 % (22–27) of 1,430; always 'dandelion' 24.4 %: has not learned"),
+    ],
+)
+def test_an_accuracy_is_said_with_its_interval_and_what_it_is_beside(
+    top1: float, images: int, baseline: float | None, text: str
+) -> None:
+    found = {} if baseline is None else {"baseline": {"class": "dandelion", "top1": baseline}}
+    assert accuracy_text({"top1": top1, "images": images, **found}) == text

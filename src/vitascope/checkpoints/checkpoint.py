@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from torch import Tensor
 
+from vitascope.checkpoints.shown import Shown
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError
 from vitascope.models.bit import BiT
@@ -36,6 +37,8 @@ class Checkpoint:
     "none" for outputs that are numbers and no classes (regression)."""
     card: dict[str, Any] = field(default_factory=dict)
     """Data, recipe, results and origin, as JSON values; the model card is made from it."""
+    shown: Shown | None = None
+    """Which images it was trained and judged on; None where nobody knows."""
     format: str = "vitascope"
     """The format it was read from."""
 

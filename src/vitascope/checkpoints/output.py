@@ -13,7 +13,7 @@ from vitascope.errors import OutputError
 
 FILE_MARK = b"vitascope"
 """In the header of a safetensors file of ours, and the comment that ends a .npz or .pth."""
-_SETTLED = r"model\.safetensors|config\.json|preprocessor\.json|README\.md"
+_SETTLED = r"model\.safetensors|config\.json|preprocessor\.json|README\.md|shown\.bin"
 _RUN = (
     r"(config\.yaml|(labels|environment|results)\.json|(metrics|speed)\.jsonl|curves\.png|tensorboard/events\.[^/]+"
     r"|checkpoints/(best\.safetensors|step-\d+/((model|optimizer|ema)\.safetensors|counters\.json))"
@@ -32,7 +32,9 @@ KINDS: dict[str, tuple[Kind, ...]] = {
         ("config.json", b'"vitascope":', _SETTLED),
         ("config.json", b'"written_by": "vitascope', r"model\.safetensors|config\.json|preprocessor_config\.json"),
     ),
-    "export": (("export.json", b'"differences"|"same_label"', r"model\.(onnx|onnx\.data|xml|bin)|[a-z]+\.json"),),
+    "export": (
+        ("export.json", b'"differences"|"same_label"', r"model\.(onnx(\.data)?|xml|bin)|[a-z]+\.json|shown\.bin"),
+    ),
     "report": (("inspect.html", b"vitascope", rf"inspect\.html|([^/]+/)?({_REPORT})"),),
     "study": (("study.json", b'"vitascope"', r"study\.json|measures\.csv|inductive_bias\.(png|svg)|README\.md"),),
     "run": (("config.yaml", b"eval_every:", rf"(sweep/[^/]+/)?{_RUN}|sweep/results\.json"),),

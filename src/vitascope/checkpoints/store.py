@@ -18,6 +18,7 @@ from vitascope.checkpoints.checkpoint import Checkpoint, check_activation
 from vitascope.checkpoints.json_file import dump_json, read_json
 from vitascope.checkpoints.keys import check_tensors, own_shapes
 from vitascope.checkpoints.safetensors_file import read_safetensors, write_safetensors
+from vitascope.checkpoints.shown import read_shown
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError, ConfigError
 from vitascope.models.config import ModelConfig, ViTConfig, config_from_dict, config_to_dict
@@ -47,6 +48,7 @@ def write_folder(checkpoint: Checkpoint, path: Path, *, overwrite: bool = False)
             "card": checkpoint.card,
             "weights_sha256": sha256,
             "preprocessor_sha256": _sha256(preprocess),
+            **({} if checkpoint.shown is None else {"shown": checkpoint.shown.write(folder)}),
         }
         config["config_sha256"] = _sha256(config)
         (folder / CONFIG).write_bytes(dump_json(config))
@@ -83,6 +85,7 @@ def read_folder(folder: Path) -> Checkpoint:
             labels=labels,
             activation=check_activation(values.get("activation", "softmax")),
             card=card,
+            shown=read_shown(folder, values.get("shown")),
         )
     except CheckpointError as error:
         raise CheckpointError(f"{folder}: {error}") from error

@@ -43,22 +43,35 @@ def stated(args: Any) -> dict[str, Any]:
 
 def show_run(model: Path, console: Console) -> dict[str, Any]:
     """A run's figures as a table; returns them for --json."""
-    from vitascope.recipes.run_folder import RESULTS
+    from vitascope.recipes.run_folder import RESULTS, SWEEP
 
     results: dict[str, Any] = json.loads((model.parent / RESULTS).read_text(encoding="utf-8"))
     rows = [
-        [part, results[part]["images"], f"{100 * results[part]['top1']:.2f} %", f"{results[part]['loss']:.4f}"]
+        [part + (", chosen on" if results[part].get("chosen_on") else ""), *_figures(results[part])]
         for part in ("validation", "test")
         if part in results
     ]
+    swept = model.parent / SWEEP / RESULTS
+    if swept.is_file():
+        sweep = json.loads(swept.read_text(encoding="utf-8"))
+        if "validation" in sweep:
+            rows.insert(0, [f"held out in the sweep, chosen on (lr {sweep['best']:g})", *_figures(sweep["validation"])])
     if rows:
         console.table(str(model.parent), ["split", "images", "top-1", "loss"], rows)
+    else:
+        console.say("nothing was held out, so nothing tells how good it is: `vitascope evaluate` on other images does")
     speed = f", {results['images_per_second']:.0f} images/s" if "images_per_second" in results else ""
     took = f" in {duration(results['seconds'])}" if "seconds" in results else ""
     console.say(
         f"{count(results['steps'], 'step')}, {results['epochs']:.1f} epochs{took}{speed}; the model is in {model}"
     )
     return {"model": str(model), **results}
+
+
+def _figures(found: dict[str, Any]) -> list[Any]:
+    from vitascope.evaluation.interval import accuracy_text
+
+    return [found["images"], accuracy_text(found), f"{found['loss']:.4f}"]
 
 
 def checkpoint_names(paths: list[str]) -> list[str]:

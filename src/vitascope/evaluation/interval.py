@@ -1,13 +1,15 @@
-"""What several seeds say together: their mean, and how far the true mean may lie from it."""
+"""How far the truth may lie from a figure: from the mean of several seeds, and from a share of some images."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from vitascope.data.images import printable
 from vitascope.errors import ConfigError
 
 CONFIDENCE = 0.95
@@ -38,6 +40,31 @@ def interval(values: Sequence[float]) -> Interval:
     n = len(x)
     half = None if n == 1 else student_t(n - 1) * float(x.std(ddof=1)) / math.sqrt(n)
     return Interval(mean=float(x.mean()), half=half, count=n)
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share in [0, 1] of `count` independent images (Wilson, 1927); (0, 1) of none."""
+    if count == 0:
+        return 0.0, 1.0
+    z2 = student_t(1_000_000_000) ** 2 / count
+    centre, half = share + z2 / 2, math.sqrt(z2 * (share * (1 - share) + z2 / 4))
+    return max((centre - half) / (1 + z2), 0.0), min((centre + half) / (1 + z2), 1.0)
+
+
+def accuracy_text(summary: Mapping[str, Any]) -> str:
+    """Top-1 with its interval, beside always naming the largest class: how every command says an accuracy.
+
+    `summary` has "top1" and "images" and, where it is known, "baseline" ("class", "top1").
+    """
+    top1, n = summary["top1"], summary["images"]
+    low, high = wilson(top1, n)
+    text = f"{100 * top1:.1f} % ({100 * low:.0f}–{100 * high:.0f}) of {n:,}"
+    if (baseline := summary.get("baseline")) is None:
+        return text
+    text += f"; always {printable(baseline['class'])!r} {100 * baseline['top1']:.1f} %"
+    if top1 <= baseline["top1"]:
+        return f"{text}: has not learned"
+    return f"{text}: so few images do not tell them apart" if low <= baseline["top1"] else text
 
 
 def student_t(freedom: int) -> float:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vitascope.errors import DivergedError
+from vitascope.evaluation.interval import wilson
 
 BINS = 15
 """Confidence bins of the calibration error (Guo et al., 2017)."""
@@ -96,3 +100,14 @@ class Tally:
             "loss": self.loss / n,
             "calibration_error": self.calibration_error,
         }
+
+
+def judged(summary: Mapping[str, Any], counts: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+    """A `summary` and what it takes to judge it, JSON-able: "interval", 95 % of top-1, and "baseline", the largest
+    class and the share of images, `counts` (K,) by class, that always naming it gets right."""
+    largest = int(counts.argmax())
+    return {
+        **summary,
+        "interval": list(wilson(summary["top1"], int(summary["images"]))),
+        "baseline": {"class": classes[largest], "top1": int(counts[largest]) / max(int(counts.sum()), 1)},
+    }

@@ -133,6 +133,7 @@ def _exported(
             },
             "output": {"name": "logits", "type": "float32", "shape": ["batch", len(checkpoint.labels) or "features"]},
             "activation": checkpoint.activation,
+            **({} if checkpoint.shown is None else {"shown": checkpoint.shown.write(folder)}),
             **said,
             "torch": torch.__version__,
         }

@@ -11,6 +11,7 @@ from typing import Any
 from vitascope.checkpoints.checkpoint import Activation, Checkpoint, check_activation
 from vitascope.checkpoints.json_file import read_json
 from vitascope.checkpoints.load import load
+from vitascope.checkpoints.shown import Shown, read_shown
 from vitascope.checkpoints.stated import Labels, Statistics, restated
 from vitascope.checkpoints.store import PREPROCESSOR
 from vitascope.data.preprocess import Preprocess
@@ -34,6 +35,8 @@ class Exported:
     preprocess: Preprocess
     labels: tuple[str, ...]
     activation: Activation = "softmax"
+    """As of `Checkpoint`."""
+    shown: Shown | None = None
     """As of `Checkpoint`."""
 
     def fingerprint(self) -> str:
@@ -81,6 +84,7 @@ def open_model(
                 preprocess=preprocess,
                 labels=_names(json.loads((folder / LABELS).read_bytes()), record["output"]["shape"][1]),
                 activation=check_activation(record.get("activation", "softmax")),
+                shown=read_shown(folder, record.get("shown")),
             )
     except (OSError, ValueError, KeyError, TypeError, IndexError, UserError) as error:
         raise CheckpointError(f"{folder} is no complete export ({error}); export it again") from error

@@ -13,13 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from vitascope.checkpoints.checkpoint import Checkpoint, are_named
+from vitascope.checkpoints.shown import Shown
 from vitascope.checkpoints.stated import Labels, Statistics
+from vitascope.data.copies import LIMIT, digests
 from vitascope.data.open import open_data
 from vitascope.data.remarks import listening, said
-from vitascope.data.source import Source, some
+from vitascope.data.source import Source, Subset, some
 from vitascope.errors import CheckpointError, ConfigError, DataError
 from vitascope.evaluation.evaluate import evaluate
-from vitascope.evaluation.metrics import Tally
+from vitascope.evaluation.metrics import Tally, judged
 from vitascope.inference.class_token import for_prediction
 from vitascope.inference.engines.eager import Engine
 from vitascope.inference.exported import open_model
@@ -53,6 +55,10 @@ def evaluate_checkpoint(
 ) -> dict[str, Any]:
     """Top-1, top-5, loss, calibration, and per class, JSON-able; each readable image is counted once.
 
+    Without `split`, images that the checkpoint was trained on are left out of a training set ("left_out"), so that a
+    run's own data give its held-out images. "part" says what was counted, "trained_on" how many of those are known to
+    have been trained on after all (None: nothing is known), "training_known" whether all of its training is.
+
     `checkpoint` may be an exported folder; `labels`, `mean`, `std` as for `load`, `engine` as for `Predictor`. `split`
     None takes test, else validation, else train. Raises `UserError` for what the user can mend.
     """
@@ -68,7 +74,9 @@ def evaluate_checkpoint(
     chosen = split or next((name for name in ("test", "validation", "train") if name in present), None)
     if chosen is None or len(present[chosen]) == 0:
         raise DataError(f"{data} holds no images to evaluate on")
-    source = relabelled(present[chosen], ck.labels)
+    source, seen = _unseen(relabelled(present[chosen], ck.labels), ck.shown, alone=split is None and chosen == "train")
+    if warning := seen.pop("warning"):
+        log.warning("%s", warning)
     with world(device) as w, listening() as odd:
         alone = w.size == 1 and w.device.type == "cpu"
         if isinstance(ck, Checkpoint) and (engine == "eager" or (engine == "auto" and not alone)):
@@ -106,7 +114,37 @@ def evaluate_checkpoint(
             raise ConfigError(f"--confusion has no picture for {len(ck.labels)} classes; leave it out")
         if w.first:
             draw_confusion(tally.confusion, ck.labels, confusion)
-    return {"split": chosen, "skipped": skipped, **tally.summary(), "per_class": _per_class(tally, ck.labels)}
+    figures = judged(tally.summary(), tally.counts[0], ck.labels)
+    return {"split": chosen, **seen, "skipped": skipped, **figures, "per_class": _per_class(tally, ck.labels)}
+
+
+def _unseen(source: Source, shown: Shown | None, *, alone: bool) -> tuple[Source, dict[str, Any]]:
+    """What to count of `source`, and what is known of whether the model was shown it; `alone` where it is all there is.
+
+    The latter's "warning" is empty where nothing flatters the figures.
+    """
+    found: dict[str, Any] = {"part": "all", "left_out": 0, "trained_on": None, "training_known": False}
+    marks = None if shown is None else digests(source)
+    if shown is None or marks is None:
+        return source, {**found, "warning": ""}
+    trained, judged = np.isin(marks, shown.trained), np.isin(marks, shown.validation)
+    if alone and trained.any() and not trained.all():
+        kept = np.flatnonzero(~trained)
+        found |= {"part": "held out" if judged[kept].all() else "not trained on", "left_out": int(trained.sum())}
+        source, trained, judged = Subset(source, kept, source.name), trained[kept], judged[kept]
+    elif len(judged) and judged.all():
+        found["part"] = "validation of the run"
+    n = len(source)
+    known = shown.complete or len(shown.trained) > 0
+    found |= {"trained_on": int(trained.sum()) if known else None, "training_known": shown.complete}
+    if trained.any():
+        least = "" if shown.complete else "at least "
+        told = f"{least}{trained.sum():,} of the {n:,} images counted were trained on: no measure of new ones"
+    elif shown.chosen and judged.any():
+        told = f"the model's weights were chosen by {judged.sum():,} of the {n:,} images: they flatter it a little"
+    else:
+        told = "" if known else f"what the model was trained on is not recorded (more than {LIMIT:,} images)"
+    return source, {**found, "warning": told}
 
 
 class _Outside(nn.Module):

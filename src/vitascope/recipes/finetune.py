@@ -52,6 +52,7 @@ def finetune(
             preprocess,
             w,
             card=card,
+            before=checkpoint.shown,
             resume=resume,
             overwrite=overwrite,
             observer=observer,

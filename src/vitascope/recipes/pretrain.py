@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from vitascope.checkpoints.shown import NEW
 from vitascope.data.batches import permutation, to_tensor
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Source, Splits, read_many
@@ -62,6 +63,7 @@ def pretrain(
             preprocess,
             w,
             card=card,
+            before=NEW,
             resume=resume,
             overwrite=overwrite,
             observer=observer,

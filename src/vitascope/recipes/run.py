@@ -9,14 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.safetensors_file import read_safetensors
 from vitascope.checkpoints.save import save
+from vitascope.checkpoints.shown import Shown, shown_to
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Source
 from vitascope.evaluation.evaluate import evaluate
+from vitascope.evaluation.metrics import judged
 from vitascope.models.bit import BiT
 from vitascope.models.vit import ViT
 from vitascope.recipes.figures import draw_curves
@@ -43,6 +46,7 @@ def run(
     world: World,
     *,
     card: dict[str, Any],
+    before: Shown | None,
     resume: bool = False,
     overwrite: bool = False,
     observer: Observer | None = None,
@@ -50,13 +54,20 @@ def run(
 ) -> Path:
     """Trains `model` as `recipe` says, evaluates it, writes the run's folder; returns the folder of the result.
 
-    The run's folder must have been checked with `check_free`. Raises what `train` raises.
+    `before`: what the model had been shown. The run's folder must have been checked with `check_free`. Raises what
+    `train` raises.
     """
     folder, limits = Path(recipe.out), limits or Limits()
     model.to(world.device)
     if resume:
         stored = check_same(folder, in_steps(recipe, len(data.train)), data.classes, len(data.train))
         recipe = _as_stored(recipe, stored)
+    shown = shown_to(data.train, data.validation, before, chosen=recipe.keep == "best")
+    if before is not None and (again := np.isin(shown.validation, before.trained).sum()):
+        log.warning(
+            "%d of %d validation images are among those that the checkpoint was trained on before; its figures flatter",
+            *(again, len(shown.validation)),
+        )
     job, step = make_job(recipe, recipe.steps or 1, data, preprocess), 0.0
     if not resume:
         recipe, step = resolve(job, recipe, data, model, world, limits)
@@ -67,7 +78,7 @@ def run(
             start_folder(folder, recipe, data.classes, len(data.train), overwrite)
         world.wait()
     with locked(folder) if world.first else nullcontext():
-        return _run_resolved(recipe, data, model, preprocess, world, card, resume, observer, step, limits.begun)
+        return _run_resolved(recipe, data, model, preprocess, world, card, shown, resume, observer, step, limits.begun)
 
 
 def _run_resolved(
@@ -77,6 +88,7 @@ def _run_resolved(
     preprocess: Preprocess,
     world: World,
     card: dict[str, Any],
+    shown: Shown,
     resume: bool,
     observer: Observer | None,
     step: float,
@@ -113,7 +125,7 @@ def _run_resolved(
         results["best_step"] = state.counters.best_step
     if world.first:
         results |= time_spent(folder)
-        _write_result(folder, recipe, model, preprocess, data.classes, results, card)
+        _write_result(folder, recipe, model, preprocess, data.classes, results, card, shown)
     world.wait()
     return folder / MODEL
 
@@ -173,8 +185,14 @@ def _evaluate_result(
             )
         return tally.summary()
 
-    results = {} if data.validation is None else {"validation": last or figures("validation", data.validation)}
-    return results if data.test is None else {**results, "test": figures("test", data.test)}
+    results: dict[str, Any] = {}
+    for name, source in (("validation", data.validation), ("test", data.test)):
+        if source is not None:
+            found = (last if name == "validation" else None) or figures(name, source)
+            results[name] = judged(found, np.bincount(source.labels, minlength=len(source.classes)), source.classes)
+    if job.settings.keep == "best" and "validation" in results:
+        results["validation"]["chosen_on"] = True  # its best weights are the result, so it flatters them a little
+    return results
 
 
 def _write_result(
@@ -185,6 +203,7 @@ def _write_result(
     classes: tuple[str, ...],
     results: dict[str, Any],
     card: dict[str, Any],
+    shown: Shown,
 ) -> None:
     model.cpu().eval()
     checkpoint = Checkpoint(
@@ -193,6 +212,7 @@ def _write_result(
         preprocess=preprocess,
         labels=classes,
         card={**card, "recipe": to_dict(recipe), "results": results},
+        shown=shown,
     )
     save(checkpoint, folder / MODEL, overwrite=True)
     write_json(folder / RESULTS, results)

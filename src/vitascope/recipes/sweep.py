@@ -90,7 +90,7 @@ def finetune_with_sweep(
     best = max(figures, key=lambda rate: (figures[rate]["top1"], -figures[rate]["loss"]))
     if first:
         top1 = {f"{rate:g}": found["top1"] for rate, found in figures.items()}
-        write_json(out / SWEEP / RESULTS, {"top1_by_rate": top1, "best": best})
+        write_json(out / SWEEP / RESULTS, {"top1_by_rate": top1, "best": best, "validation": figures[best]})
     # Trained on all of it, there is nothing left to tell which of its weights are best.
     keep = "last" if splits.validation is None else recipe.keep
     if not resume:

@@ -38,6 +38,7 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     from vitascope.data.open import recognise
 
     recognise(args.data)  # refused before torch is loaded
+    from vitascope.evaluation.interval import accuracy_text
     from vitascope.recipes.evaluation import evaluate_checkpoint
 
     result = evaluate_checkpoint(
@@ -60,17 +61,12 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
         rows = sorted(rows, key=lambda row: float(row[1].split()[0]))[:40]
         console.say(f"the 40 hardest of {len(result['per_class'])} classes:")
     console.table("per class", ["class", "top-1", "images"], rows)
-    percent = [f"{100 * result[name]:.2f} %" for name in ("top1", "top5", "calibration_error")]
+    part = "" if result["part"] == "all" else f", {result['part']}"
+    out = f"; {result['left_out']:,} images that were trained on are left out" if result["left_out"] else ""
+    percent = [f"{100 * result[name]:.2f} %" for name in ("top5", "calibration_error")]
     console.table(
-        f"{args.data} ({result['split']})",
+        f"{args.data} ({result['split']}{part}){out}",
         ["images", "top-1", "top-5", "calibration error", "loss", "unreadable"],
-        [
-            [
-                result["images"],
-                *percent,
-                f"{result['loss']:.4f}",
-                result["skipped"],
-            ]
-        ],
+        [[result["images"], accuracy_text(result), *percent, f"{result['loss']:.4f}", result["skipped"]]],
     )
     return result
