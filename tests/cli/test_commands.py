@@ -145,10 +145,11 @@ def test_evaluation_reports_overall_and_per_class(place: Path, run: Run) -> None
     code, out, _ = run("evaluate", place / "run", place / "images", "--json", "--batch=3")
     result = json.loads(out)
     assert code == 0
-    assert result["images"] == 20
+    assert (result["images"], result["part"], result["left_out"]) == (3, "held out", 17)  # the run's own data
     assert list(result["per_class"]) == list(CLASSES)
-    table = run("evaluate", place / "run", place / "images")[1]
-    assert all(name in table for name in (*CLASSES, "top-5", "calibration error"))
+    code, table, said = run("evaluate", place / "run", place / "images", "--split=train")
+    assert all(name in table for name in (*CLASSES, "top-5", "calibration error", "of 20; always 'ant' 35.0 %"))
+    assert "17 of the 20 images counted were trained on" in said
 
 
 def test_few_shots_are_a_table_of_shots_by_methods(place: Path, run: Run) -> None:

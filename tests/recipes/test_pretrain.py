@@ -36,6 +36,7 @@ def test_a_run_leaves_what_the_design_says(tmp_path: Path, monkeypatch: pytest.M
         "config.json",
         "preprocessor.json",
         "README.md",
+        "shown.bin",
     }
     config = yaml.safe_load((out / "config.yaml").read_text())
     assert None not in [config[name] for name in ("steps", "eval_every", "save_every")]
