@@ -6,11 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from vitascope.studies.inductive_bias.equivariance import BORDER
 from vitascope.studies.inductive_bias.measure import LayerResult, ModelResult
 from vitascope.studies.verdicts import Outcome
 
 EXACT = 1e-6
 """Errors below are rounding: float32 leaves about 1e-12."""
+CLOSE = 0.05
+"""Error up to which the way from the image to a layer is called equivariant."""
 WIDEST = 7
 """The widest kernel of a ResNet, its root's: a convolution that is local sees no more cells a side."""
 
@@ -33,36 +36,38 @@ class Reading:
         return asdict(self)
 
 
-def read(models: Sequence[ModelResult]) -> tuple[Reading, Reading, Reading]:
-    """The three statements, by what was measured of these models."""
-    return _convolutions(models), _transformers(models), _two_dimensions(models)
+def read(models: Sequence[ModelResult]) -> tuple[Reading, Reading, Reading, Reading]:
+    """The three statements, by what was measured of these models; the first of each layer, and of the way to it."""
+    return _convolutions(models), _transformers(models), _two_dimensions(models), _path(models)
 
 
 def _convolutions(models: Sequence[ModelResult]) -> Reading:
-    statement = "A CNN is local, two-dimensional and translation-equivariant in every layer."
+    statement = "By itself, every convolutional layer is local, two-dimensional and translation-equivariant."
     with_them = [(model, model.of("convolution")) for model in models if model.of("convolution")]
     if not with_them:
         why = "None of these models has convolutional layers; put a BiT-ResNet or a hybrid beside them."
         return Reading(statement=statement, verdict="not decidable here", rule=why)
     said = []
     for model, layers in with_them:
-        end = layers[-1].values
         said.append(
             f"{_name(model)}: each of {len(layers)} convolutional layers sees at most "
             f"{_most(layers, 'alone_rows'):g}×{_most(layers, 'alone_columns'):g} cells of its input; by itself its "
             f"equivariance error is {_number(_most(layers, 'error_alone_fixed'))} with GroupNorm's statistics "
-            f"held fixed and {_number(_most(layers, 'error_alone'))} with them. From the image to the last of them the "
-            f"error is {_number(end['error_step'])} at a shift of {model.step} pixels, where padding at the border "
-            f"counts, and {_number(end['error_between'])} at shifts between its cells."
+            f"held fixed and {_number(_most(layers, 'error_alone'))} with them."
         )
     ok = all(_local(layer) and _below(layer.values["error_alone_fixed"]) for _, layers in with_them for layer in layers)
     rule = f"No layer sees more than {WIDEST} cells a side of its input, over rows and columns alike, and none "
-    rule += "errs by more than rounding when two windows of its input are a whole number of cells apart."
+    rule += (
+        "errs by more than rounding when two windows of its input are a whole number of cells apart, where its padding "
+    )
+    rule += "does not reach and GroupNorm's statistics are those of one window. Of the way from the image see below."
     return Reading(statement=statement, verdict=_verdict(ok), rule=rule, found=tuple(said))
 
 
 def _transformers(models: Sequence[ModelResult]) -> Reading:
-    statement = "In a ViT only the MLPs are local and translation-equivariant; self-attention is global."
+    statement = (
+        "By itself, an MLP of a ViT is local and translation-equivariant; self-attention is neither, but global."
+    )
     with_them = [model for model in models if model.of("attention")]
     # In a map of one cell everything is local and everything is global.
     telling = [m for m in with_them if m.of("attention")[0].values["input_rows"] != 1]
@@ -89,7 +94,7 @@ def _transformers(models: Sequence[ModelResult]) -> Reading:
 
 
 def _two_dimensions(models: Sequence[ModelResult]) -> Reading:
-    statement = "Two dimensions enter a ViT only where the image is cut into patches and where positions are resized."
+    statement = "Behind the patches and positions nothing in a ViT knows of two dimensions."
     telling = [model for model in models if model.whole.get("order_change") is not None]
     if not telling:
         why = "None of these models has tokens whose order could be changed, or the images leave its features alike."
@@ -110,6 +115,35 @@ def _two_dimensions(models: Sequence[ModelResult]) -> Reading:
     rule = "The features stay the same to rounding when the patch tokens are reordered together with their "
     rule += "positions, so nothing after the embedding knows what lies beside what. What is left are the patches "
     rule += "(and a hybrid's stem) and the positions; their resizing happens where sizes change and is not measured."
+    return Reading(statement=statement, verdict=_verdict(ok), rule=rule, found=tuple(said))
+
+
+def _path(models: Sequence[ModelResult]) -> Reading:
+    """Of the very numbers that the figure's first panel draws for convolutional layers."""
+    statement = "From the image to each of its convolutional layers a network is translation-equivariant."
+    rule = f"No layer errs by more than {CLOSE:g} (0: equivariant, 1: unrelated places) at the step, a whole number of its "
+    rule += f"cells, on the cells that both windows show but the {BORDER} outermost on each side, where there is room. "
+    rule += "What padding carries further in, and GroupNorm's statistics of each window, count as errors."
+    said, ok = [], True
+    for model in models:
+        layers = [layer for layer in model.of("convolution") if layer.values["error_step"] is not None]
+        if not layers:
+            continue
+        beyond = [layer for layer in layers if (layer.values["error_step"] or 0.0) > CLOSE]
+        ok &= not beyond
+        text = (
+            f"{_name(model)}, shifted by {model.step} pixels: {len(layers) - len(beyond)} of {len(layers)} layers are "
+        )
+        text += f"within {CLOSE:g}, the errors are {_number(min(_known(layers, 'error_step')))} to "
+        text += f"{_number(_most(layers, 'error_step'))}"
+        if beyond:
+            text += f"; the first beyond is {beyond[0].name}, whose cells are {beyond[0].stride} pixels apart, with "
+            text += _number(beyond[0].values["error_step"])
+        between = _known(layers[-1:], "error_between")
+        said.append(f"{text}{f'; at shifts between the cells of the last {_number(between[0])}' if between else ''}.")
+    if not said:
+        why = "None of these models has convolutional layers whose maps leave room for the step."
+        return Reading(statement=statement, verdict="not decidable here", rule=why)
     return Reading(statement=statement, verdict=_verdict(ok), rule=rule, found=tuple(said))
 
 
