@@ -28,7 +28,25 @@ from vitascope.models.config import BiTConfig, StemConfig
 SLOW, LONGEST = 5.0, 500
 """Seconds for one load, and characters of a message besides the path."""
 HOSTILE: tuple[Any, ...] = (
-    *(None, True, False, 0, 1, -1, 3, 0.5, -0.0, 1e-320, 1e308, float("inf"), float("nan"), 2**31, 2**63, 10**30),
+    *(
+        None,
+        True,
+        False,
+        0,
+        1,
+        -1,
+        3,
+        0.5,
+        -0.0,
+        1e-320,
+        1e308,
+        float("inf"),
+        float("nan"),
+        2**31,
+        2**63,
+        10**30,
+        10**400,
+    ),
     *("", "x", "0", "nan", "\x00", "é\u2028" * 50, "a\nb", [], {}, [[]], [{}], [None], [1, 2], [1, 2, 3], ["a", "b"]),
     *([0, 0], [-1, 5], [8, 10**9], [0.5] * 3, [float("nan")] * 3, {"height": 0, "width": 8}, {"shortest_edge": []}),
     *({"0": "a"}, {"0": 1, "1": None}, {"height": 16, "width": 16}, {"units": []}, {"width_factor": 0.3}),

@@ -78,7 +78,7 @@ def test_the_model_is_found_whatever_is_around_it(kind: str, tmp_path: Path, cap
     said = [record.message for record in caplog.records if "taken" in record.message]
     assert len(said) <= 1
     if kind in ("timm", "DeiT", "Lightning with an average", "DINO"):
-        assert "the moving average" in said[0]
+        assert "taken: the average, " in said[0]
     if kind in ("Lightning", "AveragedModel"):
         assert "left out: 1 other" in said[0]
 
@@ -95,6 +95,20 @@ def test_so_is_that_of_every_format(format: str, tmp_path: Path) -> None:
     back = vs.load(tmp_path / "a.safetensors")
     assert torch.allclose(back.model(IMAGES), ck.model(IMAGES), atol=1e-6)
     assert back.config.classes == 3
+
+
+def test_heads_come_from_whatever_names_the_architecture(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _, state = tiny(tmp_path)
+    for name, content in {
+        "arch": {"arch": "test_vit", "state_dict": state},
+        "args": {"args": argparse.Namespace(model="test_vit"), "model": state},
+    }.items():
+        torch.save(content, tmp_path / name)
+        assert vs.load(tmp_path / name).config.heads == 2  # type: ignore[union-attr]
+    torch.save(state, tmp_path / "bare")
+    with caplog.at_level(logging.INFO):
+        assert vs.load(tmp_path / "bare").config.heads == 1  # type: ignore[union-attr]
+    assert "does not say how many attention heads it has; assuming 1 of 64" in caplog.text
 
 
 def test_several_models_are_refused(tmp_path: Path) -> None:

@@ -106,6 +106,7 @@ def test_dropout_of_the_official_configs() -> None:
         ("ViT-Ti/1", {"image_size": 16384}, r"expected at most 8\.6e"),
         ("BiT-R50x1", {"units": [1024, 1024, 1024, 1024, 1024, 1024, 1024]}, r"expected at most 8\.6e"),
         ("ViT-Ti/4", {"norm_eps": float("nan")}, "norm_eps is nan, expected a number"),
+        ("ViT-Ti/4", {"layer_scale": 10**400}, "layer_scale is 1000"),
         ("ViT-Ti/4", {"dropout": True}, "dropout is True, expected a number"),
         ("ViT-Ti/4", {"image_size": 224.5}, "image_size is 224.5"),
     ],

@@ -55,11 +55,12 @@ def unwrap(tensors: Mapping[str, Tensor], kinds: Sequence[Kind], path: Path) -> 
             f"{path}: holds {len(places)} models ({_some(map(_shown, places))}); save the tensors of one alone"
         )
     own = {name.removeprefix(taken): tensor for name, tensor in tensors.items() if name.startswith(taken)}
-    rest = [name for name in tensors if not name.startswith(taken)]
-    if others:
-        log.info("%s: taken: the moving average, %s, and not %s", path, _shown(taken), _some(map(_shown, others)))
-    elif rest:
-        log.info("%s: taken: %s; left out: %d other tensors (%s)", path, _shown(taken), len(rest), _some(rest))
+    rest = [name for name in tensors if not name.startswith((taken, *others))]
+    left = [*map(_shown, others), *([f"{len(rest)} other tensors ({_some(rest)})"] if rest else [])]
+    if left:
+        log.info(
+            "%s: taken: %s%s; left out: %s", path, "the average, " if others else "", _shown(taken), ", ".join(left)
+        )
     return places[taken], own
 
 

@@ -16,6 +16,7 @@ MOST_WEIGHTS = 1 << 33
 """Of one model: ten times a ViT-H. More is taken for a slip, before memory or time are."""
 Channels = Annotated[int, Range(1, 1024)]
 Classes = Annotated[int, Range(0, 1 << 24)]
+Start = Annotated[float, Range(-(10**6), 10**6)]
 Width = Annotated[int, Range(1, 1 << 20)]
 
 
@@ -90,13 +91,13 @@ class ViTConfig:
     """GELU by its tanh approximation (flax, hence all Google files) or exactly (timm, Hugging Face, torchvision)."""
     norm_eps: Probability = 1e-6
     """Added to the variance in every LayerNorm."""
-    layer_scale: float | None = None
+    layer_scale: Start | None = None
     """Initial factor per channel on both residual branches (DeiT III, DINOv2); None: no such layer."""
     dropout: Probability = 0.0
     """After the positions, the attention's output and both layers of the MLPs (`models_vit.py`)."""
     stochastic_depth: Probability = 0.0
     """Probability of dropping the last block's branches in training; grows linearly from 0 at the first."""
-    head_bias: float = 0.0
+    head_bias: Start = 0.0
     """Initial bias of the last layer; −10 with a sigmoid loss over many classes (`head_bias_init`)."""
 
     def __post_init__(self) -> None:
@@ -173,7 +174,7 @@ class BiTConfig:
     """A 3×3 root of stride 1 without pooling instead of 7×7 and pooling: the usual change for 32-pixel images."""
     classes: Classes = 1000
     """K; 0 for no head, when the model returns its features."""
-    head_bias: float = 0.0
+    head_bias: Start = 0.0
     """Initial bias of the last layer."""
 
     def __post_init__(self) -> None:

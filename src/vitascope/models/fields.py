@@ -63,7 +63,7 @@ def _unmet(value: Any, hint: Any) -> str | None:
     if hint in (int, float):
         kinds = (int,) if hint is int else (int, float)
         is_number = isinstance(value, kinds) and not isinstance(value, bool)
-        return None if is_number and (hint is int or math.isfinite(value)) else _words(hint)
+        return None if is_number and (isinstance(value, int) or math.isfinite(value)) else _words(hint)
     return None if isinstance(value, hint) else _words(hint)
 
 

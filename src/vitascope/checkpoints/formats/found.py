@@ -116,6 +116,13 @@ def stated_size(value: object) -> Size | None:
     return None
 
 
+def meaning(found: Found, table: Mapping[str, str], stated: object, key: str) -> Any:
+    """What a name in the description stands for; raises `CheckpointError` for anything but a name of the table."""
+    if not isinstance(stated, str) or stated not in table:
+        raise CheckpointError(f"{found.path}: {key} {str(stated)[:40]!r} in config.json, expected {', '.join(table)}")
+    return table[stated]
+
+
 def square_grid(rows: int, extra: int) -> int | None:
     """Side of the square grid that a table of `rows` has after `extra` other rows; None if it is no square."""
     side = round(max(rows - extra, 0) ** 0.5)

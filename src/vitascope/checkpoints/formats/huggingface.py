@@ -25,6 +25,7 @@ from vitascope.checkpoints.formats.found import (
     Draft,
     Found,
     heads_for,
+    meaning,
     numbered,
     shape_of,
     stated_size,
@@ -272,7 +273,7 @@ def _config(found: Found, tensors: Mapping[str, Tensor], kind: str) -> ViTConfig
     hidden = "pooler.dense.weight" in tensors
     classes = shape_of(found, tensors, "classifier.weight", 2)[0] if "classifier.weight" in tensors else 0
     first = "encoder.layer.0." + ("intermediate.dense.weight" if vit else "mlp.fc1.weight")
-    gelu = _gelu(found, said.get("hidden_act", "gelu"), "hidden_act")
+    gelu = meaning(found, _GELU, said.get("hidden_act", "gelu"), "hidden_act")
     scale, eps = said.get("layerscale_value", 1.0), said.get("layer_norm_eps", _EPS[kind])
     if not isinstance(eps, int | float) or not 0 <= eps < 1 or not isinstance(scale, int | float):
         raise CheckpointError(f"{found.path}: layer_norm_eps {eps!r} or layerscale_value {scale!r} in config.json")
@@ -295,7 +296,7 @@ def _config(found: Found, tensors: Mapping[str, Tensor], kind: str) -> ViTConfig
         representation_activation=_pooler_activation(found, gelu) if hidden else "gelu",
         gelu=gelu,
         norm_eps=float(eps),
-        layer_scale=None if vit else float(scale),
+        layer_scale=None if vit else scale,
         dropout=_rate(said.get("hidden_dropout_prob")),
         stochastic_depth=0.0 if vit else _rate(said.get("drop_path_rate")),
     )
@@ -305,7 +306,7 @@ def _pooler_activation(found: Found, gelu: str) -> Any:
     stated = found.config.get("pooler_act", "tanh")
     if stated == "tanh":
         return "tanh"
-    if _gelu(found, stated, "pooler_act") != gelu:
+    if meaning(found, _GELU, stated, "pooler_act") != gelu:
         raise CheckpointError(f"{found.path}: pooler_act {stated!r} differs in kind from hidden_act")
     return "gelu"
 
@@ -316,12 +317,6 @@ def _activation(found: Found, classes: int) -> Activation:
     if classes and problem == "regression":
         return "none"
     return "sigmoid" if problem == _PROBLEMS["sigmoid"] or classes == 1 else "softmax"
-
-
-def _gelu(found: Found, stated: object, key: str) -> Any:
-    if str(stated) not in _GELU:
-        raise CheckpointError(f"{found.path}: {key} {stated!r} in config.json, expected {', '.join(_GELU)}")
-    return _GELU[str(stated)]
 
 
 def _rate(stated: object) -> float:

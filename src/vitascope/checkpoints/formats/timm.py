@@ -24,6 +24,7 @@ from vitascope.checkpoints.formats.found import (
     Draft,
     Found,
     heads_for,
+    meaning,
     numbered,
     shape_of,
     square_grid,
@@ -35,7 +36,6 @@ from vitascope.checkpoints.keys import Row, pair, row, to_foreign
 from vitascope.checkpoints.safetensors_file import write_safetensors
 from vitascope.checkpoints.unwrap import anchor
 from vitascope.data.preprocess import Preprocess
-from vitascope.errors import CheckpointError
 from vitascope.layers.position import Positions
 from vitascope.models.config import ViTConfig
 
@@ -227,24 +227,22 @@ def _config(found: Found, tensors: Mapping[str, Tensor]) -> ViTConfig:
 
 def _pooling(found: Found, args: Mapping[str, Any], class_token: bool, pooled_norm: bool) -> Any:
     stated = args.get("global_pool", found.config.get("global_pool")) or None
-    if stated is not None and stated not in _POOLING:
-        raise CheckpointError(f"{found.path}: pooling {stated!r} in config.json, expected token or avg")
-    return _POOLING[stated] if stated else "mean" if pooled_norm or not class_token else "token"
+    if stated is None:
+        return "mean" if pooled_norm or not class_token else "token"
+    return meaning(found, _POOLING, stated, "pooling")
 
 
 def _gelu(found: Found, args: Mapping[str, Any]) -> Any:
     name = found.architecture
     usual = "gelu_tanh" if _TANH_NAMES.match(name) else "gelu"
     stated = "quickgelu" if "quickgelu" in name else args.get("act_layer") or usual
-    if stated not in _ACTIVATIONS:
-        raise CheckpointError(f"{found.path}: activation {stated!r} in config.json, expected gelu or gelu_tanh")
-    return _ACTIVATIONS[stated]
+    return meaning(found, _ACTIVATIONS, stated, "activation")
 
 
 def _initial_scale(args: Mapping[str, Any]) -> float:
     # Only the start of a training depends on it; DeiT III and DINOv2 begin at 1e-6 and 1e-5.
     stated = args.get("init_values")
-    return float(stated) if isinstance(stated, int | float) else 1e-5
+    return stated if isinstance(stated, int | float) else 1e-5
 
 
 def _preprocess(found: Found, described: Mapping[str, Any], config: ViTConfig) -> Preprocess:
