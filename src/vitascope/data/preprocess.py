@@ -26,8 +26,6 @@ from vitascope.data.jpeg import OpenJpeg
 from vitascope.data.resize import Interpolation, fit_box, resample
 from vitascope.errors import CheckpointError, ConfigError
 
-_LARGEST_SIDE = 16_384  # a file may claim any size; refuse before memory is taken
-
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocess:
@@ -72,10 +70,10 @@ class Preprocess:
             )
         if not _is_number(self.crop_fraction) or not 0 < self.crop_fraction <= 1:
             raise ConfigError(f"crop_fraction is {self.crop_fraction!r}; expected a number in (0, 1]")
-        if max(self.size) / self.crop_fraction > _LARGEST_SIDE:
+        if max(self.size) / self.crop_fraction > formats.LARGEST_SIDE:
             raise ConfigError(
                 f"crop_fraction {self.crop_fraction} with size {self.size} resizes to more than "
-                f"{_LARGEST_SIDE} pixels a side; raise crop_fraction"
+                f"{formats.LARGEST_SIDE} pixels a side; raise crop_fraction"
             )
         for name in ("antialias", "draft"):
             if not isinstance(getattr(self, name), bool):
@@ -234,13 +232,13 @@ def _is_int(value: object) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30
 
 
 def _size(value: Any) -> tuple[int, int]:
     ok = isinstance(value, list | tuple) and len(value) == 2 and all(_is_int(side) for side in value)
-    if not ok or not all(1 <= side <= _LARGEST_SIDE for side in value):
-        raise ConfigError(f"size is {value!r}; expected (height, width), each from 1 to {_LARGEST_SIDE} pixels")
+    if not ok or not all(1 <= side <= formats.LARGEST_SIDE for side in value):
+        raise ConfigError(f"size is {value!r}; expected (height, width), each from 1 to {formats.LARGEST_SIDE} pixels")
     return value[0], value[1]
 
 

@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 STATISTICS = {"imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))}
 """Mean and deviation by the name that people know them by."""
+LARGEST_SIDE = 16_384
+"""Pixels of an image that a model sees; a file may claim any size, which is refused before memory is taken."""
 _PIL_CODES = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 _EXTRA = ("channels", "antialias", "draft")  # not in Hugging Face's form; written beside it when not the default
 
@@ -27,7 +29,7 @@ def from_huggingface(data: Mapping[str, Any]) -> dict[str, Any]:
         if data.get(key, True) is not True:
             raise CheckpointError(f"preprocessor_config.json turns {what} off ({key}); expected true")
     factor = data.get("rescale_factor", 1 / 255)
-    if not isinstance(factor, int | float) or abs(factor - 1 / 255) > 1e-6:
+    if not isinstance(factor, float) or not abs(factor - 1 / 255) < 1e-6:
         raise CheckpointError(f"preprocessor_config.json has rescale_factor {factor!r}; expected 1/255")
     resample = data.get("resample", 2)
     if not isinstance(resample, int) or resample not in _PIL_CODES:
@@ -148,6 +150,8 @@ def _height_width(value: Any, name: str) -> tuple[int, int]:
         raise CheckpointError(
             f'preprocessor_config.json has {name} {value!r}; expected {{"height", "width"}} or one number'
         )
-    if min(value) < 1:
-        raise CheckpointError(f"preprocessor_config.json has {name} {tuple(value)}; expected at least 1 pixel")
+    if not 1 <= min(value) <= max(value) <= LARGEST_SIDE:
+        raise CheckpointError(
+            f"preprocessor_config.json has {name} {tuple(value)}; expected at least 1 pixel, at most {LARGEST_SIDE}"
+        )
     return value[0], value[1]

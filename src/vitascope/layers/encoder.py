@@ -31,7 +31,7 @@ class LayerScale(nn.Module):
     def __init__(self, width: int, initial: float) -> None:
         super().__init__()
         self.initial = initial
-        self.gamma = nn.Parameter(torch.full((width,), initial))
+        self.gamma = nn.Parameter(torch.full((width,), float(initial)))
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.gamma

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
+from vitascope.data.preprocess_formats import LARGEST_SIDE
 from vitascope.errors import ConfigError
 
 
@@ -27,7 +28,7 @@ class Range:
 
 
 Probability = Annotated[float, Range(0, 1, below=True)]
-Side = Annotated[int, Range(1, 16_384)]
+Side = Annotated[int, Range(1, LARGEST_SIDE)]
 """Pixels along a side of an image."""
 Units = tuple[Annotated[int, Range(1, 1024)], ...]
 """Bottleneck units in each stage of a ResNet."""
