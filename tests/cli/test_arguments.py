@@ -17,6 +17,7 @@ import yaml
 from tiny import PRETRAIN_WORDS, image_folder
 from vitascope.cli import COMMANDS, main
 from vitascope.cli.commands import finetune as finetune_command
+from vitascope.cli.commands import predict as predict_command
 from vitascope.cli.commands import pretrain as pretrain_command
 from vitascope.cli.parser import Parser
 from vitascope.recipes.settings import FinetuneRecipe, PretrainRecipe
@@ -318,3 +319,15 @@ def test_a_reader_that_has_had_enough_is_no_error(words: list[str]) -> None:
 def test_headings_of_help_are_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--help"]) == 0
     assert "\nAddress, limits and patience of a server:\n" in capsys.readouterr().out
+
+
+def test_options_may_stand_between_what_is_given_by_place(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("lr: 0.5\nsteps: 7\n")
+    words = ["ck", "--out", "x", "--sweep", "digits", "--config", tmp_path / "c.yaml", "--lr", ".1"]
+    recipe = finetune_recipe(*words)
+    assert (recipe.checkpoint, recipe.data, recipe.out, recipe.sweep) == ("ck", "digits", "x", True)
+    assert (recipe.lr, recipe.steps) == (0.1, 7)
+    parser = Parser("predict", "x")
+    predict_command.arguments(parser)
+    args = parser.parse(["--json", "ck", "--top", "2", "a.jpg", "--engine=eager", "b.jpg"])
+    assert (args.checkpoint, args.paths, args.top, args.json) == ("ck", ["a.jpg", "b.jpg"], 2, True)

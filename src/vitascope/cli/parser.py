@@ -132,13 +132,31 @@ class Parser:
 
     def parse(self, words: list[str]) -> Any:
         """The parsed arguments; raises `ConfigError` of one line."""
-        words = _config_first([re.sub(r"^--[\w.-]+", _underscores, word) for word in words])
+        words = self._ordered([re.sub(r"^--[\w.-]+", _underscores, word) for word in words])
         held = _held(words)
         self.inner.set_defaults({name: held[name] for name in self.required if isinstance(held.get(name), str)})
         words = self._bracketed(words)
         args = self.inner.parse_args(self._prepared(words) if self.presets else words)
         self._refuse_misplaced({name: getattr(args, name) for name in self.required})
         return args
+
+    def _ordered(self, words: list[str]) -> list[str]:
+        """What is given by place first, wherever it stood; then config files, because options change what they say."""
+        alone = {
+            option for action in self.inner._actions if action.nargs in (0, "?") for option in action.option_strings
+        }
+        places: list[str] = []
+        configs: list[str] = []
+        options: list[str] = []
+        left = list(words)
+        while left:
+            word = left.pop(0)
+            if not word.startswith("-") or word == "-":
+                places.append(word)
+                continue
+            valued = "=" not in word and word not in alone and left and not left[0].startswith("--")
+            (configs if word.split("=")[0] == "--config" else options).extend([word, left.pop(0)] if valued else [word])
+        return configs + places + options
 
     def _refuse_misplaced(self, given: dict[str, Any]) -> None:
         """`ConfigError` for what is missing of that which is given by place, or stands in another's."""
@@ -203,16 +221,6 @@ def _held(words: list[str]) -> dict[str, Any]:
     for path in _values(words, "--config"):
         held |= read_yaml(Path(path))
     return held
-
-
-def _config_first(words: list[str]) -> list[str]:
-    """Options change what a config file says, wherever they stand."""
-    first: list[str] = []
-    rest: list[str] = []
-    for index, word in enumerate(words):
-        config = word.startswith("--config=") or word == "--config" or words[max(index - 1, 0)] == "--config"
-        (first if config else rest).append(word)
-    return first + rest
 
 
 def _underscores(match: re.Match[str]) -> str:

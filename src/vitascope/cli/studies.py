@@ -44,8 +44,8 @@ def run_and_show(kind: type[Study], args: Any, parser: Parser, console: Console)
         return {"left": planned, "done": len(plan.done), "seconds_left": round(plan.seconds_left, 1)}
     if budget is None and not args.yes and plan.seconds_left > DAY:
         raise ConfigError(
-            f"about {duration(plan.seconds_left)}; give --time_budget 8h, fewer --steps or --seeds, smaller --models, or "
-            "--yes to start it so"
+            f"about {duration(plan.seconds_left)}; give --time_budget 8h, fewer --steps or --seeds, smaller --models, "
+            "or --yes to start it so"
         )
     counter = _Progress(plan, console)
     try:
