@@ -68,13 +68,14 @@ def open_folder(path: str | Path) -> Splits:
     folders or no images, where folders look like splits and are not called so, or where the splits' classes differ.
     """
     layout = find_layout(Path(path))
-    ignored = [str(file) for file in layout.passed_over]
+    ignored = [str(file) for file in layout.passed_over + layout.beside]
     sources: dict[str, FolderSource] = {}
     for split, folder in layout.splits.items():
         name = layout.root.resolve().name
         sources[split] = _scan(folder, name if layout.whole else f"{name} {split}", ignored)
         ignored = []
-    groups = grouped(path for source in sources.values() for path in source.ignored)
+    said = set(map(str, layout.beside))
+    groups = grouped(path for source in sources.values() for path in source.ignored if path not in said)
     if groups:
         level = logging.WARNING if any(group.remedy for group in groups) else logging.INFO
         log.log(level, "%s: %s", printable(str(path)), sentence(groups))

@@ -35,7 +35,9 @@ class Layout:
     whole: bool
     """Whether there are no splits, so that everything is "train"."""
     passed_over: list[Path] = field(default_factory=list)
-    """Beside the class folders' own folders."""
+    """Files, litter and folders on the way to the class folders."""
+    beside: list[Path] = field(default_factory=list)
+    """Folders beside the splits; said already."""
 
 
 def find_layout(root: Path) -> Layout:
@@ -74,13 +76,14 @@ def find_layout(root: Path) -> Layout:
         return Layout(root=root, splits={"train": place}, whole=True, passed_over=passed_over)
     beside = [folder for folder in here.folders if folder not in parts.values()]
     for folder in beside:
-        log.warning("%s: ignored beside the splits", printable(str(folder)))
-    passed_over += [*here.litter, *here.files, *beside]
+        why = ", as it holds no class folders" if folder in flat else ""
+        log.warning("%s: ignored beside the splits%s", printable(str(folder)), why)
+    passed_over += [*here.litter, *here.files]
     splits: dict[str, Path] = {}
     for split, folder in parts.items():
         splits[split], _, others = _entered(folder)
         passed_over += others
-    return Layout(root=root, splits=splits, whole=False, passed_over=passed_over)
+    return Layout(root=root, splits=splits, whole=False, passed_over=passed_over, beside=beside)
 
 
 def _entered(folder: Path) -> tuple[Path, Listing, list[Path]]:
