@@ -1,8 +1,8 @@
 """Hugging Face transformers: ViT, DINOv2 and DINOv2 with registers, as folders with config.json.
 
 Names are read in both layouts: on disk `encoder.layer.0.attention.attention.query`, in the memory of
-transformers 5 `layers.0.attention.q_proj`; the layout on disk is written, which every version opens. The
-LayerNorm's eps comes from the description (1e-12 for ViT unless stated).
+transformers 5 `layers.0.attention.q_proj`; the layout on disk is written (`huggingface_writer.py`), which every version
+opens. The LayerNorm's eps comes from the description (1e-12 for ViT unless stated).
 """
 
 from __future__ import annotations
@@ -11,16 +11,14 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vitascope.checkpoints.atomic import atomic_folder
-from vitascope.checkpoints.checkpoint import Activation, Checkpoint
-from vitascope.checkpoints.formats.express import WRITTEN_BY, labels_of, refuse_inexpressible, vit_only
+from vitascope.checkpoints.checkpoint import Activation
+from vitascope.checkpoints.formats.express import labels_of
 from vitascope.checkpoints.formats.found import (
     Draft,
     Found,
@@ -31,25 +29,21 @@ from vitascope.checkpoints.formats.found import (
     stated_size,
     table_size,
 )
-from vitascope.checkpoints.json_file import dump_json
-from vitascope.checkpoints.keys import Row, pair, row, to_foreign
-from vitascope.checkpoints.safetensors_file import write_safetensors
+from vitascope.checkpoints.keys import Row, pair, row
 from vitascope.checkpoints.unwrap import anchor
 from vitascope.data.preprocess import Preprocess
-from vitascope.errors import CheckpointError, ConfigError
+from vitascope.errors import CheckpointError
 from vitascope.models.config import ViTConfig
 
 log = logging.getLogger(__name__)
 
 _PATCHES = "embeddings.patch_embeddings.projection.weight"
 _TABLE = "embeddings.position_embeddings"
-_PREFIXES = {"vit": "vit.", "dinov2": "dinov2.", "dinov2_with_registers": "dinov2_with_registers."}
+PREFIXES = {"vit": "vit.", "dinov2": "dinov2.", "dinov2_with_registers": "dinov2_with_registers."}
 _SAME_MODEL = {"vit_mae": "vit", "vit_msn": "vit"}
-_CLASSES = {"vit": "ViT", "dinov2": "Dinov2", "dinov2_with_registers": "Dinov2WithRegisters"}
-ANCHOR = anchor(rf"(?:{'|'.join(map(re.escape, _PREFIXES.values()))})?{re.escape(_PATCHES)}")
+ANCHOR = anchor(rf"(?:{'|'.join(map(re.escape, PREFIXES.values()))})?{re.escape(_PATCHES)}")
 _GELU = {"gelu": "erf", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
-_ACTIVATION = {"erf": "gelu", "tanh": "gelu_pytorch_tanh"}
-_PROBLEMS = {"sigmoid": "multi_label_classification", "none": "regression"}
+PROBLEMS = {"sigmoid": "multi_label_classification", "none": "regression"}
 _EPS = {"vit": 1e-12, "dinov2": 1e-6, "dinov2_with_registers": 1e-6}
 _IN_MEMORY = (
     (r"^layers\.", "encoder.layer."),
@@ -138,99 +132,15 @@ def rows(config: ViTConfig, kind: str) -> list[Row]:
     ]
 
 
-def write(checkpoint: Checkpoint, path: Path, *, overwrite: bool = False) -> None:
-    """A folder that `from_pretrained` opens; raises `CheckpointError` for what transformers cannot say."""
-    c = vit_only("huggingface", checkpoint.config)
-    kind = "dinov2_with_registers" if c.registers else "dinov2" if c.layer_scale is not None else "vit"
-    _refuse_inexpressible(c, kind)
-    try:
-        preprocessor = checkpoint.preprocess.to_huggingface()
-    except ConfigError as error:
-        raise CheckpointError(f'format "huggingface" cannot hold the preprocessing: {error}') from error
-    base = to_foreign(rows(c, kind), checkpoint.model.state_dict(), c)
-    if kind != "vit":
-        base["embeddings.mask_token"] = torch.zeros(1, c.width)  # for masked training only
-    prefix = _PREFIXES[kind] if c.classes else ""
-    tensors = {name if name.startswith("classifier.") else prefix + name: t for name, t in base.items()}
-    with atomic_folder(path, what="checkpoint", overwrite=overwrite) as folder:
-        write_safetensors(folder / "model.safetensors", tensors, {})
-        (folder / "config.json").write_bytes(dump_json(_description(checkpoint, c, kind)))
-        (folder / "preprocessor_config.json").write_bytes(dump_json(preprocessor))
-
-
-def _refuse_inexpressible(c: ViTConfig, kind: str) -> None:
-    dino = kind != "vit"
-    pooling = "token+mean" if dino and c.classes else "token"
-    refuse_inexpressible(
-        "huggingface",
-        (
-            ("no class token", not c.class_token),
-            ("positions without a class row, or fixed ones", c.positions != "learned" or not c.class_row),
-            ("its last LayerNorm after the pooling", c.norm != "tokens"),
-            (f"pooling {c.pooling} where {_CLASSES[kind]} has {pooling}", c.pooling != pooling),
-            ("registers without LayerScale", c.registers > 0 and c.layer_scale is None),
-            (
-                "a hidden layer in the head",
-                c.representation_size is not None and (c.classes > 0 or dino),
-            ),
-            (f"an MLP of {c.hidden}, no multiple of the width", dino and c.hidden % c.width != 0),
-            (
-                f"images of {c.image_size[0]}×{c.image_size[1]}, not square",
-                dino and len(set(c.image_size)) > 1,
-            ),
-        ),
-    )
-
-
-def _description(checkpoint: Checkpoint, c: ViTConfig, kind: str) -> dict[str, Any]:
-    names = [str(label) for label in checkpoint.labels]
-    height, width = c.image_size
-    values: dict[str, Any] = {
-        "architectures": [_CLASSES[kind] + ("ForImageClassification" if c.classes else "Model")],
-        "model_type": kind,
-        **WRITTEN_BY,
-        "hidden_size": c.width,
-        "num_hidden_layers": c.depth,
-        "num_attention_heads": c.heads,
-        "hidden_act": _ACTIVATION[c.gelu],
-        "hidden_dropout_prob": c.dropout,
-        "attention_probs_dropout_prob": 0.0,
-        "layer_norm_eps": c.norm_eps,
-        "image_size": height if height == width else [height, width],
-        "patch_size": c.patch,
-        "num_channels": c.channels,
-        "qkv_bias": True,
-        "id2label": {str(index): name for index, name in enumerate(names)},
-        "label2id": {name: index for index, name in enumerate(names)},
-    }
-    if checkpoint.activation in _PROBLEMS:
-        values["problem_type"] = _PROBLEMS[checkpoint.activation]
-    if kind == "vit":
-        values["intermediate_size"] = c.hidden
-        values["encoder_stride"] = c.patch
-        if c.representation_size is not None:
-            gelu = c.representation_activation == "gelu"
-            values["pooler_output_size"] = c.representation_size
-            values["pooler_act"] = _ACTIVATION[c.gelu] if gelu else "tanh"
-    else:
-        values["mlp_ratio"] = c.hidden // c.width
-        values["layerscale_value"] = c.layer_scale
-        values["drop_path_rate"] = c.stochastic_depth
-        values["use_swiglu_ffn"] = False
-        if c.registers:
-            values["num_register_tokens"] = c.registers
-    return values
-
-
 def _kind(found: Found) -> str:
     stated = found.config.get("model_type")
     kind = _SAME_MODEL.get(str(stated), str(stated))
-    if kind in _PREFIXES:
+    if kind in PREFIXES:
         return kind
     if stated is not None:
         raise CheckpointError(
             f"{found.path}: model_type {str(stated)[:40]!r} in config.json, "
-            f"expected {', '.join([*_PREFIXES, *_SAME_MODEL])}"
+            f"expected {', '.join([*PREFIXES, *_SAME_MODEL])}"
         )
     if any(name.endswith("register_tokens") for name in found.tensors):
         return "dinov2_with_registers"
@@ -241,7 +151,7 @@ def _names_on_disk(found: Found, kind: str) -> dict[str, Tensor]:
     renames = _IN_MEMORY + (_IN_MEMORY_VIT if kind == "vit" else ())
     tensors: dict[str, Tensor] = {}
     for name, tensor in found.tensors.items():
-        key = name.removeprefix(_PREFIXES[kind])
+        key = name.removeprefix(PREFIXES[kind])
         for pattern, replacement in renames:
             key = re.sub(pattern, replacement, key)
         if key == "embeddings.mask_token" or key.startswith(("decoder.", "lm_head.")):  # for masked training only
@@ -316,7 +226,7 @@ def _activation(found: Found, classes: int) -> Activation:
     problem = found.config.get("problem_type")
     if classes and problem == "regression":
         return "none"
-    return "sigmoid" if problem == _PROBLEMS["sigmoid"] or classes == 1 else "softmax"
+    return "sigmoid" if problem == PROBLEMS["sigmoid"] or classes == 1 else "softmax"
 
 
 def _rate(stated: object) -> float:

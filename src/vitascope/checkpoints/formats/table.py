@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vitascope.checkpoints.checkpoint import Checkpoint
-from vitascope.checkpoints.formats import bit, google, huggingface, timm, torchvision
+from vitascope.checkpoints.formats import bit, google, huggingface, huggingface_writer, timm, torchvision
 from vitascope.checkpoints.formats.found import Draft, Found
 
 
@@ -42,6 +42,6 @@ READERS = (
 WRITERS: dict[str, Write] = {
     "google": google.write,
     "timm": timm.write,
-    "huggingface": huggingface.write,
+    "huggingface": huggingface_writer.write,
     "torchvision": torchvision.write,
 }
