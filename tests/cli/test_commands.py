@@ -381,3 +381,18 @@ def test_a_number_agrees_with_what_it_counts() -> None:
     assert [count(1, "problem"), count(2, "problem"), count(0, "class"), count(1200, "image")] == [
         "1 problem", "2 problems", "0 classes", "1,200 images",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "found"), [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)]
+)
+def test_threads_do_not_wait_busily_unless_asked_to(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], found: str | None
+) -> None:
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert main(["--version"]) == 0
+    assert os.environ.get("GOMP_SPINCOUNT") == found

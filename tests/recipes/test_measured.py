@@ -45,7 +45,8 @@ def test_the_plan_is_one_line_before_the_first_step(
     measured(600.0)
     monkeypatch.setattr(loop, "training_step", lambda *_: pytest.fail("a step was made"))
     with caplog.at_level(logging.INFO), pytest.raises(pytest.fail.Exception):
-        pretrain(pretrain_recipe(tmp_path / "run", steps=7, eval_every=None, save_every=None), splits=splits())
+        recipe = pretrain_recipe(tmp_path / "run", steps=7, eval_every=None, save_every=None)
+        pretrain(recipe, splits=splits(), limits=Limits())
     (line,) = [r.message for r in caplog.records if "steps of" in r.message]
     said = r"[\d.]+ M parameters at 16 px: 7 steps of 6 images, 10m00s each: about 1h50m, until .*; 0 MB of memory"
     assert re.fullmatch(said, line)
@@ -102,8 +103,17 @@ def test_what_does_not_suit_the_length_of_a_run_is_said(
     assert said in "".join(warned)
 
 
+def test_without_a_command_line_no_step_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(plan, "measure_step", lambda *_: pytest.fail("a step was measured"))
+    with caplog.at_level(logging.INFO):
+        pretrain(pretrain_recipe(tmp_path / "run", **BASE), splits=splits())
+    assert "5 steps of 6 images; 0 MB of memory" in caplog.text
+
+
 def test_measuring_leaves_the_result_as_it_is(tmp_path: Path, measured: Any) -> None:
-    with_probe = pretrain(pretrain_recipe(tmp_path / "a", **BASE), splits=splits())
+    with_probe = pretrain(pretrain_recipe(tmp_path / "a", **BASE), splits=splits(), limits=Limits())
     measured(0.01)
     without = pretrain(pretrain_recipe(tmp_path / "b", **BASE), splits=splits())
     assert not differ(weights(with_probe), weights(without))
@@ -212,7 +222,7 @@ def test_a_signal_while_measuring_stops_with_its_exit_code(tmp_path: Path, monke
 
     monkeypatch.setattr(speed, "gradients", gradients)
     with pytest.raises(Stopped, match="before the first step") as caught:
-        pretrain(pretrain_recipe(tmp_path / "run"), splits=splits())
+        pretrain(pretrain_recipe(tmp_path / "run"), splits=splits(), limits=Limits())
     assert caught.value.exit_code == 143
     assert not (tmp_path / "run").exists()
 

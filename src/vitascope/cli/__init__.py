@@ -55,7 +55,8 @@ def main(argv: list[str] | None = None) -> int:
     """Runs one command line; returns the exit code: 0 done, 2 the user can mend it, 143/130 stopped, 1 otherwise."""
     # torch's threads wait for each other busily, which on a machine with other work to do keeps them from each other:
     # there two took several times as long as one. It must be said before torch is loaded.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # where a letter cannot be shown, its number is
             stream.reconfigure(errors="backslashreplace")

@@ -39,6 +39,8 @@ def finetune(
     `UserError` for what the user can mend, `Stopped` after a signal, `DivergedError`.
     """
     check_free(Path(recipe.out), resume=resume, overwrite=overwrite, sources=(recipe.checkpoint,))
+    if recipe.time_budget is not None:
+        limits = limits or Limits()
     checkpoint = load(recipe.checkpoint)
     with world(recipe.device) as w:
         data = prepare_data(recipe, splits, observer)

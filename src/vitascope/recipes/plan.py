@@ -49,12 +49,12 @@ class Limits:
 
 
 def resolve(
-    job: Job, recipe: Recipe, data: RunData, model: ViT | BiT, world: World, limits: Limits
+    job: Job, recipe: Recipe, data: RunData, model: ViT | BiT, world: World, limits: Limits | None
 ) -> tuple[Recipe, float]:
     """`recipe` with everything decided that was left open, and the seconds of a step; says the plan.
 
     `job` is that of `recipe`, of any number of steps. Raises `ConfigError` for what cannot fit the memory or takes
-    longer than `limits` say.
+    longer than `limits` say. Without any, as in a study, nobody waits for a plan, and no step is measured for it.
     """
     if recipe.keep == "best" and data.validation is None:
         raise ConfigError("--keep best needs a validation set to choose on; give a --holdout above 0, or --keep last")
@@ -66,11 +66,15 @@ def resolve(
     recipe = replace(recipe, precision="bfloat16" if fast else "float32")
     share = math.ceil(recipe.batch / world.size)
     fitting, memory = fitting_micro_batch(replace(job, settings=recipe), model, world)
-    step, micro = measure_step(replace(job, settings=replace(recipe, micro_batch=fitting)), model, world)
+    step, micro = 0.0, fitting
+    if limits is not None or recipe.time_budget is not None or recipe.micro_batch == "auto":
+        step, micro = measure_step(replace(job, settings=replace(recipe, micro_batch=fitting)), model, world)
     if recipe.micro_batch == "auto" or micro < min(recipe.micro_batch or share, share):
         recipe = replace(recipe, micro_batch=micro)
     shape = f"{count_parameters(model.config) / 1e6:.3g} M parameters at {model.config.image_size[0]} px"
-    each = f"{recipe.batch} images{f' in parts of {micro}' if micro < share else ''}, {_short(step)} each"
+    each = f"{recipe.batch} images{f' in parts of {micro}' if micro < share else ''}"
+    each += f", {_short(step)} each" if step else ""
+    limits = limits or Limits()
     if recipe.time_budget is not None:
         steps, budget = by_the_clock(recipe, data, world, step, count_parameters(model.config), limits.begun)
         if steps < 1 / _NOISE:
@@ -91,10 +95,11 @@ def resolve(
     judged = (steps // job.every(recipe.eval_every) + 1) * len(data.validation or ()) + len(data.test or ())
     takes = (steps + judged / recipe.batch / _BACKWARD) * step * limits.runs
     times = f", {limits.runs} times" if limits.runs > 1 else ""
-    plan = f"{shape}: {steps:,} steps of {each}{times}: about {duration(takes)}"
+    plan = f"{shape}: {steps:,} steps of {each}{times}"
+    plan += f": about {duration(takes)}" if step else ""
     if takes > limits.longest:
         raise ConfigError(f"{plan}; give --time_budget 8h, a smaller model or --image_size, or --yes to start it so")
-    log.info("%s, %s; %s of memory", plan, until(takes), memory_text(memory))
+    log.info("%s%s; %s of memory", plan, f", {until(takes)}" if step else "", memory_text(memory))
     return recipe, step
 
 

@@ -40,6 +40,8 @@ def pretrain(
     Raises `UserError` for what the user can mend, `Stopped` after a signal, `DivergedError`.
     """
     check_free(Path(recipe.out), resume=resume, overwrite=overwrite)
+    if recipe.time_budget is not None:
+        limits = limits or Limits()
     with world(recipe.device) as w:
         data = prepare_data(recipe, splits, observer)
         config = pretraining_config(recipe, len(data.classes))

@@ -57,7 +57,7 @@ def run(
     `before`: what the model had been shown. The run's folder must have been checked with `check_free`. Raises what
     `train` raises.
     """
-    folder, limits = Path(recipe.out), limits or Limits()
+    folder = Path(recipe.out)
     model.to(world.device)
     if resume:
         stored = check_same(folder, in_steps(recipe, len(data.train)), data.classes, len(data.train))
@@ -78,7 +78,7 @@ def run(
             start_folder(folder, recipe, data.classes, len(data.train), overwrite)
         world.wait()
     with locked(folder) if world.first else nullcontext():
-        return _run_resolved(recipe, data, model, preprocess, world, card, shown, resume, observer, step, limits.begun)
+        return _run_resolved(recipe, data, model, preprocess, world, card, shown, resume, observer, step, limits)
 
 
 def _run_resolved(
@@ -92,7 +92,7 @@ def _run_resolved(
     resume: bool,
     observer: Observer | None,
     step: float,
-    begun: float,
+    limits: Limits | None,
 ) -> Path:
     folder = Path(recipe.out)
     state = new_state(model, recipe)
@@ -101,7 +101,7 @@ def _run_resolved(
         load_state(states[-1], state)
     done = state.counters
     if recipe.time_budget is not None:
-        begun -= done.seconds
+        begun = (limits or Limits()).begun - done.seconds
         planned, budget = by_the_clock(recipe, data, world, step, sum(p.numel() for p in model.parameters()), begun)
         done.planned = done.planned or max(round(planned), 1)
         data = in_any_order(data, recipe.seed)
