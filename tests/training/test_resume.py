@@ -20,7 +20,7 @@ from vitascope.errors import Stopped
 from vitascope.recipes import plan
 from vitascope.recipes import run as run_module
 from vitascope.recipes.pretrain import pretrain
-from vitascope.training import loop
+from vitascope.training import loop, step
 from vitascope.training.state import saved_states
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -245,3 +245,27 @@ def test_the_step_it_goes_on_from_is_reported(
 def test_another_seed_is_another_run(tmp_path: Path) -> None:
     # What makes the equalities above mean something.
     assert whole(tmp_path, **EVERYTHING) != whole(tmp_path / "b", **{**EVERYTHING, "seed": 1})
+
+
+def test_a_stop_between_the_parts_of_a_step_leaves_it_undone_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {**EVERYTHING, "micro_batch": 2}  # three parts a step
+    expected = whole(tmp_path, **changes)
+    real, parts = step.objective, 0
+
+    def objective(*args: Any) -> Any:
+        nonlocal parts
+        parts += 1
+        if parts == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(*args)
+
+    out = tmp_path / "stopped"
+    with monkeypatch.context() as patch:
+        patch.setattr(step, "objective", objective)
+        with pytest.raises(Stopped, match="SIGTERM: saved at step 1 of 11"):
+            pretrain(pretrain_recipe(out, **changes), splits=splits())
+        assert parts == 5
+    pretrain(pretrain_recipe(out, **changes), splits=splits(), resume=True)
+    assert contents(out) == expected
