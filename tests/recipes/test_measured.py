@@ -160,7 +160,7 @@ def test_a_run_by_the_clock_ends_in_time_with_its_schedule(
     rates = [line["lr"] for line in lines if "lr" in line]
     assert max(rates) > 0.9
     assert rates[-1] < 0.01
-    assert lines[-1]["validation"] == results["validation"]
+    assert lines[-1]["validation"].items() <= results["validation"].items()
     assert yaml.safe_load((out / "config.yaml").read_text())["time_budget"] == "60s"
     assert vs.load(out).labels == CLASSES
 
