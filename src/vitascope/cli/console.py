@@ -178,7 +178,9 @@ class RunObserver(Observer):
     def evaluated(self, step: int, summary: dict[str, float | int]) -> None:
         """After each evaluation."""
         if self.evaluations:
-            self.console.say(f"step {step}: validation top-1 {100 * summary['top1']:.2f} %, loss {summary['loss']:.3f}")
+            from vitascope.evaluation.interval import accuracy_text
+
+            self.console.say(f"step {step}: validation top-1 {accuracy_text(summary)}, loss {summary['loss']:.3f}")
 
 
 class _Handler(logging.Handler):

@@ -194,6 +194,7 @@ def summarise(s: DemoSettings, tally: Tally, seconds: float) -> dict[str, Any]:
         },
         "seconds": round(seconds, 1),
         "test_images": tally.images,
+        "baseline": runs[SCRATCH]["test"]["baseline"],
         "labelled_images": runs[FINETUNE]["train_images"],
         "seed": s.seed,
         "runs": {

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from vitascope.checkpoints.load import load
+from vitascope.data.copies import digests, find_copies
 from vitascope.data.fingerprint import fingerprint
 from vitascope.data.open import open_data
 from vitascope.data.source import Source
@@ -13,6 +17,8 @@ from vitascope.device import resolve_device
 from vitascope.errors import DataError
 from vitascope.evaluation.features import FeatureStore, features_folder
 from vitascope.evaluation.shots import FewShot, few_shot
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 
@@ -40,6 +46,17 @@ def fewshot_checkpoint(
     if train is None or len(train) == 0:
         raise DataError(f"{data} has no train split to draw shots from; give data that has one")
     split, judged = _judged(data, test, train)
+    copies = find_copies([train, judged])
+    twice = int(np.isin(copies.of(judged), copies.of(train)).sum())
+    marks = None if ck.shown is None else digests(judged)
+    trained = None if ck.shown is None or marks is None else int(np.isin(marks, ck.shown.trained).sum())
+    for count, what in (
+        (twice, "have copies or near copies among the images to learn from"),
+        (trained, "were trained on"),
+    ):
+        if count:
+            log.warning("%d of the %d images that are judged %s: no measure of new ones", count, len(judged), what)
+    largest = int(np.bincount(judged.labels).argmax())
     store = FeatureStore(
         ck.model.to(resolve_device(device)),
         ck.preprocess,
@@ -52,6 +69,9 @@ def fewshot_checkpoint(
     return {
         "train": {"name": train.name, "images": len(train)},
         "test": {"name": judged.name, "split": split, "images": len(judged)},
+        "test_copies": twice,
+        "trained_on": trained,
+        "baseline": {"class": judged.classes[largest], "top1": float((judged.labels == largest).mean())},
         "seeds": settings.seeds,
         "neighbours": settings.neighbours,
         "features_computed": store.computed,

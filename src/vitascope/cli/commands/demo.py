@@ -46,13 +46,16 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
 
 def show(summary: dict[str, Any], console: Console) -> None:
     """The accuracies as a table."""
-    few = summary["few_labels"]
+    from vitascope.evaluation.interval import accuracy_text
+
+    few, always = summary["few_labels"], summary["baseline"]
     rows = [
         (f"{summary['labelled_images']} (all)", summary["pretrained_top1"], summary["scratch_top1"]),
         (f"{10 * few['per_class']} ({few['per_class']} per digit)", few["pretrained_top1"], few["scratch_top1"]),
     ]
+    n = summary["test_images"]
     console.table(
-        f"handwritten digits, top-1 on {summary['test_images']} test images",
+        f"handwritten digits, top-1 on {n} test images; always {always['class']!r} {100 * always['top1']:.1f} %",
         ["labelled images", "pre-trained on fractals", "from scratch"],
-        [[name, f"{100 * ours:.1f} %", f"{100 * plain:.1f} %"] for name, ours, plain in rows],
+        [[name, *(accuracy_text({"top1": found, "images": n}) for found in pair)] for name, *pair in rows],
     )

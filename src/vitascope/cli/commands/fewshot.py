@@ -34,6 +34,7 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
         raise ConfigError(f"--batch is {args.batch}, expected at least 1")
     if args.workers < 0:
         raise ConfigError(f"--workers is {args.workers}, expected 0 or more")
+    from vitascope.data.images import printable
     from vitascope.data.open import recognise
     from vitascope.evaluation.shots import FewShot
 
@@ -63,13 +64,14 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     seeds = "one seed" if args.seeds == 1 else f"mean ± 95 % interval over {args.seeds} seeds"
     test = result["test"]
     title = f"few-shot accuracy on {test['name']} ({test['split']}, {test['images']:,} images), {seeds}"
-    console.table(title, *_table(result["results"]))
+    always = f"{printable(result['baseline']['class'])!r} {100 * result['baseline']['top1']:.1f} %"
+    console.table(f"{title}; always {always}", *_table(result["results"], test["images"]))
     return result
 
 
-def _table(results: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+def _table(results: list[dict[str, Any]], images: int) -> tuple[list[str], list[list[str]]]:
     """Columns and rows: shots × methods."""
-    from vitascope.evaluation.interval import interval
+    from vitascope.evaluation.interval import accuracy_text, interval
 
     several = len({entry["l2"] for entry in results if entry["method"] == "ridge"}) > 1
     columns: list[str] = []
@@ -78,7 +80,10 @@ def _table(results: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
         name = f"ridge λ={entry['l2']:g}" if several and entry["method"] == "ridge" else entry["method"]
         if name not in columns:
             columns.append(name)
-        rows.setdefault(entry["shots"], []).append(interval(entry["accuracies"]).percent())
+        # Of a single draw only the scatter of the test images is known.
+        alone = accuracy_text({"top1": entry["mean"], "images": images})
+        said = alone if len(entry["accuracies"]) == 1 else interval(entry["accuracies"]).percent()
+        rows.setdefault(entry["shots"], []).append(said)
     return ["shots", *columns], [[str(shots), *cells] for shots, cells in rows.items()]
 
 

@@ -121,8 +121,8 @@ def _two_dimensions(models: Sequence[ModelResult]) -> Reading:
 def _path(models: Sequence[ModelResult]) -> Reading:
     """Of the very numbers that the figure's first panel draws for convolutional layers."""
     statement = "From the image to each of its convolutional layers a network is translation-equivariant."
-    rule = f"No layer errs by more than {CLOSE:g} (0: equivariant, 1: unrelated places) at the step, a whole number of its "
-    rule += f"cells, on the cells that both windows show but the {BORDER} outermost on each side, where there is room. "
+    rule = f"No layer errs by more than {CLOSE:g} (0: equivariant, 1: unrelated places) at the step, a whole number of "
+    rule += f"its cells, on those that both windows show but the {BORDER} outermost on each side, where there is room. "
     rule += "What padding carries further in, and GroupNorm's statistics of each window, count as errors."
     said, ok = [], True
     for model in models:
