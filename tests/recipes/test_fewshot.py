@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import vitascope as vs
-from tiny import image_folder
+from tiny import image_folder, pretrain_recipe
 from tiny_checkpoint import TINY, checkpoint
+from vitascope.cli.commands.fewshot import _table
 from vitascope.errors import CheckpointError, DataError
 from vitascope.evaluation.shots import FewShot
 from vitascope.models.config import BiTConfig
 from vitascope.recipes.fewshot import fewshot_checkpoint
+from vitascope.recipes.pretrain import pretrain
 
 SETTINGS = FewShot(shots=(1, 3), seeds=2)
 BIT = BiTConfig(image_size=(16, 16), units=(1, 1, 1, 1), base_width=32, classes=3, small_images=True)
@@ -101,3 +104,24 @@ def test_errors_are_one_line_each(model: str, data: str, tmp_path: Path) -> None
         judge(model, str(tmp_path / "half"))
     with pytest.raises(CheckpointError):
         judge(data, data)
+
+
+def test_what_flatters_is_counted_and_said(
+    model: str, data: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Test images that are copies of training images, and test images that the checkpoint itself was trained on."""
+    plain = judge(model, data)
+    assert (plain["test_copies"], plain["trained_on"]) == (0, None)
+    assert plain["baseline"] == {"class": "ant", "top1": pytest.approx(3 / 9)}
+    for file in sorted(Path(data, "train").rglob("*.png"))[:2]:
+        shutil.copy(file, Path(data, "test", file.parent.name, f"again {file.name}"))
+    pretrain(pretrain_recipe(tmp_path / "run", data=f"{data}/test", holdout=0.3))
+    result = judge(str(tmp_path / "run"), data)
+    assert (result["test_copies"], result["trained_on"]) == (2, 7)  # of 11, four were held out
+    assert "2 of the 11 images that are judged have copies" in caplog.text
+    assert "7 of the 11 images that are judged were trained on" in caplog.text
+
+
+def test_one_draw_has_the_interval_of_the_test_images(model: str, data: str) -> None:
+    _, rows = _table(fewshot_checkpoint(model, data, FewShot(shots=(1,), seeds=1), device="cpu")["results"], 9)
+    assert all(cell.endswith(") of 9") for cell in rows[0][1:])

@@ -16,6 +16,7 @@ from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.safetensors_file import read_safetensors
 from vitascope.checkpoints.save import save
 from vitascope.checkpoints.shown import Shown, shown_to
+from vitascope.data.copies import digests
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Source
 from vitascope.evaluation.evaluate import evaluate
@@ -63,11 +64,11 @@ def run(
         stored = check_same(folder, in_steps(recipe, len(data.train)), data.classes, len(data.train))
         recipe = _as_stored(recipe, stored)
     shown = shown_to(data.train, data.validation, before, chosen=recipe.keep == "best")
-    if before is not None and (again := np.isin(shown.validation, before.trained).sum()):
-        log.warning(
-            "%d of %d validation images are among those that the checkpoint was trained on before; its figures flatter",
-            *(again, len(shown.validation)),
-        )
+    for name, source in (("validation", data.validation), ("test", data.test)):
+        marks = None if before is None or source is None else digests(source)
+        if before is not None and marks is not None and (again := np.isin(marks, before.trained).sum()):
+            what = f"of {len(marks)} {name} images are among those that the checkpoint was trained on before"
+            log.warning("%d %s; its figures flatter", again, what)
     job, step = make_job(recipe, recipe.steps or 1, data, preprocess), 0.0
     if not resume:
         recipe, step = resolve(job, recipe, data, model, world, limits)
