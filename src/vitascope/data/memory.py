@@ -28,8 +28,8 @@ _SAMPLED = 16  # images decoded to guess the size of all
 _WORTH_A_THREAD = 100_000  # bytes decoded; handing smaller images between threads takes longer than decoding them
 _TOGETHER = 64  # generated images made at once
 _CHUNK = 256  # images handed to the threads at once
-IN_FLIGHT = 512 << 20
-"""Bytes of decoded images that wait for their reader: seven photographs of 24 million pixels."""
+IN_FLIGHT = 1 << 30
+"""Bytes of images that are being decoded or wait for their reader: four photographs of 24 million pixels at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +166,7 @@ def decode_all(
     """Every image in order, or the ImageError it raised; what is odd about them is counted in `remarks`.
 
     Decoded by `workers` threads; by default by one per core, or by the caller's own where the images are small or
-    generated together. At most `in_flight` bytes of images wait to be taken, or one image, whatever its size.
+    generated together. At most `in_flight` bytes are in use for images not yet taken, or one image, whatever its size.
     """
     if makes_many(source):
         for start in range(0, len(source), _TOGETHER):
@@ -190,7 +190,7 @@ def decode_all(
         room.decoded(_size(image))
         return image
 
-    pool = ThreadPoolExecutor(workers or min(os.cpu_count() or 1, 16))
+    pool = ThreadPoolExecutor(room.threads(workers or min(os.cpu_count() or 1, 16)))
     waiting: deque[Future[UInt8 | ImageError]] = deque()
     try:
         for index in range(_SAMPLED, len(source)):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 
+_WHILE_DECODING = 3  # times its size: Pillow keeps four bytes a pixel, and hands them over in a copy
+
 
 class Room:
-    """Lets threads decode ahead as long as everything decoded and not yet taken fits `most` bytes.
+    """Lets threads decode ahead as long as everything being decoded, and not yet taken, fits `most` bytes.
 
-    An image's size is known when it is decoded; until then it counts as the `largest` so far. The image that the
-    reader waits for is always let in, so that nothing stands still.
+    An image's size is known when it is decoded; until then it counts as three times the `largest` so far. The image
+    that the reader waits for is always let in, so that nothing stands still.
     """
 
     def __init__(self, most: int, largest: int) -> None:
@@ -17,6 +19,10 @@ class Room:
         self._next = self._held = self._decoding = 0
         self._closed = False
         self._changed = threading.Condition()
+
+    def threads(self, most: int) -> int:
+        """How many of `most` threads find room at once; others would only keep memory of their own."""
+        return max(min(most, self.most // (_WHILE_DECODING * max(self.largest, 1))), 1)
 
     def enter(self, number: int) -> None:
         """Waits until image `number` may be decoded."""
@@ -51,4 +57,4 @@ class Room:
             self._changed.notify_all()
 
     def _fits_another(self) -> bool:
-        return self._held + (self._decoding + 1) * self.largest <= self.most
+        return self._held + (self._decoding + 1) * _WHILE_DECODING * self.largest <= self.most
