@@ -60,7 +60,7 @@ def prepare_data(recipe: Recipe, splits: Splits | None = None, observer: Observe
     train, validation = splits.train, splits.validation
     copies = find_copies(splits.present().values(), partial((observer or Observer()).counted, "looking for copies"))
     if copies.limits:
-        log.warning("%s: %s", recipe.data, copies.limits)
+        log.info("%s: %s", recipe.data, copies.limits)
     if validation is None and recipe.holdout > 0:
         train, validation = stratified_holdout(train, recipe.holdout, recipe.seed, copies.of(train))
         together = sum(map(len, groups(copies.of(splits.train))))
