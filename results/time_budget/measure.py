@@ -48,7 +48,7 @@ def measure(data: str, budget: str, others: int) -> None:
         "steps": results["steps"],
         "last_rate_of_peak": round(rates[-1] / 1e-3, 4),
         "evaluations": sum("validation" in line for line in metrics),
-        "judged": {part: results[part]["images"] for part in ("validation", "test")},
+        "judged": {part: results[part]["images"] for part in ("validation", "test") if part in results},
         "processor": processor(),
         "cores": os.cpu_count(),
         **source_commit(),
@@ -63,7 +63,7 @@ def table() -> None:
     rows = [
         f"| {r['data']} | {r['budget']} | {r['others']} | {r['load'][0]} to {r['load'][1]} | {r['seconds']} s | "
         f"{100 * r['of_budget']:.1f} % | {100 * r['training_share']:.0f} % | {r['steps']:,} | {r['last_rate_of_peak']} | "
-        f"{r['evaluations']} | {r['judged']['test']:,} |"
+        f"{r['evaluations']} | {r['judged'].get('test', '–')} |"
         for r in runs
     ]
     head = (

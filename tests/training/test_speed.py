@@ -85,6 +85,16 @@ def test_the_shortest_of_several_times_counts(monkeypatch: pytest.MonkeyPatch) -
     assert speed.measure_step(job(batch=1), model(), World())[0] == pytest.approx(0.1)
 
 
+def test_where_threads_hinder_each_other_one_of_them_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    used: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", used.append)
+    machine = Machine(monkeypatch, lambda images, count: images * (0.04 if used[-1] == 1 else 3.0))
+    assert speed.measure_step(job(batch=64), model(), World())[0] == pytest.approx(64 * 0.04, rel=0.2)
+    assert machine.asked[:2] == [1, 1]
+    assert used[-1] == 2  # as before
+
+
 def test_an_image_that_takes_long_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, lambda images, count: 50.0)
     assert speed.measure_step(job(batch=512), model(), World())[0] == pytest.approx(50.0 * 512)

@@ -113,29 +113,35 @@ def measure_step(job: Job, model: ViT | BiT, world: World) -> tuple[float, int]:
             if world.largest(int(images == micro or long)):
                 # A part costs something of its own, much where threads wait for each other: only images count that came
                 # on top of the first.
-                each = took if images == 1 else min(max((took - one) / (images - 1), took / images / 4), took / images)
-                return world.first_says(took + each * (share - images)), micro
+                each = max((took - one) / (images - 1), took / images / 4) if images > 1 else took
+                step = min(took + min(each, took / images) * (share - images), one * share)
+                return world.first_says(step), micro
             images = min(4 * images, micro)
 
 
 def _gradients_of(job: Job, model: ViT | BiT, images: int, dropped: float, world: World) -> float:
-    """Seconds for so many images: the shortest of a few times, because other work may interfere, or of a long one."""
+    """Seconds for so many images: the shortest of a few times, because other work may interfere, or of a long one.
+
+    One image is tried with one thread too: on a busy machine several wait for each other, much longer than they work.
+    """
     trial = dataclasses.replace(job, settings=dataclasses.replace(job.settings, batch=images, micro_batch=None))
     alone = World(device=world.device)  # a process without memory would leave the others waiting for its gradients
     checkpoint_activations(model, job.settings.checkpoint_activations)
     drop_tokens(model, dropped)
-    took, was_training, begun = math.inf, model.training, time.perf_counter()
+    took, was_training, begun, threads = math.inf, model.training, time.perf_counter(), torch.get_num_threads()
     model.train()
     try:
         with closing(training_batches(job.train, job.transform(), trial.order(alone), 0, _TIMES)) as batches:
             start = begun
-            for batch in batches:
+            for number, batch in enumerate(batches):
+                torch.set_num_threads(1 if images == 1 and number % 2 else threads)
                 float(gradients(trial, model, batch, 0, alone) or 0.0)  # waits for a GPU
                 took, start = min(took, time.perf_counter() - start), time.perf_counter()
-                if time.perf_counter() - begun > _PROBE / 2:
+                if time.perf_counter() - begun > _PROBE / 2 and (number or threads == 1 or images > 1):
                     break
         return took
     finally:
+        torch.set_num_threads(threads)
         model.zero_grad(set_to_none=True)
         model.train(was_training)
         drop_tokens(model, 0.0)
