@@ -9,6 +9,7 @@ VitascopeError
 │   └── OutputError      nothing can or may be written there; both a ConfigError and a CheckpointError
 ├── ExportError          what was exported does not compute what the model does
 ├── DivergedError        training met a loss that is not finite
+├── PeerError            another of several processes died
 └── Stopped              training was asked to stop by a signal and has saved
 """
 
@@ -34,6 +35,9 @@ class UserError(VitascopeError):
         text = " ".join(super().__str__().split())
         return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
 
+    told_by_first = False
+    """Whether all of several processes raise it, so that one need not tell it."""
+
 
 class ConfigError(UserError):
     """A setting is unknown, of the wrong kind or contradicts another."""
@@ -57,6 +61,10 @@ class OutputError(ConfigError, CheckpointError):
 
 class ExportError(VitascopeError):
     """An export could not be made, or disagrees with the model; nothing of it is kept."""
+
+
+class PeerError(VitascopeError):
+    """One of the processes that train together died or cannot be reached."""
 
 
 class DivergedError(VitascopeError):

@@ -23,6 +23,8 @@ class Stream(Enum):
     """Dropout, stochastic depth and dropped tokens of a step; step, process."""
     HOLDOUT = "held out"
     """Which training images validate; class."""
+    JUDGED = "judged"
+    """The order of what a run by the clock is judged on."""
     SHOTS = "shots"
     """Of few-shot evaluation; class."""
     FEW_LABELS = "few labels"

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tiny import pretrain_recipe
+from vitascope.data.memory import ArraySource
 from vitascope.errors import ConfigError
-from vitascope.recipes.run_folder import check_free, check_same, locked, start_folder, stored_config, stored_data
+from vitascope.lock import locked
+from vitascope.recipes.prepare import RunData
+from vitascope.recipes.run_folder import check_free, check_same, clear, start_folder, stored_config, stored_data
 from vitascope.version import source_commit
 
-CLASSES = ("ant", "bee")
+TOLD = {"train": "1" * 64, "validation": "2" * 64}
 
 
-def started(folder: Path) -> Path:
-    start_folder(folder, pretrain_recipe(folder, save_every=2), CLASSES, 18, overwrite=False)
+def data(n: int = 18, *classes: str, **told: str) -> RunData:
+    train = ArraySource("any", classes or ("ant", "bee"), np.zeros(n, np.int64), np.zeros((n, 1, 1, 3), np.uint8))
+    return RunData(train=train, validation=None, test=None, contents={**TOLD, **told})
+
+
+def started(folder: Path, *, overwrite: bool = False) -> Path:
+    with locked(folder):
+        start_folder(folder, pretrain_recipe(folder, save_every=2), data(), overwrite)
     return folder
 
 
@@ -33,8 +44,8 @@ def test_a_run_is_kept_unless_asked_otherwise(tmp_path: Path) -> None:
     run = started(tmp_path / "run")
     with pytest.raises(ConfigError, match="exists; choose another --out, or give --resume or --overwrite"):
         check_free(run, resume=False, overwrite=False)
-    check_free(run, resume=True, overwrite=False)
-    check_free(run, resume=False, overwrite=True)
+    assert check_free(run, resume=True, overwrite=False)
+    assert not check_free(run, resume=False, overwrite=True)
 
 
 def test_overwrite_deletes_only_runs(tmp_path: Path) -> None:
@@ -60,6 +71,15 @@ def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
         check_free(tmp_path, resume=True, overwrite=True)
 
 
+def test_auto_goes_on_where_there_is_a_run_and_starts_where_there_is_none(tmp_path: Path) -> None:
+    assert not check_free(tmp_path / "run", resume="auto", overwrite=False)
+    assert check_free(started(tmp_path / "run"), resume="auto", overwrite=False)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="exists"):
+        check_free(tmp_path / "other", resume="auto", overwrite=False)
+
+
 def test_what_a_start_left_that_was_killed_is_in_nobodys_way(tmp_path: Path) -> None:
     run = started(tmp_path / "run")
     (run / "config.yaml").unlink()
@@ -73,8 +93,24 @@ def test_what_a_start_left_that_was_killed_is_in_nobodys_way(tmp_path: Path) -> 
 def test_overwriting_leaves_nothing_of_the_old_run(tmp_path: Path) -> None:
     run = started(tmp_path / "run")
     (run / "metrics.jsonl").write_text("old")
-    start_folder(run, pretrain_recipe(run), CLASSES, 18, overwrite=True)
-    assert sorted(p.name for p in run.iterdir()) == ["config.yaml", "environment.json", "labels.json"]
+    (run / "checkpoints" / "step-00000002").mkdir(parents=True)
+    lock = (run / ".lock").stat().st_ino
+    started(run, overwrite=True)
+    assert sorted(p.name for p in run.iterdir()) == [".lock", "config.yaml", "environment.json", "labels.json"]
+    assert (run / ".lock").stat().st_ino == lock, "another start may be waiting for this very file"
+
+
+def test_a_run_half_deleted_is_a_run_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = started(tmp_path / "run")
+    (run / "checkpoints").mkdir()
+
+    def killed(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        clear(run)
+    check_free(run, resume=False, overwrite=True)
 
 
 def test_the_environment_is_written_down(tmp_path: Path) -> None:
@@ -85,17 +121,40 @@ def test_the_environment_is_written_down(tmp_path: Path) -> None:
 
 def test_the_same_run_is_recognised(tmp_path: Path) -> None:
     run = started(tmp_path / "run")
-    assert check_same(run, pretrain_recipe(run), CLASSES, 18)["steps"] == 8
+    assert check_same(run, pretrain_recipe(run), data())["steps"] == 8
 
 
 def test_everything_that_changed_is_listed_at_once(tmp_path: Path) -> None:
     run = started(tmp_path / "run")
     with pytest.raises(ConfigError) as caught:
-        check_same(run, pretrain_recipe(run, lr=0.5, model="ViT-S/8"), ("ant", "wasp"), 19)
+        check_same(run, pretrain_recipe(run, lr=0.5, model="ViT-S/8"), data(19, "ant", "wasp", train="3" * 64))
     for part in ("lr: 0.5, was 0.003", "model: ViT-S/8, was ViT-Ti/8", "ant, wasp", "ant, bee", "19, was 18"):
         assert part in str(caught.value)
     assert "\n" not in str(caught.value)
     assert f"--config {run / 'config.yaml'}" in str(caught.value)
+
+
+def test_other_images_are_refused_and_the_same_elsewhere_are_not(tmp_path: Path) -> None:
+    run = started(tmp_path / "run")
+    with pytest.raises(ConfigError, match="data: other files, names or sizes in validation"):
+        check_same(run, pretrain_recipe(run), data(validation="4" * 64))
+    with pytest.raises(ConfigError, match="data: other files, names or sizes in test"):
+        check_same(run, pretrain_recipe(run), data(test="4" * 64))
+    check_same(run, pretrain_recipe(run, data="moved"), data())
+
+
+def test_images_left_out_from_now_on_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    check_same(started(tmp_path / "run"), pretrain_recipe(tmp_path / "run", on_error="skip"), data(17))
+    assert "17 training images can be read, 18 at the start" in caplog.text
+
+
+def test_a_run_of_an_older_version_is_not_gone_on_with(tmp_path: Path) -> None:
+    run = started(tmp_path / "run")
+    held = json.loads((run / "labels.json").read_text())
+    del held["data"]
+    (run / "labels.json").write_text(json.dumps(held))
+    with pytest.raises(ConfigError, match="of an older version, which drew other orders; finish it with that"):
+        check_same(run, pretrain_recipe(run), data())
 
 
 def test_names_of_classes_do_not_depend_on_the_machines_encoding(tmp_path: Path) -> None:
@@ -103,11 +162,16 @@ def test_names_of_classes_do_not_depend_on_the_machines_encoding(tmp_path: Path)
 import locale
 from pathlib import Path
 from tiny import pretrain_recipe
+from vitascope.data.memory import ArraySource
+from vitascope.recipes.prepare import RunData
 from vitascope.recipes.run_folder import start_folder, stored_config, stored_data
 assert locale.getencoding() != "UTF-8"
 run = Path({str(tmp_path / "run")!r})
-start_folder(run, pretrain_recipe(run, data="\\u732b"), ("ant", "\\u732b\\n\\"y\\""), 18, overwrite=False)
-assert stored_data(run) == (("ant", "\\u732b\\n\\"y\\""), 18)
+run.mkdir()
+train = ArraySource("any", ("ant", "\\u732b\\n\\"y\\""), [0] * 18, [])
+data = RunData(train=train, validation=None, test=None, contents={{"train": "1"}})
+start_folder(run, pretrain_recipe(run, data="\\u732b"), data, overwrite=False)
+assert stored_data(run) == (("ant", "\\u732b\\n\\"y\\""), 18, {{"train": "1"}})
 assert stored_config(run)["data"] == "\\u732b"
 """
     environment = {
@@ -117,42 +181,24 @@ assert stored_config(run)["data"] == "\\u732b"
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, **environment})
-    assert stored_data(tmp_path / "run") == (("ant", '猫\n"y"'), 18)
+    assert stored_data(tmp_path / "run") == (("ant", '猫\n"y"'), 18, {"train": "1"})
 
 
-@pytest.mark.parametrize("content", ["", "- 1\n", "steps: [", "steps: 3\n", "\0"])
-def test_a_config_that_is_none_is_refused(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize("content", [b"", b"- 1\n", b"steps: [", b"steps: 3\n", b"\0" * 99, b"\xff\xfe\x00"])
+def test_a_config_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
     run = started(tmp_path / "run")
-    (run / "config.yaml").write_text(content)
+    (run / "config.yaml").write_bytes(content)
     with pytest.raises(ConfigError, match=r"config\.yaml cannot be read"):
         stored_config(run)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"labels": 3, "train_images": 1}'])
-def test_labels_that_are_none_are_refused(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b"{}", b'{"labels": 3, "train_images": 1, "data": {}}', b"\0" * 99, b'{"labels": ["\xff'],
+)
+def test_labels_that_are_none_are_refused(tmp_path: Path, content: bytes) -> None:
     run = started(tmp_path / "run")
-    (run / "labels.json").write_text(content)
-    with pytest.raises(ConfigError, match=r"labels\.json cannot be read"):
-        check_same(run, pretrain_recipe(run), CLASSES, 18)
-
-
-def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
-    run = started(tmp_path / "run")
-    code = f"""
-from pathlib import Path
-from vitascope.errors import ConfigError
-from vitascope.recipes.run_folder import locked
-try:
-    with locked(Path({str(run)!r})):
-        print("locked")
-except ConfigError as error:
-    print(error)
-"""
-    with locked(run), pytest.raises(ConfigError, match="another process is training in"):
-        start_folder(run, pretrain_recipe(run), CLASSES, 18, overwrite=True)
-    assert (run / "config.yaml").is_file()
-    with locked(run):
-        second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "another process is training in" in second
-    with locked(run):
-        pass
+    (run / "labels.json").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"labels\.json cannot be read .*start again with --overwrite") as caught:
+        check_same(run, pretrain_recipe(run), data())
+    assert "\n" not in str(caught.value)

@@ -114,10 +114,10 @@ def test_the_same_recipe_has_no_differences(tmp_path: Path) -> None:
 
 FREE = {
     "out", "device", "workers", "memory_budget", "disk_budget", "keep_checkpoints", "save_every", "tensorboard",
-    "micro_batch", "checkpoint_activations", "epochs", "time_budget",
+    "micro_batch", "checkpoint_activations", "epochs", "time_budget", "data", "on_error",
 }  # fmt: skip
 CHANGED: dict[str, Any] = {
-    "data": "other", "image_size": 32, "holdout": 0.5, "shrink": 300, "on_error": "skip", "steps": 9, "batch": 7,
+    "image_size": 32, "holdout": 0.5, "shrink": 300, "steps": 9, "batch": 7,
     "optimizer": "sgd", "lr": 0.5, "warmup": 0.5, "decay": "linear", "end_lr": 1e-4, "betas": (0.5, 0.5),
     "momentum": 0.5, "weight_decay": 0.5, "layer_decay": 0.5, "clip": 0.5, "loss": "sigmoid",
     "label_smoothing": 0.5, "ema": 0.5, "keep": "best", "precision": "bfloat16", "compile": True, "seed": 5,

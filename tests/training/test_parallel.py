@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ranks import free_ports
 from tiny import pretrain_recipe, splits
 from vitascope.errors import ConfigError
 from vitascope.recipes.pretrain import pretrain
@@ -27,6 +26,7 @@ import faulthandler, json, os, sys
 from pathlib import Path
 faulthandler.dump_traceback_later(150, exit=True)  # where each of them waits, if they wait for each other
 import numpy as np
+from ranks import free_ports
 from tiny import pretrain_recipe, splits
 from vitascope.recipes import run
 from vitascope.recipes.pretrain import pretrain
@@ -71,17 +71,6 @@ for name, changes in (("cut", {}), ("handed over", {"optimizer": "sgd", "lr": 0.
 loop.training_step = real
 train("cut", {"checkpoint_activations": True}, resume=True)  # which changes nothing but memory
 '''
-
-
-def free_ports(count: int) -> list[str]:
-    """Below 32768, where the system takes ports from for gloo's own connections, which come and go meanwhile."""
-    ports: list[str] = []
-    for port in np.random.default_rng(os.getpid()).permutation(np.arange(20_000, 32_000)):
-        with suppress(OSError), socket.create_server(("", int(port))):
-            ports.append(str(port))
-        if len(ports) == count:
-            break
-    return ports
 
 
 @pytest.mark.usefixtures("no_pictures")

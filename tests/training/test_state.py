@@ -26,7 +26,7 @@ def state(seed: int = 0, optimizer: str = "adamw") -> TrainState:
     made.optimizer.step()
     assert made.ema is not None
     made.ema.update(net, 0)
-    made.counters = Counters(step=7, evaluated=6, best=0.25, best_step=6, loss_sum=1 / 3, loss_steps=1, record_bytes=99)
+    made.counters = Counters(step=7, evaluated=6, best=0.25, best_step=6, loss_sum=1 / 3, loss_steps=1, record_lines=99)
     return made
 
 

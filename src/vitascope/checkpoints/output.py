@@ -40,7 +40,7 @@ KINDS: dict[str, tuple[Kind, ...]] = {
     "run": (("config.yaml", b"eval_every:", rf"(sweep/[^/]+/)?{_RUN}|sweep/results\.json"),),
 }
 """What is written as folders: the file by which each is known, what that holds, and the names of all that belongs."""
-_REMAINS = re.compile(r"\..+\.(tmp|old)")  # of killed writers
+_REMAINS = re.compile(r"\..+\.(tmp|old)|\.lock")  # of killed writers, and what keeps others out (`lock.py`)
 _LARGEST = 100_000_000  # of what is searched for a mark, in bytes
 
 

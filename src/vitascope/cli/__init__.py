@@ -7,17 +7,16 @@ import json
 import os
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
-from types import FrameType
 from typing import Any, Protocol
 
 from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
 from vitascope.errors import Stopped, UserError, VitascopeError
+from vitascope.interruption import interruptible, number_of
 from vitascope.version import __version__
 
 COMMANDS: dict[str, str] = {
@@ -97,19 +96,20 @@ def _run(name: str, words: list[str]) -> int:
     parser = Parser(name, COMMANDS[name])
     command.arguments(parser)
     console = Console(json_only="--json" in words)
-    # Training saves at a signal and stops by itself; everything else ends here, in order.
-    before = signal.signal(signal.SIGTERM, _stop) if threading.current_thread() is threading.main_thread() else None
     try:
-        args = parser.parse(words)
-        console.start(verbose=args.verbose)
-        result = command.run(args, parser, console)
+        with interruptible():  # training saves at a signal and stops by itself; everything else ends here, in order
+            args = parser.parse(words)
+            console.start(verbose=args.verbose)
+            result = command.run(args, parser, console)
     except UserError as error:
-        return _fail(name, str(error), 2)
+        return 2 if console.silent and error.told_by_first else _fail(name, str(error), 2)
     except Stopped as error:
         said = f"{error}; {error.remedy}" if error.remedy else str(error)
         return error.exit_code if console.silent else _fail(name, said, error.exit_code)
-    except KeyboardInterrupt:
-        return _fail(name, "interrupted", 130)
+    except KeyboardInterrupt as error:
+        number = number_of(error)
+        said = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
+        return 128 + number if console.silent else _fail(name, said, 128 + number)
     except SystemExit:  # --help, which the parser prints; rich, whose reader has had enough
         return 0
     except BrokenPipeError:
@@ -120,8 +120,6 @@ def _run(name: str, words: list[str]) -> int:
         return _unexpected(name, error)
     finally:
         console.stop()
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
     if console.json_only and not console.silent:
         print(json.dumps({key: value for key, value in result.items() if key != "exit_code"}, ensure_ascii=False))
     return int(result.get("exit_code", 0))
@@ -131,10 +129,6 @@ def _fail(name: str, message: str, code: int) -> int:
     said = f"{'error: ' if code in (1, 2) else ''}{' '.join(message.split())}"
     print(f"{f'vitascope {name}'.rstrip()}: {said}", file=sys.stderr)
     return code
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise Stopped(number, f"stopped by {signal.Signals(number).name}", remedy="")
 
 
 _MEMORY = "not enough memory; try a smaller --micro_batch, --batch or --image_size"

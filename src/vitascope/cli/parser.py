@@ -7,7 +7,7 @@ import json
 import re
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any, NoReturn, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 import yaml
 from jsonargparse import ArgumentParser, get_loader, set_loader, set_parsing_settings
@@ -71,6 +71,7 @@ class Parser:
         self.presets: dict[str, dict[str, Any]] = {}
         self.required: dict[str, str] = {}
         self.lists: dict[str, Any] = {}
+        self.flags: dict[str, str] = {}
 
     def add(self, *names: str, **options: Any) -> None:
         """One argument, as argparse takes it."""
@@ -83,6 +84,11 @@ class Parser:
         # Never required of argparse: a --config file may hold it, and what is missing is said better in `parse`.
         self.required[name] = text
         self.inner.add_argument(name, nargs=nargs, type=str, help=text)
+
+    def add_flag_or(self, name: str, word: str, text: str) -> None:
+        """An option that stands alone, or before one certain word: False, True or that word."""
+        self.flags[name] = word
+        self.inner.add_argument(name, type=bool | Literal[word], default=False, metavar=f"[{word}]", help=text)
 
     def add_image_size(self, text: str) -> None:
         """--image_size, one side or [height, width]."""
@@ -132,7 +138,7 @@ class Parser:
 
     def parse(self, words: list[str]) -> Any:
         """The parsed arguments; raises `ConfigError` of one line."""
-        words = self._ordered([re.sub(r"^--[\w.-]+", _underscores, word) for word in words])
+        words = self._ordered(self._flagged([re.sub(r"^--[\w.-]+", _underscores, word) for word in words]))
         held = _held(words)
         self.inner.set_defaults({name: held[name] for name in self.required if isinstance(held.get(name), str)})
         words = self._bracketed(words)
@@ -173,6 +179,15 @@ class Parser:
 
     def _usage(self) -> str:
         return f"{self.inner.prog} {' '.join(self.required).upper()}"
+
+    def _flagged(self, words: list[str]) -> list[str]:
+        """ "--resume auto" as "--resume=auto", and "--resume" as "--resume=true", so that it takes no other word."""
+        result: list[str] = []
+        for word in words:
+            if result and self.flags.get(result[-1].removesuffix("=true"), "") == word:
+                word = result.pop().replace("=true", f"={word}")
+            result.append(f"{word}=true" if word in self.flags else word)
+        return result
 
     def _bracketed(self, words: list[str]) -> list[str]:
         """ "--sizes 100,400" as the list that the parser knows, "--sizes [100,400]"; a text is a list of itself."""

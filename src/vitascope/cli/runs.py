@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
+from vitascope.data.open import recognise
 from vitascope.wording import count, duration
 
 
 def add_run_arguments(parser: Parser) -> None:
     """--resume, --overwrite and --yes."""
-    parser.add("--resume", action="store_true", help="go on with the run in --out, exactly where it stopped")
+    text = "go on with the run in --out, exactly where it stopped; auto: if there is one, else start"
+    parser.add_flag_or("--resume", "auto", text)
     parser.add("--overwrite", action="store_true", help="delete the run in --out first")
     add_yes(parser)
 
@@ -41,10 +44,18 @@ def stated(args: Any) -> dict[str, Any]:
     return {"labels": args.labels, "mean": args.mean, "std": args.std}
 
 
+def refuse_early(data: str) -> None:
+    """`DataError` for what names no data, before torch is loaded; of several processes all must hear of it."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        recognise(data)
+
+
 def show_run(model: Path, console: Console) -> dict[str, Any]:
     """A run's figures as a table; returns them for --json."""
     from vitascope.recipes.run_folder import RESULTS, SWEEP
 
+    if console.silent:  # one of several processes, whose disk may hold no results
+        return {"model": str(model)}
     results: dict[str, Any] = json.loads((model.parent / RESULTS).read_text(encoding="utf-8"))
     rows = [
         [part + (", chosen on" if results[part].get("chosen_on") else ""), *_figures(results[part])]

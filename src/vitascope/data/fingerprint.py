@@ -1,7 +1,8 @@
 """Telling one source's images from another's, without decoding them where the source knows better.
 
 A source may have `identity() → str`, which differs whenever an image or the order of images does; all others are
-told by their pixels. Labels and names play no part.
+told by their pixels. Labels and names play no part. It may also have `parts() → list[str]`, names and sizes of what
+holds the images, which are the same wherever that lies.
 """
 
 from __future__ import annotations
@@ -34,6 +35,28 @@ def fingerprint(source: Source) -> str:
         digest.update(f"{image.shape}".encode())
         digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()
+
+
+def contents(source: Source) -> str:
+    """64 hexadecimal digits for the classes, labels and files of a source: the same on another machine or disk.
+
+    Files are told by their names below the source's folder and their sizes, so nothing is read; sources without
+    files as by `fingerprint`. Raises ImageError.
+    """
+    if isinstance(source, Subset):
+        inner, rest = contents(source.source), np.ascontiguousarray(source.indices, dtype=np.int64).tobytes().hex()
+        return joined([inner, rest])
+    parts = getattr(source, "parts", None)
+    labels = np.ascontiguousarray(source.labels, dtype=np.int64).tobytes().hex()
+    return joined([*source.classes, labels, *(parts() if parts is not None else [fingerprint(source)])])
+
+
+def named_size(path: str, name: str | None = None) -> str:
+    """A file's name and size; its name alone where it cannot be asked, as reading it will say."""
+    try:
+        return f"{name or os.path.basename(path)} {os.stat(path).st_size}"
+    except OSError:
+        return name or os.path.basename(path)
 
 
 def stamp(path: str) -> str:

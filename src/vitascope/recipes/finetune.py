@@ -16,7 +16,7 @@ from vitascope.models.vit import ViT
 from vitascope.recipes.plan import Limits
 from vitascope.recipes.prepare import prepare_data
 from vitascope.recipes.run import run
-from vitascope.recipes.run_folder import check_free
+from vitascope.recipes.run_folder import Resume, decide
 from vitascope.recipes.settings import FinetuneRecipe, refuse_regularisation
 from vitascope.training.observer import Observer
 from vitascope.training.parallel import world
@@ -28,7 +28,7 @@ def finetune(
     recipe: FinetuneRecipe,
     *,
     splits: Splits | None = None,
-    resume: bool = False,
+    resume: Resume = False,
     overwrite: bool = False,
     observer: Observer | None = None,
     limits: Limits | None = None,
@@ -38,13 +38,14 @@ def finetune(
     `splits` stands in for `recipe.data`; `recipe.sweep` is the business of `sweep.finetune_with_sweep`. Raises
     `UserError` for what the user can mend, `Stopped` after a signal, `DivergedError`.
     """
-    check_free(Path(recipe.out), resume=resume, overwrite=overwrite, sources=(recipe.checkpoint,))
     if recipe.time_budget is not None:
         limits = limits or Limits()
-    checkpoint = load(recipe.checkpoint)
     with world(recipe.device) as w:
-        data = prepare_data(recipe, splits, observer)
-        model = model_to_finetune(recipe, checkpoint, len(data.classes))
+        going_on = decide(Path(recipe.out), w, resume=resume, overwrite=overwrite, sources=(recipe.checkpoint,))
+        with w.together():
+            checkpoint = load(recipe.checkpoint)
+            data = prepare_data(recipe, splits, observer)
+            model = model_to_finetune(recipe, checkpoint, len(data.classes))
         preprocess = checkpoint.preprocess.with_size(model.config.image_size)
         card = {"task": "fine-tuning", "data": recipe.data, "checkpoint": recipe.checkpoint, "origin": checkpoint.card}
         return run(
@@ -55,7 +56,7 @@ def finetune(
             w,
             card=card,
             before=checkpoint.shown,
-            resume=resume,
+            resume=going_on,
             overwrite=overwrite,
             observer=observer,
             limits=limits,

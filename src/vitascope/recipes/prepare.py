@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 
-from vitascope.data.batches import permutation
 from vitascope.data.copies import find_copies, groups
+from vitascope.data.fingerprint import contents, joined
 from vitascope.data.memory import in_memory
 from vitascope.data.open import open_data
 from vitascope.data.passed_over import sentence
@@ -18,6 +18,7 @@ from vitascope.data.sources.folder import FolderSource
 from vitascope.data.stored import Shrunk, on_disk
 from vitascope.errors import DataError, ImageError
 from vitascope.recipes.settings import Recipe
+from vitascope.streams import Stream, generator
 from vitascope.training.observer import Observer
 from vitascope.training.settings import memory_bytes
 
@@ -36,6 +37,8 @@ class RunData:
     """What is reported at the end."""
     unreadable: int = 0
     """Images left out because they cannot be read."""
+    contents: dict[str, str] = field(default_factory=dict)
+    """What stands for each split as it was found (`vitascope.data.fingerprint.contents`)."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -57,12 +60,14 @@ def prepare_data(recipe: Recipe, splits: Splits | None = None, observer: Observe
         raise DataError(f"{recipe.data} has no training images; expected class folders, or a train split")
     if len(splits.train.classes) < 2:
         raise DataError(f"{recipe.data} has one class, {splits.train.classes[0]!r}; a classifier needs two or more")
+    told = {name: contents(source) for name, source in splits.present().items()}
     train, validation = splits.train, splits.validation
     copies = find_copies(splits.present().values(), partial((observer or Observer()).counted, "looking for copies"))
     if copies.limits:
         log.info("%s: %s", recipe.data, copies.limits)
     if validation is None and recipe.holdout > 0:
         train, validation = stratified_holdout(train, recipe.holdout, recipe.seed, copies.of(train))
+        told["held out"] = joined([str(index) for index in validation.indices])
         together = sum(map(len, groups(copies.of(splits.train))))
         said = f"; {together} are copies or near copies, which stay on one side together" if together else ""
         log.info("%d of %d training images are held out for validation%s", len(validation), len(splits.train), said)
@@ -82,13 +87,19 @@ def prepare_data(recipe: Recipe, splits: Splits | None = None, observer: Observe
             source = on_disk(source, disk, beside=tuple(kept.values()))
         kept[name] = source
     assert kept["train"] is not None
-    return RunData(train=kept["train"], validation=kept["validation"], test=kept["test"], unreadable=len(dropped))
+    return RunData(
+        train=kept["train"],
+        validation=kept["validation"],
+        test=kept["test"],
+        unreadable=len(dropped),
+        contents=told,
+    )
 
 
 def in_any_order(data: RunData, seed: int) -> RunData:
     """`data` with what is judged on shuffled, so that any first part of it speaks for all."""
 
     def shuffled(source: Source | None) -> Source | None:
-        return source and Subset(source, permutation(seed, 0, len(source)), source.name)
+        return source and Subset(source, generator(Stream.JUDGED, seed).permutation(len(source)), source.name)
 
     return replace(data, validation=shuffled(data.validation), test=shuffled(data.test))

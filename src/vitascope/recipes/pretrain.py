@@ -12,14 +12,16 @@ from vitascope.data.batches import permutation, to_tensor
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Source, Splits, read_many
 from vitascope.errors import ConfigError
+from vitascope.models.bit import BiT
 from vitascope.models.catalogue import build_model, model_config
 from vitascope.models.config import ModelConfig, ViTConfig
 from vitascope.models.initialise import zero_residuals
+from vitascope.models.vit import ViT
 from vitascope.models.whiten import whiten_patches
 from vitascope.recipes.plan import Limits
-from vitascope.recipes.prepare import prepare_data
+from vitascope.recipes.prepare import RunData, prepare_data
 from vitascope.recipes.run import run
-from vitascope.recipes.run_folder import check_free
+from vitascope.recipes.run_folder import Resume, decide
 from vitascope.recipes.settings import PretrainRecipe, refuse_regularisation
 from vitascope.streams import Stream, seed_of
 from vitascope.training.observer import Observer
@@ -30,7 +32,7 @@ def pretrain(
     recipe: PretrainRecipe,
     *,
     splits: Splits | None = None,
-    resume: bool = False,
+    resume: Resume = False,
     overwrite: bool = False,
     observer: Observer | None = None,
     limits: Limits | None = None,
@@ -39,24 +41,12 @@ def pretrain(
 
     Raises `UserError` for what the user can mend, `Stopped` after a signal, `DivergedError`.
     """
-    check_free(Path(recipe.out), resume=resume, overwrite=overwrite)
     if recipe.time_budget is not None:
         limits = limits or Limits()
     with world(recipe.device) as w:
-        data = prepare_data(recipe, splits, observer)
-        config = pretraining_config(recipe, len(data.classes))
-        model = build_model(config, torch.Generator().manual_seed(seed_of(Stream.INITIAL, recipe.seed)))
-        preprocess = Preprocess(
-            size=config.image_size,
-            channels=config.channels,
-            crop_fraction=crop_fraction(min(config.image_size)),
-            mean=recipe.mean,
-            std=recipe.std,
-        )
-        if recipe.zero_residuals:
-            zero_residuals(model)
-        if recipe.whiten:
-            whiten_patches(model, _first_images(data.train, preprocess, recipe.whiten, recipe.seed))
+        going_on = decide(Path(recipe.out), w, resume=resume, overwrite=overwrite)
+        with w.together():
+            data, model, preprocess = _prepared(recipe, splits, observer)
         card = {"task": "pre-training", "model": recipe.model, "data": recipe.data}
         return run(
             recipe,
@@ -66,11 +56,31 @@ def pretrain(
             w,
             card=card,
             before=NEW,
-            resume=resume,
+            resume=going_on,
             overwrite=overwrite,
             observer=observer,
             limits=limits,
         )
+
+
+def _prepared(
+    recipe: PretrainRecipe, splits: Splits | None, observer: Observer | None
+) -> tuple[RunData, ViT | BiT, Preprocess]:
+    data = prepare_data(recipe, splits, observer)
+    config = pretraining_config(recipe, len(data.classes))
+    model = build_model(config, torch.Generator().manual_seed(seed_of(Stream.INITIAL, recipe.seed)))
+    preprocess = Preprocess(
+        size=config.image_size,
+        channels=config.channels,
+        crop_fraction=crop_fraction(min(config.image_size)),
+        mean=recipe.mean,
+        std=recipe.std,
+    )
+    if recipe.zero_residuals:
+        zero_residuals(model)
+    if recipe.whiten:
+        whiten_patches(model, _first_images(data.train, preprocess, recipe.whiten, recipe.seed))
+    return data, model, preprocess
 
 
 def pretraining_config(recipe: PretrainRecipe, classes: int) -> ModelConfig:

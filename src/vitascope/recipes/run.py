@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import math
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,15 +21,17 @@ from vitascope.checkpoints.shown import Shown, shown_to
 from vitascope.data.copies import digests
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Source
+from vitascope.errors import CheckpointError
 from vitascope.evaluation.evaluate import evaluate
 from vitascope.evaluation.metrics import judged
+from vitascope.lock import locked
 from vitascope.models.bit import BiT
 from vitascope.models.vit import ViT
 from vitascope.recipes.figures import draw_curves
 from vitascope.recipes.plan import Limits, by_the_clock, in_steps, resolve
 from vitascope.recipes.prepare import RunData, in_any_order
-from vitascope.recipes.run_folder import MODEL, RESULTS, check_same, locked, start_folder, write_json
-from vitascope.recipes.settings import Recipe, to_dict
+from vitascope.recipes.run_folder import MODEL, RESULTS, check_free, check_same, start_folder, stored_data, write_json
+from vitascope.recipes.settings import Recipe, fixed, to_dict
 from vitascope.training.job import Job
 from vitascope.training.loop import best_weights, train
 from vitascope.training.observer import Observer
@@ -35,6 +39,7 @@ from vitascope.training.parallel import World
 from vitascope.training.record import time_spent
 from vitascope.training.speed import measure_step
 from vitascope.training.state import TrainState, copy_weights, load_state, new_state, saved_states
+from vitascope.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -55,30 +60,35 @@ def run(
 ) -> Path:
     """Trains `model` as `recipe` says, evaluates it, writes the run's folder; returns the folder of the result.
 
-    `before`: what the model had been shown. The run's folder must have been checked with `check_free`. Raises what
-    `train` raises.
+    `before`: what the model had been shown. `resume` is what `decide` said of the run's folder. Raises what `train`
+    raises, and `ConfigError` where the processes have other settings or data.
     """
-    folder = Path(recipe.out)
+    folder, step = Path(recipe.out), 0.0
     model.to(world.device)
-    if resume:
-        stored = check_same(folder, in_steps(recipe, len(data.train)), data.classes, len(data.train))
-        recipe = _as_stored(recipe, stored)
+    told = {"version": __version__, **fixed(recipe), "classes": data.classes, "training images": len(data.train)}
+    told |= {f"names and sizes of {name}": value[:12] for name, value in data.contents.items()}
+    world.agree(told, "give all processes the same settings and the same data")
+    world.share(model.state_dict().values())
     shown = shown_to(data.train, data.validation, before, chosen=recipe.keep == "best")
     for name, source in (("validation", data.validation), ("test", data.test)):
         marks = None if before is None or source is None else digests(source)
         if before is not None and marks is not None and (again := np.isin(marks, before.trained).sum()):
             what = f"of {len(marks)} {name} images are among those that the checkpoint was trained on before"
             log.warning("%d %s; its figures flatter", again, what)
-    job, step = make_job(recipe, recipe.steps or 1, data, preprocess), 0.0
     if not resume:
+        job = make_job(recipe, recipe.steps or 1, data, preprocess)
         recipe, step = resolve(job, recipe, data, model, world, limits)
-    elif recipe.time_budget is not None:
-        step, _ = measure_step(job, model, world)
-    if not resume:
-        if world.first:
-            start_folder(folder, recipe, data.classes, len(data.train), overwrite)
-        world.wait()
-    with locked(folder) if world.first else nullcontext():
+    with ExitStack() as kept:
+        with world.together():
+            if world.first:
+                kept.enter_context(locked(folder))
+                if not resume:  # asked again, because another process may have come first
+                    check_free(folder, resume=False, overwrite=overwrite)
+                    start_folder(folder, recipe, data, overwrite)
+            if resume:
+                recipe = _as_stored(recipe, check_same(folder, in_steps(recipe, stored_data(folder)[1]), data))
+        if resume and recipe.time_budget is not None:
+            step, _ = measure_step(make_job(recipe, 1, data, preprocess), model, world)
         return _run_resolved(recipe, data, model, preprocess, world, card, shown, resume, observer, step, limits)
 
 
@@ -96,11 +106,19 @@ def _run_resolved(
     limits: Limits | None,
 ) -> Path:
     folder = Path(recipe.out)
-    state = new_state(model, recipe)
+    identity = json.dumps([fixed(recipe), data.classes, data.contents], sort_keys=True)
+    state = new_state(model, recipe, hashlib.sha256(identity.encode()).hexdigest())
     states = saved_states(folder / "checkpoints") if resume else []
-    if states:
-        load_state(states[-1], state)
+    told = "none"
+    with world.together():
+        if states:
+            told = f"{states[-1].name} {load_state(states[-1], state)[:12]}"
+    remedy = f"put {folder / 'checkpoints'} of one on every machine, or on a disk that all share"
+    world.agree({"checkpoint": told}, remedy)
     done = state.counters
+    if recipe.keep == "best" and done.best_step >= 0 and not world.gather(_best(folder, state) is not None)[0]:
+        log.warning("the best weights, of step %d, are lost; the best is chosen from here on", done.best_step)
+        done.best, done.best_step = -1.0, -1
     if recipe.time_budget is not None:
         begun = (limits or Limits()).begun - done.seconds
         planned, budget = by_the_clock(recipe, data, world, step, sum(p.numel() for p in model.parameters()), begun)
@@ -113,7 +131,10 @@ def _run_resolved(
     if states:
         log.info("resumed from step %d%s", done.step, "" if job.budget else f" of {job.steps}")
     last = train(job, state, world, observer)
-    _take_result(job, state)
+    with world.together():
+        if world.first:
+            _take_result(job, state)
+    world.share(model.state_dict().values())
     results = _evaluate_result(job, data, model, world, last if recipe.keep == "last" else None)
     results |= {
         "steps": done.step,
@@ -145,17 +166,29 @@ def make_job(recipe: Recipe, steps: int, data: RunData, preprocess: Preprocess) 
 
 def _as_stored(recipe: Recipe, stored: dict[str, Any]) -> Recipe:
     """`recipe` with what the first start of the run resolved."""
-    names = ("steps", "precision", "eval_every", "save_every")
-    micro = {} if isinstance(recipe.micro_batch, int) else {"micro_batch": stored["micro_batch"]}
-    values = {n: stored[n] for n in names} | micro
+    values = {name: stored[name] for name in ("steps", "precision", "eval_every")}
+    for name in ("save_every", "micro_batch"):  # which may change, if that is asked for
+        given = getattr(recipe, name)
+        values[name] = given if isinstance(given, int) else stored[name]
     return replace(recipe, epochs=None, time_budget=stored.get("time_budget"), **values)
+
+
+def _best(folder: Path, state: TrainState) -> dict[str, torch.Tensor] | None:
+    """The best weights so far; None where they are not those that were written."""
+    try:
+        found = read_safetensors(best_weights(folder))
+    except (OSError, CheckpointError):
+        return None
+    return found.tensors if found.sha256 == state.counters.best_sha256 else None
 
 
 def _take_result(job: Job, state: TrainState) -> None:
     """Puts the weights that are the run's result into the model."""
-    best = best_weights(job.folder)
-    if job.settings.keep == "best" and best.exists():
-        copy_weights(state.model, read_safetensors(best).tensors)
+    if job.settings.keep == "best" and state.counters.best_step >= 0:
+        weights = _best(job.folder, state)
+        if weights is None:
+            raise CheckpointError(f"{best_weights(job.folder)} has been changed or removed; go on with --resume")
+        copy_weights(state.model, weights)
     elif state.ema is not None:
         copy_weights(state.model, state.ema.tensors)
 

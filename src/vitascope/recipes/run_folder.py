@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import yaml
@@ -19,75 +19,82 @@ from vitascope.checkpoints.atomic import atomic_file
 from vitascope.checkpoints.output import KINDS, check_output, check_writable, refuse_strangers
 from vitascope.data.source import some
 from vitascope.errors import ConfigError
+from vitascope.lock import LOCK
 from vitascope.precision import processor
+from vitascope.recipes.prepare import RunData
 from vitascope.recipes.settings import Recipe, differences, to_dict
+from vitascope.training.parallel import World
 from vitascope.version import __version__, source_commit
+
+log = logging.getLogger(__name__)
 
 CONFIG, LABELS, ENVIRONMENT, RESULTS, MODEL = "config.yaml", "labels.json", "environment.json", "results.json", "model"
 SWEEP = "sweep"
 
 
-def check_free(folder: Path, *, resume: bool, overwrite: bool, sources: Sequence[str | Path] = ()) -> None:
-    """Refuses a folder whose contents would be lost: `ConfigError` unless it is new, resumed or to be overwritten.
+Resume = bool | Literal["auto"]
+"""Whether a run is gone on with; auto: where there is one."""
+
+
+def check_free(folder: Path, *, resume: Resume, overwrite: bool, sources: Sequence[str | Path] = ()) -> bool:
+    """Whether to go on with a run in `folder`. `ConfigError` unless it is new, resumed or to be overwritten.
 
     What is overwritten must be a run, hold nothing else, and have nothing to do with `sources`.
     """
     if resume and overwrite:
         raise ConfigError("--resume and --overwrite contradict each other: give one")
     check_writable(folder)
-    if resume:
-        if not (folder / CONFIG).is_file():
-            raise ConfigError(f"{folder} holds no run to resume (no {CONFIG}); leave out --resume to start one")
-    elif overwrite and folder.exists() and _holds_no_run(folder):
+    there = (folder / CONFIG).is_file()
+    if resume is True and not there:
+        raise ConfigError(f"{folder} holds no run to resume (no {CONFIG}); leave out --resume to start one")
+    if resume and there:
+        return True
+    if overwrite and folder.exists() and _holds_no_run(folder):
         refuse_strangers(folder, *KINDS["run"])
     elif not folder.exists() or not _holds_no_run(folder):
         remedy = "choose another --out, or give --resume or --overwrite"
         check_output(folder, "run", overwrite=overwrite, sources=sources, remedy=remedy)
+    return False
+
+
+def decide(folder: Path, world: World, *, resume: Resume, overwrite: bool, sources: Sequence[str | Path] = ()) -> bool:
+    """What `check_free` says in the first process, for all; to go on, each needs the folder as the first one has it."""
+    going_on = False
+    with world.together():
+        if world.first:
+            going_on = check_free(folder, resume=resume, overwrite=overwrite, sources=sources)
+    going_on = world.gather(going_on)[0]
+    if going_on:
+        there = "one" if (folder / CONFIG).is_file() else "none"
+        world.agree({"run": there}, f"put {folder} on every machine, or on a disk that all share")
+    return going_on
 
 
 def _holds_no_run(folder: Path) -> bool:
     # Nothing, the trials of a sweep, or what a start left that was killed before it wrote the config.
-    ours = {LABELS, ENVIRONMENT, SWEEP}
+    ours = {LABELS, ENVIRONMENT, SWEEP, LOCK}
     return folder.is_dir() and all(p.name in ours or (p.name[0], p.suffix) == (".", ".tmp") for p in folder.iterdir())
 
 
-def start_folder(folder: Path, recipe: Recipe, classes: tuple[str, ...], images: int, overwrite: bool) -> None:
-    """Makes the folder of a new run on `images` training images and writes the resolved config into it."""
-    if overwrite and folder.exists():
-        refuse_busy(folder)
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+def start_folder(folder: Path, recipe: Recipe, data: RunData, overwrite: bool) -> None:
+    """Makes the folder of a new run on `data` and writes the resolved config into it; it must be locked."""
+    if overwrite:
+        clear(folder)
     write_json(folder / ENVIRONMENT, environment())
-    write_json(folder / LABELS, {"labels": list(classes), "train_images": images})
+    held = {"labels": list(data.classes), "train_images": len(data.train), "data": data.contents}
+    write_json(folder / LABELS, held)
     text = yaml.safe_dump(to_dict(recipe), sort_keys=False, allow_unicode=True)
     with atomic_file(folder / CONFIG) as temporary:  # last, so that a folder with a config is a run
         temporary.write_text(text, encoding="utf-8")
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keeps a second process from training in the same folder; `ConfigError` when another does. Freed by any exit."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    with (folder / CONFIG).open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigError(
-                f"another process is training in {folder}; wait for it, or choose another --out"
-            ) from error
-        yield
-
-
-def refuse_busy(folder: Path) -> None:
-    """`ConfigError` when a process is training in `folder`, or on a trial of its sweep: it must not be deleted then."""
-    for config in (folder / CONFIG, *folder.glob(f"{SWEEP}/*/{CONFIG}")):
-        if config.is_file():
-            with locked(config.parent):
-                pass
+def clear(folder: Path) -> None:
+    """Deletes what is in the folder of a run but for its lock; config.yaml last, so that a kill leaves it a run."""
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == CONFIG):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
 
 
 def stored_config(folder: Path) -> dict[str, Any]:
@@ -98,37 +105,61 @@ def stored_config(folder: Path) -> dict[str, Any]:
             raise ValueError("not the settings of a run")
         return values
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"{folder / CONFIG} cannot be read ({error}); start again with --overwrite") from error
+        raise ConfigError(f"{folder / CONFIG} cannot be read ({_said(error)}); start again with --overwrite") from error
 
 
-def stored_data(folder: Path) -> tuple[tuple[str, ...], int]:
-    """Classes and number of training images of a run; raises `ConfigError` when they cannot be read."""
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """The object in a file; `ConfigError` with the remedy when it cannot be read or holds something else."""
     try:
-        values = json.loads((folder / LABELS).read_text(encoding="utf-8"))
-        return tuple(values["labels"]), int(values["train_images"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{folder / LABELS} cannot be read ({error}); start again with --overwrite") from error
+        values = json.loads(path.read_bytes())
+        if not isinstance(values, dict):
+            raise ValueError("not what was written there")
+        return values
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read ({_said(error)}); {remedy}") from error
 
 
-def check_same(folder: Path, recipe: Recipe, classes: tuple[str, ...], images: int) -> dict[str, Any]:
-    """The stored config of a run to resume, after refusing settings, classes or a number of images that differ."""
-    changed = changes(folder, recipe, classes, images)
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split())[:100]
+
+
+def stored_data(folder: Path) -> tuple[tuple[str, ...], int, dict[str, str]]:
+    """Classes, number of training images and contents of the splits of a run; `ConfigError` if they cannot be read."""
+    remedy = "start again with --overwrite"
+    values = read_json(folder / LABELS, remedy)
+    if "labels" in values and "data" not in values:
+        raise ConfigError(f"{folder} is of an older version, which drew other orders; finish it with that, or {remedy}")
+    try:
+        return tuple(values["labels"]), int(values["train_images"]), dict(values["data"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{folder / LABELS} cannot be read ({_said(error)}); {remedy}") from error
+
+
+def check_same(folder: Path, recipe: Recipe, data: RunData) -> dict[str, Any]:
+    """The stored config of a run to resume, after refusing settings, classes or images that differ."""
+    changed = changes(folder, recipe, data)
     if changed:
         raise ConfigError(
             f"{folder} was started with other settings ({'; '.join(changed)}); "
             f"repeat those (--config {folder / CONFIG}), or choose another --out"
         )
+    images = stored_data(folder)[1]
+    if images != len(data.train):  # of the same files: some are left out, or are so no longer
+        log.warning("%d training images can be read, %d at the start: their order is another", len(data.train), images)
     return stored_config(folder)
 
 
-def changes(folder: Path, recipe: Recipe, classes: tuple[str, ...], images: int) -> list[str]:
-    """In what `recipe`, its classes and number of training images contradict the run in `folder`; one text each."""
+def changes(folder: Path, recipe: Recipe, data: RunData) -> list[str]:
+    """In what `recipe` and its data contradict the run in `folder`; one text each."""
     changed = differences(stored_config(folder), recipe)
-    before, images_before = stored_data(folder)
-    if before != classes:
-        changed.append(f"classes: {len(classes)} ({some(classes)}), was {len(before)} ({some(before)})")
-    if images_before != images:
-        changed.append(f"training images: {images}, was {images_before}")
+    classes, images, told = stored_data(folder)
+    if classes != data.classes:
+        changed.append(f"classes: {len(data.classes)} ({some(data.classes)}), was {len(classes)} ({some(classes)})")
+    other = [name for name in {**told, **data.contents} if told.get(name) != data.contents.get(name)]
+    if other and images != len(data.train):
+        changed.append(f"training images: {len(data.train)}, was {images}")
+    elif other and classes == data.classes:
+        changed.append(f"data: other files, names or sizes in {' and '.join(other)}")
     return changed
 
 

@@ -118,11 +118,17 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 _FREE = {
     "out", "device", "workers", "memory_budget", "disk_budget", "keep_checkpoints", "save_every", "tensorboard",
     "micro_batch", "checkpoint_activations",
+    "data", "on_error",  # where the same images lie, of which what cannot be read may be left out from now on
 }  # fmt: skip
 
 
 # What the first start decides where nothing was said.
 _RESOLVED = {"precision", "eval_every", "steps"}
+
+
+def fixed(recipe: Recipe) -> dict[str, Any]:
+    """What of a resolved recipe must stay as it is while a run goes on."""
+    return {name: value for name, value in to_dict(recipe).items() if name not in _FREE}
 
 
 def differences(stored: dict[str, Any], given: Recipe) -> list[str]:

@@ -45,7 +45,9 @@ def train(job: Job, state: TrainState, world: World, observer: Observer | None =
     observer = observer or Observer()
     observer.begun(counters.step, job.steps)
     watch, pace = Stopwatch(s.batch), Pace(job, counters, world)
-    record = Record(job.folder, counters.record_bytes, s.tensorboard) if world.first else None
+    record = None
+    if world.first:
+        record = Record(job.folder, counters.step, counters.evaluated, counters.record_lines, s.tensorboard)
     begun, summary = counters.step, None
     with (
         closing(batches),
@@ -65,7 +67,8 @@ def train(job: Job, state: TrainState, world: World, observer: Observer | None =
                 # What one process writes is read by all: until the next line their losses are shared equally.
                 counters.loss_sum = _mean_loss_sum(counters, world)
                 with pace.spending("saving"):
-                    if world.first:
+                    if record is not None:
+                        counters.record_lines = record.forced()
                         save_state(checkpoints, state, s.keep_checkpoints)
                     world.wait()
             if signal_number:
@@ -108,7 +111,6 @@ def _log(job: Job, state: TrainState, world: World, watch: Stopwatch, record: Re
         }
         record.metrics(step, values)
         record.speed(step, lap)
-        counters.record_bytes = record.bytes
 
 
 def _evaluate(
@@ -152,10 +154,9 @@ def _evaluate(
             counters.best, counters.best_step = tally.top1, counters.step
             if job.settings.keep == "best" and world.first:
                 with atomic_file(best_weights(job.folder)) as temporary:
-                    write_safetensors(temporary, state.result_weights(), {})
+                    counters.best_sha256 = write_safetensors(temporary, state.result_weights(), {})
     if record is not None:
         record.metrics(counters.step, {"validation": summary})
-        counters.record_bytes = record.bytes
     observer.evaluated(counters.step, summary)
     return summary
 

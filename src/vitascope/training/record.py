@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 from vitascope.errors import ConfigError
 from vitascope.training.stopwatch import Lap
+from vitascope.whole import written_whole
 
 log = logging.getLogger(__name__)
 
@@ -21,15 +23,23 @@ METRICS, SPEED = "metrics.jsonl", "speed.jsonl"
 class Record:
     """Appends lines for a run; clock times go to speed.jsonl, so that metrics.jsonl can be compared bit for bit."""
 
-    def __init__(self, folder: Path, resume_bytes: int = 0, tensorboard: bool = False) -> None:
+    def __init__(self, folder: Path, step: int = 0, evaluated: int = 0, lines: int = 0, tensorboard: bool = False):
+        """Goes on after `step`, whose evaluation was made if `evaluated` is the same, and which had so many `lines`.
+
+        Lines of later steps, which will be done again, are cut off; so are those that cannot be read, which is said.
+        """
         self._board = tensorboard_writer()(str(folder / "tensorboard")) if tensorboard else None
-        self._file = (folder / METRICS).open("ab")
-        end = self._file.seek(0, 2)
-        if end < resume_bytes:
-            log.warning("%s has lost lines since the checkpoint was written", folder / METRICS)
-        self._file.truncate(min(end, resume_bytes))  # lines of steps that will be done again
-        self._file.seek(0, 2)
-        self._speed = (folder / SPEED).open("a")
+        path, found = folder / METRICS, _readable_lines(folder / METRICS)
+        kept = [line for line, values in found if values["step"] <= (evaluated if "validation" in values else step)]
+        if len(kept) < lines:
+            log.warning("%s has lost %d of %d lines, cut or damaged", path, lines - len(kept), lines)
+        if not path.exists() or path.read_bytes() != b"".join(kept):
+            with written_whole(path) as temporary:
+                temporary.write_bytes(b"".join(kept))
+        self._file, self._lines = path.open("ab"), len(kept)
+        self._speed = (folder / SPEED).open("ab")
+        if self._speed.tell() and not (folder / SPEED).read_bytes().endswith(b"\n"):
+            self._speed.write(b"\n")  # a line cut short must not take the next with it
 
     def __enter__(self) -> Record:
         return self
@@ -40,15 +50,18 @@ class Record:
         if self._board is not None:
             self._board.close()
 
-    @property
-    def bytes(self) -> int:
-        """Length of metrics.jsonl so far."""
-        return self._file.tell()
+    def forced(self) -> int:
+        """Waits until all lines are on the disk; how many those of metrics.jsonl are."""
+        for file in (self._file, self._speed):
+            file.flush()
+            os.fsync(file.fileno())
+        return self._lines
 
     def metrics(self, step: int, values: dict[str, Any]) -> None:
         """One line of figures that depend on the settings alone."""
         self._file.write(json.dumps({"step": step, **values}).encode() + b"\n")
         self._file.flush()
+        self._lines += 1
         if self._board is not None:
             for name, value in values.items():
                 for key, number in value.items() if isinstance(value, dict) else [(None, value)]:
@@ -64,16 +77,24 @@ class Record:
             "training_seconds": round(lap.training, 3),
             "images_per_second": round(lap.rate, 1),
         }
-        self._speed.write(json.dumps(line) + "\n")
+        self._speed.write(json.dumps(line).encode() + b"\n")
         self._speed.flush()
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """All lines of a run's metrics.jsonl; a last line cut short by a kill is left out."""
-    path = folder / METRICS
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    """All lines of a run's metrics.jsonl; what a kill cut short or a disk damaged is left out."""
+    return [values for _, values in _readable_lines(folder / METRICS)]
+
+
+def _readable_lines(path: Path) -> list[tuple[bytes, dict[str, Any]]]:
+    """The whole lines of a record that are what was written, each as it stands and as values."""
+    result = []
+    for line in path.read_bytes().splitlines(keepends=True) if path.exists() else ():
+        with suppress(ValueError):
+            values = json.loads(line)
+            if line.endswith(b"\n") and isinstance(values, dict) and isinstance(values.get("step"), int):
+                result.append((line, values))
+    return result
 
 
 def time_spent(folder: Path) -> dict[str, float]:
@@ -83,10 +104,8 @@ def time_spent(folder: Path) -> dict[str, float]:
     `images_per_second` in those.
     """
     total = {"images": 0.0, "seconds": 0.0, "training_seconds": 0.0}
-    path = folder / SPEED
-    for line in path.read_text().splitlines() if path.exists() else ():
-        with suppress(ValueError, KeyError, TypeError):  # a line cut short by a kill, or of an older version
-            values = json.loads(line)
+    for _, values in _readable_lines(folder / SPEED):
+        with suppress(ValueError, KeyError, TypeError):  # a line of an older version
             found = {name: float(values[name]) for name in total}
             total = {name: total[name] + found[name] for name in total}
     if not total["images"]:

@@ -38,12 +38,14 @@ class Counters:
     """Best validation top-1 so far."""
     best_step: int = -1
     """The step it was reached at."""
+    best_sha256: str = ""
+    """Of the file of its weights, where they are kept."""
     loss_sum: float = 0.0
     """Sum of the losses since the last line of the record."""
     loss_steps: int = 0
     """How many steps are in `loss_sum`."""
-    record_bytes: int = 0
-    """Length of metrics.jsonl; what is behind it belongs to steps that will be done again."""
+    record_lines: int = 0
+    """Lines of metrics.jsonl; what is behind them belongs to steps that will be done again."""
     ahead: float = 0.0
     """How far the schedule is ahead of `step`, in a run that ends by the clock; 0 in one of so many steps."""
     planned: int = 0
@@ -65,16 +67,18 @@ class TrainState:
     optimizer: torch.optim.Optimizer
     ema: Ema | None = None
     counters: Counters = field(default_factory=Counters)
+    run: str = ""
+    """Stands for the settings and the data of the run that this is the state of."""
 
     def result_weights(self) -> dict[str, Tensor]:
         """The weights that a run ends with: the average where there is one."""
         return self.ema.tensors if self.ema is not None else {n: p.detach() for n, p in self.model.named_parameters()}
 
 
-def new_state(model: nn.Module, settings: TrainSettings) -> TrainState:
+def new_state(model: nn.Module, settings: TrainSettings, run: str = "") -> TrainState:
     """The state of a run that has not begun."""
     ema = Ema(model, settings.ema) if settings.ema else None
-    return TrainState(model, make_optimizer(model, settings), ema)
+    return TrainState(model, make_optimizer(model, settings), ema, run=run)
 
 
 def save_state(folder: Path, state: TrainState, keep: int) -> Path:
@@ -92,7 +96,7 @@ def save_state(folder: Path, state: TrainState, keep: int) -> Path:
             }
             counters = asdict(state.counters)
             hashes["counters"] = _counters_sha256(counters)
-            (temporary / _COUNTERS).write_text(json.dumps({"counters": counters, "sha256": hashes}))
+            (temporary / _COUNTERS).write_text(json.dumps({"counters": counters, "run": state.run, "sha256": hashes}))
     for old in set(_ours(folder)).difference(saved_states(folder)[-keep:]):
         (old / _COUNTERS).unlink(missing_ok=True)  # first, so that a kill meanwhile leaves none that looks complete
         shutil.rmtree(old, ignore_errors=True)
@@ -110,12 +114,20 @@ def _ours(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name[5:]))
 
 
-def load_state(path: Path, state: TrainState) -> None:
-    """Fills `state` from a folder of `save_state`; a damaged one raises `CheckpointError`, which offers another."""
+def load_state(path: Path, state: TrainState) -> str:
+    """Fills `state` from a folder of `save_state`; returns the SHA-256 of all that was read.
+
+    Raises `CheckpointError` for a damaged one, offering another, and for one that another run has written.
+    """
     try:
-        counters, tensors = _read(path)
+        digest, run, counters, tensors = _read(path)
     except _DAMAGE as error:
         raise CheckpointError(_damaged(path, error)) from error
+    if run != state.run:
+        raise CheckpointError(
+            f"checkpoint {path} was written with other settings or data than config.yaml and labels.json beside it say "
+            "now; put those back as they were, or start again with --overwrite"
+        )
     device = next(state.model.parameters()).device
     state.model.load_state_dict(tensors["model"])
     if state.ema is not None:
@@ -127,6 +139,7 @@ def load_state(path: Path, state: TrainState) -> None:
         # Fused kernels want all of it on the parameters' device, Adam's step counter too.
         state.optimizer.state[parameters[name]][slot] = tensor.to(device)
     state.counters = counters
+    return digest
 
 
 def _optimizer_tensors(state: TrainState) -> dict[str, Tensor]:
@@ -141,16 +154,18 @@ def _optimizer_tensors(state: TrainState) -> dict[str, Tensor]:
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, CheckpointError)
 
 
-def _read(path: Path) -> tuple[Counters, dict[str, dict[str, Tensor]]]:
-    """Counters and tensors by file, each checked against its SHA-256; raises one of `_DAMAGE`."""
-    held = json.loads((path / _COUNTERS).read_text())
+def _read(path: Path) -> tuple[str, str, Counters, dict[str, dict[str, Tensor]]]:
+    """Hash of all, run, counters and tensors by file, each checked against its SHA-256; raises one of `_DAMAGE`."""
+    text = (path / _COUNTERS).read_bytes()
+    held = json.loads(text)
     hashes = dict(held["sha256"])
     files = {name: read_safetensors(path / f"{name}.safetensors") for name in hashes if name != "counters"}
     found = {name: file.sha256 for name, file in files.items()} | {"counters": _counters_sha256(held["counters"])}
     wrong = [name for name in found if found[name] != hashes.get(name)]
     if wrong:
         raise ValueError(f"{' and '.join(wrong)} do not match their SHA-256")
-    return Counters(**held["counters"]), {name: file.tensors for name, file in files.items()}
+    tensors = {name: file.tensors for name, file in files.items()}
+    return hashlib.sha256(text).hexdigest(), str(held["run"]), Counters(**held["counters"]), tensors
 
 
 def _counters_sha256(counters: dict[str, Any]) -> str:

@@ -6,8 +6,7 @@ from typing import Any
 
 from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
-from vitascope.cli.runs import add_run_arguments, run_arguments, show_run
-from vitascope.data.open import recognise
+from vitascope.cli.runs import add_run_arguments, refuse_early, run_arguments, show_run
 from vitascope.recipes.presets import PRESETS
 from vitascope.recipes.settings import PretrainRecipe
 
@@ -21,7 +20,7 @@ def arguments(parser: Parser) -> None:
 def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     """See `vitascope.cli.Command`."""
     recipe = parser.recipe(args, PretrainRecipe)
-    recognise(recipe.data)  # refused before torch is loaded
+    refuse_early(recipe.data)
     from vitascope.recipes.pretrain import pretrain
 
     model = pretrain(recipe, **run_arguments(args, console, "pre-training"))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vitascope.data.fingerprint import joined, stamp
+from vitascope.data.fingerprint import joined, named_size, stamp
 from vitascope.data.formats import FORMATS
 from vitascope.data.images import UInt8, printable, read_image
 from vitascope.data.jpeg import OpenJpeg, open_image
@@ -59,6 +59,10 @@ class FolderSource:
     def identity(self) -> str:
         """See `vitascope.data.fingerprint`."""
         return joined([stamp(self.describe(index)) for index in range(len(self))])
+
+    def parts(self) -> list[str]:
+        """See `vitascope.data.fingerprint`."""
+        return [named_size(self.describe(index), path) for index, path in enumerate(self.paths)]
 
 
 def open_folder(path: str | Path) -> Splits:

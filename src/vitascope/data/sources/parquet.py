@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vitascope.cache import cache_folder
-from vitascope.data.fingerprint import joined, stamp
+from vitascope.data.fingerprint import joined, named_size, stamp
 from vitascope.data.images import printable
 from vitascope.data.source import Source, Splits, split_of_name
 from vitascope.data.sources.classes import number_labels
@@ -59,6 +59,10 @@ class _Column:
     def identity(self) -> str:
         """See `vitascope.data.fingerprint`."""
         return joined([self.column, *(stamp(os.path.realpath(file)) for file in self.files)])
+
+    def parts(self) -> list[str]:
+        """See `vitascope.data.fingerprint`."""
+        return [self.column, *map(named_size, self.files)]
 
     def renew(self) -> None:
         """Writes a damaged copy anew."""

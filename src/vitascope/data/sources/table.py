@@ -36,7 +36,8 @@ class TableSource:
     """(n,) int64."""
     load: Callable[[], Any] = field(repr=False)
     """→ the pyarrow.ChunkedArray of images; called again in a process that received this source pickled. May have an
-    `identity() → str`, and `renew()` if what it returns may be a damaged copy: structs with the `crc32` of `bytes`."""
+    `identity() → str`, `parts() → list[str]`, and `renew()` if what it returns may be a damaged copy: structs with the
+    `crc32` of `bytes`."""
     follow_paths: bool = False
     """Whether a row without bytes may name a file on this machine; only for tables made on this machine."""
     _state: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
@@ -79,6 +80,11 @@ class TableSource:
             content = data if data is not None else stamp(path or "").encode("utf-8", "surrogateescape")
             digest.update(f"{len(content)}\n".encode() + content)
         return digest.hexdigest()
+
+    def parts(self) -> list[str]:
+        """See `vitascope.data.fingerprint`: the column's, where it knows them, else how many bytes it has."""
+        known = getattr(self.load, "parts", None)
+        return [str(self.load().nbytes)] if known is None else known()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_state": {}}

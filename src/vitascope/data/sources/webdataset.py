@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vitascope.data.fingerprint import joined, stamp
+from vitascope.data.fingerprint import joined, named_size, stamp
 from vitascope.data.formats import HEIC, HEIC_REMEDY, UNREAD
 from vitascope.data.images import UInt8, printable, read_image
 from vitascope.data.jpeg import OpenJpeg, open_image
@@ -76,6 +76,10 @@ class TarSource:
     def identity(self) -> str:
         """See `vitascope.data.fingerprint`."""
         return joined([*map(stamp, self.shards), self.places.tobytes().hex()])
+
+    def parts(self) -> list[str]:
+        """See `vitascope.data.fingerprint`."""
+        return [*map(named_size, self.shards), *self.keys, self.places.tobytes().hex()]
 
 
 def open_webdataset(spec: str) -> Splits:
