@@ -104,6 +104,9 @@ def train(name):
     pretrain(pretrain_recipe(Path(sys.argv[1], name), **SETTINGS), splits=splits())
 
 train("whole")
+shutil.rmtree(Path(sys.argv[1], "whole"))
+count = 0
+train("whole")  # again, because the first also fills the cache
 moments, every = count, int(sys.argv[2])
 for kill_at in range(1, moments + 1, every):
     pid = os.fork()
