@@ -1,8 +1,19 @@
-"""How messages count things and put times."""
+"""How messages quote, count things and put times."""
 
 from __future__ import annotations
 
 import time
+
+
+def printable(text: str) -> str:
+    """`text` on one line: quoted and escaped when it holds newlines or anything else that does not print."""
+    return text if text.isprintable() else ascii(text)
+
+
+def reason(error: BaseException) -> str:
+    """An error's own words on one line, without the path that the message begins with already."""
+    text = (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__
+    return printable(" ".join(text.split())[:200])
 
 
 def count(number: int, what: str) -> str:

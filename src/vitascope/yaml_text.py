@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from vitascope.errors import ConfigError
+from vitascope.wording import reason
 
 MAX_CHARACTERS = 1 << 20
 """A run's config has some two thousand."""
@@ -34,8 +35,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(check_yaml(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        said = (error.strerror if isinstance(error, OSError) else "") or " ".join(str(error).split())
-        raise ConfigError(f"{path} cannot be read ({said}); expected a YAML file of options") from error
+        raise ConfigError(f"{path} cannot be read ({reason(error)}); expected a YAML file of options") from error
     if not isinstance(values, dict):
         what = "nothing" if values is None else type(values).__name__
         raise ConfigError(f"{path} holds {what}, expected options, one a line, such as lr: 0.01")

@@ -8,6 +8,7 @@ from typing import Any
 
 from vitascope.checkpoints.limits import MAX_HEADER, size_text
 from vitascope.errors import CheckpointError
+from vitascope.wording import reason
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: missing; expected the description of the weights beside it") from error
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+        raise CheckpointError(f"{path}: cannot be read ({reason(error)})") from error
 
 
 def parse_json(text: bytes, path: Path) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def parse_json(text: bytes, path: Path) -> dict[str, Any]:
     try:
         value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:  # ValueError: also no UTF-8, and duplicates
-        raise CheckpointError(f"{path}: damaged JSON ({_one_line(error)})") from error
+        raise CheckpointError(f"{path}: damaged JSON ({reason(error)})") from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: JSON holds a {type(value).__name__}, expected an object")
     return value
@@ -50,7 +51,3 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no number")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -15,6 +15,7 @@ from torch import Tensor
 from vitascope.checkpoints.json_file import parse_json
 from vitascope.checkpoints.limits import MAX_BYTES, MAX_HEADER, size_text
 from vitascope.errors import CheckpointError
+from vitascope.wording import reason
 
 _DTYPES = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")
 _MAX_AXES = 8
@@ -57,7 +58,7 @@ def read_safetensors(path: Path, max_bytes: int = MAX_BYTES) -> Safetensors:
     try:
         return Safetensors(load(data), metadata, hashlib.sha256(data).hexdigest())
     except SafetensorError as error:
-        raise _damaged(path, " ".join(str(error).split())[:200]) from error
+        raise _damaged(path, reason(error)) from error
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:

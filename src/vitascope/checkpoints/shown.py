@@ -16,6 +16,7 @@ import numpy as np
 
 from vitascope.data.copies import LIMIT, digests
 from vitascope.data.source import Int64, Source
+from vitascope.wording import reason
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ def read_shown(folder: Path, stated: Any) -> Shown | None:
         both = np.frombuffer(data, dtype="<i8").astype(np.int64)
         return Shown(both[:trained], both[trained:], stated["complete"] is True, stated["chosen"] is True)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
+        why = reason(error)
         log.warning("%s is missing or damaged (%s): what was trained on is unknown; copy it again", folder / FILE, why)
         return None
 

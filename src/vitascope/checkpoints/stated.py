@@ -15,6 +15,7 @@ from vitascope.checkpoints.limits import MAX_HEADER
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import some
 from vitascope.errors import CheckpointError, ConfigError
+from vitascope.wording import reason
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +61,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
         text = path.read_text(encoding="utf-8-sig").strip()
         held = parse_json(text.encode(), path) if text[:1] == "{" else json.loads(text) if text[:1] == "[" else None
     except (OSError, ValueError, RecursionError, CheckpointError) as error:
-        why = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
-        raise ConfigError(f"{path} cannot be read ({why}); expected one name a line, or JSON") from error
+        raise ConfigError(f"{path} cannot be read ({reason(error)}); expected one name a line, or JSON") from error
     names = [line.strip() for line in text.splitlines()] if held is None else _in_json(held)
     if not names or not all(isinstance(name, str) and name for name in names):
         raise ConfigError(f"{path} is no file of labels; expected one name a line, a JSON list, or a map from 0, 1, …")

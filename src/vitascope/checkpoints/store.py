@@ -23,6 +23,7 @@ from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError, ConfigError
 from vitascope.models.config import ModelConfig, ViTConfig, config_from_dict, config_to_dict
 from vitascope.version import __version__
+from vitascope.wording import reason
 
 WEIGHTS, CONFIG, PREPROCESSOR, CARD = "model.safetensors", "config.json", "preprocessor.json", "README.md"
 _MARK = "vitascope"
@@ -111,7 +112,7 @@ def _verified_weights(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
     try:
         content = read_safetensors(file)
     except OSError as error:
-        raise CheckpointError(f"{file}: cannot be read ({error.strerror or error})") from error
+        raise CheckpointError(f"{file}: cannot be read ({reason(error)})") from error
     if content.sha256 != stated:
         raise CheckpointError(
             f"{file}: SHA-256 is {content.sha256[:12]}…, {CONFIG} says {stated[:12]}…: "

@@ -12,6 +12,7 @@ from vitascope.checkpoints.other_files import what_else
 from vitascope.checkpoints.safetensors_file import is_safetensors, read_safetensors
 from vitascope.checkpoints.torch_file import is_torch, read_torch
 from vitascope.errors import CheckpointError
+from vitascope.wording import reason
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def read_tensors(path: Path) -> TensorFile:
                 f"{path}: neither safetensors nor .npz nor a PyTorch file (or its beginning or end is damaged)"
             )
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise CheckpointError(f"{path}: cannot be read ({reason(error)})") from error
     if not found.tensors:
         raise CheckpointError(f"{path}: holds no tensors")
     return found

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from vitascope.data.copies import find_copies, groups
-from vitascope.data.images import printable
 from vitascope.data.memory import Progress, decode_all
 from vitascope.data.open import open_data
 from vitascope.data.passed_over import grouped, sentence
@@ -20,6 +19,7 @@ from vitascope.data.remarks import DARK, Remarks
 from vitascope.data.source import Int64, Source, Splits
 from vitascope.data.sources.folder import FolderSource
 from vitascope.errors import ImageError
+from vitascope.wording import printable
 
 TINY = 8
 """Pixels: an image whose shorter side is below this, in a data set of larger ones, is worth a look."""

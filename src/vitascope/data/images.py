@@ -27,7 +27,7 @@ import math
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -44,8 +44,9 @@ from PIL import (
 
 from vitascope.data.deep import deep_grey, note_png_depth, notice_dark_colours
 from vitascope.data.formats import FORMATS, HEADER, HEIC, HEIC_REMEDY, READS_HEIC, format_of
-from vitascope.data.remarks import decoding
+from vitascope.data.remarks import DAMAGED_EXIF, remark, silence_pillow
 from vitascope.errors import ConfigError, ImageError
+from vitascope.wording import printable, reason
 
 MAX_PIXELS = 100_000_000
 """Largest height × width that is decoded unless the caller allows more: 300 MB as RGB."""
@@ -121,11 +122,6 @@ def read_image(
     )
 
 
-def printable(text: str) -> str:
-    """`text` on one line: quoted and escaped when it holds newlines or anything else that does not print."""
-    return text if text.isprintable() else ascii(text)
-
-
 def _read_path(path: Path, channels: int, max_pixels: int, draft: tuple[int, int] | None, shown: str) -> UInt8:
     try:
         status = path.stat()
@@ -138,11 +134,11 @@ def _read_path(path: Path, channels: int, max_pixels: int, draft: tuple[int, int
     except FileNotFoundError:
         raise ImageError(f"{shown}: no such file; check the path") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise ImageError(f"{shown}: cannot be opened ({_reason(error)}); check its path and permissions") from None
+        raise ImageError(f"{shown}: cannot be opened ({reason(error)}); check its path and permissions") from None
 
 
 def _read(file: IO[bytes], channels: int, max_pixels: int, draft: tuple[int, int] | None, shown: str) -> UInt8:
-    with decoding(), _opened(file, max_pixels, shown) as image:
+    with _opened(file, max_pixels, shown) as image:
         if image.format == "PNG":
             note_png_depth(file, image)
         return _decode(image, channels, max_pixels, draft, shown)
@@ -159,13 +155,14 @@ def decoding_bytes(content: bytes, max_pixels: int = MAX_PIXELS) -> int:
         size = _webp_size(content)
         refuse_large(size, max_pixels, shown)
         return size[0] * size[1] * _BYTES_EACH
-    with decoding(), _opened(file, max_pixels, shown) as image:
+    with _opened(file, max_pixels, shown) as image:
         refuse_large(image.size, max_pixels, shown)
         each = _JPEG_BYTES_EACH if isinstance(image, JpegImagePlugin.JpegImageFile) else _BYTES_EACH
         return max(image.width * image.height, math.prod(_tile(image))) * each
 
 
 def _opened(file: IO[bytes], max_pixels: int, shown: str) -> Image.Image:
+    silence_pillow()
     header = file.read(HEADER)
     file.seek(0)
     if not header:
@@ -261,9 +258,16 @@ def _from_array(array: np.ndarray, channels: int, max_pixels: int, shown: str) -
 
 
 def orientation_of(image: Image.Image) -> int:
+    """As EXIF says, 1 where it says nothing; a remark where it states more tags than can be read."""
     try:
-        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+        exif, block = image.getexif(), image.info.get("exif", b"").removeprefix(b"Exif\0\0")
+        order: Literal["little", "big"] = "little" if block[:2] == b"II" else "big"
+        tags = int.from_bytes(block[4:8], order)  # where they begin, behind their number (TIFF 6.0, section 2)
+        if block and (len(block) < tags + 2 or len(exif) < int.from_bytes(block[tags : tags + 2], order)):
+            remark(DAMAGED_EXIF)
+        return int(exif.get(_EXIF_ORIENTATION, 1))
     except Exception:  # a damaged EXIF block does not make the pixels unreadable
+        remark(DAMAGED_EXIF)
         return 1
 
 
@@ -287,10 +291,4 @@ def refuse_large(size: tuple[int, int], max_pixels: int, shown: str) -> None:
 
 
 def damaged(shown: str, error: Exception) -> ImageError:
-    return ImageError(f"{shown}: cannot be decoded ({_reason(error)}); it is damaged: replace or remove it")
-
-
-def _reason(error: Exception) -> str:
-    """The error's own words, on one line, without the path that the message begins with already."""
-    text = (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__
-    return printable(" ".join(text.split()))
+    return ImageError(f"{shown}: cannot be decoded ({reason(error)}); it is damaged: replace or remove it")

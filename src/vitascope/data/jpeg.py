@@ -22,12 +22,12 @@ from vitascope.data.images import (
     UInt8,
     damaged,
     orientation_of,
-    printable,
     read_image,
     refuse_large,
     to_mode,
 )
-from vitascope.data.remarks import decoding
+from vitascope.data.remarks import silence_pillow
+from vitascope.wording import printable
 
 _LARGEST_FILE = 64 << 20  # bytes that are read before the header has been looked at
 _SOI = b"\xff\xd8\xff"
@@ -50,8 +50,9 @@ class OpenJpeg:
         """How messages call it."""
         self.max_pixels = max_pixels
         """Largest height × width that is decoded."""
+        silence_pillow()
         try:
-            with decoding(), JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as header:
+            with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as header:
                 self._stored = header.size
                 self._orientation = orientation_of(header)
         except Exception as error:  # whatever a reader meets in a damaged header
@@ -77,7 +78,7 @@ class OpenJpeg:
         x, y, right, bottom = self._box_as_stored(top, left, height, width)
         data = shortened(self.data, bottom + _MARGIN)
         try:
-            with decoding(), JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
+            with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
                 image.decodermaxblock = len(data)  # the decoder starts rows anew where its input is handed over in two
                 image.load()
                 if image.mode == "RGB" and channels == 3 and self._orientation not in UPRIGHT:

@@ -12,12 +12,12 @@ from typing import Literal
 
 import numpy as np
 
-from vitascope.data.images import UInt8, printable
-from vitascope.data.remarks import Remarks, listening
+from vitascope.data.images import UInt8
+from vitascope.data.remarks import Remarks
 from vitascope.data.room import Room
 from vitascope.data.source import Int64, Source, Subset, makes_many, read_many
 from vitascope.errors import ConfigError, DataError, ImageError
-from vitascope.wording import memory_text
+from vitascope.wording import memory_text, printable
 
 log = logging.getLogger(__name__)
 
@@ -207,14 +207,11 @@ def decode_all(
 
 def _one(source: Source, index: int, remarks: Remarks) -> UInt8 | ImageError:
     """An image or why there is none; what is odd about it goes to `remarks`."""
-    with listening() as kinds:
+    with remarks.about(source.describe(index)):
         try:
             return source[index]
         except ImageError as error:
             return error
-        finally:
-            if kinds:
-                remarks.add(kinds, source.describe(index))
 
 
 def _size(image: UInt8 | ImageError) -> int:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vitascope.data.images import printable
 from vitascope.data.source import Splits
 from vitascope.errors import DataError
+from vitascope.wording import printable
 
 Options = dict[str, str]
 

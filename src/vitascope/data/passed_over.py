@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vitascope.data.formats import HEADER, HEIC, HEIC_REMEDY, UNREAD, format_of
-from vitascope.data.images import printable
 from vitascope.data.walk import is_image, is_litter
+from vitascope.wording import printable
 
 _LOOKED_AT = 100  # files of one unknown ending that are opened, as there may be a million
 

@@ -5,6 +5,7 @@ Everything here is a matter of the thread that decodes, so that no image answers
 
 from __future__ import annotations
 
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -19,24 +20,11 @@ _TOLD = {
 
 
 class _Here(threading.local):
-    decoding = False
     heard: set[str] | None = None
 
 
 _here = _Here()
-
-
-class _WhileDecoding(type):
-    def __subclasscheck__(cls, category: type) -> bool:
-        # `warnings` asks whether a filter is meant; the answer depends on the thread, as no filter of its own can.
-        if not (_here.decoding and category is UserWarning):
-            return False
-        remark(DAMAGED_EXIF)
-        return True
-
-
-class _PillowWarning(Warning, metaclass=_WhileDecoding):
-    """What Pillow warns of while this thread decodes: EXIF that breaks off, nothing that concerns the pixels."""
+_PILLOW = re.compile(r"PIL\.")
 
 
 def remark(kind: str) -> None:
@@ -60,16 +48,10 @@ def listening() -> Iterator[set[str]]:
         _here.heard = before
 
 
-@contextmanager
-def decoding() -> Iterator[None]:
-    """Pillow's warnings become remarks, in this thread alone (`warnings.catch_warnings` is for all of them)."""
-    if not warnings.filters or warnings.filters[0][2] is not _PillowWarning:
-        warnings.simplefilter("ignore", _PillowWarning)
-    before, _here.decoding = _here.decoding, True
-    try:
-        yield
-    finally:
-        _here.decoding = before
+def silence_pillow() -> None:
+    """Pillow warns of EXIF that breaks off, nothing that concerns the pixels; what we remark says it once for all."""
+    if not warnings.filters or warnings.filters[0][3] != _PILLOW:  # `warnings.catch_warnings` takes it away again
+        warnings.filterwarnings("ignore", category=UserWarning, module=_PILLOW.pattern)
 
 
 class Remarks:
@@ -82,8 +64,11 @@ class Remarks:
         self.counts: dict[str, int] = {}
         """Kind → how many."""
 
-    def add(self, kinds: set[str], item: str) -> None:
-        """Counts those about one item, named as messages do."""
+    @contextmanager
+    def about(self, item: str) -> Iterator[None]:
+        """Counts those that this thread makes meanwhile, about one item, named as messages do."""
+        with listening() as kinds:
+            yield
         with self._alone:
             for kind in kinds:
                 self.first[kind] = min(item, self.first.get(kind, item))  # whichever thread comes first

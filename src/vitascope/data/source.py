@@ -10,10 +10,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from vitascope.data.images import UInt8, printable
+from vitascope.data.images import UInt8
 from vitascope.data.jpeg import OpenJpeg
 from vitascope.errors import ConfigError, DataError
 from vitascope.streams import Stream, generator
+from vitascope.wording import printable
 
 Int64 = npt.NDArray[np.int64]
 

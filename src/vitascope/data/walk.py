@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vitascope.data.formats import EXTENSIONS, UNREAD
-from vitascope.data.images import printable
 from vitascope.errors import DataError
+from vitascope.wording import printable, reason
 
 # Lower case; hidden names are recognised by their dot.
 _LITTER = (
@@ -70,7 +70,7 @@ def listing(folder: Path) -> Listing:
                     found.folders.append(path)
     except OSError as error:
         raise DataError(
-            f"{printable(str(folder))}: cannot be listed ({error.strerror}); check its path and permissions"
+            f"{printable(str(folder))}: cannot be listed ({reason(error)}); check its path and permissions"
         ) from None
     names = {path.name for path in found.folders + found.files}
     if any(marks <= names for marks in _OURS):
@@ -88,7 +88,7 @@ def walk(folder: Path, litter: list[Path], above: frozenset[tuple[int, int]] = f
     try:
         status = folder.stat()
     except OSError as error:
-        raise DataError(f"{printable(str(folder))}: cannot be opened ({error.strerror}); check it") from None
+        raise DataError(f"{printable(str(folder))}: cannot be opened ({reason(error)}); check it") from None
     identity = (status.st_dev, status.st_ino)
     if identity in above:
         return

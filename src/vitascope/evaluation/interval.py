@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from vitascope.data.images import printable
 from vitascope.errors import ConfigError
+from vitascope.wording import printable
 
 CONFIDENCE = 0.95
 """Share of such intervals that hold the true mean, if results scatter normally over seeds."""

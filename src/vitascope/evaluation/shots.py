@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vitascope.data.images import printable
 from vitascope.data.source import Int64, Source, require_same_classes, some
 from vitascope.errors import ConfigError, DataError
 from vitascope.evaluation.fewshot import Ridge
@@ -22,6 +21,7 @@ from vitascope.evaluation.interval import Interval, interval
 from vitascope.evaluation.neighbours import NEIGHBOURS, neighbour_predict
 from vitascope.evaluation.probe import probe_predict
 from vitascope.streams import Stream, generator
+from vitascope.wording import printable
 
 METHODS = ("ridge", "knn", "probe")
 """The paper's closed form, nearest neighbours, logistic regression."""

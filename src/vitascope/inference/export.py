@@ -25,6 +25,7 @@ from vitascope.inference.engines import onnx, openvino
 from vitascope.inference.engines.table import TOLERANCES, difference
 from vitascope.inference.exported import FILES, LABELS, RECORD, sha256
 from vitascope.inference.quantise import import_nncf, judged, quantised
+from vitascope.wording import reason
 
 OPSETS = range(18, 24)
 """Versions of the ONNX operators that PyTorch's exporter writes."""
@@ -122,8 +123,7 @@ def _exported(
         except VitascopeError:
             raise
         except Exception as error:
-            why = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ExportError(f"the model cannot be exported to {format}: {why}") from error
+            raise ExportError(f"the model cannot be exported to {format}: {reason(error)}") from error
         record = {
             "format": format,
             "input": {

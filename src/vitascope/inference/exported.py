@@ -18,6 +18,7 @@ from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError, ConfigError, UserError
 from vitascope.inference.engines import onnx, openvino
 from vitascope.inference.engines.eager import Engine
+from vitascope.wording import reason
 
 LABELS, RECORD = "labels.json", "export.json"
 FILES = {"onnx": "model.onnx", "openvino": "model.xml"}
@@ -54,8 +55,7 @@ class Exported:
         try:
             return onnx.read(path) if self.format == "onnx" else openvino.read(path)
         except Exception as error:
-            why = (str(error).splitlines() or [type(error).__name__])[0]
-            raise CheckpointError(f"{path} cannot be read ({why}); export it again") from error
+            raise CheckpointError(f"{path} cannot be read ({reason(error)}); export it again") from error
 
 
 def open_model(

@@ -19,13 +19,13 @@ import numpy as np
 
 from vitascope.data.batches import to_tensor
 from vitascope.data.formats import FORMATS
-from vitascope.data.images import printable
 from vitascope.data.passed_over import grouped, sentence
 from vitascope.data.preprocess import Preprocess
-from vitascope.data.remarks import Remarks, listening
+from vitascope.data.remarks import Remarks
 from vitascope.data.walk import is_image, walk
 from vitascope.errors import DataError, ImageError
 from vitascope.inference.predictor import Prediction, Predictor
+from vitascope.wording import printable, reason
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +55,8 @@ def find_images(paths: Sequence[str]) -> list[Path]:
         except FileNotFoundError:
             raise DataError(f"{printable(str(path))} does not exist; expected image files or folders") from None
         except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-            reason = getattr(error, "strerror", None) or error
             raise DataError(
-                f"{printable(str(path))} cannot be read ({reason}); expected image files or folders"
+                f"{printable(str(path))} cannot be read ({reason(error)}); expected image files or folders"
             ) from None
         if not is_folder:
             found.append(path)
@@ -125,13 +124,11 @@ def _resized(
     """
 
     def one(file: Path) -> np.ndarray | ImageError:
-        with listening() as kinds:
+        with remarks.about(str(file)):
             try:
                 return preprocess.resize(preprocess.read(file))
             except ImageError as error:
                 return error
-            finally:
-                remarks.add(kinds, str(file))
 
     pool = ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS))
     waiting: deque[Future[np.ndarray | ImageError]] = deque()
@@ -165,4 +162,4 @@ def write_csv(path: str, results: Sequence[FilePrediction]) -> None:
     except FileExistsError as error:
         raise DataError(f"{path} exists; choose another --csv file") from error
     except OSError as error:
-        raise DataError(f"{path} cannot be written ({error.strerror}); choose another --csv file") from error
+        raise DataError(f"{path} cannot be written ({reason(error)}); choose another --csv file") from error

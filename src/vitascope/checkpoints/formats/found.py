@@ -19,8 +19,6 @@ from vitascope.models.config import ModelConfig, Size, ViTConfig
 
 log = logging.getLogger(__name__)
 
-log = logging.getLogger(__name__)
-
 MAX_DEPTH = 1024
 """More blocks than this in one stacked tensor are taken for a damaged file."""
 

@@ -34,9 +34,9 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
         raise ConfigError(f"--batch is {args.batch}, expected at least 1")
     if args.workers < 0:
         raise ConfigError(f"--workers is {args.workers}, expected 0 or more")
-    from vitascope.data.images import printable
     from vitascope.data.open import recognise
     from vitascope.evaluation.shots import FewShot
+    from vitascope.wording import printable
 
     settings = FewShot(
         shots=_several("shots", args.shots, int),

@@ -20,12 +20,13 @@ from typing import IO
 import numpy as np
 
 from vitascope.cache import cache_folder
-from vitascope.data.images import UInt8, printable
+from vitascope.data.images import UInt8
 from vitascope.data.memory import ArraySource
 from vitascope.data.source import Int64, Splits
 from vitascope.data.sources.classes import number_labels
 from vitascope.errors import DataError
 from vitascope.whole import written_whole
+from vitascope.wording import printable, reason
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ def open_cifar(name: str) -> Splits:
             train = _records(tar, archive, archive.train)
             test = _records(tar, archive, archive.test)
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({printable(str(error))}); delete it to fetch it again") from None
+        raise DataError(f"{path}: cannot be read ({reason(error)}); delete it to fetch it again") from None
     classes, labels = number_labels({"train": train[1], "test": test[1]}, classes, str(path), "delete it")
     return Splits(
         train=ArraySource(f"{name} train", classes, labels["train"], train[0]),
@@ -141,7 +142,7 @@ def _verify(archive: Archive, path: Path) -> None:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     except OSError as error:
-        raise DataError(f"{printable(str(path))}: cannot be read ({error.strerror}); check it") from None
+        raise DataError(f"{printable(str(path))}: cannot be read ({reason(error)}); check it") from None
     if found != archive.md5:
         raise DataError(
             f"{printable(str(path))}: MD5 {found}, expected {archive.md5}; "

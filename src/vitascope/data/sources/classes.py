@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from vitascope.data.images import printable
 from vitascope.data.source import Int64, some
 from vitascope.errors import DataError
+from vitascope.wording import reason
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +63,7 @@ def number_labels(
             column.validate(full=True)
             plain[split] = column if column.type == value else column.cast(value)
         except pa.ArrowException as error:
-            reason = printable(" ".join(str(error).split())[:100])
-            raise DataError(f"{where}: the labels of {split} are damaged ({reason}); fetch them again") from None
+            raise DataError(f"{where}: the labels of {split} are damaged ({reason(error)}); fetch them again") from None
         missing = plain[split].null_count
         if value in (pa.string(), pa.large_string()):
             missing += pc.sum(pc.equal(plain[split], "")).as_py() or 0

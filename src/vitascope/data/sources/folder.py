@@ -13,13 +13,14 @@ import numpy as np
 
 from vitascope.data.fingerprint import joined, named_size, stamp
 from vitascope.data.formats import FORMATS
-from vitascope.data.images import UInt8, printable, read_image
+from vitascope.data.images import UInt8, read_image
 from vitascope.data.jpeg import OpenJpeg, open_image
 from vitascope.data.passed_over import PassedOver, grouped, lost_images, sentence
 from vitascope.data.source import Int64, Splits, some
 from vitascope.data.sources.layout import find_layout
 from vitascope.data.walk import is_image, is_litter, listing, walk
 from vitascope.errors import DataError
+from vitascope.wording import printable
 
 log = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vitascope.data.images import printable
 from vitascope.data.source import Source, Splits, split_of_name
 from vitascope.data.sources.classes import number_labels
 from vitascope.data.sources.table import OTHER_LABELS, TableSource, choose_columns, class_names
 from vitascope.errors import DataError
+from vitascope.wording import printable, reason
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +46,13 @@ def open_huggingface(name: str, options: Mapping[str, str] | None = None) -> Spl
         library = importlib.import_module("datasets")
     except Exception as error:  # absent, or broken by what it imports in turn
         raise DataError(
-            f"{where}: the datasets library cannot be imported ({printable(str(error))}); "
+            f"{where}: the datasets library cannot be imported ({reason(error)}); "
             "run: pip install 'vitascope[datasets]'"
         ) from None
     try:
         loaded = library.load_dataset(repository, config or None)
     except Exception as error:  # the library's own errors and those of a dozen network libraries below it
-        reason = printable(" ".join(str(error).split())[:300])
-        raise DataError(f"{where}: cannot be loaded ({reason}); check the name, the config and the network") from None
+        raise DataError(f"{where}: cannot be loaded ({reason(error)}); check name, config and network") from None
     parts: dict[str, Any] = {}
     for split_name, dataset in loaded.items():
         split = split_of_name(split_name)

@@ -13,13 +13,13 @@ from typing import Any
 
 from vitascope.cache import cache_folder
 from vitascope.data.fingerprint import joined, named_size, stamp
-from vitascope.data.images import printable
 from vitascope.data.source import Source, Splits, split_of_name
 from vitascope.data.sources.classes import number_labels
 from vitascope.data.sources.parquet_file import count_rows, read_images, read_labels, read_schema
 from vitascope.data.sources.table import OTHER_LABELS, TableSource, choose_columns, class_names
 from vitascope.errors import DataError
 from vitascope.whole import written_whole
+from vitascope.wording import printable, reason
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class _Column:
         except OSError as error:
             raise DataError(
                 f"{printable(str(self._path.parent))}: cannot write the copy of {printable(self.files[0])} "
-                f"({printable(str(error))}); set VITASCOPE_CACHE to a folder with room for it"
+                f"({reason(error)}); set VITASCOPE_CACHE to a folder with room for it"
             ) from None
 
 

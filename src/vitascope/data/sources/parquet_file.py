@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vitascope.data.images import printable
 from vitascope.data.sources.classes import label_kind
 from vitascope.data.sources.table import OTHER_LABELS
 from vitascope.errors import DataError
+from vitascope.wording import printable, reason
 
 _CHUNK_BYTES, _CHUNK_ROWS = 8 << 20, 1024  # images of about so many bytes, or so many of them, make one Arrow array
 _AT_ONCE = 64 << 20  # bytes that are decoded at once
@@ -48,9 +48,8 @@ class reading:
         import pyarrow as pa
 
         if isinstance(error, pa.ArrowException | OSError | ValueError):  # ValueError: a name that is not UTF-8
-            reason = " ".join(str(error).split())[:100]
             raise DataError(
-                f"{printable(self.file)}: not a readable parquet file ({printable(reason)}); fetch or write it again"
+                f"{printable(self.file)}: not a readable parquet file ({reason(error)}); fetch or write it again"
             ) from None
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from vitascope.data.formats import EXTENSIONS
-from vitascope.data.images import printable
 from vitascope.data.sources.tar import Member, members
 from vitascope.errors import DataError
+from vitascope.wording import printable, reason
 
 _LABEL_BYTES = 1 << 20  # a label file larger than this is none
 
@@ -40,7 +40,7 @@ def index_shards(files: list[str]) -> Found:
                 for member in members(file, path):
                     shard.add(member, file, found.passed_over)
         except OSError as error:
-            raise DataError(f"{printable(path)}: cannot be read ({error.strerror}); check it") from None
+            raise DataError(f"{printable(path)}: cannot be read ({reason(error)}); check it") from None
         shard.settle(number, found)
     return found
 

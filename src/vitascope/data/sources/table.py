@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from vitascope.data.fingerprint import stamp
-from vitascope.data.images import UInt8, printable, read_image
+from vitascope.data.images import UInt8, read_image
 from vitascope.data.jpeg import OpenJpeg, open_image
 from vitascope.data.source import Int64, some
 from vitascope.errors import DataError, ImageError
+from vitascope.wording import printable, reason
 
 _IMAGE_COLUMNS = ("image", "img")
 _LABEL_COLUMNS = ("label", "fine_label", "labels")
@@ -107,7 +108,7 @@ class TableSource:
         try:
             return chunks[chunk][row - int(starts[chunk])].as_py()
         except ValueError as error:  # a path that is not UTF-8
-            raise ImageError(f"{printable(self.describe(row))}: {printable(str(error))}; remove the row") from None
+            raise ImageError(f"{printable(self.describe(row))}: {reason(error)}; remove the row") from None
 
     def _chunks(self) -> tuple[list[Any], Int64]:
         if "chunks" not in self._state:

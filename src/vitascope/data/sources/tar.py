@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from vitascope.data.images import printable
 from vitascope.errors import DataError
+from vitascope.wording import printable
 
 log = logging.getLogger(__name__)
 

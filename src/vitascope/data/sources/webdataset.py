@@ -18,12 +18,13 @@ import numpy as np
 
 from vitascope.data.fingerprint import joined, named_size, stamp
 from vitascope.data.formats import HEIC, HEIC_REMEDY, UNREAD
-from vitascope.data.images import UInt8, printable, read_image
+from vitascope.data.images import UInt8, read_image
 from vitascope.data.jpeg import OpenJpeg, open_image
 from vitascope.data.source import Int64, Source, Splits, some, split_of_name
 from vitascope.data.sources.classes import number_labels
 from vitascope.data.sources.shard import Found, index_shards
 from vitascope.errors import DataError, ImageError
+from vitascope.wording import printable, reason
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class TarSource:
                 file.seek(offset)
                 data = file.read(size)
         except OSError as error:
-            raise ImageError(f"{printable(self.describe(index))}: {error.strerror}; check the file") from None
+            raise ImageError(f"{printable(self.describe(index))}: {reason(error)}; check the file") from None
         return data
 
     def describe(self, index: int) -> str:
@@ -164,7 +165,7 @@ def _class_names(path: Path) -> tuple[str, ...] | None:
     try:
         names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, ValueError) as error:
-        raise DataError(f"{printable(str(path))}: cannot be read ({printable(str(error))}); check it") from None
+        raise DataError(f"{printable(str(path))}: cannot be read ({reason(error)}); check it") from None
     if not names or len(set(names)) < len(names):
         raise DataError(f"{printable(str(path))}: empty or with a name twice, expected one class a line; mend it")
     return tuple(names)
