@@ -6,12 +6,18 @@ import json
 import logging
 import os
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 log = logging.getLogger(__name__)
+
+_DAMAGE = (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, MemoryError, zipfile.BadZipFile)
+"""All that NumPy and zipfile raise for a file with a bit turned somewhere."""
 
 
 @contextmanager
@@ -56,6 +62,28 @@ def _remembered(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}
+
+
+def recall_arrays(path: Path) -> dict[str, np.ndarray]:
+    """What `remember_arrays` kept; nothing where no file is, or a damaged one, which the log says."""
+    try:
+        # A zip file, which notices a flipped bit; opened here, because NumPy leaves a damaged one open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
+            return {name: held[name] for name in held.files}
+    except FileNotFoundError:
+        return {}
+    except _DAMAGE as error:
+        log.warning("%s cannot be read (%s); it is computed again", path, error)
+        return {}
+
+
+def remember_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Keeps arrays in the file `path`, where that can be written."""
+    try:
+        with written_whole(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+    except OSError as error:  # a full disk only costs the next start the time
+        log.warning("%s could not be kept (%s); it will be computed again", path, error)
 
 
 def force_to_disk(path: Path) -> None:

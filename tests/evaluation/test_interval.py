@@ -43,6 +43,7 @@ def test_what_has_no_mean_is_refused(values: list[float]) -> None:
 
 
 def test_the_interval_of_a_share_is_wilsons() -> None:
+    assert wilson(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)  # Newcombe (1998), Table I
     assert wilson(0.7, 40) == pytest.approx((0.5457, 0.8193), abs=1e-4)
     assert wilson(0, 10) == pytest.approx((0, 0.2775), abs=1e-4)
     assert wilson(1.0, 10) == pytest.approx((0.7225, 1), abs=1e-4)

@@ -17,7 +17,8 @@ from vitascope.data.open import open_data
 from vitascope.errors import ConfigError, Stopped
 from vitascope.recipes import demo
 from vitascope.recipes.demo import claim_folder, few_labels, run_demo
-from vitascope.recipes.demo_report import chart, percent, wilson
+from vitascope.recipes.demo_chart import chart
+from vitascope.recipes.demo_report import percent
 from vitascope.recipes.demo_settings import DemoResult, DemoSettings
 from vitascope.recipes.run_folder import stored_config
 
@@ -212,12 +213,6 @@ def test_few_labels_are_balanced_apart_from_the_others_and_follow_the_seed() -> 
     assert not names(few.train) & names(few.validation)
     assert names(few.train) == names(few_labels(digits, TINY).train)
     assert names(few.train) != names(few_labels(digits, dataclasses.replace(TINY, seed=1)).train)
-
-
-def test_wilson_interval() -> None:
-    # Newcombe (1998), Table I: 81 of 263.
-    assert wilson(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    assert wilson(1.0, 450)[1] == 1.0
 
 
 def test_chart_places_points_inside_its_frame() -> None:

@@ -61,16 +61,6 @@ def write_npz(path: Path, tensors: Mapping[str, Tensor]) -> None:
                 npy.write_array(stream, tensor.numpy(), allow_pickle=False)
 
 
-def is_npz(path: Path) -> bool:
-    """Whether the file is a zip archive whose first member is a NumPy array."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return False
-    return bool(names) and all(name.endswith(".npy") for name in names)
-
-
 def _refuse_bomb(path: Path, members: list[zipfile.ZipInfo], max_bytes: int) -> None:
     claimed = sum(member.file_size for member in members)
     possible = min(max_bytes, _MAX_RATIO * path.stat().st_size + _SLACK)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
-from pathlib import Path
+from collections.abc import Sequence
 
 _STARTS = (
     (
@@ -20,10 +19,11 @@ _STARTS = (
 )
 
 
-def what_else(path: Path) -> str | None:
-    """What the file is instead of weights, and what to do; None where it may be weights. Raises OSError."""
-    with path.open("rb") as stream:
-        start = stream.read(512)
+def what_else(name: str, start: bytes, members: Sequence[str]) -> str | None:
+    """What a file is instead of weights, and what to do, by its first bytes and, of an archive, what lies in it.
+
+    None where it may be weights.
+    """
     if not start:
         return "empty file; fetch or save it again"
     told = start.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
@@ -32,20 +32,15 @@ def what_else(path: Path) -> str | None:
             return what
     if start[257:262] == b"ustar":
         return "a tar archive: unpack it first"
-    return _archive(path) if start.startswith(b"PK") else None
+    return _archive(name, members) if members else None
 
 
-def _archive(path: Path) -> str | None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return None  # its reader says what is wrong
+def _archive(file: str, names: Sequence[str]) -> str | None:
     inside = {name.partition("/")[2] for name in names}
     if "constants.pkl" in inside or any(name.startswith("code/") for name in inside):
         return (
             "a TorchScript archive, which holds a program: write its weights with "
-            f"torch.save(torch.jit.load('{path.name}').state_dict(), 'weights.pth')"
+            f"torch.save(torch.jit.load('{file}').state_dict(), 'weights.pth')"
         )
     if any(name.startswith(("models/", "data/weights/")) for name in inside) or "archive_format" in inside:
         return "a torch.export program: write the weights of the model it was made from with torch.save"

@@ -33,13 +33,6 @@ class Safetensors:
     """Of the file, as 64 hexadecimal digits."""
 
 
-def is_safetensors(path: Path) -> bool:
-    """Whether the file starts as one: a plausible header length and an opening brace."""
-    with path.open("rb") as stream:
-        start = stream.read(9)
-    return len(start) == 9 and start[8:9] == b"{"
-
-
 def read_safetensors(path: Path, max_bytes: int = MAX_BYTES) -> Safetensors:
     """Reads and checks everything; raises `CheckpointError` for a damaged, lying or oversized file."""
     size = path.stat().st_size

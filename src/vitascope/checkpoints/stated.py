@@ -8,11 +8,10 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar
 
 from vitascope.checkpoints.json_file import parse_json
 from vitascope.checkpoints.limits import MAX_HEADER
-from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import some
 from vitascope.errors import CheckpointError, ConfigError
 from vitascope.wording import reason
@@ -25,30 +24,25 @@ Statistics = str | float | Sequence[float]
 """A number, one for each channel, or a name such as "imagenet"; see `Preprocess.with_statistics`."""
 
 
-class _Labelled(Protocol):
-    """A checkpoint or an export."""
-
-    @property
-    def labels(self) -> tuple[str, ...]: ...
-
-    @property
-    def preprocess(self) -> Preprocess: ...
-
-
-T = TypeVar("T", bound=_Labelled)
+T = TypeVar("T")
 
 
 def restated(held: T, labels: Labels | None = None, mean: Statistics | None = None, std: Statistics | None = None) -> T:
-    """`held` with what is stated in place of its own, or `ConfigError`; warns of a name that several classes have."""
-    names = held.labels
+    """`held`, a checkpoint or an export, with what is stated in place of its own, or `ConfigError`.
+
+    Warns of a name that several classes have.
+    """
+    own: Any = held
+    names = own.labels
     if labels is not None:
         names = read_labels(Path(labels)) if isinstance(labels, str | Path) else tuple(labels)
-        if len(names) != len(held.labels):
-            raise ConfigError(f"{len(names)} labels for a model of {len(held.labels)} outputs; give one for each")
-    preprocess = held.preprocess.with_statistics(mean, std)
+        if len(names) != len(own.labels):
+            raise ConfigError(f"{len(names)} labels for a model of {len(own.labels)} outputs; give one for each")
+    preprocess = own.preprocess.with_statistics(mean, std)
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         log.warning("several classes have the same name, of which data are taken for the first: %s", some(twice, 4))
-    return cast(T, dataclasses.replace(cast(Any, held), labels=names, preprocess=preprocess))
+    result: T = dataclasses.replace(own, labels=names, preprocess=preprocess)
+    return result
 
 
 def read_labels(path: Path) -> tuple[str, ...]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor
 
-from vitascope.checkpoints.npz import is_npz, read_npz
+from vitascope.checkpoints.npz import read_npz
 from vitascope.checkpoints.other_files import what_else
-from vitascope.checkpoints.safetensors_file import is_safetensors, read_safetensors
-from vitascope.checkpoints.torch_file import is_torch, read_torch
+from vitascope.checkpoints.safetensors_file import read_safetensors
+from vitascope.checkpoints.torch_file import read_torch
 from vitascope.errors import CheckpointError
 from vitascope.wording import reason
 
@@ -28,14 +29,17 @@ class TensorFile:
 def read_tensors(path: Path) -> TensorFile:
     """Reads .npz, safetensors or PyTorch files; raises `CheckpointError` naming the file and what is wrong."""
     try:
-        if what := what_else(path):
+        with path.open("rb") as stream:
+            start = stream.read(512)
+        members = _members(path) if start[:2] == b"PK" else []
+        if what := what_else(path.name, start, members):
             raise CheckpointError(f"{path}: {what}")
-        if is_safetensors(path):
+        if start[8:9] == b"{":  # behind the length of its header
             file = read_safetensors(path)
             found = TensorFile(file.tensors, file.metadata)
-        elif is_npz(path):
+        elif members and all(name.endswith(".npy") for name in members):
             found = TensorFile(read_npz(path))
-        elif is_torch(path):
+        elif start[:1] == b"\x80" or any(name.rsplit("/", 1)[-1] == "data.pkl" for name in members):
             found = TensorFile(*read_torch(path))
         else:
             raise CheckpointError(
@@ -46,3 +50,11 @@ def read_tensors(path: Path) -> TensorFile:
     if not found.tensors:
         raise CheckpointError(f"{path}: holds no tensors")
     return found
+
+
+def _members(path: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return []

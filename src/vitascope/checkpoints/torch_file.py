@@ -24,21 +24,6 @@ _MODULES = "torch.nn.modules."
 """Classes that only a pickled model names; a state dict does without them."""
 
 
-def is_torch(path: Path) -> bool:
-    """Whether the file is a pickle or a zip archive around one, as `torch.save` writes them."""
-    with path.open("rb") as stream:
-        start = stream.read(2)
-    if start[:1] == b"\x80":
-        return True
-    if start != b"PK":
-        return False
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.rsplit("/", 1)[-1] == "data.pkl" for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return False
-
-
 def read_torch(path: Path, max_bytes: int = MAX_BYTES) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Every tensor of the file, however deep in its dictionaries ("state_dict.head.weight"), and the texts likewise.
 

@@ -16,7 +16,7 @@ from vitascope.data.memory import Progress, decode_all
 from vitascope.data.open import open_data
 from vitascope.data.passed_over import grouped, sentence
 from vitascope.data.remarks import DARK, Remarks
-from vitascope.data.source import Int64, Source, Splits
+from vitascope.data.source import Source, Splits
 from vitascope.data.sources.folder import FolderSource
 from vitascope.errors import ImageError
 from vitascope.wording import printable
@@ -198,7 +198,11 @@ def _duplicates(splits: Splits, book: _Notebook) -> None:
     present = splits.present()
     copies = find_copies(present.values())
     places = [(split, index) for split, source in present.items() for index in range(len(source))]
-    exact, near = (_over_all([copies.of(source, exact=same) for source in present.values()]) for same in (True, False))
+    nothing = np.zeros(0, dtype=np.int64)
+    exact, near = (
+        np.concatenate([nothing, *(copies.of(source, exact=same) for source in present.values())])
+        for same in (True, False)
+    )
     found = groups(near)
     for group in found:
         where = [printable(present[places[i][0]].describe(places[i][1])) for i in group]
@@ -219,10 +223,6 @@ def _duplicates(splits: Splits, book: _Notebook) -> None:
         )
     if copies.limits:
         book.note("copies", "all splits", copies.limits)
-
-
-def _over_all(parts: list[Int64]) -> Int64:
-    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
 
 def _spread(values: np.ndarray) -> tuple[int, int, int] | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import zipfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from vitascope.data.jpeg import OpenJpeg
 from vitascope.data.source import Int64, Source, makes_many, open_many, original
 from vitascope.errors import ImageError
 from vitascope.version import __version__
-from vitascope.whole import written_whole
+from vitascope.whole import recall_arrays, remember_arrays
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +40,6 @@ CHAINED = 0.1
 _DRAFT = 128  # pixels a side that a JPEG is decoded to at least
 _CHUNK = 256  # images in flight
 _SLOW = 1000  # images from which looking is said to begin
-_DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +80,8 @@ def find_copies(sources: Iterable[Source], progress: Callable[[int, int], None] 
     if all(makes_many(source) for source in origins):
         return Copies(tuple(origins), alone, alone)
     key = f"groups {LEAST_SIDE} {[fingerprint(source) for source in origins]}"
-    kept = _read(key, {"exact": (n,), "near": (n,)})
-    if kept is None:
+    kept = recall_arrays(_path(key))
+    if not kept:
         read = [_marks(source, progress) for source in origins]
         digests = np.concatenate([marks["digests"] for marks in read])
         unknown = digests == 0  # unreadable: like no other
@@ -94,7 +92,7 @@ def find_copies(sources: Iterable[Source], progress: Callable[[int, int], None] 
             pairs = first[near_pairs(np.concatenate([marks["small"] for marks in read])[first])]
             near = _connected(exact, pairs)
         kept = {"exact": exact, "near": near}
-        _write(key, kept)
+        remember_arrays(_path(key), kept)
     exact, near, said = kept["exact"], kept["near"], ""
     largest = int(np.bincount(near).max(initial=0))
     if n > NEAR_LIMIT:
@@ -126,8 +124,7 @@ def _marks(source: Source, progress: Callable[[int, int], None] | None = None) -
         made = [_eight_bytes(f"{own} {index}".encode()) for index in range(n)]
         return {"digests": np.array(made, dtype=np.int64), "small": np.zeros((n, SIDE, SIDE), dtype=np.uint8)}
     key = f"marks {LEAST_SIDE} {fingerprint(source)}"
-    kept = _read(key, {"digests": (n,), "small": (n, SIDE, SIDE)})
-    if kept is not None:
+    if kept := recall_arrays(_path(key)):
         return kept
     if n >= _SLOW:
         log.info("%s: looking at %d images for copies, once", source.name, n)
@@ -143,7 +140,7 @@ def _marks(source: Source, progress: Callable[[int, int], None] | None = None) -
                 result["small"][index] = small
             if progress is not None:
                 progress(chunk.stop, n)
-    _write(key, result)
+    remember_arrays(_path(key), result)
     return result
 
 
@@ -183,23 +180,3 @@ def _connected(exact: Int64, pairs: Int64) -> Int64:
 def _path(key: str) -> Path:
     version = f"{__version__} Pillow {PIL.__version__} {key}"
     return cache_folder() / "copies" / f"{hashlib.sha256(version.encode()).hexdigest()[:32]}.npz"
-
-
-def _read(key: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray] | None:
-    """Arrays that were kept, None where there are none of these shapes, or none that are whole."""
-    path = _path(key)
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
-            found = {name: held[name] for name in shapes}
-    except _DAMAGE:
-        return None
-    return found if all(found[name].shape == shape for name, shape in shapes.items()) else None
-
-
-def _write(key: str, arrays: dict[str, np.ndarray]) -> None:
-    path = _path(key)
-    try:
-        with written_whole(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-    except OSError as error:  # a full disk only costs the next command the time
-        log.debug("copies could not be kept in %s (%s)", path.parent, error)

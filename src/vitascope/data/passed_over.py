@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections import Counter
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from vitascope.data.formats import HEADER, HEIC, HEIC_REMEDY, UNREAD, format_of
 from vitascope.data.walk import is_image, is_litter
 from vitascope.wording import printable
+
+log = logging.getLogger(__name__)
 
 _LOOKED_AT = 100  # files of one unknown ending that are opened, as there may be a million
 
@@ -49,6 +52,13 @@ def sentence(groups: list[PassedOver]) -> str:
         counted = ", ".join(f"{group.count:,} {group.kind}" for group in groups if group.remedy == remedy)
         parts.append(f"{counted} ({remedy})" if remedy else counted)
     return "passed over: " + "; ".join(parts)
+
+
+def say(groups: list[PassedOver], where: str = "") -> None:
+    """The sentence in the log, if there is anything to say: as a warning where images are among them."""
+    if groups:
+        level = logging.WARNING if any(group.remedy for group in groups) else logging.INFO
+        log.log(level, "%s%s", where, sentence(groups))
 
 
 def lost_images(paths: Iterable[str]) -> list[PassedOver]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import zipfile
 from collections.abc import Callable
 from contextlib import closing
 from functools import cached_property
@@ -31,14 +30,11 @@ from vitascope.data.source import Int64, Source, Subset
 from vitascope.errors import CheckpointError
 from vitascope.evaluation.evaluate import Geometry
 from vitascope.version import __version__
-from vitascope.whole import written_whole
+from vitascope.whole import recall_arrays, remember_arrays
 
 log = logging.getLogger(__name__)
 
 Float32 = npt.NDArray[np.float32]
-
-_DAMAGE = (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, MemoryError, zipfile.BadZipFile)
-"""All that NumPy and zipfile raise for a file with a bit turned somewhere."""
 
 
 class FeatureStore:
@@ -78,7 +74,8 @@ class FeatureStore:
             order = np.argsort(np.concatenate([known, missing]))
             rows = (np.concatenate([rows, fresh]) if len(known) else fresh)[order]
             known = np.concatenate([known, missing])[order]
-            _write(path, known, rows)
+            if path is not None and len(rows):
+                remember_arrays(path, {"positions": known, "features": rows})
         return rows[np.searchsorted(known, positions)]
 
     @torch.no_grad()  # not inference mode: the model may be trained afterwards, with positions it keeps
@@ -133,27 +130,12 @@ def features_folder() -> Path:
 def _read(path: Path | None, size: int) -> tuple[Int64, Float32]:
     """Positions (n,), rising, and their features (n, D'); none where there is no file, or none that is whole."""
     nothing = np.zeros(0, dtype=np.int64), np.zeros((0, 0), dtype=np.float32)
-    if path is None or not path.is_file():
+    held = {} if path is None else recall_arrays(path)
+    if not held:
         return nothing
-    try:
-        # A zip file, which notices a flipped bit; opened here, because NumPy leaves a damaged one open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
-            positions, rows = held["positions"], held["features"]
-    except _DAMAGE as error:
-        log.warning("%s cannot be read (%s); its features are computed again", path, error)
-        return nothing
+    positions, rows = held["positions"], held["features"]
     fits = positions.ndim == 1 and rows.ndim == 2 and len(positions) == len(rows) > 0
     if not fits or positions.dtype != np.int64 or rows.dtype != np.float32 or positions.max() >= size:
         log.warning("%s holds something else; its features are computed again", path)
         return nothing
     return positions, rows
-
-
-def _write(path: Path | None, positions: Int64, rows: Float32) -> None:
-    if path is None or not len(rows):
-        return
-    try:
-        with written_whole(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, positions=positions, features=rows)
-    except OSError as error:  # a full disk only costs the next start the time
-        log.warning("features could not be kept in %s (%s); they will be computed again", path.parent, error)

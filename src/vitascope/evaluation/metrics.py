@@ -103,11 +103,12 @@ class Tally:
 
 
 def judged(summary: Mapping[str, Any], counts: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
-    """A `summary` and what it takes to judge it, JSON-able: "interval", 95 % of top-1, and "baseline", the largest
-    class and the share of images, `counts` (K,) by class, that always naming it gets right."""
+    """A `summary` and what it takes to judge it, JSON-able: "interval", 95 % of top-1, and the "baseline"."""
+    interval = wilson(summary["top1"], int(summary["images"]))
+    return {**summary, "interval": list(interval), "baseline": baseline(counts, classes)}
+
+
+def baseline(counts: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+    """The largest class, and the share of images, `counts` (K,) by class, that always naming it gets right."""
     largest = int(counts.argmax())
-    return {
-        **summary,
-        "interval": list(wilson(summary["top1"], int(summary["images"]))),
-        "baseline": {"class": classes[largest], "top1": int(counts[largest]) / max(int(counts.sum()), 1)},
-    }
+    return {"class": classes[largest], "top1": int(counts[largest]) / max(int(counts.sum()), 1)}

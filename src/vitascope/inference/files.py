@@ -19,7 +19,7 @@ import numpy as np
 
 from vitascope.data.batches import to_tensor
 from vitascope.data.formats import FORMATS
-from vitascope.data.passed_over import grouped, sentence
+from vitascope.data.passed_over import grouped, say, sentence
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.remarks import Remarks
 from vitascope.data.walk import is_image, walk
@@ -68,9 +68,7 @@ def find_images(paths: Sequence[str]) -> list[Path]:
     if not found:
         below = ", ".join(printable(p) for p in paths)
         raise DataError(f"no images below {below}; " + (sentence(groups) if groups else f"expected {FORMATS}"))
-    if groups:
-        level = logging.WARNING if any(group.remedy for group in groups) else logging.INFO
-        log.log(level, "%s", sentence(groups))
+    say(groups)
     return found
 
 

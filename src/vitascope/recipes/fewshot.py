@@ -16,6 +16,7 @@ from vitascope.data.source import Source
 from vitascope.device import resolve_device
 from vitascope.errors import DataError
 from vitascope.evaluation.features import FeatureStore, features_folder
+from vitascope.evaluation.metrics import baseline
 from vitascope.evaluation.shots import FewShot, few_shot
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,6 @@ def fewshot_checkpoint(
     ):
         if count:
             log.warning("%d of the %d images that are judged %s: no measure of new ones", count, len(judged), what)
-    largest = int(np.bincount(judged.labels).argmax())
     store = FeatureStore(
         ck.model.to(resolve_device(device)),
         ck.preprocess,
@@ -71,7 +71,7 @@ def fewshot_checkpoint(
         "test": {"name": judged.name, "split": split, "images": len(judged)},
         "test_copies": twice,
         "trained_on": trained,
-        "baseline": {"class": judged.classes[largest], "top1": float((judged.labels == largest).mean())},
+        "baseline": baseline(np.bincount(judged.labels), judged.classes),
         "seeds": settings.seeds,
         "neighbours": settings.neighbours,
         "features_computed": store.computed,

@@ -15,7 +15,7 @@ from vitascope.data.fingerprint import joined, named_size, stamp
 from vitascope.data.formats import FORMATS
 from vitascope.data.images import UInt8, read_image
 from vitascope.data.jpeg import OpenJpeg, open_image
-from vitascope.data.passed_over import PassedOver, grouped, lost_images, sentence
+from vitascope.data.passed_over import PassedOver, grouped, lost_images, say, sentence
 from vitascope.data.source import Int64, Splits, some
 from vitascope.data.sources.layout import find_layout
 from vitascope.data.walk import is_image, is_litter, listing, walk
@@ -80,10 +80,8 @@ def open_folder(path: str | Path) -> Splits:
         sources[split] = _scan(folder, name if layout.whole else f"{name} {split}", ignored)
         ignored = []
     said = set(map(str, layout.beside))
-    groups = grouped(path for source in sources.values() for path in source.ignored if path not in said)
-    if groups:
-        level = logging.WARNING if any(group.remedy for group in groups) else logging.INFO
-        log.log(level, "%s: %s", printable(str(path)), sentence(groups))
+    groups = grouped(file for source in sources.values() for file in source.ignored if file not in said)
+    say(groups, f"{printable(str(path))}: ")
     return Splits(train=sources.get("train"), validation=sources.get("validation"), test=sources.get("test"))
 
 
