@@ -16,6 +16,11 @@ def reason(error: BaseException) -> str:
     return printable(" ".join(text.split())[:200])
 
 
+def first_line(error: BaseException) -> str:
+    """The same of an error that says more than anybody wants to read, as compilers do."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def count(number: int, what: str) -> str:
     """3, "problem" → "3 problems"; 1 → "1 problem"; what ends in s takes es, so "class" may be counted."""
     ending = "" if number == 1 else "es" if what.endswith("s") else "s"

@@ -25,7 +25,7 @@ from vitascope.inference.engines import onnx, openvino
 from vitascope.inference.engines.table import TOLERANCES, difference
 from vitascope.inference.exported import FILES, LABELS, RECORD, sha256
 from vitascope.inference.quantise import import_nncf, judged, quantised
-from vitascope.wording import reason
+from vitascope.wording import first_line
 
 OPSETS = range(18, 24)
 """Versions of the ONNX operators that PyTorch's exporter writes."""
@@ -123,7 +123,7 @@ def _exported(
         except VitascopeError:
             raise
         except Exception as error:
-            raise ExportError(f"the model cannot be exported to {format}: {reason(error)}") from error
+            raise ExportError(f"the model cannot be exported to {format}: {first_line(error)}") from error
         record = {
             "format": format,
             "input": {

@@ -18,7 +18,7 @@ from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError, ConfigError, UserError
 from vitascope.inference.engines import onnx, openvino
 from vitascope.inference.engines.eager import Engine
-from vitascope.wording import reason
+from vitascope.wording import first_line
 
 LABELS, RECORD = "labels.json", "export.json"
 FILES = {"onnx": "model.onnx", "openvino": "model.xml"}
@@ -55,7 +55,7 @@ class Exported:
         try:
             return onnx.read(path) if self.format == "onnx" else openvino.read(path)
         except Exception as error:
-            raise CheckpointError(f"{path} cannot be read ({reason(error)}); export it again") from error
+            raise CheckpointError(f"{path} cannot be read ({first_line(error)}); export it again") from error
 
 
 def open_model(

@@ -16,7 +16,7 @@ from vitascope.inference.engines.onnx import onnx
 from vitascope.inference.engines.openvino import openvino
 from vitascope.precision import resolve_precision
 from vitascope.streams import Stream, seed_of
-from vitascope.wording import reason
+from vitascope.wording import first_line
 
 Builder = Callable[[Checkpoint, torch.device, str, int], Engine]
 """Of checkpoint, device, precision ("float32" or "bfloat16") and the largest batch to come."""
@@ -43,7 +43,7 @@ def build(name: str, checkpoint: Checkpoint, device: torch.device, precision: st
     except ConfigError:
         raise
     except Exception as error:
-        raise ConfigError(f"engine {name} does not work here ({reason(error)}); choose engine eager") from error
+        raise ConfigError(f"engine {name} does not work here ({first_line(error)}); choose engine eager") from error
     if not apart <= TOLERANCES[precision]:
         raise ConfigError(
             f"engine {name} differs from the model by {apart:.2g} of the largest logit, "
