@@ -1,8 +1,10 @@
-"""How messages quote, count things and put times."""
+"""How messages quote, list and count things and put times."""
 
 from __future__ import annotations
 
+import difflib
 import time
+from collections.abc import Iterable, Sequence
 
 
 def printable(text: str) -> str:
@@ -19,6 +21,18 @@ def reason(error: BaseException) -> str:
 def first_line(error: BaseException) -> str:
     """The same of an error that says more than anybody wants to read, as compilers do."""
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def some(names: Sequence[str], most: int = 8) -> str:
+    """A list for a message: the first few names, and how many more."""
+    shown = ", ".join(printable(name if len(name) <= 60 else f"{name[:60]}…") for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def meant(name: str, known: Iterable[str], expected: Iterable[str] | None = None) -> str:
+    """ "did you mean 'width'?", where one of `known` is near, else all that is `expected`."""
+    near = difflib.get_close_matches(name, known := list(known), 1)
+    return f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(expected or known)}"
 
 
 def count(number: int, what: str) -> str:

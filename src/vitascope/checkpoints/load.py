@@ -25,6 +25,7 @@ from vitascope.models.bit import BiT
 from vitascope.models.catalogue import model_config
 from vitascope.models.config import ModelConfig, Size, ViTConfig, image_size_pair
 from vitascope.models.vit import ViT
+from vitascope.wording import some
 
 log = logging.getLogger(__name__)
 
@@ -98,9 +99,8 @@ def understand(found: Found) -> Checkpoint:
     if other := other_architecture(found.tensors if taken is None else taken[1]):
         raise CheckpointError(f"{found.path}: {other}; what is read are ViTs, their hybrids and BiT-ResNets")
     if taken is None:
-        names = ", ".join(name[:60] for name in list(found.tensors)[:4])
         raise CheckpointError(
-            f"{found.path}: no known format has these {len(found.tensors)} tensors ({names}, …); "
+            f"{found.path}: no known format has these {len(found.tensors)} tensors ({some(list(found.tensors), 4)}); "
             f"expected vitascope, google, timm, huggingface or torchvision names{_called(found)}"
         )
     reader, found = taken[0], replace(found, tensors=taken[1])

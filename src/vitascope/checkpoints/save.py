@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 from vitascope.checkpoints.checkpoint import Checkpoint
@@ -10,6 +9,7 @@ from vitascope.checkpoints.formats.names import FORMATS, WEIGHT_ENDINGS
 from vitascope.checkpoints.formats.table import WRITERS
 from vitascope.checkpoints.store import write_folder
 from vitascope.errors import CheckpointError
+from vitascope.wording import meant
 
 
 def save(checkpoint: Checkpoint, path: str | Path, format: str = "vitascope", overwrite: bool = False) -> None:
@@ -19,9 +19,7 @@ def save(checkpoint: Checkpoint, path: str | Path, format: str = "vitascope", ov
     cannot hold this model, naming what it cannot hold. Nothing is written then.
     """
     if format not in FORMATS:
-        near = difflib.get_close_matches(format, FORMATS, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(FORMATS)}"
-        raise CheckpointError(f"no format {format!r}; {hint}")
+        raise CheckpointError(f"no format {format!r}; {meant(format, FORMATS)}")
     ending, endings = Path(path).suffix.lower(), FORMATS[format]
     if endings and ending in WEIGHT_ENDINGS and ending not in endings:
         raise CheckpointError(f'{path}: format "{format}" is a file that ends in {" or ".join(endings)}; name it so')

@@ -12,9 +12,8 @@ from typing import Any, TypeVar
 
 from vitascope.checkpoints.json_file import parse_json
 from vitascope.checkpoints.limits import MAX_HEADER
-from vitascope.data.source import some
 from vitascope.errors import CheckpointError, ConfigError
-from vitascope.wording import reason
+from vitascope.wording import reason, some
 
 log = logging.getLogger(__name__)
 

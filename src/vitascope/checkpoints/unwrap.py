@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 from torch import Tensor
 
 from vitascope.errors import CheckpointError
+from vitascope.wording import some
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +52,11 @@ def unwrap(tensors: Mapping[str, Tensor], kinds: Sequence[Kind], path: Path) -> 
         return None
     taken, *others = sorted(places, key=lambda wrapping: (not _AVERAGED.search(wrapping), len(wrapping), wrapping))
     if others and (not _AVERAGED.search(taken) or _AVERAGED.search(others[0])):
-        raise CheckpointError(
-            f"{path}: holds {len(places)} models ({_some(map(_shown, places))}); save the tensors of one alone"
-        )
+        models = some(list(map(_shown, places)), 3)
+        raise CheckpointError(f"{path}: holds {len(places)} models ({models}); save the tensors of one alone")
     own = {name.removeprefix(taken): tensor for name, tensor in tensors.items() if name.startswith(taken)}
     rest = [name for name in tensors if not name.startswith((taken, *others))]
-    left = [*map(_shown, others), *([f"{len(rest)} other tensors ({_some(rest)})"] if rest else [])]
+    left = [*map(_shown, others), *([f"{len(rest)} other tensors ({some(rest, 3)})"] if rest else [])]
     if left:
         log.info(
             "%s: taken: %s%s; left out: %s", path, "the average, " if others else "", _shown(taken), ", ".join(left)
@@ -75,8 +75,3 @@ def _places(names: Iterable[str], kinds: Sequence[Kind]) -> dict[str, Kind]:
 
 def _shown(wrapping: str) -> str:
     return repr(wrapping[:60]) if wrapping else "what has no prefix"
-
-
-def _some(names: Iterable[str]) -> str:
-    listed = list(names)
-    return ", ".join(name[:60] for name in listed[:3]) + (", …" if len(listed) > 3 else "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import signal
@@ -18,6 +17,7 @@ from vitascope.cli.parser import Parser
 from vitascope.errors import Stopped, UserError, VitascopeError
 from vitascope.interruption import interruptible, number_of
 from vitascope.version import __version__
+from vitascope.wording import meant
 
 COMMANDS: dict[str, str] = {
     "demo": "the whole path on data that comes with the package",
@@ -85,9 +85,7 @@ def _main(words: list[str]) -> int:
     if group and words[1:2] in (["-h"], ["--help"]):
         print(_help(group))
         return 0
-    near = difflib.get_close_matches(name, COMMANDS, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(group or COMMANDS)}"
-    print(f"vitascope: error: no command {name!r}; {hint}", file=sys.stderr)
+    print(f"vitascope: error: no command {name!r}; {meant(name, COMMANDS, group)}", file=sys.stderr)
     return 2
 
 

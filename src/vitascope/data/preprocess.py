@@ -8,7 +8,6 @@ Shapes: B batch, C channels, H, W the image as read, h, w the size the model see
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from vitascope.data.images import MAX_PIXELS, read_image
 from vitascope.data.jpeg import OpenJpeg
 from vitascope.data.resize import Interpolation, fit_box, resample
 from vitascope.errors import CheckpointError, ConfigError
+from vitascope.wording import meant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +206,7 @@ class Preprocess:
                 return cls(**formats.from_huggingface(data))
             for key in data:
                 if key not in names:
-                    raise CheckpointError(f"preprocessing has the unknown key {key!r}{_nearest(str(key), names)}")
+                    raise CheckpointError(f"preprocessing has the unknown key {key!r}; {meant(str(key), names)}")
             if "size" not in data:
                 raise CheckpointError('preprocessing has no "size"; expected [height, width] in pixels')
             return cls(**data)
@@ -220,11 +220,6 @@ class Preprocess:
     def to_timm(self) -> dict[str, Any]:
         """As the preprocessing part of timm's pretrained_cfg; see preprocess_formats.py."""
         return formats.to_timm(self.to_dict())
-
-
-def _nearest(key: str, names: list[str]) -> str:
-    close = difflib.get_close_matches(key, names, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; expected {', '.join(names)}"
 
 
 def _is_int(value: object) -> bool:

@@ -14,7 +14,7 @@ from vitascope.data.images import UInt8
 from vitascope.data.jpeg import OpenJpeg
 from vitascope.errors import ConfigError, DataError
 from vitascope.streams import Stream, generator
-from vitascope.wording import printable
+from vitascope.wording import printable, some
 
 Int64 = npt.NDArray[np.int64]
 
@@ -213,9 +213,3 @@ def split_of_name(name: str) -> str | None:
     """Which split a file or folder name speaks of ("train-00000-of-00002" → "train"), None if none or several."""
     found = {_SPLIT_WORDS[word] for word in re.split(r"[^a-z]+", name.lower()) if word in _SPLIT_WORDS}
     return found.pop() if len(found) == 1 else None
-
-
-def some(names: list[str] | tuple[str, ...], most: int = 8) -> str:
-    """A list for a message: the first few names, and how many more."""
-    shown = ", ".join(printable(name if len(name) <= 60 else f"{name[:60]}…") for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

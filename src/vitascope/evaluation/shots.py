@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vitascope.data.source import Int64, Source, require_same_classes, some
+from vitascope.data.source import Int64, Source, require_same_classes
 from vitascope.errors import ConfigError, DataError
 from vitascope.evaluation.fewshot import Ridge
 from vitascope.evaluation.interval import Interval, interval
 from vitascope.evaluation.neighbours import NEIGHBOURS, neighbour_predict
 from vitascope.evaluation.probe import probe_predict
 from vitascope.streams import Stream, generator
-from vitascope.wording import printable
+from vitascope.wording import printable, some
 
 METHODS = ("ridge", "knn", "probe")
 """The paper's closed form, nearest neighbours, logistic regression."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Annotated, Any, Literal, TypeVar
 
 from vitascope.errors import ConfigError
 from vitascope.models.fields import Probability, Range, Side, Units, check_fields
+from vitascope.wording import meant
 
 Size = tuple[int, int]
 Config = TypeVar("Config")
@@ -226,9 +226,7 @@ def make_config(kind: type[Config], values: dict[str, Any]) -> Config:
     known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
     for name in values:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-            raise ConfigError(f"{kind.__name__} has no field {name!r}; {hint}")
+            raise ConfigError(f"{kind.__name__} has no field {name!r}; {meant(name, known)}")
     needed = [n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING and n not in values]
     if needed:
         raise ConfigError(f"{kind.__name__} lacks {', '.join(needed)}")

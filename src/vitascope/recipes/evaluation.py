@@ -18,7 +18,7 @@ from vitascope.checkpoints.stated import Labels, Statistics
 from vitascope.data.copies import LIMIT, digests
 from vitascope.data.open import open_data
 from vitascope.data.remarks import listening, said
-from vitascope.data.source import Source, Subset, some
+from vitascope.data.source import Source, Subset
 from vitascope.errors import CheckpointError, ConfigError, DataError
 from vitascope.evaluation.evaluate import evaluate
 from vitascope.evaluation.metrics import Tally, judged
@@ -29,6 +29,7 @@ from vitascope.inference.predictor import Predictor
 from vitascope.precision import resolve_precision
 from vitascope.recipes.figures import draw_confusion
 from vitascope.training.parallel import world
+from vitascope.wording import some
 
 log = logging.getLogger(__name__)
 

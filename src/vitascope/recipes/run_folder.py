@@ -17,7 +17,6 @@ import yaml
 
 from vitascope.checkpoints.atomic import atomic_file
 from vitascope.checkpoints.output import KINDS, check_output, check_writable, refuse_strangers
-from vitascope.data.source import some
 from vitascope.errors import ConfigError
 from vitascope.lock import LOCK
 from vitascope.precision import processor
@@ -25,6 +24,7 @@ from vitascope.recipes.prepare import RunData
 from vitascope.recipes.settings import Recipe, differences, to_dict
 from vitascope.training.parallel import World
 from vitascope.version import __version__, source_commit
+from vitascope.wording import some
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vitascope.checkpoints.checkpoint import Checkpoint
-from vitascope.data.source import some
 from vitascope.errors import CheckpointError
 from vitascope.models.config import ModelConfig, ViTConfig, config_to_dict
 from vitascope.version import __version__
+from vitascope.wording import some
 
 log = logging.getLogger(__name__)
 

@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from vitascope.data.source import Int64, some
+from vitascope.data.source import Int64
 from vitascope.errors import DataError
-from vitascope.wording import reason
+from vitascope.wording import reason, some
 
 log = logging.getLogger(__name__)
 

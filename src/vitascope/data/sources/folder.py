@@ -16,11 +16,11 @@ from vitascope.data.formats import FORMATS
 from vitascope.data.images import UInt8, read_image
 from vitascope.data.jpeg import OpenJpeg, open_image
 from vitascope.data.passed_over import PassedOver, grouped, lost_images, say, sentence
-from vitascope.data.source import Int64, Splits, some
+from vitascope.data.source import Int64, Splits
 from vitascope.data.sources.layout import find_layout
 from vitascope.data.walk import is_image, is_litter, listing, walk
 from vitascope.errors import DataError
-from vitascope.wording import printable
+from vitascope.wording import printable, some
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def open_folder(path: str | Path) -> Splits:
     said = set(map(str, layout.beside))
     groups = grouped(file for source in sources.values() for file in source.ignored if file not in said)
     say(groups, f"{printable(str(path))}: ")
-    return Splits(train=sources.get("train"), validation=sources.get("validation"), test=sources.get("test"))
+    return Splits(**sources)
 
 
 def _scan(root: Path, name: str, ignored: list[str]) -> FolderSource:

@@ -10,7 +10,7 @@ from typing import Any
 
 from vitascope.data.source import Source, Splits, split_of_name
 from vitascope.data.sources.classes import number_labels
-from vitascope.data.sources.table import OTHER_LABELS, TableSource, choose_columns, class_names
+from vitascope.data.sources.table import OTHER_LABELS, TableSource, check_options, choose_columns, class_names
 from vitascope.errors import DataError
 from vitascope.wording import printable, reason
 
@@ -35,11 +35,9 @@ def open_huggingface(name: str, options: Mapping[str, str] | None = None) -> Spl
     `datasets` library, without the data set, and where its columns do not fit.
     """
     options = options or {}
-    unknown = sorted(set(options) - {"image", "label"})
-    if unknown:
-        raise DataError(f"hf:{name}: unknown option {unknown[0]!r}, expected image=COLUMN or label=COLUMN")
     repository, _, config = name.partition(":")
     where = printable(f"hf:{name}")
+    check_options(options, where)
     if repository.count("/") > 1 or not all(repository.split("/")):
         raise DataError(f"{where}: expected hf:OWNER/NAME or hf:OWNER/NAME:CONFIG; mend the name")
     try:
@@ -73,4 +71,4 @@ def open_huggingface(name: str, options: Mapping[str, str] | None = None) -> Spl
         )
         for split in labels
     }
-    return Splits(train=sources.get("train"), validation=sources.get("validation"), test=sources.get("test"))
+    return Splits(**sources)

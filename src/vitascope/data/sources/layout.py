@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vitascope.data.source import some, split_of_name
+from vitascope.data.source import split_of_name
 from vitascope.data.walk import Listing, is_image_of_any_kind, listing, walk
 from vitascope.errors import DataError
-from vitascope.wording import printable
+from vitascope.wording import printable, some
 
 log = logging.getLogger(__name__)
 

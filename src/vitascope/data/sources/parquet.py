@@ -16,7 +16,7 @@ from vitascope.data.fingerprint import joined, named_size, stamp
 from vitascope.data.source import Source, Splits, split_of_name
 from vitascope.data.sources.classes import number_labels
 from vitascope.data.sources.parquet_file import count_rows, read_images, read_labels, read_schema
-from vitascope.data.sources.table import OTHER_LABELS, TableSource, choose_columns, class_names
+from vitascope.data.sources.table import OTHER_LABELS, TableSource, check_options, choose_columns, class_names
 from vitascope.errors import DataError
 from vitascope.whole import written_whole
 from vitascope.wording import printable, reason
@@ -122,9 +122,7 @@ def open_parquet(path: str | Path, options: Mapping[str, str] | None = None) -> 
     """
     options = options or {}
     where = printable(str(path))
-    unknown = sorted(set(options) - {"image", "label"})
-    if unknown:
-        raise DataError(f"{where}: unknown option {unknown[0]!r}, expected image=COLUMN or label=COLUMN")
+    check_options(options, where)
     files = _files_by_split(Path(path))
     first = next(iter(files.values()))[0]
     schema, features = read_schema(first)
@@ -147,7 +145,7 @@ def open_parquet(path: str | Path, options: Mapping[str, str] | None = None) -> 
     for split in labels:
         name = stem if split_of_name(stem) == split else f"{stem} {split}"
         sources[split] = TableSource(name, classes, labels[split], _Column(tuple(files[split]), image))
-    return Splits(train=sources.get("train"), validation=sources.get("validation"), test=sources.get("test"))
+    return Splits(**sources)
 
 
 def _files_by_split(path: Path) -> dict[str, list[str]]:

@@ -14,9 +14,9 @@ import numpy as np
 from vitascope.data.fingerprint import stamp
 from vitascope.data.images import UInt8, read_image
 from vitascope.data.jpeg import OpenJpeg, open_image
-from vitascope.data.source import Int64, some
+from vitascope.data.source import Int64
 from vitascope.errors import DataError, ImageError
-from vitascope.wording import printable, reason
+from vitascope.wording import printable, reason, some
 
 _IMAGE_COLUMNS = ("image", "img")
 _LABEL_COLUMNS = ("label", "fine_label", "labels")
@@ -126,6 +126,12 @@ def _sound(value: Any) -> bool:
     if not isinstance(value, dict) or "crc32" not in value:
         return True
     return bool(value["crc32"] == (None if value["bytes"] is None else zlib.crc32(value["bytes"])))
+
+
+def check_options(options: Mapping[str, str], where: str) -> None:
+    """DataError for any but those of `choose_columns`, before something is fetched."""
+    if unknown := sorted(set(options) - {"image", "label"}):
+        raise DataError(f"{where}: unknown option {unknown[0]!r}, expected image=COLUMN or label=COLUMN")
 
 
 def choose_columns(schema: Any, features: Mapping[str, Any], options: Mapping[str, str], where: str) -> tuple[str, str]:

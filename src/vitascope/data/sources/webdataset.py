@@ -20,11 +20,11 @@ from vitascope.data.fingerprint import joined, named_size, stamp
 from vitascope.data.formats import HEIC, HEIC_REMEDY, UNREAD
 from vitascope.data.images import UInt8, read_image
 from vitascope.data.jpeg import OpenJpeg, open_image
-from vitascope.data.source import Int64, Source, Splits, some, split_of_name
+from vitascope.data.source import Int64, Source, Splits, split_of_name
 from vitascope.data.sources.classes import number_labels
 from vitascope.data.sources.shard import Found, index_shards
 from vitascope.errors import DataError, ImageError
-from vitascope.wording import printable, reason
+from vitascope.wording import printable, reason, some
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def open_webdataset(spec: str) -> Splits:
         name = base if split_of_name(base) == split else f"{base} {split}"
         places = np.array(part.places, dtype=np.int64)
         sources[split] = TarSource(name, classes, labels[split], tuple(splits[split]), tuple(part.keys), places)
-    return Splits(train=sources.get("train"), validation=sources.get("validation"), test=sources.get("test"))
+    return Splits(**sources)
 
 
 def _say_what_is_passed_over(found: list[Found], shown: str) -> None:
