@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import tarfile
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from vitascope.data.fingerprint import fingerprint
+from vitascope.data.fingerprint import contents, fingerprint
 from vitascope.data.memory import ArraySource
 from vitascope.data.open import open_data
 from vitascope.data.source import Source, Subset
@@ -128,3 +129,42 @@ def test_a_subset_is_its_source_and_its_indices() -> None:
 
     assert of(0, 1) == of(0, 1)
     assert len({fingerprint(whole), of(0, 1), of(1, 0), of(0, 2), of(0, 1, 2)}) == 5
+
+
+@pytest.mark.parametrize("kind", ["folder", "parquet", "webdataset"])
+def test_contents_are_names_labels_and_sizes_wherever_they_lie(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("folder", "table", "webdataset"):
+        monkeypatch.setattr(f"vitascope.data.sources.{module}.read_image", None)
+    first = train(write(kind, tmp_path / "one", [1, 2, 3, 4]))
+    again = train(write(kind, tmp_path / "two", [1, 2, 3, 4]))
+    for path in (tmp_path / "two").rglob("*.*"):
+        os.utime(path, ns=(10**18, 10**18))
+    assert contents(first) == contents(again)
+    assert fingerprint(first) != fingerprint(again)
+    more = train(write(kind, tmp_path / "three", [1, 2, 3, 4, 5, 6]))
+    parts = [contents(Subset(first, np.array(indices), "part")) for indices in ([0, 1], [1, 0], [0, 2])]
+    renamed = dataclasses.replace(again, classes=("a", "wasp"))
+    assert len({contents(first), contents(more), contents(renamed), *parts}) == 6
+
+
+def test_contents_of_a_folder_tell_a_moved_and_a_larger_file(tmp_path: Path) -> None:
+    write("folder", tmp_path / "data", [1, 2, 3, 4])
+    found = {contents(train(str(tmp_path / "data")))}
+    (tmp_path / "data" / "a" / "0.png").rename(tmp_path / "data" / "b" / "0.png")
+    found.add(contents(train(str(tmp_path / "data"))))
+    with (tmp_path / "data" / "b" / "0.png").open("ab") as file:
+        file.write(b"\0")
+    found.add(contents(train(str(tmp_path / "data"))))
+    assert len(found) == 3
+
+
+def test_contents_of_what_has_no_files_are_its_labels_and_pixels() -> None:
+    images = np.arange(12, dtype=np.uint8).reshape(2, 1, 2, 3)
+
+    def of(labels: list[int], pixels: np.ndarray) -> str:
+        return contents(ArraySource("any", ("a", "b"), np.array(labels), pixels))
+
+    assert of([0, 1], images) == of([0, 1], images.copy())
+    assert len({of([0, 1], images), of([1, 0], images), of([0, 1], images + 1)}) == 3

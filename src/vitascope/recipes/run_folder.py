@@ -105,7 +105,8 @@ def stored_config(folder: Path) -> dict[str, Any]:
             raise ValueError("not the settings of a run")
         return values
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"{folder / CONFIG} cannot be read ({_said(error)}); start again with --overwrite") from error
+        remedy = "put it back as it was, or choose another --out"
+        raise ConfigError(f"{folder / CONFIG} cannot be read ({_said(error)}); {remedy}") from error
 
 
 def read_json(path: Path, remedy: str) -> dict[str, Any]:

@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import math
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vitascope.checkpoints.load import load
+from vitascope.checkpoints.output import KINDS, refuse_strangers
+from vitascope.checkpoints.safetensors_file import read_safetensors
+from vitascope.data.fingerprint import contents
 from vitascope.data.memory import in_memory
 from vitascope.data.open import open_data
 from vitascope.data.settings import AugmentConfig
 from vitascope.data.source import Source, Splits, Subset
 from vitascope.device import resolve_device
-from vitascope.errors import DataError, DivergedError
+from vitascope.errors import ConfigError, DataError, DivergedError, UserError
 from vitascope.evaluation.features import FeatureStore
 from vitascope.evaluation.shots import FewShot, few_shot, labels_as_in, require_shots
+from vitascope.lock import locked
 from vitascope.precision import processor
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.pretrain import pretrain
-from vitascope.recipes.run_folder import CONFIG, MODEL, RESULTS, write_json
+from vitascope.recipes.run_folder import (
+    CONFIG,
+    MODEL,
+    RESULTS,
+    clear,
+    read_json,
+    stored_config,
+    stored_data,
+    write_json,
+)
 from vitascope.recipes.settings import FinetuneRecipe, PretrainRecipe
 from vitascope.streams import Stream, generator
 from vitascope.studies.settings import Cell, Study, evaluation_interval
+from vitascope.training.loop import best_weights
 from vitascope.training.observer import Observer
 from vitascope.training.record import read_metrics
+from vitascope.training.state import remove_damaged
 from vitascope.version import source_commit
 
 log = logging.getLogger(__name__)
@@ -58,6 +74,8 @@ class StudyData:
     """What is fine-tuned and learned from few shots on."""
     test: Source
     """What is reported."""
+    contents: dict[str, str] = field(default_factory=dict)
+    """What stands for each of them as it was found (`vitascope.data.fingerprint.contents`)."""
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -78,15 +96,17 @@ def open_study(study: Study) -> StudyData:
     if study.test_images is not None and study.test_images < len(test):
         chosen = generator(Stream.STUDY_TEST, 0).permutation(len(test))[: study.test_images]
         test = Subset(test, np.sort(chosen), f"{test.name} ({study.test_images} images)")
+    sources = {source: open_data(source).train for source in study.sources}
+    found = {**sources, f"{study.target} (train)": target.train, f"{study.target} (test)": test}
     return StudyData(
-        pools=tuple(_open_pool(source, study.validation_images) for source in study.sources),
+        pools=tuple(_open_pool(source, train, study.validation_images) for source, train in sources.items()),
         target=in_memory(target.train, _MEMORY),
         test=in_memory(test, _MEMORY),
+        contents={name: contents(source) for name, source in found.items() if source is not None},
     )
 
 
-def _open_pool(source: str, validation: int) -> Pool:
-    train = open_data(source).train
+def _open_pool(source: str, train: Source | None, validation: int) -> Pool:
     if train is None or len(train) < 2 * validation:
         raise DataError(
             f"{source} has {0 if train is None else len(train)} training images, too few to keep {validation} of them "
@@ -110,9 +130,15 @@ def row_file(out: str | Path, cell: Cell) -> Path:
 
 
 def read_row(out: str | Path, cell: Cell) -> dict[str, Any] | None:
-    """What was found in a cell, None where it is not done; a row is written whole or not at all."""
+    """What was found in a cell, None where it is to be done, also because its row was damaged."""
     path = row_file(out, cell)
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return read_json(path, "it is made again")
+    except ConfigError as error:
+        log.warning("%s", error)
+        return None
 
 
 def run_cell(study: Study, cell: Cell, data: StudyData, observer: Observer | None = None) -> dict[str, Any]:
@@ -134,9 +160,8 @@ def run_cell(study: Study, cell: Cell, data: StudyData, observer: Observer | Non
         subset = nested_subset(pool.train, cell.size, cell.seed)
         first = pretrain_recipe(study, cell, folder / "pretrain")
         splits = Splits(train=subset, validation=pool.validation)
-        found = _once(
-            folder / "pretrain", lambda resume: pretrain(first, splits=splits, resume=resume, observer=observer)
-        )
+        begin = partial(pretrain, first, splits=splits, observer=observer)
+        found = _once(folder / "pretrain", math.ceil(cell.steps / evaluation_interval(cell.steps)), begin)
         row["pretraining"] = {
             **_result(found, "validation"),
             **_curve(folder / "pretrain"),
@@ -144,9 +169,7 @@ def run_cell(study: Study, cell: Cell, data: StudyData, observer: Observer | Non
         }
         second = finetune_recipe(study, cell, folder / "pretrain", folder / "finetune")
         splits = Splits(train=data.target, test=data.test)
-        tuned = _once(
-            folder / "finetune", lambda resume: finetune(second, splits=splits, resume=resume, observer=observer)
-        )
+        tuned = _once(folder / "finetune", 0, partial(finetune, second, splits=splits, observer=observer))
         row["finetuning"] = _result(tuned, "test")
         row["fewshot"] = _few_shot(study, folder / "pretrain", data)
         row["seconds"] = {"pretraining": found.get("seconds"), "finetuning": tuned.get("seconds")}
@@ -204,11 +227,38 @@ def finetune_recipe(study: Study, cell: Cell, checkpoint: Path, out: Path) -> Fi
     )
 
 
-def _once(folder: Path, start: Callable[[bool], Path]) -> dict[str, Any]:
-    """The results of a run, which is done, resumed or started as what is in its folder says."""
-    if not (folder / RESULTS).is_file():
-        start((folder / CONFIG).is_file())
-    return json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+def _once(folder: Path, evaluations: int, begin: Callable[..., Path]) -> dict[str, Any]:
+    """The results of a run, which is done, gone on with or started as what is in its folder says.
+
+    What is damaged is done again: from the last sound checkpoint, or from the start where the record of its
+    evaluations is not whole.
+    """
+    damaged = None
+    try:
+        load(folder / MODEL)
+        found = read_json(folder / RESULTS, "it is made again")
+        if len(_losses(folder)[0]) >= evaluations:
+            return found
+        damaged = f"{folder} has lost lines of its record"
+    except UserError as error:
+        if (folder / RESULTS).is_file():
+            log.warning("%s", error)
+    if damaged is None and (folder / CONFIG).is_file():
+        try:
+            stored_config(folder)
+            stored_data(folder)
+            if best_weights(folder).is_file():
+                read_safetensors(best_weights(folder))
+        except UserError as error:
+            damaged = str(error)
+    if damaged is not None:
+        log.warning("%s: it is done again from the start", damaged)
+        with locked(folder):
+            refuse_strangers(folder, *KINDS["run"])
+            clear(folder)
+    remove_damaged(folder / "checkpoints")
+    begin(resume="auto")
+    return read_json(folder / RESULTS, "start the study again")
 
 
 def _result(results: dict[str, Any], split: str) -> dict[str, Any]:
@@ -217,10 +267,16 @@ def _result(results: dict[str, Any], split: str) -> dict[str, Any]:
 
 def _curve(folder: Path) -> dict[str, float]:
     """How far the end lies from the best: losses on training images and on the held-out ones."""
+    validation, training = _losses(folder)
+    last = training[-1] if training else math.nan
+    return {"last_training_loss": last, "last_loss": validation[-1], "least_loss": min(validation)}
+
+
+def _losses(folder: Path) -> tuple[list[float], list[float]]:
+    """On the held-out images and on training images, in order."""
     lines = read_metrics(folder)
     validation = [line["validation"]["loss"] for line in lines if "validation" in line]
-    training = [line["loss"] for line in lines if "loss" in line]
-    return {"last_training_loss": training[-1], "last_loss": validation[-1], "least_loss": min(validation)}
+    return validation, [line["loss"] for line in lines if "loss" in line]
 
 
 def _few_shot(study: Study, folder: Path, data: StudyData) -> list[dict[str, Any]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import torch
 
 from vitascope.checkpoints.output import check_writable
 from vitascope.errors import ConfigError
+from vitascope.lock import LOCK, locked
 from vitascope.precision import processor
-from vitascope.recipes.run_folder import write_json
+from vitascope.recipes.run_folder import read_json, write_json
 from vitascope.studies.cells import StudyData, finetune_recipe, open_study, pretrain_recipe, read_row
 from vitascope.studies.cost import Cost, cell_seconds, measure_cost
 from vitascope.studies.settings import Cell, Study
@@ -39,6 +41,8 @@ class Plan:
     """By contender's name."""
     seconds: dict[str, float]
     """Estimated time of one job for each cell, by key."""
+    contents: dict[str, str] = field(default_factory=dict)
+    """What stands for the images that the study is made of."""
     jobs: int
     """Cells at a time."""
 
@@ -63,6 +67,7 @@ def plan_study(study: Study, *, jobs: int = 1, budget: float | None = None) -> P
         raise ConfigError(f"jobs is {jobs}, expected at least 1")
     refuse_other(study)
     data = open_study(study)
+    refuse_other(study, data.contents)
     grid = study.grid(*data.sizes)
     for cell in grid:  # what these refuse is not found out after hours of pre-training
         pretrain_recipe(study, cell, Path(study.out))
@@ -78,7 +83,15 @@ def plan_study(study: Study, *, jobs: int = 1, budget: float | None = None) -> P
             f"time_budget {budget:.0f}s leaves {len(kept)} of {len(grid)} runs, too few to compare anything; the whole "
             f"grid takes about {need:.0f}s: give more time, fewer --steps or smaller --models"
         )
-    return Plan(cells=tuple(kept), dropped=tuple(dropped), done=done, costs=costs, seconds=seconds, jobs=jobs)
+    return Plan(
+        cells=tuple(kept),
+        dropped=tuple(dropped),
+        done=done,
+        costs=costs,
+        seconds=seconds,
+        jobs=jobs,
+        contents=data.contents,
+    )
 
 
 def fitting(
@@ -107,30 +120,37 @@ def run_study(
     study: Study, plan: Plan, done: Callable[[Cell, dict[str, Any]], None], watch: Watch | None = None
 ) -> None:
     """Does what is left of a plan; `done` hears of each cell and its row. Raises `Stopped`, and what a run raises."""
-    refuse_other(study)
     folder = Path(study.out)
-    write_json(folder / SETTINGS, study.kept())
-    costs = {name: cost.as_json() for name, cost in plan.costs.items()}
-    write_json(folder / COSTS, {"on": measured_on(plan.jobs), "models": costs})
-    if plan.left:
-        run_cells(study, list(plan.left), plan.jobs, lambda cell: done(cell, read_row(study.out, cell) or {}), watch)
+    refuse_other(study)
+    with locked(folder):
+        refuse_other(study, plan.contents)  # again, because another process may have come first
+        write_json(folder / SETTINGS, {**study.kept(), "data": plan.contents})
+        costs = {name: cost.as_json() for name, cost in plan.costs.items()}
+        write_json(folder / COSTS, {"on": measured_on(plan.jobs), "models": costs})
+        if plan.left:
+            left = list(plan.left)
+            run_cells(study, left, plan.jobs, lambda cell: done(cell, read_row(study.out, cell) or {}), watch)
 
 
-def refuse_other(study: Study) -> None:
-    """`ConfigError` when the folder holds something that is not this study, or this with other settings."""
+def refuse_other(study: Study, contents: dict[str, str] | None = None) -> None:
+    """`ConfigError` when the folder holds something that is not this study, or this with other settings or images."""
     folder = Path(study.out)
     check_writable(folder)
     if not folder.exists():
         return
     if not (folder / SETTINGS).is_file():
         # What a start left that was killed while it wrote the settings is no obstacle.
-        if folder.is_file() or any((p.name[0], p.suffix) != (".", ".tmp") for p in folder.iterdir()):
+        ours = (LOCK, ".tmp")
+        if folder.is_file() or any(p.name[0] != "." or not p.name.endswith(ours) for p in folder.iterdir()):
             raise ConfigError(f"{folder} exists and holds no study (no {SETTINGS}); choose another --out")
         return
-    stored = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    stored = read_json(folder / SETTINGS, "put it back as it was, or choose another --out")
     given = json.loads(json.dumps(study.kept()))
+    before = stored.pop("data", contents) or {}
     # A setting that the program did not have then was not changed.
     changed = [f"{n}: {given.get(n)}, was {was}" for n, was in stored.items() if was != given.get(n)]
+    other = [name for name, told in (contents or {}).items() if before.get(name, told) != told]
+    changed += [f"data: other files, names or sizes in {' and '.join(other)}"] if other else []
     if changed:
         raise ConfigError(
             f"{folder} was started with other settings ({'; '.join(changed)}); repeat those, or choose another --out"
@@ -141,8 +161,11 @@ def known_costs(study: Study, grid: list[Cell], data: StudyData, jobs: int) -> d
     """The costs that the study's folder holds of this machine, and measured ones for contenders that are new."""
     path = Path(study.out) / COSTS
     where = measured_on(jobs)
-    stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    costs = {name: Cost(**values) for name, values in stored["models"].items()} if stored.get("on") == where else {}
+    costs: dict[str, Cost] = {}
+    with suppress(ConfigError, KeyError, TypeError, AttributeError):  # absent or damaged: measured again
+        stored = read_json(path, "it is made again")
+        if stored["on"] == where:
+            costs = {name: Cost(**values) for name, values in stored["models"].items()}
     for cell in grid:
         if cell.contender.name not in costs:
             log.info("measuring %s", cell.contender.name)

@@ -114,6 +114,15 @@ def _ours(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name[5:]))
 
 
+def remove_damaged(folder: Path) -> None:
+    """Deletes the newest checkpoints as long as they are damaged, and says so: the one before them is gone on from."""
+    for path in reversed(saved_states(folder)):
+        if _is_sound(path):
+            return
+        log.warning("checkpoint %s is damaged and removed", path)
+        shutil.rmtree(path)
+
+
 def load_state(path: Path, state: TrainState) -> str:
     """Fills `state` from a folder of `save_state`; returns the SHA-256 of all that was read.
 
