@@ -71,10 +71,13 @@ class Parser:
         self.presets: dict[str, dict[str, Any]] = {}
         self.required: dict[str, str] = {}
         self.lists: dict[str, Any] = {}
+        self.least: dict[str, int] = {}
         self.flags: dict[str, str] = {}
 
-    def add(self, *names: str, **options: Any) -> None:
-        """One argument, as argparse takes it."""
+    def add(self, *names: str, least: int | None = None, **options: Any) -> None:
+        """One argument, as argparse takes it, or a whole number of at `least` so much."""
+        if least is not None:
+            options["type"], self.least[names[0].removeprefix("--")] = int, least
         if not names[0].startswith("-") and options.get("nargs") in (None, "+"):
             self._by_place(names[0], options.pop("help"), options.pop("nargs", "?").replace("+", "*"))
             return
@@ -143,6 +146,9 @@ class Parser:
         self.inner.set_defaults({name: held[name] for name in self.required if isinstance(held.get(name), str)})
         words = self._bracketed(words)
         args = self.inner.parse_args(self._prepared(words) if self.presets else words)
+        for name, least in self.least.items():
+            if getattr(args, name) < least:
+                raise ConfigError(f"--{name} is {getattr(args, name)}, expected at least {least}")
         self._refuse_misplaced({name: getattr(args, name) for name in self.required})
         return args
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from vitascope.cli.console import Console, RunObserver
 from vitascope.cli.parser import Parser
-from vitascope.errors import ConfigError
 from vitascope.wording import duration
 
 STAGES = 6
@@ -16,13 +15,11 @@ STAGES = 6
 def arguments(parser: Parser) -> None:
     """See `vitascope.cli.Command`."""
     parser.add("--out", default="runs/demo", help="the demo's folder; an earlier demo in it is replaced")
-    parser.add("--seed", type=int, default=0, help="fixes fractals, initial values, order and augmentation")
+    parser.add("--seed", least=0, default=0, help="fixes fractals, initial values, order and augmentation")
 
 
 def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     """See `vitascope.cli.Command`."""
-    if args.seed < 0:
-        raise ConfigError(f"--seed is {args.seed}, expected 0 or more")
     from vitascope.recipes.demo import run_demo
     from vitascope.recipes.demo_settings import REPORT, DemoSettings, next_commands
 

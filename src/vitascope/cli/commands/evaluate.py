@@ -8,7 +8,6 @@ from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
 from vitascope.cli.runs import stated
-from vitascope.errors import ConfigError
 
 
 def arguments(parser: Parser) -> None:
@@ -18,8 +17,8 @@ def arguments(parser: Parser) -> None:
     parser.add("--split", choices=["train", "validation", "test"], help="default: test, else validation, else all")
     parser.add_image_size("size of the images the model sees; default: as the checkpoint says")
     parser.add_stated()
-    parser.add("--batch", type=int, default=64, help="images per forward pass")
-    parser.add("--workers", type=int, default=0, help="processes that read images besides this one")
+    parser.add("--batch", least=1, default=64, help="images per forward pass")
+    parser.add("--workers", least=0, default=0, help="processes that read images besides this one")
     parser.add("--precision", choices=["float32", "bfloat16", "auto"], default="float32", help="format of the products")
     parser.add_engine("auto")
     parser.add("--device", help="cpu, cuda, …; default: the GPU if there is one")
@@ -29,10 +28,6 @@ def arguments(parser: Parser) -> None:
 
 def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     """See `vitascope.cli.Command`."""
-    if args.batch < 1:
-        raise ConfigError(f"--batch is {args.batch}, expected at least 1")
-    if args.workers < 0:
-        raise ConfigError(f"--workers is {args.workers}, expected 0 or more")
     if args.confusion:
         check_output(args.confusion, None, remedy="choose another --confusion file")
     from vitascope.data.open import recognise

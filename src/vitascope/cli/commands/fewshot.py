@@ -23,17 +23,13 @@ def arguments(parser: Parser) -> None:
     parser.add("--l2", default="1024", help="λ of the ridge regression, one or more numbers")
     parser.add("--neighbours", type=int, default=20, help="how many vote in knn, at most")
     parser.add_image_size("size of the images the model sees; default: as the checkpoint says")
-    parser.add("--batch", type=int, default=64, help="images per forward pass")
-    parser.add("--workers", type=int, default=0, help="processes that read images besides this one")
+    parser.add("--batch", least=1, default=64, help="images per forward pass")
+    parser.add("--workers", least=0, default=0, help="processes that read images besides this one")
     parser.add("--device", help="cpu, cuda, …; default: the GPU if there is one")
 
 
 def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     """See `vitascope.cli.Command`."""
-    if args.batch < 1:
-        raise ConfigError(f"--batch is {args.batch}, expected at least 1")
-    if args.workers < 0:
-        raise ConfigError(f"--workers is {args.workers}, expected 0 or more")
     from vitascope.data.open import recognise
     from vitascope.evaluation.shots import FewShot
     from vitascope.wording import printable

@@ -9,7 +9,6 @@ from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
 from vitascope.cli.runs import checkpoint_names, stated
-from vitascope.errors import ConfigError
 
 if TYPE_CHECKING:
     from vitascope.checkpoints.checkpoint import Checkpoint
@@ -26,8 +25,8 @@ def arguments(parser: Parser) -> None:
     parser.add("others", nargs="*", default=[], help=others)
     parser.add("--out", required=True, help="new folder for the page, figures and numbers")
     parser.add("--overwrite", action="store_true", help="replace an earlier report in --out")
-    parser.add("--show", type=int, default=6, help="how many of the images are shown one by one")
-    parser.add("--batch", type=int, default=16, help="images per forward pass")
+    parser.add("--show", least=1, default=6, help="how many of the images are shown one by one")
+    parser.add("--batch", least=1, default=16, help="images per forward pass")
     parser.add_image_size("size of the images the model sees; default: as the checkpoint says")
     parser.add_stated()
     parser.add("--device", help="cpu, cuda, …; default: the GPU if there is one")
@@ -35,9 +34,6 @@ def arguments(parser: Parser) -> None:
 
 def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     """See `vitascope.cli.Command`."""
-    for name in ("show", "batch"):
-        if getattr(args, name) < 1:
-            raise ConfigError(f"--{name} is {getattr(args, name)}, expected at least 1")
     out = Path(args.out)
     sources = [args.checkpoint, *args.others]
     check_output(out, WHAT, overwrite=args.overwrite, sources=sources)

@@ -9,15 +9,14 @@ from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
 from vitascope.cli.runs import stated
-from vitascope.errors import ConfigError
 
 
 def arguments(parser: Parser) -> None:
     """See `vitascope.cli.Command`."""
     parser.add("checkpoint", help="a file, a folder or a run, in any format that loads, or an exported folder")
     parser.add("paths", nargs="+", help="image files, and folders whose images are all taken")
-    parser.add("--top", type=int, default=5, help="how many labels per image")
-    parser.add("--batch", type=int, default=32, help="images per forward pass")
+    parser.add("--top", least=1, default=5, help="how many labels per image")
+    parser.add("--batch", least=1, default=32, help="images per forward pass")
     parser.add_image_size("size of the images the model sees; default: as the checkpoint says")
     parser.add_stated()
     parser.add_engine("auto")
@@ -28,9 +27,6 @@ def arguments(parser: Parser) -> None:
 
 def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     """See `vitascope.cli.Command`."""
-    for name in ("top", "batch"):
-        if getattr(args, name) < 1:
-            raise ConfigError(f"--{name} is {getattr(args, name)}, expected at least 1")
     if args.csv:
         check_output(args.csv, None, remedy="choose another --csv file")
     from vitascope.inference.exported import open_model
