@@ -49,9 +49,7 @@ def _candidates(pictures: Tensor) -> Tensor:
     """(m, 2) rising positions of pictures that are among the most similar of one another at 8×8."""
     if len(pictures) < 2:
         return torch.zeros((0, 2), dtype=torch.int64)
-    coarse = torch.cat([F.avg_pool2d(part.float(), SIDE // _COARSE) for part in torch.split(pictures, _BLOCK)]).flatten(
-        1
-    )
+    coarse = F.avg_pool2d(pictures.float(), SIDE // _COARSE).flatten(1)
     rows = F.normalize(coarse - coarse.mean(dim=1, keepdim=True))
     found = []
     for start in range(0, len(rows), _BLOCK):

@@ -87,15 +87,12 @@ class Connection(H11Protocol):
 
     def _make_room(self) -> bool:
         """Breaks off the longest idle of the others, if there is one."""
-        idle: dict[Connection, float] = {}
-        for other in self.connections:
-            if isinstance(other, Connection) and other._answered is None and other._deadline is not None:
-                idle[other] = other._deadline.when()
+        others = (other for other in self.connections if isinstance(other, Connection) and other._answered is None)
+        idle = [(other._deadline.when(), other._deadline, other) for other in others if other._deadline is not None]
         if not idle:
             return False
-        oldest = min(idle, key=lambda other: idle[other])
-        if oldest._deadline is not None:
-            oldest._deadline.cancel()
+        _, deadline, oldest = min(idle, key=lambda entry: entry[0])
+        deadline.cancel()
         oldest._deadline = None
         oldest.transport.abort()
         return True
