@@ -8,6 +8,7 @@ kill in that instant, is sent to it by `settled`.
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import re
 import shutil
@@ -98,7 +99,7 @@ def _target(path: Path) -> Path:
 
 def _clear_remains(path: Path) -> None:
     # What killed writers left. One target has one writer at a time.
-    for remains in path.parent.glob(f".{_escape(path.name)}.*.tmp"):
+    for remains in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         if remains.is_dir() and not remains.is_symlink():
             shutil.rmtree(remains, ignore_errors=True)
         else:
@@ -106,10 +107,6 @@ def _clear_remains(path: Path) -> None:
                 remains.unlink()
     if path.exists():
         shutil.rmtree(_aside(path), ignore_errors=True)
-
-
-def _escape(name: str) -> str:
-    return "".join(f"[{c}]" if c in "[*?" else c for c in name)
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def find(place: Path, stated: ModelConfig | None, size: Size | None) -> Found:
     else:
         folder, file = place.parent, read_tensors(place)
     # A config.json beside a file of another name may belong to something else.
-    described = place.is_dir() or _is_usual(place.name)
+    described = place.is_dir() or place.name in _USUAL
     config = folder / CONFIG
     return Found(
         path=place,
@@ -72,10 +72,6 @@ def _preprocessor(folder: Path) -> dict[str, Any] | None:
         return read_json(alone) if alone.is_file() else None
     part = read_json(whole).get("image_processor")
     return part if isinstance(part, dict) else None
-
-
-def _is_usual(name: str) -> bool:
-    return name in _USUAL
 
 
 def _tensors_in(folder: Path) -> TensorFile:

@@ -26,7 +26,6 @@ from vitascope.web.uploads import FIELD, Upload, read_uploads
 
 if TYPE_CHECKING:
     from vitascope.checkpoints.checkpoint import Checkpoint
-    from vitascope.views.look import Look
     from vitascope.web.engine import Engine
     from vitascope.web.looks import HeldLook
 
@@ -153,8 +152,8 @@ def _page_routes(service: Service) -> APIRouter:
         if not (layer.isascii() and layer.isdigit() and len(layer) < 6 and int(layer) < layers):
             raise Refusal(404, f"no such layer; this model has the layers 0 to {layers - 1}")
         _, heads, tokens, _ = held.look.keys.shape
-        size = heads * tokens**2
-        return await service.read_within(_LAYER_BYTES_EACH * size, _layer, held.look, int(layer))
+        size = _LAYER_BYTES_EACH * heads * tokens**2
+        return await service.read_within(size, lambda: json_response(layer_payload(held.look, int(layer))))
 
     @router.get("/examples/{id}", summary="the insides of an example")
     async def example(id: str) -> Response:
@@ -195,10 +194,6 @@ def _asset_routes(assets: Assets) -> APIRouter:
         return Response(asset.content, headers={**headers, "content-type": asset.type})
 
     return router
-
-
-def _layer(look: Look, layer: int) -> Response:
-    return json_response(layer_payload(look, layer))
 
 
 async def _uploads(request: Request, body: bytes, service: Service) -> list[Upload]:

@@ -54,8 +54,8 @@ def find_layout(root: Path) -> Layout:
     flat: list[Path] = []
     nested: list[Path] = []
     for folder in here.folders:
-        if not _looks_like_split(folder.name):
-            continue
+        if split_of_name(folder.name) is None and not _is_fold(folder.name):
+            continue  # a name such as "seg_train" or "fold_1" would be suspicious of a class
         inner = listing(folder)
         if not inner.folders or _has_images(inner):
             flat.append(folder)
@@ -157,11 +157,6 @@ def _has_images(found: Listing) -> bool:
 
 def _is_fold(name: str) -> bool:
     return _FOLD.fullmatch(name.lower()) is not None
-
-
-def _looks_like_split(name: str) -> bool:
-    """Whether a folder of folders would be suspicious: "seg_train", "fold_1"."""
-    return split_of_name(name) is not None or _is_fold(name)
 
 
 def _is_split(name: str) -> bool:
