@@ -1,7 +1,7 @@
 """Runs that are killed, told to end or interrupted at random moments until they are done: always the same run.
 
-One run for 100 of `count`, each of some seconds. The record's last lines are garbled now and then, as by a power failure:
-those are lost, and nothing else.
+One run for 100 of `count`, each of some seconds. The record's last lines are garbled now and then, as by a power
+failure: those are lost, and nothing else.
 """
 
 from __future__ import annotations

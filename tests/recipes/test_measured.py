@@ -44,8 +44,8 @@ def test_the_plan_is_one_line_before_the_first_step(
 ) -> None:
     measured(600.0)
     monkeypatch.setattr(loop, "training_step", lambda *_: pytest.fail("a step was made"))
+    recipe = pretrain_recipe(tmp_path / "run", steps=7, eval_every=None, save_every=None)
     with caplog.at_level(logging.INFO), pytest.raises(pytest.fail.Exception):
-        recipe = pretrain_recipe(tmp_path / "run", steps=7, eval_every=None, save_every=None)
         pretrain(recipe, splits=splits(), limits=Limits())
     (line,) = [r.message for r in caplog.records if "steps of" in r.message]
     said = r"[\d.]+ M parameters at 16 px: 7 steps of 6 images, 10m00s each: about 1h50m, until .*; 0 MB of memory"
