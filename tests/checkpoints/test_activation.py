@@ -70,6 +70,9 @@ def test_a_regression_is_no_class_of_a_hundred_percent(tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match="regression model"):
             use()
     assert look(ck, PIXELS).predictions == []
+    vs.save(ck, tmp_path / "model")
+    with pytest.raises(CheckpointError, match="regression model"):
+        evaluate_checkpoint(str(tmp_path / "model"), "digits")
 
 
 def test_accuracy_of_one_label_is_refused_for_several(tmp_path: Path) -> None:

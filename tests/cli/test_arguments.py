@@ -269,6 +269,7 @@ def test_swapped_arguments_are_recognised(capsys: pytest.CaptureFixture[str], tm
     for command in ("finetune", "evaluate", "fewshot"):
         out = ["--out", tmp_path / "run"] if command == "finetune" else []
         assert "CHECKPOINT DATA: swap them" in refused(capsys, command, photos, weights, *out)
+    assert "CHECKPOINT PATHS: swap them" in refused(capsys, "predict", photos, weights)
 
 
 NESTED = "data: " + "[" * 5000 + "]" * 5000

@@ -133,7 +133,7 @@ def test_pictures_of_one_mould(longest: int, counts: bool, monkeypatch: pytest.M
     monkeypatch.setattr(module, "near_pairs", lambda small: chain)
     images = np.random.default_rng(longest).integers(0, 256, (60, 2, 2, 3), dtype=np.uint8)
     found = find_copies([ArraySource("s", ("a", "b"), np.arange(60) % 2, images)])
-    assert ("only exact copies count" in found.limits) is not counts
+    assert ("only exact copies are kept on one side" in found.limits) is not counts
     assert [len(group) for group in groups(found.near)] == ([longest] if counts else [])
 
 

@@ -129,6 +129,8 @@ def test_labels_must_be_as_many_as_outputs_and_twice_the_same_is_said(
     assert "crane" in caplog.text
     with pytest.raises(ConfigError, match="2 labels for a model of 3 outputs"):
         vs.load(tmp_path / "ck", labels=["a", "b"])
+    with pytest.raises(ConfigError, match="1 label for a model of 3 outputs"):
+        vs.load(tmp_path / "ck", labels=["a"])
     with pytest.raises(ConfigError, match="cannot be read"):
         vs.load(tmp_path / "ck", labels=tmp_path / "absent")
 

@@ -79,8 +79,8 @@ def test_labels_of_every_kind(tmp_path: Path) -> None:
         "are double": pa.array([0.0, 1.0]),
         "are binary": pa.array([b"a", b"b"]),
         "are null": pa.array([None, None]),
-        "1 rows of train have no label": pa.array([0, None]),
-        "1 rows of train have no label; ": pa.array(["cat", ""]),
+        "train lacks 1 label;": pa.array([0, None]),
+        "train lacks 1 label; ": pa.array(["cat", ""]),
         "labels from -1 to 0": pa.array([0, -1]),
     }
     files = {written(labelled(label)): match for match, label in labels.items()}

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from vitascope.checkpoints.json_file import parse_json
 from vitascope.checkpoints.limits import MAX_HEADER
 from vitascope.errors import CheckpointError, ConfigError
-from vitascope.wording import reason, some
+from vitascope.wording import count, reason, some
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +36,10 @@ def restated(held: T, labels: Labels | None = None, mean: Statistics | None = No
     if labels is not None:
         names = read_labels(Path(labels)) if isinstance(labels, str | Path) else tuple(labels)
         if len(names) != len(own.labels):
-            raise ConfigError(f"{len(names)} labels for a model of {len(own.labels)} outputs; give one for each")
+            outputs = count(len(own.labels), "output")
+            raise ConfigError(f"{count(len(names), 'label')} for a model of {outputs}; give one for each")
     preprocess = own.preprocess.with_statistics(mean, std)
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
         log.warning("several classes have the same name, of which data are taken for the first: %s", some(twice, 4))
     result: T = dataclasses.replace(own, labels=names, preprocess=preprocess)
     return result

@@ -175,6 +175,7 @@ class Parser:
         absent = [name for name, value in given.items() if not value]
         if "checkpoint" in given and given["checkpoint"] and {"data", "paths"} & given.keys():
             first, second = list(given.values())[:2]
+            second = second[0] if isinstance(second, list) and len(second) == 1 else second
             if absent and is_data(first):
                 absent = ["checkpoint"]
             elif not absent and isinstance(second, str) and is_data(first) and is_checkpoint(second):

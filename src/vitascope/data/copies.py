@@ -98,7 +98,7 @@ def find_copies(sources: Iterable[Source], progress: Callable[[int, int], None] 
     if n > NEAR_LIMIT:
         said = f"{n:,} images, more than {NEAR_LIMIT:,}: only exact copies among them are looked for"
     elif largest > max(CHAINED * n, 20) and largest > np.bincount(exact).max():
-        said = f"{largest:,} of {n:,} images look like near copies of one another; only exact copies count"
+        said = f"{largest:,} of {n:,} images look alike, as of one mould; only exact copies are kept on one side"
         near = exact
     return Copies(tuple(origins), exact, near, said)
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vitascope.checkpoints.checkpoint import Checkpoint, are_named
+from vitascope.checkpoints.checkpoint import Checkpoint, are_named, probabilities
 from vitascope.checkpoints.shown import Shown
 from vitascope.checkpoints.stated import Labels, Statistics
 from vitascope.data.copies import LIMIT, digests
@@ -64,18 +64,21 @@ def evaluate_checkpoint(
     None takes test, else validation, else train. Raises `UserError` for what the user can mend.
     """
     ck = open_model(checkpoint, image_size=image_size, labels=labels, mean=mean, std=std)
-    if ck.activation != "softmax":
+    if ck.activation == "sigmoid":
         raise CheckpointError(
-            f"{checkpoint} judges each label by itself ({ck.activation}), so top-1 accuracy says nothing of it: "
-            "`predict` gives its probabilities, `finetune` makes one of several classes of it"
+            f"{checkpoint} judges each label by itself, so top-1 accuracy says nothing of it: `predict` gives its "
+            "probabilities, `finetune` makes one of several classes of it"
         )
+    probabilities(torch.zeros(1, 1), ck.activation)  # refuses a regression
     present = open_data(data).present()
     if split is not None and split not in present:
         raise DataError(f"{data} has no {split} split, only {', '.join(present) or 'nothing'}; choose another --split")
     chosen = split or next((name for name in ("test", "validation", "train") if name in present), None)
     if chosen is None or len(present[chosen]) == 0:
         raise DataError(f"{data} holds no images to evaluate on")
-    source, seen = _unseen(relabelled(present[chosen], ck.labels), ck.shown, alone=split is None and chosen == "train")
+    source = relabelled(present[chosen], ck.labels)
+    classes = source.classes
+    source, seen = _unseen(source, ck.shown, alone=split is None and chosen == "train")
     if warning := seen.pop("warning"):
         log.warning("%s", warning)
     with world(device) as w, listening() as odd:
@@ -112,11 +115,11 @@ def evaluate_checkpoint(
         log.warning("%s: %d of %d images left out as unreadable", source.name, skipped, len(source))
     if confusion:
         if not tally.confusion.size:
-            raise ConfigError(f"--confusion has no picture for {len(ck.labels)} classes; leave it out")
+            raise ConfigError(f"--confusion has no picture for {len(classes)} classes; leave it out")
         if w.first:
-            draw_confusion(tally.confusion, ck.labels, confusion)
-    figures = judged(tally.summary(), tally.counts[0], ck.labels)
-    return {"split": chosen, **seen, "skipped": skipped, **figures, "per_class": _per_class(tally, ck.labels)}
+            draw_confusion(tally.confusion, classes, confusion)
+    figures = judged(tally.summary(), tally.counts[0], classes)
+    return {"split": chosen, **seen, "skipped": skipped, **figures, "per_class": _per_class(tally, classes)}
 
 
 def _unseen(source: Source, shown: Shown | None, *, alone: bool) -> tuple[Source, dict[str, Any]]:
@@ -203,7 +206,7 @@ def relabelled(source: Source, labels: tuple[str, ...]) -> Source:
     if unknown and not are_named(labels) and len(source.classes) == len(labels):
         _refuse_two_orders(source.classes)
         log.warning("the checkpoint does not name its classes; the data's are taken in their own order")
-        return _Relabelled(source, labels, source.labels)
+        return source
     if unknown:
         raise DataError(
             f"{source.name} has classes that the checkpoint does not know: {some(unknown, 4)}; "

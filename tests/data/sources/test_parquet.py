@@ -157,7 +157,7 @@ def test_columns_of_other_names(tmp_path: Path) -> None:
 
 def test_labels_that_do_not_fit(tmp_path: Path) -> None:
     refused("labels from 0 to 2, expected 0 to 1", write(tmp_path / "a.parquet", [0, 2], names=["x", "y"]))
-    refused("1 rows of train have no label", write(tmp_path / "b.parquet", [0, None]))
+    refused("train lacks 1 label;", write(tmp_path / "b.parquet", [0, None]))
     refused("labels are double, expected integers or strings", write(tmp_path / "c.parquet", [0.5, 1.0]))
     refused("labels from -1 to 1", write(tmp_path / "d.parquet", [-1, 1]))
     refused("labels mouse are not among", write(tmp_path / "e.parquet", ["cat", "mouse"], names=["cat", "dog"]))

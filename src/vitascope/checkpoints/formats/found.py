@@ -50,8 +50,8 @@ class Found:
             both = preprocess.mean, preprocess.std
             mean, std = (",".join(f"{value:g}" for value in dict.fromkeys(values)) for values in both)
             log.warning(
-                "%s: nothing beside the weights describes the preprocessing; assuming mean %s and std %s. If it was "
-                "trained with others, state them: --mean imagenet (DeiT, DINO), or once for all by `vitascope convert`",
+                "%s: nothing beside the weights says how images were prepared; assuming mean %s and std %s. If others "
+                "(DeiT, DINO: imagenet), state them: vitascope convert CHECKPOINT OUT --mean imagenet",
                 self.path.name,
                 mean,
                 std,

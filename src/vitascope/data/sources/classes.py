@@ -23,7 +23,7 @@ import numpy as np
 
 from vitascope.data.source import Int64
 from vitascope.errors import DataError
-from vitascope.wording import reason, some
+from vitascope.wording import count, reason, some
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def number_labels(
         if value in (pa.string(), pa.large_string()):
             missing += pc.sum(pc.equal(plain[split], "")).as_py() or 0
         if missing:
-            raise DataError(f"{where}: {missing} rows of {split} have no label; remove or label them")
+            raise DataError(f"{where}: {split} lacks {count(missing, 'label')}; remove those rows or label them")
     distinct = {split: column.unique() for split, column in plain.items()}
     for split in [split for split, values in distinct.items() if values.to_pylist() == [-1]]:
         log.warning("%s: the labels of %s are hidden (all −1); left out", where, split)
