@@ -211,6 +211,9 @@ def test_phones_formats_are_close_to_the_pixels_and_bounded(kind: str) -> None:
 
 def test_a_heic_image_is_turned_by_its_own_rotation_alone() -> None:
     pytest.importorskip("pillow_heif", reason="the extra heic is not installed")
+    with listening() as odd:
+        read_image(encoded(Image.new("RGB", (32, 16)), "HEIF"))  # no EXIF at all is no damaged one
+    assert not odd
     exif = Image.Exif()
     exif[0x0112] = 6  # which ISO/IEC 23008-12 does not let a reader apply
     assert read_image(encoded(Image.new("RGB", (32, 16)), "HEIF", exif=exif)).shape == (16, 32, 3)

@@ -19,7 +19,7 @@ from vitascope.data.remarks import DARK, Remarks
 from vitascope.data.source import Source, Splits
 from vitascope.data.sources.folder import FolderSource
 from vitascope.errors import ImageError
-from vitascope.wording import printable
+from vitascope.wording import count, printable
 
 TINY = 8
 """Pixels: an image whose shorter side is below this, in a data set of larger ones, is worth a look."""
@@ -218,9 +218,8 @@ def _duplicates(splits: Splits, book: _Notebook) -> None:
             book.note("duplicate", where[0], alike)
     if found:
         n = sum(map(len, found))
-        book.note(
-            "copies", "all splits", f"{n} images are in {len(found)} groups of copies; a hold-out keeps each whole"
-        )
+        said = f"{n} images are in {count(len(found), 'group')} of copies; a hold-out keeps each whole"
+        book.note("copies", "all splits", said)
     if copies.limits:
         book.note("copies", "all splits", copies.limits)
 

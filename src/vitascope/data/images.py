@@ -260,7 +260,7 @@ def _from_array(array: np.ndarray, channels: int, max_pixels: int, shown: str) -
 def orientation_of(image: Image.Image) -> int:
     """As EXIF says, 1 where it says nothing; a remark where it states more tags than can be read."""
     try:
-        exif, block = image.getexif(), image.info.get("exif", b"").removeprefix(b"Exif\0\0")
+        exif, block = image.getexif(), (image.info.get("exif") or b"").removeprefix(b"Exif\0\0")  # None of HEIC
         order: Literal["little", "big"] = "little" if block[:2] == b"II" else "big"
         tags = int.from_bytes(block[4:8], order)  # where they begin, behind their number (TIFF 6.0, section 2)
         if block and (len(block) < tags + 2 or len(exif) < int.from_bytes(block[tags : tags + 2], order)):
