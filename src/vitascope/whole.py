@@ -59,7 +59,7 @@ def remember(path: Path, key: str, value: Any) -> None:
 def _remembered(path: Path) -> dict[str, Any]:
     try:
         known = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return known if isinstance(known, dict) else {}
 

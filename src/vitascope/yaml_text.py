@@ -14,6 +14,8 @@ MAX_CHARACTERS = 1 << 20
 """A run's config has some two thousand."""
 MAX_DEPTH = 20
 """Lists and mappings inside each other; a recipe has three."""
+MAX_VALUE = 4096
+"""Characters of one value; a path has as many."""
 
 
 def check_yaml(text: str) -> str:
@@ -24,6 +26,8 @@ def check_yaml(text: str) -> str:
     for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         if isinstance(event, yaml.AliasEvent):  # nine lines of them unfold to a billion values
             raise yaml.YAMLError(f"the alias *{event.anchor}, expected plain values; write them out")
+        if isinstance(event, yaml.ScalarEvent) and len(event.value) > MAX_VALUE:  # 59:59:59:… is a number, says YAML
+            raise yaml.YAMLError(f"a value of {len(event.value):,} characters, expected at most {MAX_VALUE:,}")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
             raise yaml.YAMLError(f"lists or mappings nested more than {MAX_DEPTH} deep")

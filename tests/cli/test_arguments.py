@@ -282,12 +282,16 @@ BOMB = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [{f'*{a}, ' * 9}]\n" for a, b in p
         ("a: &a\n  b: *a\n", "the alias *a, expected plain values; write them out"),
         (BOMB, "the alias *a, expected plain values; write them out"),
         (NESTED, "nested more than 20 deep"),
+        ("lr: null\n", "lr is null, expected float; give it or leave the line out"),
+        ("augment:\n  flip:\n", "augment.flip is null, expected bool"),
+        ("seed: " + "59:" * 5000 + "59", "a value of 15,002 characters, expected at most 4,096"),
+        ("workers: 100000000", "workers is 100000000, expected at most 512"),
         ("lr: [", "expected a YAML file of options"),
         ("just text", "holds str, expected options, one a line"),
         ("# nothing yet", "holds nothing, expected options"),
         ("#" * (1 << 20) + "#", "1,048,577 characters, expected at most 1,048,576"),
     ],
-    ids=["itself", "bomb", "nested", "cut", "text", "empty", "long"],
+    ids=["itself", "bomb", "nested", "null", "null_within", "sexagesimal", "workers", "cut", "text", "empty", "long"],
 )
 def test_a_hostile_config_is_one_line_at_once(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, said: str
@@ -297,6 +301,19 @@ def test_a_hostile_config_is_one_line_at_once(
     start = time.perf_counter()
     assert said in refused(capsys, "pretrain", "digits", "--out", tmp_path / "x", "--config", file)
     assert time.perf_counter() - start < 5
+
+
+def test_what_is_nested_on_the_command_line_is_bounded_too(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--lr", "[" * 30_000], ["--lr=" + "{a: " * 200 + "1" + "}" * 200]):
+        assert "nested more than 20 deep" in refused(capsys, "pretrain", "digits", "--out", "x", *words)
+
+
+@pytest.mark.parametrize(
+    "command", [["evaluate", "{}", "digits"], ["convert", "{}", "x"], ["inspect", "{}", "--out=o"]]
+)
+def test_a_path_too_long_to_be_looked_at(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(capsys, *[word.replace("{}", "x" * 300) for word in words])
+    assert "cannot be read or written (file name too long); choose another place" in said
 
 
 def test_a_config_that_is_no_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

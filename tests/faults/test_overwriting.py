@@ -164,6 +164,14 @@ def test_a_place_that_cannot_be_written(
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.parametrize("name", WRITING)
+def test_a_link_to_nowhere(name: str, given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "out").symlink_to(tmp_path / "gone" / "away")
+    said = [w.replace("{}", str(given)).replace("OUT", str(tmp_path / "out")) for w in WRITING[name]]
+    assert "is a link to nowhere" in refused(said, capsys)
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)

@@ -194,7 +194,15 @@ def test_a_config_that_is_none_is_refused(tmp_path: Path, content: bytes) -> Non
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"[]", b"{}", b'{"labels": 3, "train_images": 1, "data": {}}', b"\0" * 99, b'{"labels": ["\xff'],
+    [
+        b"",
+        b"[" * 100_000,
+        b"[]",
+        b"{}",
+        b'{"labels": 3, "train_images": 1, "data": {}}',
+        b"\0" * 99,
+        b'{"labels": ["\xff',
+    ],
 )
 def test_labels_that_are_none_are_refused(tmp_path: Path, content: bytes) -> None:
     run = started(tmp_path / "run")

@@ -104,7 +104,7 @@ def test_damaged_lines_are_left_out_said_and_gone_after_a_resume(
     assert [json.loads(line) for line in path.read_text().splitlines()] == [*left, {"step": 4, "loss": 0.5}]
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 50, b"\xff\xfe\n", b"[]\n5\n"])
+@pytest.mark.parametrize("content", [b"", b"\0" * 50, b"[" * 100_000 + b"\n", b"\xff\xfe\n", b"[]\n5\n"])
 def test_a_damaged_speed_jsonl_costs_its_own_lines_alone(content: bytes, tmp_path: Path) -> None:
     (tmp_path / SPEED).write_bytes(content)
     with Record(tmp_path) as record:

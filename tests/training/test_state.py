@@ -164,7 +164,9 @@ def test_the_newest_sound_checkpoint_is_offered(tmp_path: Path) -> None:
     assert made.counters.step == 2
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"counters": {}}', '{"counters": 3, "sha256": {}}'])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[" * 100_000, "[]", "null", '{"counters": {}}', '{"counters": 3, "sha256": {}}']
+)
 def test_counters_that_are_no_counters_are_refused(tmp_path: Path, content: str) -> None:
     path = save_state(tmp_path, state(), keep=2)
     (path / "counters.json").write_text(content)

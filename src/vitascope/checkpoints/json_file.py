@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from vitascope import json_text
 from vitascope.checkpoints.limits import MAX_HEADER, size_text
 from vitascope.errors import CheckpointError
 from vitascope.wording import reason
@@ -27,8 +28,8 @@ def read_json(path: Path) -> dict[str, Any]:
 def parse_json(text: bytes, path: Path) -> dict[str, Any]:
     """The object in `text`; raises `CheckpointError` for anything else, duplicate names included."""
     try:
-        value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:  # ValueError: also no UTF-8, and duplicates
+        value = json_text.parse(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+    except ValueError as error:  # also no UTF-8, and duplicates
         raise CheckpointError(f"{path}: damaged JSON ({reason(error)})") from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: JSON holds a {type(value).__name__}, expected an object")

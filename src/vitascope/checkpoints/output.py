@@ -68,7 +68,8 @@ def check_output(
         return
     kinds = [kind for kind in KINDS[what] if _holds(path / kind[0], kind[1])]
     if not kinds and not (what == "checkpoint" and path.is_file() and _is_marked(path)):
-        raise OutputError(f"{path} is not a {what}, so --overwrite would delete what is not ours; choose another name")
+        told = f"{path} is not {'an' if what == 'export' else 'a'} {what}"
+        raise OutputError(f"{told}, so --overwrite would delete what is not ours; choose another name")
     refuse_strangers(path, *kinds)
     for source in sources:
         place, read = path.resolve(), Path(source).resolve()
@@ -95,6 +96,8 @@ def check_writable(path: str | Path) -> None:
     try:
         with suppress(FileNotFoundError):
             os.lstat(path.parent / f".{path.name}.12345678.tmp")  # a name too long, a file as a folder
+        if path.is_symlink() and not path.exists():  # such as to a disk that is not there today
+            raise OutputError(f"{path} is a link to nowhere ({os.readlink(path)}); make that, or choose another place")
         folder = path if path.is_dir() else path.parent
         while not os.path.lexists(folder):
             folder = folder.parent

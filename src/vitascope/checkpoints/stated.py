@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from vitascope import json_text
 from vitascope.checkpoints.json_file import parse_json
 from vitascope.checkpoints.limits import MAX_HEADER
 from vitascope.errors import CheckpointError, ConfigError
@@ -53,8 +53,9 @@ def read_labels(path: Path) -> tuple[str, ...]:
         if path.stat().st_size > MAX_HEADER:
             raise ConfigError(f"{path} is too large for a file of labels; expected one name a line")
         text = path.read_text(encoding="utf-8-sig").strip()
-        held = parse_json(text.encode(), path) if text[:1] == "{" else json.loads(text) if text[:1] == "[" else None
-    except (OSError, ValueError, RecursionError, CheckpointError) as error:
+        held = parse_json(text.encode(), path) if text[:1] == "{" else None
+        held = json_text.parse(text) if text[:1] == "[" else held
+    except (OSError, ValueError, CheckpointError) as error:
         raise ConfigError(f"{path} cannot be read ({reason(error)}); expected one name a line, or JSON") from error
     names = [line.strip() for line in text.splitlines()] if held is None else _in_json(held)
     if not names or not all(isinstance(name, str) and name for name in names):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ from vitascope.cli.parser import Parser
 from vitascope.errors import Stopped, UserError, VitascopeError
 from vitascope.interruption import interruptible, number_of
 from vitascope.version import __version__
-from vitascope.wording import meant
+from vitascope.wording import meant, printable, reason
 
 COMMANDS: dict[str, str] = {
     "demo": "the whole path on data that comes with the package",
@@ -114,6 +115,12 @@ def _run(name: str, words: list[str]) -> int:
         raise
     except VitascopeError as error:
         return _fail(name, str(error), 1)
+    except OSError as error:
+        if error.errno not in _REFUSALS or not error.filename:
+            return _unexpected(name, error)
+        shown = printable(os.fsdecode(error.filename))
+        shown = shown if len(shown) <= 100 else f"{shown[:100]}…"
+        return _fail(name, f"{shown} cannot be read or written ({reason(error).lower()}); choose another place", 2)
     except Exception as error:
         return _unexpected(name, error)
     finally:
@@ -129,6 +136,8 @@ def _fail(name: str, message: str, code: int) -> int:
     return code
 
 
+_REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
+"""What a file system says of a place that the user has named, wherever it is first looked at."""
 _MEMORY = "not enough memory; try a smaller --micro_batch, --batch or --image_size"
 _REMEDIES = {
     "dataloader worker": "a data worker died; try fewer --workers (0 reads in this process) or more shared memory",

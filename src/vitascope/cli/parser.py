@@ -16,6 +16,7 @@ from vitascope.cli.places import is_checkpoint, is_data
 from vitascope.errors import ConfigError
 from vitascope.inference.engines.names import ENGINES
 from vitascope.models.config import BiTConfig, ViTConfig
+from vitascope.wording import reason
 from vitascope.yaml_text import check_yaml, read_yaml
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
@@ -145,7 +146,10 @@ class Parser:
         held = _held(words)
         self.inner.set_defaults({name: held[name] for name in self.required if isinstance(held.get(name), str)})
         words = self._bracketed(words)
+        for word in words:
+            _refuse_bombs(word)
         args = self.inner.parse_args(self._prepared(words) if self.presets else words)
+        self._refuse_nulls(args)
         for name, least in self.least.items():
             if getattr(args, name) < least:
                 raise ConfigError(f"--{name} is {getattr(args, name)}, expected at least {least}")
@@ -183,6 +187,15 @@ class Parser:
         if absent:
             what = self.required[absent[0]].rstrip(".")
             raise ConfigError(f"{absent[0].upper()} is missing: {what}; expected {self._usage()}")
+
+    def _refuse_nulls(self, args: Any) -> None:
+        """`ConfigError` for a null in a file, which the parser lets pass for any kind of value."""
+        for action in self.inner._actions:
+            kind = getattr(action, "_typehint", action.type)
+            if action.default is None or kind is None or type(None) in get_args(kind):
+                continue
+            if args.get(action.dest, action.default) is None:
+                raise ConfigError(f"{action.dest} is null, expected {_shown(kind)}; give it or leave the line out")
 
     def _usage(self) -> str:
         return f"{self.inner.prog} {' '.join(self.required).upper()}"
@@ -232,6 +245,21 @@ def _kinds(match: re.Match[str]) -> str:
     kinds = [kind for kind in re.findall(r"\w+(?:\[[^]]*\])?", match[1].replace("typing.", "")) if kind != "NoneType"]
     said = [re.sub(r"^Literal\[(.*)\]$", r"\1", kind).removeprefix("tuple") for kind in kinds]
     return f"Expected {' or '.join(said)}. Got value: "
+
+
+def _shown(kind: Any) -> str:
+    return re.sub(r"typing\.|<class '(\w+)'>", r"\1", str(kind))
+
+
+def _refuse_bombs(word: str) -> None:
+    """`ConfigError` for a list that is read as YAML on the command line and is none that a file may hold."""
+    if len(word) > 100 and ("[" in word or "{" in word):
+        try:
+            check_yaml(word.partition("=")[2] if word.startswith("--") else word)
+        except yaml.MarkedYAMLError:
+            return  # a text
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{word[:30]}… cannot be read ({reason(error)})") from error
 
 
 _LENGTHS = {"steps", "epochs", "time_budget"}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vitascope import json_text
 from vitascope.checkpoints.checkpoint import Activation, Checkpoint, check_activation
 from vitascope.checkpoints.json_file import read_json
 from vitascope.checkpoints.load import load
@@ -82,7 +82,7 @@ def open_model(
                 folder=folder,
                 format=record["format"],
                 preprocess=preprocess,
-                labels=_names(json.loads((folder / LABELS).read_bytes()), record["output"]["shape"][1]),
+                labels=_names(json_text.parse((folder / LABELS).read_bytes()), record["output"]["shape"][1]),
                 activation=check_activation(record.get("activation", "softmax")),
                 shown=read_shown(folder, record.get("shown")),
             )

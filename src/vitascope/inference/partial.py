@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from vitascope import json_text
 from vitascope.errors import DataError
 from vitascope.inference.files import FilePrediction, csv_rows, write_csv
 from vitascope.whole import force_to_disk
@@ -94,7 +95,7 @@ class Partial:
 
     def _refuse_other(self, head: bytes, told: dict[str, Any]) -> None:
         try:
-            before = json.loads(head)[_MARK]
+            before = json_text.parse(head)[_MARK]
             changed = [name for name in told if before[name] != told[name]]
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{self.partial} is no unfinished CSV file of ours; choose another --csv file") from error

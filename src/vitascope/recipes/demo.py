@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from vitascope import json_text
 from vitascope.checkpoints.load import load
 from vitascope.checkpoints.output import check_writable
 from vitascope.data.open import open_data
@@ -117,7 +118,7 @@ def claim_folder(settings: DemoSettings) -> None:
 
 def _is_demo(folder: Path) -> bool:
     try:
-        marker = json.loads((folder / MARKER).read_text())
+        marker = json_text.parse((folder / MARKER).read_text())
     except (OSError, ValueError):
         return False
     return isinstance(marker, dict) and marker.get("vitascope") == "demo"

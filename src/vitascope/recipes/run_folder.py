@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 import yaml
 
+from vitascope import json_text
 from vitascope.checkpoints.atomic import atomic_file
 from vitascope.checkpoints.output import KINDS, check_output, check_writable, refuse_strangers
 from vitascope.errors import ConfigError
@@ -25,6 +26,7 @@ from vitascope.recipes.settings import Recipe, differences, to_dict
 from vitascope.training.parallel import World
 from vitascope.version import __version__, source_commit
 from vitascope.wording import some
+from vitascope.yaml_text import check_yaml
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +102,7 @@ def clear(folder: Path) -> None:
 def stored_config(folder: Path) -> dict[str, Any]:
     """config.yaml of a run; raises `ConfigError` when it cannot be read."""
     try:
-        values = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+        values = yaml.safe_load(check_yaml((folder / CONFIG).read_text(encoding="utf-8")))
         if not isinstance(values, dict) or not {"steps", "precision", "eval_every", "save_every"} <= values.keys():
             raise ValueError("not the settings of a run")
         return values
@@ -112,7 +114,7 @@ def stored_config(folder: Path) -> dict[str, Any]:
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
     """The object in a file; `ConfigError` with the remedy when it cannot be read or holds something else."""
     try:
-        values = json.loads(path.read_bytes())
+        values = json_text.parse(path.read_bytes())
         if not isinstance(values, dict):
             raise ValueError("not what was written there")
         return values
@@ -131,7 +133,7 @@ def stored_data(folder: Path) -> tuple[tuple[str, ...], int, dict[str, str]]:
     if "labels" in values and "data" not in values:
         raise ConfigError(f"{folder} is of an older version, which drew other orders; finish it with that, or {remedy}")
     try:
-        return tuple(values["labels"]), int(values["train_images"]), dict(values["data"])
+        return tuple(map(str, values["labels"])), int(values["train_images"]), dict(values["data"])
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{folder / LABELS} cannot be read ({_said(error)}); {remedy}") from error
 

@@ -116,9 +116,9 @@ def _check_free(out: Path, recipe: FinetuneRecipe, resume: Resume, overwrite: bo
 
 def _result(folder: Path) -> dict[str, float] | None:
     """What a rate reached on the held-out part; None where that is to be found out, also because it was damaged."""
-    with suppress(ConfigError, KeyError):
+    with suppress(ConfigError, KeyError, TypeError):
         found: dict[str, float] = read_json(folder / RESULTS, "it is made again")["validation"]
-        return found
+        return {**found, "top1": found["top1"] + 0, "loss": found["loss"] + 0}
     return None
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from vitascope import json_text
 from vitascope.errors import ConfigError
 from vitascope.training.stopwatch import Lap
 from vitascope.whole import written_whole
@@ -91,7 +92,7 @@ def _readable_lines(path: Path) -> list[tuple[bytes, dict[str, Any]]]:
     result = []
     for line in path.read_bytes().splitlines(keepends=True) if path.exists() else ():
         with suppress(ValueError):
-            values = json.loads(line)
+            values = json_text.parse(line)
             if line.endswith(b"\n") and isinstance(values, dict) and isinstance(values.get("step"), int):
                 result.append((line, values))
     return result

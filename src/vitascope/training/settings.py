@@ -12,6 +12,7 @@ from vitascope.errors import ConfigError
 
 Precision = Literal["auto", "float32", "bfloat16"]
 Optimizer = Literal["adamw", "sgd", "muon"]
+_MOST_WORKERS = 512  # processes; a billion of them are started until the machine is full
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +105,8 @@ class TrainSettings:
         for name in ("lr", "end_lr", "warmup", "weight_decay", "clip", "workers", "seed"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected a number from 0 up")
+        if self.workers > _MOST_WORKERS:
+            raise ConfigError(f"workers is {self.workers}, expected at most {_MOST_WORKERS}")
         if self.lr == 0:
             raise ConfigError("lr is 0, expected a number above 0")
         if self.end_lr > self.lr:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vitascope import json_text
 from vitascope.checkpoints.atomic import atomic_folder
 from vitascope.checkpoints.safetensors_file import read_safetensors, write_safetensors
 from vitascope.errors import CheckpointError
@@ -166,7 +167,7 @@ _DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, CheckpointE
 def _read(path: Path) -> tuple[str, str, Counters, dict[str, dict[str, Tensor]]]:
     """Hash of all, run, counters and tensors by file, each checked against its SHA-256; raises one of `_DAMAGE`."""
     text = (path / _COUNTERS).read_bytes()
-    held = json.loads(text)
+    held = json_text.parse(text)
     hashes = dict(held["sha256"])
     files = {name: read_safetensors(path / f"{name}.safetensors") for name in hashes if name != "counters"}
     found = {name: file.sha256 for name, file in files.items()} | {"counters": _counters_sha256(held["counters"])}

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from vitascope import json_text
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.errors import CheckpointError
 from vitascope.models.config import ModelConfig, ViTConfig, config_to_dict
@@ -54,8 +55,8 @@ def note(checkpoint: Checkpoint) -> dict[str, str]:
 def read_note(metadata: Mapping[str, str]) -> dict[str, Any]:
     """What `note` wrote; empty where there is none or it is unreadable."""
     try:
-        values = json.loads(metadata.get(_NOTE, "{}"))
-    except (ValueError, RecursionError):
+        values = json_text.parse(metadata.get(_NOTE, "{}"))
+    except ValueError:
         return {}
     return values if isinstance(values, dict) else {}
 

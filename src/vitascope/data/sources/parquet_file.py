@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from vitascope import json_text
 from vitascope.data.sources.classes import label_kind
 from vitascope.data.sources.table import OTHER_LABELS
 from vitascope.errors import DataError
@@ -27,8 +27,8 @@ def read_schema(file: str) -> tuple[Any, Mapping[str, Any]]:
     if described is None:  # plain parquet, without the Hub's description
         return schema, {}
     try:
-        features = json.loads(described)
-    except (ValueError, RecursionError):
+        features = json_text.parse(described)
+    except ValueError:
         raise DataError(f"{printable(file)}: its description of the columns is damaged; fetch it again") from None
     for key in ("info", "features"):
         features = features.get(key) if isinstance(features, dict) else None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import IO
 
+from vitascope import json_text
 from vitascope.data.formats import EXTENSIONS
 from vitascope.data.sources.tar import Member, members
 from vitascope.errors import DataError
@@ -118,8 +118,8 @@ def _label(content: bytes, ending: str) -> int | str | None:
     """A label file's content → a whole number ≥ 0 or a name; None where it holds neither."""
     try:
         text = content.decode("utf-8").strip()
-        value = json.loads(text) if ending == ".json" else text
-    except (ValueError, RecursionError):
+        value = json_text.parse(text) if ending == ".json" else text
+    except ValueError:
         return None
     if isinstance(value, dict):
         value = value.get("label", value.get("cls"))
