@@ -130,7 +130,7 @@ def test_a_study_from_start_to_end_and_again(tmp_path: Path, images: Path, run: 
     assert "{" not in shown
     names = {path.name for path in out.iterdir()}
     assert names == {
-        "settings.json", "costs.json", "cells", "runs", "study.json", "table.csv", "README.md",
+        "settings.json", "costs.json", "cells", "runs", "study.json", "table.csv", ".lock", "README.md",
         "data-scaling.png", "data-scaling.svg",
     }  # fmt: skip
     table = (out / "table.csv").read_bytes()
