@@ -68,6 +68,12 @@ def test_a_garbled_row_and_garbled_costs_are_made_again(content: bytes, study: P
     same_tables(study, done)
 
 
+@pytest.mark.parametrize("content", [b"{}", b'{"model": "ViT", "seed": 0}'])
+def test_a_row_that_is_none_is_made_again(content: bytes, study: Path, done: Path) -> None:
+    (study / "cells" / f"{KEY}.json").write_bytes(content)
+    same_tables(study, done)
+
+
 @pytest.mark.parametrize("content", GARBLED.values(), ids=GARBLED)
 def test_garbled_settings_are_one_line_with_what_to_do(content: bytes, study: Path, done: Path) -> None:
     (study / "settings.json").write_bytes(content)

@@ -230,8 +230,8 @@ print(kills)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_study_killed_again_and_again_comes_to_the_same_tables(tmp_path: Path, images: Path, whole: Path) -> None:
     # Without a GPU in sight, since a process that has used one cannot be forked.
-    tests = str(Path(__file__).parents[1])
-    environment = {**os.environ, "PYTHONPATH": tests, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", KILLER, str(tmp_path), str(images), "37"]
     result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert result.returncode == 0, result.stderr

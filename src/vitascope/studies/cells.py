@@ -135,7 +135,10 @@ def read_row(out: str | Path, cell: Cell) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        return read_json(path, "it is made again")
+        row = read_json(path, "it is made again")
+        if row.get("seed") != cell.seed or not ({"finetuning", "fewshot"} <= row.keys() or "diverged" in row):
+            raise ConfigError(f"{path} holds no row of this cell; it is made again")
+        return row
     except ConfigError as error:
         log.warning("%s", error)
         return None
