@@ -1,0 +1,100 @@
+"""Every recipe trained for a few steps gives the losses it always gave: the order of images, augmentation, initial
+values, optimisers and schedules, held together, to the last digit on a processor like that of the stored curves.
+
+`python tests/recipes/test_golden_curves.py` writes tests/golden/curves.json anew, for changes that are meant.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tiny import image_folder
+from vitascope.cli import main
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "curves.json"
+_COMMON = [
+    "--steps=5",
+    "--warmup=2",
+    "--log_every=1",
+    "--eval_every=5",
+    "--save_every=5",
+    "--batch=6",
+    "--holdout=0.2",
+    "--precision=float32",
+    "--device=cpu",
+    "--yes",
+]
+_SMALL_VIT = ["--model_fields={width: 32, depth: 2, heads: 2, hidden: 48}"]
+_PRETRAIN = [*_COMMON, "--image_size=16"]
+_VIT = [*_PRETRAIN, "--model=ViT-Ti/8", *_SMALL_VIT]
+_FRACTALS = "fractals:classes=4,instances=6,size=32,validation=4"
+
+RECIPES: dict[str, list[str]] = {
+    "pretrain": ["pretrain", "IMAGES", *_VIT],
+    "jft": ["pretrain", "IMAGES", "--preset=jft", *_VIT],
+    "imagenet21k": ["pretrain", "IMAGES", "--preset=imagenet21k", *_VIT],
+    "imagenet": ["pretrain", "IMAGES", "--preset=imagenet", *_VIT, "--seed=3"],
+    "small": ["pretrain", "IMAGES", "--preset=small", *_VIT],
+    "record": ["pretrain", "IMAGES", "--preset=record", *_COMMON, "--whiten=12"],
+    "fractals": ["pretrain", _FRACTALS, "--preset=fractals", *_VIT],
+    "ema": ["pretrain", "IMAGES", *_VIT, "--ema=0.5", "--keep=best", "--micro_batch=4", "--drop_tokens=0.5"],
+    "recomputed": ["pretrain", "IMAGES", *_VIT, "--checkpoint_activations=true", "--dropout=0.2", "--seed=1"],
+    "mixed": ["pretrain", "IMAGES", *_VIT, "--augment.mixup=0.8", "--augment.cutmix=1", "--augment.rotate=10"],
+    "hybrid": ["pretrain", "IMAGES", *_COMMON, "--image_size=32", "--model=R+ViT-Ti/16", *_SMALL_VIT],
+    "bit": ["pretrain", "IMAGES", *_COMMON, "--image_size=32", "--model=BiT-R50x1", "--model_fields={units: [1, 1, 1, 1], base_width: 32}", "--mlp_head=false"],
+    "finetune": ["finetune", "START", "IMAGES", *_COMMON, "--image_size=32"],
+    "finetune small": ["finetune", "START", "IMAGES", "--preset=small", *_COMMON],
+    "finetune cifar": ["finetune", "START", "IMAGES", "--preset=cifar", *_COMMON, "--image_size=24"],
+    "finetune bit": ["finetune", "BIT", "IMAGES", *_COMMON],
+}
+
+
+def processor() -> str:
+    """What the last digits depend on."""
+    return f"torch {torch.__version__.split('+')[0]}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def curve(name: str, folder: Path) -> list[dict[str, Any]]:
+    """Lines of metrics.jsonl of one recipe, trained in `folder`, which holds images/ and the starts."""
+    places = {"IMAGES": folder / "images", "START": folder / "pretrain", "BIT": folder / "bit"}
+    out = folder / name.replace(" ", "-")
+    assert main([str(places.get(word, word)) for word in [*RECIPES[name], "--out", out]]) == 0
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def _prepare(folder: Path) -> Path:
+    image_folder(folder / "images", 24)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _prepare(tmp_path_factory.mktemp("curves"))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_losses_are_those_of_before(name: str, place: Path) -> None:
+    golden = json.loads(GOLDEN.read_text())
+    expected, got = golden["curves"][name], curve(name, place)
+    if processor() == golden["processor"]:
+        assert got == expected
+        return
+    assert [row.keys() for row in got] == [row.keys() for row in expected]
+    for mine, theirs in zip(got, expected, strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-3, abs=1e-4)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as temporary:
+        curves = {name: curve(name, _prepare(Path(temporary))) for name in RECIPES}
+    GOLDEN.write_text(json.dumps({"processor": processor(), "curves": curves}, indent=1) + "\n")
+    sys.exit(0)
