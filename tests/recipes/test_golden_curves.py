@@ -34,6 +34,7 @@ _COMMON = [
     "--yes",
 ]
 _SMALL_VIT = ["--model_fields={width: 32, depth: 2, heads: 2, hidden: 48}"]
+_SMALL_BIT = ["--model_fields={units: [1, 1, 1, 1], base_width: 32}", "--mlp_head=false"]
 _PRETRAIN = [*_COMMON, "--image_size=16"]
 _VIT = [*_PRETRAIN, "--model=ViT-Ti/8", *_SMALL_VIT]
 _FRACTALS = "fractals:classes=4,instances=6,size=32,validation=4"
@@ -50,7 +51,7 @@ RECIPES: dict[str, list[str]] = {
     "recomputed": ["pretrain", "IMAGES", *_VIT, "--checkpoint_activations=true", "--dropout=0.2", "--seed=1"],
     "mixed": ["pretrain", "IMAGES", *_VIT, "--augment.mixup=0.8", "--augment.cutmix=1", "--augment.rotate=10"],
     "hybrid": ["pretrain", "IMAGES", *_COMMON, "--image_size=32", "--model=R+ViT-Ti/16", *_SMALL_VIT],
-    "bit": ["pretrain", "IMAGES", *_COMMON, "--image_size=32", "--model=BiT-R50x1", "--model_fields={units: [1, 1, 1, 1], base_width: 32}", "--mlp_head=false"],
+    "bit": ["pretrain", "IMAGES", *_COMMON, "--image_size=32", "--model=BiT-R50x1", *_SMALL_BIT],
     "finetune": ["finetune", "START", "IMAGES", *_COMMON, "--image_size=32"],
     "finetune small": ["finetune", "START", "IMAGES", "--preset=small", *_COMMON],
     "finetune cifar": ["finetune", "START", "IMAGES", "--preset=cifar", *_COMMON, "--image_size=24"],
