@@ -15,8 +15,8 @@ SOURCE = Path(__file__).parent.parent / "src" / "vitascope"
 # From the ground up; a module imports only from its own floor or below, and a room never from a room beside it
 # unless the pair is listed. docs/architecture.md draws the same picture.
 FLOORS = [
-    {"errors", "version", "cache", "whole", "wording", "streams", "interruption", "json_text"},
-    {"lock", "precision", "device", "yaml_text"},
+    {"errors", "version", "cache", "whole", "wording", "streams", "interruption", "json_text", "memory"},
+    {"fields", "lock", "optional", "precision", "device", "yaml_text"},
     {"data", "layers"},
     {"models", "evaluation"},
     {"checkpoints"},

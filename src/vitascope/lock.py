@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import get_ident
+from typing import IO, Any
 
 from vitascope.errors import ConfigError
 
@@ -24,12 +25,6 @@ def locked(folder: Path) -> Iterator[None]:
     Whoever has the lock may take it again. Its file is never replaced and never deleted, also not with the rest of the
     folder, so that all mean the same one.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
-        return
     folder.mkdir(parents=True, exist_ok=True)
     place = folder.resolve()
     if place in _held:
@@ -38,18 +33,32 @@ def locked(folder: Path) -> Iterator[None]:
         yield
         return
     with (place / LOCK).open("a") as file:
-        try:
-            # Not flock, which a data worker would inherit and keep for seconds after its parent was killed.
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.EACCES, errno.EAGAIN):
-                raise _busy(folder) from None
-            log.warning("%s: this file system has no locks (%s); start only one run in it", folder, error.strerror)
+        if not take(file):
+            raise _busy(folder)
         _held[place] = get_ident()
         try:
             yield
         finally:
             del _held[place]
+
+
+def take(file: IO[Any], *, wait: bool = False, threads: bool = False) -> bool:
+    """Locks a file that is open for writing until it is closed → False where another process has it and none waits.
+
+    Where there are no locks (Windows, some network disks) it is True. With `threads` it keeps out other threads too,
+    and a process forked meanwhile keeps it for as long as it lives, as a data worker does after its parent was killed.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        (fcntl.flock if threads else fcntl.lockf)(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            return False
+        log.warning("%s: this file system has no locks (%s); start only one command in it", file.name, error.strerror)
+    return True
 
 
 def _busy(folder: Path) -> ConfigError:

@@ -200,18 +200,3 @@ def test_the_steps_with_most_tokens_have_to_fit(monkeypatch: pytest.MonkeyPatch,
         for share in (0.0, 0.5)
     ]
     assert (found[1] < found[0]) == fewer
-
-
-def test_free_memory_is_what_the_system_says() -> None:
-    assert speed.free_memory(torch.device("cpu")) > 2**24
-
-
-@pytest.mark.parametrize(("limit", "left"), [("1000000\n", 300_000), ("500000\n", 0), ("max\n", None)])
-def test_free_memory_ends_where_the_containers_does(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: str, left: int | None
-) -> None:
-    for name, text in (("max", limit), ("current", "800000\n"), ("stat", "anon 5\ninactive_file 100000\nfile 7\n")):
-        (tmp_path / f"memory.{name}").write_text(text)
-    monkeypatch.setattr(speed, "_CGROUP", tmp_path)
-    found = speed.free_memory(torch.device("cpu"))
-    assert found == left if left is not None else found > 2**24

@@ -144,4 +144,4 @@ def test_an_absent_or_broken_extra_is_one_line(package: str, saved: Path, tmp_pa
     )
     assert result.returncode == 2, result.stderr
     assert result.stderr.count("\n") == 1
-    assert 'pip install "vitascope[serve]"' in result.stderr
+    assert "pip install 'vitascope[serve]'" in result.stderr

@@ -24,6 +24,7 @@ from vitascope.data.images import MAX_PIXELS, read_image
 from vitascope.data.jpeg import OpenJpeg
 from vitascope.data.resize import Interpolation, fit_box, resample
 from vitascope.errors import CheckpointError, ConfigError
+from vitascope.fields import LARGEST_SIDE
 from vitascope.wording import meant
 
 
@@ -70,10 +71,10 @@ class Preprocess:
             )
         if not _is_number(self.crop_fraction) or not 0 < self.crop_fraction <= 1:
             raise ConfigError(f"crop_fraction is {self.crop_fraction!r}; expected a number in (0, 1]")
-        if max(self.size) / self.crop_fraction > formats.LARGEST_SIDE:
+        if max(self.size) / self.crop_fraction > LARGEST_SIDE:
             raise ConfigError(
                 f"crop_fraction {self.crop_fraction} with size {self.size} resizes to more than "
-                f"{formats.LARGEST_SIDE} pixels a side; raise crop_fraction"
+                f"{LARGEST_SIDE} pixels a side; raise crop_fraction"
             )
         for name in ("antialias", "draft"):
             if not isinstance(getattr(self, name), bool):
@@ -232,8 +233,8 @@ def _is_number(value: Any) -> bool:
 
 def _size(value: Any) -> tuple[int, int]:
     ok = isinstance(value, list | tuple) and len(value) == 2 and all(_is_int(side) for side in value)
-    if not ok or not all(1 <= side <= formats.LARGEST_SIDE for side in value):
-        raise ConfigError(f"size is {value!r}; expected (height, width), each from 1 to {formats.LARGEST_SIDE} pixels")
+    if not ok or not all(1 <= side <= LARGEST_SIDE for side in value):
+        raise ConfigError(f"size is {value!r}; expected (height, width), each from 1 to {LARGEST_SIDE} pixels")
     return value[0], value[1]
 
 

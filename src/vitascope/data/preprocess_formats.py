@@ -12,13 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from vitascope.errors import CheckpointError, ConfigError
+from vitascope.fields import LARGEST_SIDE
 
 log = logging.getLogger(__name__)
 
 STATISTICS = {"imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))}
 """Mean and deviation by the name that people know them by."""
-LARGEST_SIDE = 16_384
-"""Pixels of an image that a model sees; a file may claim any size, which is refused before memory is taken."""
 _PIL_CODES = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 _EXTRA = ("channels", "antialias", "draft")  # not in Hugging Face's form; written beside it when not the default
 

@@ -14,8 +14,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from vitascope.data.memory import ArraySource, Progress, decode_all, estimate_by
 from vitascope.data.resize import resample
 from vitascope.data.source import Int64, Source, Subset, makes_many, open_many
 from vitascope.errors import ImageError
+from vitascope.lock import take
 from vitascope.version import __version__
 from vitascope.whole import written_whole
 
@@ -157,7 +157,8 @@ def on_disk(
     path = folder / (hashlib.sha256(f"{version} {fingerprint(source)}".encode()).hexdigest()[:32] + _ENDING)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone(path):
+        with path.with_suffix(".lock").open("w") as alone:
+            take(alone, wait=True, threads=True)  # without locks each process writes its own, and the last one's stays
             places = _places(path, len(source))
             if places is None:
                 damaged = path.exists()
@@ -244,16 +245,3 @@ def _make_room(path: Path, needed: int, budget_bytes: int, in_use: set[Path]) ->
         file.unlink(missing_ok=True)
         total -= size
     return shutil.disk_usage(path.parent).free - needed >= _SPARE
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """One process at a time; any exit frees the others."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: each process writes its own, the last one's stays
-        yield
-        return
-    with path.with_suffix(".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 from vitascope import json_text
 from vitascope.errors import DataError
 from vitascope.inference.files import FilePrediction, csv_rows, write_csv
+from vitascope.lock import take
 from vitascope.whole import force_to_disk
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,8 @@ def partial_csv(path: str, settings: dict[str, Any], files: Sequence[Path], top:
     except OSError as error:
         raise DataError(f"{partial} cannot be written ({error.strerror}); choose another --csv file") from error
     with opened:
-        _lock(opened, partial)
+        if not take(opened, threads=True):
+            raise DataError(f"another process is writing {partial}; wait for it, or choose another --csv file")
         yield Partial(Path(real), partial, opened, settings, files, top)
 
 
@@ -134,14 +136,3 @@ def _read(file: BinaryIO, top: int) -> tuple[list[FilePrediction], int]:
 def _encoded(text: str) -> str:
     """As the CSV file has it: a name that is no UTF-8 keeps its odd bytes as \\udcNN."""
     return text.encode(errors="backslashreplace").decode()
-
-
-def _lock(file: BinaryIO, path: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise DataError(f"another process is writing {path}; wait for it, or choose another --csv file") from error

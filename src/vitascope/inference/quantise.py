@@ -14,10 +14,11 @@ from torch import Tensor
 
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.data.source import Source
-from vitascope.errors import ConfigError, ExportError
+from vitascope.errors import ExportError
 from vitascope.inference.class_token import for_prediction
 from vitascope.inference.engines.openvino import import_openvino
 from vitascope.inference.quiet import quiet
+from vitascope.optional import needed
 from vitascope.streams import Stream, generator
 
 _BATCH = 32
@@ -26,12 +27,8 @@ _BATCH = 32
 def import_nncf() -> Any:
     """The package; raises `ConfigError` that names the extra."""
     import_openvino()  # first, for its reports' sake
-    try:
-        with quiet():
-            import nncf
-    except Exception as error:  # absent, or broken
-        raise ConfigError(f'int8 needs NNCF ({error}); pip install "vitascope[openvino]"') from error
-    return nncf
+    with quiet():
+        return needed("int8 needs NNCF", "openvino", "nncf")
 
 
 def quantised(model: Any, checkpoint: Checkpoint, source: Source, samples: int) -> Any:

@@ -6,7 +6,7 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Annotated, Any, Literal, TypeVar
 
 from vitascope.errors import ConfigError
-from vitascope.models.fields import Probability, Range, Side, Units, check_fields
+from vitascope.fields import Probability, Range, Side, Units, check_fields
 from vitascope.wording import meant
 
 Size = tuple[int, int]

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from vitascope import json_text
-from vitascope.errors import ConfigError
+from vitascope.optional import needed
 from vitascope.training.stopwatch import Lap
 from vitascope.whole import written_whole
 
@@ -121,8 +121,4 @@ def time_spent(folder: Path) -> dict[str, float]:
 
 def tensorboard_writer() -> Any:
     """The class that writes TensorBoard's files; raises `ConfigError` where it is not installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except Exception as error:  # absent, or present and broken
-        raise ConfigError(f"--tensorboard needs TensorBoard ({error}); pip install 'vitascope[tensorboard]'") from error
-    return SummaryWriter
+    return needed("--tensorboard needs TensorBoard", "tensorboard", "torch.utils.tensorboard").SummaryWriter

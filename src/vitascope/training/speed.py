@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import gc
 import math
-import re
 import time
-from contextlib import closing, suppress
-from pathlib import Path
+from contextlib import closing
 
 import torch
 
+from vitascope import memory
 from vitascope.data.batches import training_batches
 from vitascope.errors import ConfigError, Stopped
 from vitascope.layers.embedding import drop_tokens
@@ -25,7 +24,6 @@ from vitascope.training.signals import StopFlag
 from vitascope.training.step import gradients
 from vitascope.wording import memory_text
 
-_CGROUP = Path("/sys/fs/cgroup")  # a container's own, where it has version 2
 _MARGIN = 0.85
 """Share of the free memory that is planned for: the formula is good to within 15 %."""
 _PROBE = 2.0
@@ -156,12 +154,4 @@ def free_memory(device: torch.device) -> float:
     """Bytes that the GPU, the system or the container says can be taken; infinite where none says."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
-    free = math.inf
-    with suppress(OSError):  # no /proc outside Linux
-        found = re.search(r"^MemAvailable:\s*(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
-        free = int(found[1]) * 1024 if found else math.inf
-    with suppress(OSError, ValueError):  # no limit is the word "max"
-        limit, taken = (int((_CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
-        cached = re.search(r"^inactive_file (\d+)$", (_CGROUP / "memory.stat").read_text(), re.MULTILINE)
-        free = min(free, max(limit - taken + (int(cached[1]) if cached else 0), 0))
-    return free
+    return memory.free_memory()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import zlib
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from pathlib import Path
+from contextlib import asynccontextmanager, contextmanager
 
 from fastapi import Request
 
+from vitascope.memory import total_memory
 from vitascope.web.errors import Refusal, busy
 from vitascope.web.settings import ServeSettings
 
@@ -19,7 +18,6 @@ _ZLIB = ("gzip", "deflate")
 _EITHER = zlib.MAX_WBITS | 32  # the header of one or the other says which it is
 _PIECE = 2**20
 _MOST_MEMORY = 2 * 2**30
-_CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 class Memory:
@@ -50,13 +48,7 @@ class Memory:
 
 def memory_share() -> int:
     """Bytes for decoding: a quarter of this machine's memory, or its container's, and 2 GiB at most."""
-    known = [4 * _MOST_MEMORY]
-    with suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
-        known.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    for path in _CGROUPS:
-        with suppress(OSError, ValueError):
-            known.append(int(Path(path).read_text()))
-    return min(known) // 4
+    return int(min(total_memory(), 4 * _MOST_MEMORY)) // 4
 
 
 class Intake:

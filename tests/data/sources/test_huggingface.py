@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from vitascope.data.sources.huggingface import open_huggingface
-from vitascope.errors import DataError
+from vitascope.errors import ConfigError, DataError
 
 
 def png(value: int) -> bytes:
@@ -114,5 +114,5 @@ def test_without_the_library(broken: str | None, monkeypatch: pytest.MonkeyPatch
         monkeypatch.delitem(sys.modules, "datasets", raising=False)
     else:
         monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(DataError, match=r"pip install 'vitascope\[datasets\]'"):
+    with pytest.raises(ConfigError, match=r"pip install 'vitascope\[datasets\]'"):
         open_huggingface("owner/name")

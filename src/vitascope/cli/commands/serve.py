@@ -10,6 +10,7 @@ from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
 from vitascope.cli.runs import stated
 from vitascope.errors import ConfigError
+from vitascope.optional import needed
 from vitascope.web.settings import ServeSettings, served_name
 
 if TYPE_CHECKING:
@@ -33,12 +34,7 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     settings: ServeSettings = parser.recipe(args, ServeSettings)
     if not os.path.exists(args.checkpoint):
         raise ConfigError(f"{args.checkpoint} does not exist; expected a file, a folder or a run")
-    try:
-        import fastapi  # noqa: F401
-        import python_multipart  # noqa: F401
-        import uvicorn  # noqa: F401
-    except Exception as error:  # absent, or broken
-        raise ConfigError(f'serving needs FastAPI and uvicorn ({error}); pip install "vitascope[serve]"') from error
+    needed("serving needs FastAPI and uvicorn", "serve", "fastapi", "python_multipart", "uvicorn")
     from vitascope.web.limits import memory_share
     from vitascope.web.server import address_of, open_socket, serve
 

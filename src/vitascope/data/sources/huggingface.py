@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from vitascope.data.source import Source, Splits, split_of_name
 from vitascope.data.sources.classes import number_labels
 from vitascope.data.sources.table import OTHER_LABELS, TableSource, check_options, choose_columns, class_names
 from vitascope.errors import DataError
+from vitascope.optional import needed
 from vitascope.wording import printable, reason
 
 log = logging.getLogger(__name__)
@@ -40,13 +40,7 @@ def open_huggingface(name: str, options: Mapping[str, str] | None = None) -> Spl
     check_options(options, where)
     if repository.count("/") > 1 or not all(repository.split("/")):
         raise DataError(f"{where}: expected hf:OWNER/NAME or hf:OWNER/NAME:CONFIG; mend the name")
-    try:
-        library = importlib.import_module("datasets")
-    except Exception as error:  # absent, or broken by what it imports in turn
-        raise DataError(
-            f"{where}: the datasets library cannot be imported ({reason(error)}); "
-            "run: pip install 'vitascope[datasets]'"
-        ) from None
+    library = needed(f"{where} needs the datasets library", "datasets", "datasets")
     try:
         loaded = library.load_dataset(repository, config or None)
     except Exception as error:  # the library's own errors and those of a dozen network libraries below it

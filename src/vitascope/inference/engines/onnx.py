@@ -14,6 +14,7 @@ from vitascope.errors import ConfigError
 from vitascope.inference.class_token import for_prediction
 from vitascope.inference.engines.eager import Engine
 from vitascope.inference.quiet import quiet
+from vitascope.optional import needed
 
 OPSET = 18
 _ONE_FILE = 1_800_000_000  # bytes of weights; ONNX files end at 2 GiB, beyond it weights lie beside them
@@ -32,12 +33,7 @@ def onnx(checkpoint: Checkpoint, device: torch.device, precision: str, batch: in
 
 def need_onnx() -> None:
     """Raises `ConfigError` that names the extra, where it is absent."""
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
-    except Exception as error:  # absent, or broken
-        raise ConfigError(f'this needs ONNX and its runtime ({error}); pip install "vitascope[onnx]"') from error
+    needed("this needs ONNX and its runtime", "onnx", "onnx", "onnxruntime", "onnxscript")
 
 
 def write(checkpoint: Checkpoint, path: Path, opset: int = OPSET) -> None:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from vitascope.checkpoints.checkpoint import Checkpoint
-from vitascope.errors import ConfigError
 from vitascope.inference.class_token import for_prediction
 from vitascope.inference.engines.eager import Engine
 from vitascope.inference.quiet import quiet
+from vitascope.optional import needed
 
 HINTS = {"float32": "f32", "bfloat16": "bf16"}
 """Names of our precisions; without one OpenVINO takes bfloat16 wherever the processor has it."""
@@ -48,11 +48,7 @@ def import_openvino() -> Any:
     """The package; raises `ConfigError` that names the extra."""
     # Imported first, it reports every use to its makers unless a user has declined; without it OpenVINO stays silent.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    try:
-        import openvino as ov
-    except Exception as error:  # absent, or broken
-        raise ConfigError(f'this needs OpenVINO ({error}); pip install "vitascope[openvino]"') from error
-    return ov
+    return needed("this needs OpenVINO", "openvino", "openvino")
 
 
 def convert(checkpoint: Checkpoint) -> Any:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from vitascope.data.preprocess_formats import LARGEST_SIDE
 from vitascope.errors import ConfigError
 
 
@@ -27,6 +26,8 @@ class Range:
         return f"in [{self.least:,}, {self.most:,})" if self.below else f"from {self.least:,} to {self.most:,}"
 
 
+LARGEST_SIDE = 16_384
+"""Pixels of an image that a model sees; a file may claim any size, which is refused before memory is taken."""
 Probability = Annotated[float, Range(0, 1, below=True)]
 Side = Annotated[int, Range(1, LARGEST_SIDE)]
 """Pixels along a side of an image."""
