@@ -1,9 +1,9 @@
-"""The tables of results/benchmarks, and the one in README.md, made from the result files.
+"""The tables of results/benchmarks, and the two in README.md, made from the result files.
 
 python benchmarks/table.py
 
-Writes results/benchmarks/PROCESSOR/README.md, all that was measured there, and what stands in README.md between the two
-marks of the speed table: one line for each ratio that something is aimed at, from every processor.
+Writes results/benchmarks/PROCESSOR/README.md, all that was measured there, and what stands in README.md between marks:
+the results (`findings.py`), and of speed one line for each ratio that something is aimed at, from every processor.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import findings
 from contest import FOLDER
 from rows import ROWS, Row
 from vitascope.whole import written_whole
 
 README = Path(__file__).parent.parent / "README.md"
-BEGIN, END = "<!-- speed: made by benchmarks/table.py -->", "<!-- end of speed -->"
 HEAD = "| measure | beside | times as fast (quartiles) | aim | most possible |\n|---|---|---|---|---|\n"
 
 
@@ -31,11 +31,23 @@ def main() -> None:
             write(folder / "README.md", page(folder, results))
             parts.append(section(results, aimed=True))
     text = README.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, mark, after = rest.partition(END)
+    text = between(text, "results", "\n".join(findings.lines()))
+    write(README, between(text, "speed", "\n".join(parts).strip()))
+
+
+def between(text: str, name: str, table: str) -> str:
+    """`text` with another table between the two marks of `name`."""
+    begin, end = marks(name)
+    before, _, rest = text.partition(begin)
+    _, mark, after = rest.partition(end)
     if not mark:
-        raise SystemExit(f"README.md has no place for the table: expected {BEGIN} and {END}")
-    write(README, "\n".join([before + BEGIN, *parts, END + after]))
+        raise SystemExit(f"README.md has no place for the table: expected {begin} and {end}")
+    return f"{before}{begin}\n{table}\n{end}{after}"
+
+
+def marks(name: str) -> tuple[str, str]:
+    """What stands before and after a table of README.md."""
+    return f"<!-- {name}: made by benchmarks/table.py -->", f"<!-- end of {name} -->"
 
 
 def read(path: Path) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import findings
 import table
 from rows import ROWS
 
@@ -40,6 +41,7 @@ def result(processor: str) -> dict[str, Any]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(table, "FOLDER", tmp_path / "results")
     monkeypatch.setattr(table, "README", tmp_path / "README.md")
+    monkeypatch.setattr(findings, "lines", lambda: ["| found |"])
     for slug, processor in (("one", "CPU (avx2)"), ("two", "CPU (amx_bf16)")):
         (tmp_path / "results" / slug).mkdir(parents=True)
         (tmp_path / "results" / slug / "training-vit-ti-4.json").write_text(json.dumps(result(processor)))
@@ -47,12 +49,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_tables(folder: Path) -> None:
-    before, after = "# Title\n\nText.\n\n", "\n\nMore.\n"
-    (folder / "README.md").write_text(f"{before}{table.BEGIN}\nold\n{table.END}{after}")
+    (begin, end), (first, last) = table.marks("results"), table.marks("speed")
+    (folder / "README.md").write_text(f"# Title\n\n{begin}\nold\n{end}\n\nText.\n\n{first}\nold\n{last}\n\nMore.\n")
     table.main()
     text = (folder / "README.md").read_text()
-    assert text.startswith(before + table.BEGIN)
-    assert text.endswith(table.END + after)
+    assert text.startswith(f"# Title\n\n{begin}\n| found |\n{end}\n\nText.\n\n{first}\n")
+    assert text.endswith(f"\n{last}\n\nMore.\n")
     assert "old" not in text
     assert "| training step (compiled) | timm | **2** (1.75–2.25) | 1.6 | 2.00 |" in text
     assert "| training step (compiled) | timm | **2** (1.75–2.25) | 2 | 2.00 |" in text  # with AMX more is aimed at
@@ -85,3 +87,15 @@ def test_kept_results_are_of_rows_and_hold_the_peers_that_are_aimed_at() -> None
     for path, kept in found.items():
         peers = {name.partition(" over ")[2] for name in kept.get("ratios", {})}
         assert not peers or set(rows[path.stem].aims) <= peers, path
+
+
+def test_readme_says_what_the_results_say() -> None:
+    text = table.README.read_text(encoding="utf-8")
+    assert "\n".join([table.marks("results")[0], *findings.lines(), table.marks("results")[1]]) in text
+
+
+def test_the_index_of_results_has_a_line_for_each_folder() -> None:
+    index = (findings.RESULTS / "README.md").read_text(encoding="utf-8")
+    assert [
+        path.name for path in findings.RESULTS.iterdir() if path.is_dir() and f"| [{path.name}](" not in index
+    ] == []
