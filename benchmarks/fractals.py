@@ -54,9 +54,9 @@ def ways(size: int) -> list[Way]:
     for source in (grey, colour, full):
         source.systems(np.arange(CLASSES))  # found once, then remembered
     return [
-        Way(name="vitascope", run=lambda: grey.render(many), images=len(many)),
-        Way(name="vitascope, colour", run=lambda: colour.render(many), images=len(many)),
-        Way(name="vitascope, colour and background", run=lambda: full.render(many), images=len(many)),
+        Way(name="vitascope", run=lambda: grey.read_many(many), images=len(many)),
+        Way(name="vitascope, colour", run=lambda: colour.read_many(many), images=len(many)),
+        Way(name="vitascope, colour and background", run=lambda: full.read_many(many), images=len(many)),
         Way(name="vitascope, one at a time", run=lambda: [grey[int(i)] for i in few], images=len(few)),
         Way(name="plain chaos game", run=lambda: plain(grey, few), images=len(few)),
     ]

@@ -24,12 +24,13 @@ from vitascope.data.augment import Augment
 from vitascope.data.batches import Order, training_batches
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.settings import AugmentConfig
+from vitascope.data.source import Source
 
 BATCH = 128
 
 
 @dataclass(frozen=True, eq=False)
-class ByIndex:
+class ByIndex(Source):
     """Images that are a pattern shifted by their index."""
 
     count: int
@@ -52,10 +53,6 @@ class ByIndex:
     def __getitem__(self, index: int) -> np.ndarray:
         row = np.arange(index, index + 3 * self.side, dtype=np.uint64).astype(np.uint8)
         return np.broadcast_to(row, (self.side, 3 * self.side)).reshape(self.side, self.side, 3)
-
-    def describe(self, index: int) -> str:
-        """For messages."""
-        return f"{self.name}[{index}]"
 
 
 def peak_megabytes() -> float:

@@ -7,6 +7,7 @@ import os
 import signal
 import weakref
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from vitascope.data.batches import Batch, Order, evaluation_batches, permutation
 from vitascope.data.memory import in_memory
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.settings import AugmentConfig
-from vitascope.data.source import Subset
+from vitascope.data.source import Source, View
 from vitascope.data.sources.folder import open_folder
 from vitascope.errors import ConfigError, DataError, ImageError
 
@@ -145,18 +146,18 @@ def test_the_seed_decides_the_augmentation_too() -> None:
 
 
 def test_a_source_that_renders_many_at_once_is_asked_for_a_whole_step() -> None:
-    class Rendering:
-        name, classes = "rendering", ("a", "b")
+    class Rendering(Source):
+        name, classes, together = "rendering", ("a", "b"), True
         labels = np.arange(10, dtype=np.int64) % 2
 
         def __init__(self) -> None:
             self.asked: list[list[int]] = []
 
-        def __len__(self) -> int:
-            return 10
+        def __getitem__(self, index: int) -> np.ndarray:
+            raise AssertionError("one by one")
 
-        def render(self, indices: list[int]) -> list[np.ndarray]:
-            self.asked.append(indices)
+        def read_many(self, indices: Sequence[int]) -> list[np.ndarray]:
+            self.asked.append(list(indices))
             return [np.full((SIDE, SIDE, 3), index, np.uint8) for index in indices]
 
     made = Rendering()
@@ -168,11 +169,8 @@ def test_a_source_that_renders_many_at_once_is_asked_for_a_whole_step() -> None:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_unreadable_image_is_named_whoever_reads_it(workers: int) -> None:
-    class Broken:
+    class Broken(Source):
         name, classes, labels = "broken", ("a", "b"), np.zeros(10, np.int64)
-
-        def __len__(self) -> int:
-            return 10
 
         def __getitem__(self, index: int) -> np.ndarray:
             raise ImageError(f"photo-{index}.jpg: truncated")
@@ -246,7 +244,7 @@ def test_files_train_as_their_pixels_in_memory_do(tmp_path: Path) -> None:
     files = open_folder(tmp_path).train
     assert files is not None
     held = in_memory(files, 10**9)
-    rest = Subset(files, np.array([5, 0, 3, 1]), "rest")
+    rest = View(files, np.array([5, 0, 3, 1]), "rest")
     for one, other in ((files, held), (rest, in_memory(rest, 10**9))):
         batches = [list(training_batches(source, AUGMENT, order(size=len(source)), 0, 5)) for source in (one, other)]
         for (images, labels), (same_images, same_labels) in zip(*batches, strict=True):
@@ -254,7 +252,7 @@ def test_files_train_as_their_pixels_in_memory_do(tmp_path: Path) -> None:
             assert torch.equal(labels, same_labels)
 
 
-class Counted:
+class Counted(Source):
     """Images that are counted while anything still holds them."""
 
     name, classes = "counted", ("a", "b")

@@ -10,9 +10,10 @@ from tests.data.test_alike import CHANGES, scene
 
 from vitascope.data import copies as module
 from vitascope.data.copies import digests, find_copies, groups
+from vitascope.data.holdout import stratified_holdout
 from vitascope.data.memory import ArraySource, in_memory
 from vitascope.data.open import open_data
-from vitascope.data.source import Subset, original, stratified_holdout
+from vitascope.data.source import View
 from vitascope.data.stored import Shrunk
 
 
@@ -87,10 +88,10 @@ def test_groups_that_are_large_or_span_classes() -> None:
 def test_the_same_wherever_images_are_kept_and_kept_once_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train = open_data(str(folder)).train
     assert train is not None
-    some = Subset(train, np.arange(len(train))[::-1].copy(), "some")
+    some = View(train, np.arange(len(train))[::-1].copy(), "some")
     held = in_memory(Shrunk(in_memory(some, 1 << 30), 64), 1 << 30)
     assert isinstance(held, ArraySource)
-    source, positions = original(held)
+    source, positions = held.origin()
     assert source is train
     assert positions.tolist() == some.indices.tolist()
     expected = find_copies([train])

@@ -14,10 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from vitascope.data.fingerprint import contents, fingerprint
 from vitascope.data.memory import ArraySource
 from vitascope.data.open import open_data
-from vitascope.data.source import Source, Subset
+from vitascope.data.source import Source, View
 from vitascope.data.sources.table import TableSource
 
 
@@ -59,30 +58,29 @@ def test_files_are_told_apart_without_reading_images(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = write(kind, tmp_path / "data", [1, 2, 3, 4])
-    for module in ("folder", "table", "webdataset"):
-        monkeypatch.setattr(f"vitascope.data.sources.{module}.read_image", None)
+    monkeypatch.setattr("vitascope.data.source.read_image", None)
     monkeypatch.setattr(TableSource, "_encoded", None)
-    first = fingerprint(train(spec))
-    assert fingerprint(train(spec)) == first
+    first = train(spec).fingerprint()
+    assert train(spec).fingerprint() == first
     write(kind, tmp_path / "data", [1, 2, 3, 5])
     for path in (tmp_path / "data").rglob("*.*"):
         os.utime(path, ns=(10**18, 10**18))
-    assert fingerprint(train(spec)) != first
+    assert train(spec).fingerprint() != first
     write(kind, tmp_path / "more", [1, 2, 3, 4, 5])
-    assert fingerprint(train(write(kind, tmp_path / "more", [1, 2, 3, 4, 5]))) != first
+    assert train(write(kind, tmp_path / "more", [1, 2, 3, 4, 5])).fingerprint() != first
 
 
 def test_a_missing_file_is_left_for_reading_to_say(tmp_path: Path) -> None:
     source = train(write("folder", tmp_path / "data", [1, 2]))
-    whole = fingerprint(source)
+    whole = source.fingerprint()
     (tmp_path / "data" / "a" / "0.png").unlink()
-    assert fingerprint(source) != whole
+    assert source.fingerprint() != whole
 
 
 def test_rows_of_any_other_table_are_told_by_their_bytes() -> None:
     def of(*values: int) -> str:
         column = pa.chunked_array([[{"bytes": png(value), "path": None} for value in values]])
-        return fingerprint(TableSource("table", ("a",), np.zeros(len(values), np.int64), lambda: column))
+        return TableSource("table", ("a",), np.zeros(len(values), np.int64), lambda: column).fingerprint()
 
     assert of(1, 2) == of(1, 2)
     assert len({of(1, 2), of(2, 1), of(1, 3)}) == 3
@@ -93,31 +91,31 @@ def test_rows_that_name_a_file_are_told_by_it(tmp_path: Path) -> None:
     path.write_bytes(png(1))
     column = pa.chunked_array([[{"bytes": None, "path": str(path)}]])
     source = TableSource("table", ("a",), np.zeros(1, np.int64), lambda: column, follow_paths=True)
-    first = fingerprint(source)
-    assert fingerprint(source) == first
+    first = source.fingerprint()
+    assert source.fingerprint() == first
     os.utime(path, ns=(5, 5))
-    assert fingerprint(source) != first
+    assert source.fingerprint() != first
 
 
 def test_generated_images_are_told_by_what_generates_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vitascope.data.sources.fractals.Fractals.render", None)
+    monkeypatch.setattr("vitascope.data.sources.fractals.Fractals.read_many", None)
     words = "fractals:classes=3,instances=2,size=8"
     splits = open_data(words)
     assert splits.train is not None
     assert splits.validation is not None
-    prints = {fingerprint(splits.train), fingerprint(splits.validation), fingerprint(train(f"{words},seed=1"))}
-    assert len(prints | {fingerprint(train(f"{words},colour=true"))}) == 4
-    assert fingerprint(train(words)) in prints
+    prints = {splits.train.fingerprint(), splits.validation.fingerprint(), train(f"{words},seed=1").fingerprint()}
+    assert len(prints | {train(f"{words},colour=true").fingerprint()}) == 4
+    assert train(words).fingerprint() in prints
 
 
 def test_arrays_are_told_by_their_pixels_order_and_shape() -> None:
     images = np.arange(48, dtype=np.uint8).reshape(2, 2, 4, 3)
 
     def of(pixels: np.ndarray) -> str:
-        return fingerprint(ArraySource("any", ("a",), np.zeros(len(pixels), np.int64), pixels))
+        return ArraySource("any", ("a",), np.zeros(len(pixels), np.int64), pixels).fingerprint()
 
     same = ArraySource("other", ("x", "y"), np.ones(2, np.int64), [image.copy() for image in images])
-    assert fingerprint(same) == of(images)
+    assert same.fingerprint() == of(images)
     assert len({of(images), of(images[::-1]), of(images.reshape(2, 4, 2, 3)), of(images[:1]), of(images + 1)}) == 5
 
 
@@ -125,38 +123,37 @@ def test_a_subset_is_its_source_and_its_indices() -> None:
     whole = ArraySource("any", ("a",), np.zeros(3, np.int64), np.arange(9, dtype=np.uint8).reshape(3, 1, 1, 3))
 
     def of(*indices: int) -> str:
-        return fingerprint(Subset(whole, np.array(indices), "part"))
+        return View(whole, np.array(indices), "part").fingerprint()
 
     assert of(0, 1) == of(0, 1)
-    assert len({fingerprint(whole), of(0, 1), of(1, 0), of(0, 2), of(0, 1, 2)}) == 5
+    assert len({whole.fingerprint(), of(0, 1), of(1, 0), of(0, 2), of(0, 1, 2)}) == 5
 
 
 @pytest.mark.parametrize("kind", ["folder", "parquet", "webdataset"])
 def test_contents_are_names_labels_and_sizes_wherever_they_lie(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("folder", "table", "webdataset"):
-        monkeypatch.setattr(f"vitascope.data.sources.{module}.read_image", None)
+    monkeypatch.setattr("vitascope.data.source.read_image", None)
     first = train(write(kind, tmp_path / "one", [1, 2, 3, 4]))
     again = train(write(kind, tmp_path / "two", [1, 2, 3, 4]))
     for path in (tmp_path / "two").rglob("*.*"):
         os.utime(path, ns=(10**18, 10**18))
-    assert contents(first) == contents(again)
-    assert fingerprint(first) != fingerprint(again)
+    assert first.contents() == again.contents()
+    assert first.fingerprint() != again.fingerprint()
     more = train(write(kind, tmp_path / "three", [1, 2, 3, 4, 5, 6]))
-    parts = [contents(Subset(first, np.array(indices), "part")) for indices in ([0, 1], [1, 0], [0, 2])]
+    parts = [View(first, np.array(indices), "part").contents() for indices in ([0, 1], [1, 0], [0, 2])]
     renamed = dataclasses.replace(again, classes=("a", "wasp"))
-    assert len({contents(first), contents(more), contents(renamed), *parts}) == 6
+    assert len({first.contents(), more.contents(), renamed.contents(), *parts}) == 6
 
 
 def test_contents_of_a_folder_tell_a_moved_and_a_larger_file(tmp_path: Path) -> None:
     write("folder", tmp_path / "data", [1, 2, 3, 4])
-    found = {contents(train(str(tmp_path / "data")))}
+    found = {train(str(tmp_path / "data")).contents()}
     (tmp_path / "data" / "a" / "0.png").rename(tmp_path / "data" / "b" / "0.png")
-    found.add(contents(train(str(tmp_path / "data"))))
+    found.add(train(str(tmp_path / "data")).contents())
     with (tmp_path / "data" / "b" / "0.png").open("ab") as file:
         file.write(b"\0")
-    found.add(contents(train(str(tmp_path / "data"))))
+    found.add(train(str(tmp_path / "data")).contents())
     assert len(found) == 3
 
 
@@ -164,7 +161,7 @@ def test_contents_of_what_has_no_files_are_its_labels_and_pixels() -> None:
     images = np.arange(12, dtype=np.uint8).reshape(2, 1, 2, 3)
 
     def of(labels: list[int], pixels: np.ndarray) -> str:
-        return contents(ArraySource("any", ("a", "b"), np.array(labels), pixels))
+        return ArraySource("any", ("a", "b"), np.array(labels), pixels).contents()
 
     assert of([0, 1], images) == of([0, 1], images.copy())
     assert len({of([0, 1], images), of([1, 0], images), of([0, 1], images + 1)}) == 3

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vitascope.data import open as open_module
-from vitascope.data.open import CATALOGUE, open_data, recognise
+from vitascope.data.open import CATALOGUE, Entry, open_data, recognise
 from vitascope.data.source import Splits
 from vitascope.errors import DataError
 
@@ -26,26 +25,22 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, dict[str, str
     """Instead of opening anything, note which entry was asked for with what."""
     asked: list[tuple[str, str, dict[str, str]]] = []
 
-    def noting(name: str) -> open_module.Entry:
-        def opener(argument: str, options: dict[str, str]) -> Splits:
-            asked.append((name, argument, options))
-            return Splits()
+    def noting(entry: Entry, argument: str, options: dict[str, str]) -> Splits:
+        asked.append((entry.name, argument, options))
+        return Splits()
 
-        entry = next(entry for entry in CATALOGUE if entry.name == name)
-        return open_module.Entry(**{**entry.__dict__, "opener": opener})
-
-    monkeypatch.setattr(open_module, "_ENTRIES", {entry.name: noting(entry.name) for entry in CATALOGUE})
+    monkeypatch.setattr(Entry, "open", noting)
     return asked
 
 
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
-        ("digits", ("digits", "", {})),
-        ("cifar10", ("cifar10", "", {})),
-        ("cifar100", ("cifar100", "", {})),
-        ("fractals", ("fractals", "", {"seed": "5"})),
-        ("fractals:classes=10,seed=2", ("fractals", "", {"classes": "10", "seed": "2"})),
+        ("digits", ("digits", "digits", {})),
+        ("cifar10", ("cifar10", "cifar10", {})),
+        ("cifar100", ("cifar100", "cifar100", {})),
+        ("fractals", ("fractals", "fractals", {"seed": "5"})),
+        ("fractals:classes=10,seed=2", ("fractals", "fractals", {"classes": "10", "seed": "2"})),
         ("hf:owner/name", ("hf", "owner/name", {})),
         ("hf:owner/name:small", ("hf", "owner/name:small", {})),
         ("hf:owner/name:small:label=x", ("hf", "owner/name:small", {"label": "x"})),
@@ -101,7 +96,7 @@ def test_options_that_a_folder_does_not_take_mean_the_name(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     (tmp_path / "fractals" / "a").mkdir(parents=True)
     assert recognise("fractals")[0].name == "folder"
-    assert recognise("fractals:size=16") == (CATALOGUE[4], "", {"size": "16"})
+    assert recognise("fractals:size=16") == (CATALOGUE[4], "fractals", {"size": "16"})
     assert CATALOGUE[4].name == "fractals"
 
 
@@ -135,6 +130,7 @@ def test_options_after_a_path(
         ("x" * 5000, "no data of this name"),
         ("digits:size=3", "unknown option 'size', expected none"),
         ("cifar10:size=3", "unknown option 'size', expected none"),
+        ("hf:owner/name:split=train", "unknown option 'split', expected image=COLUMN or label=COLUMN"),
         ("fractals:classes", "option 'classes', expected key=value"),
         ("fractals:=3", "expected key=value"),
         ("hf:", "expected hf:OWNER/NAME"),

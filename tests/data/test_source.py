@@ -1,4 +1,4 @@
-"""Splits, subsets, hold-outs, and images held in memory."""
+"""Splits, views, hold-outs, and images held in memory."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import weakref
 import numpy as np
 import pytest
 
+from vitascope.data.holdout import stratified_holdout
 from vitascope.data.memory import ArraySource, decode_all, estimate_bytes, in_memory
 from vitascope.data.open import open_data
 from vitascope.data.remarks import DARK, remark
-from vitascope.data.source import Splits, Subset, makes_many, read_many, split_of_name, stratified_holdout
+from vitascope.data.source import Source, Splits, View, split_of_name
 from vitascope.errors import ConfigError, DataError, ImageError
 
 
-class Listed:
+class Listed(Source):
     """A source of given images, None for an unreadable one; counts how often it decodes."""
 
     def __init__(self, images: list[np.ndarray | None], labels: list[int], classes: tuple[str, ...] = ("a", "b")):
@@ -77,15 +78,15 @@ def test_holdout_refuses_what_cannot_be_held_out() -> None:
             stratified_holdout(labelled([4, 4]), fraction, seed=0)
 
 
-def test_subset_speaks_of_the_items_of_its_source() -> None:
-    subset = Subset(labelled([3, 3]), np.array([4, 1]), "some")
-    assert len(subset) == 2
-    assert subset[0][0, 0, 0] == 4
-    assert subset.describe(1) == "file1.jpg"
-    assert subset.labels.tolist() == subset.source.labels[[4, 1]].tolist()
-    assert subset.classes == ("a", "b")
+def test_a_view_speaks_of_the_items_of_its_source() -> None:
+    view = View(labelled([3, 3]), np.array([4, 1]), "some")
+    assert len(view) == 2
+    assert view[0][0, 0, 0] == 4
+    assert view.describe(1) == "file1.jpg"
+    assert view.labels.tolist() == view.source.labels[[4, 1]].tolist()
+    assert view.classes == ("a", "b")
     with pytest.raises(IndexError):
-        subset[2]
+        view[2]
 
 
 def test_splits_must_agree_on_their_classes() -> None:
@@ -193,11 +194,11 @@ def test_generated_images_are_made_together_and_are_the_same() -> None:
     train = open_data("fractals:classes=3,instances=40,size=8").train
     assert train is not None
     rest, held = stratified_holdout(train, 0.3, seed=0)
-    for source in (train, rest, Subset(held, np.array([5, 2]), "two")):
-        assert makes_many(source)
+    for source in (train, rest, View(held, np.array([5, 2]), "two")):
+        assert source.together
         alone = [source[index] for index in range(len(source))]
         assert all(np.array_equal(a, b) for a, b in zip(alone, decode_all(source), strict=True))
-        assert np.array_equal(list(read_many(source, [1, 0])), [alone[1], alone[0]])
+        assert np.array_equal(list(source.read_many([1, 0])), [alone[1], alone[0]])
 
 
 class Alive(Listed):

@@ -15,11 +15,10 @@ import pytest
 from PIL import Image
 
 from vitascope.data import stored
-from vitascope.data.fingerprint import fingerprint
 from vitascope.data.images import read_image
 from vitascope.data.memory import in_memory
 from vitascope.data.resize import resample
-from vitascope.data.source import Source, Subset
+from vitascope.data.source import Source, View
 from vitascope.data.sources.folder import open_folder
 from vitascope.data.sources.fractals import FractalConfig, Fractals
 from vitascope.data.stored import Shrunk, StoredSource, on_disk
@@ -65,7 +64,7 @@ def test_stored_images_are_the_same(tmp_path: Path) -> None:
     assert isinstance(kept, StoredSource)
     assert_same(kept, source)
     assert_same(pickle.loads(pickle.dumps(kept)), source)
-    assert fingerprint(kept) is not None
+    assert kept.fingerprint() is not None
     kept[0][:] = 0  # the caller's own
     assert np.array_equal(kept[0], source[0])
     assert np.array_equal(kept.open(3), source[3])
@@ -75,7 +74,7 @@ def test_the_second_time_nothing_is_decoded(tmp_path: Path, monkeypatch: pytest.
     source = photographs(tmp_path / "data")
     expected = in_memory(source, PLENTY)
     on_disk(source, PLENTY, folder=tmp_path / "cache")
-    monkeypatch.setattr("vitascope.data.sources.folder.read_image", None)
+    monkeypatch.setattr("vitascope.data.source.read_image", None)
     assert_same(on_disk(source, PLENTY, folder=tmp_path / "cache"), expected)
 
 
@@ -221,7 +220,7 @@ def test_several_at_once_decode_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_what_is_in_memory_or_generated_is_left() -> None:
     made = Fractals(FractalConfig(classes=2, size=8, instances=2))
     held = in_memory(made, PLENTY)
-    for source in (made, held, Subset(held, np.array([1]), "part")):
+    for source in (made, held, View(held, np.array([1]), "part")):
         assert on_disk(source, PLENTY) is source
 
 
@@ -234,7 +233,7 @@ def test_shrunk_images(tmp_path: Path) -> None:
         assert small[index].shape[:2] == expected
         assert min(expected) == min(50, height, width)
         assert abs(expected[0] / expected[1] - height / width) < 0.02 * height / width
-    assert fingerprint(small) != fingerprint(Shrunk(source, 51)) != fingerprint(source)
+    assert small.fingerprint() != Shrunk(source, 51).fingerprint() != source.fingerprint()
     assert_same(on_disk(small, PLENTY, folder=tmp_path / "cache"), small)
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from tiny import CLASSES, FIELDS, SIDE, source
 from vitascope.data.preprocess import Preprocess
+from vitascope.data.source import Source
 from vitascope.errors import ImageError
 from vitascope.evaluation.evaluate import evaluate
 from vitascope.evaluation.metrics import Tally
@@ -88,11 +89,8 @@ def test_the_models_mode_comes_back(model: ViT, training: bool) -> None:
 
 
 def test_the_mode_comes_back_after_a_fault(model: ViT) -> None:
-    class Broken:
+    class Broken(Source):
         name, classes, labels = "broken", CLASSES, np.zeros(3, np.int64)
-
-        def __len__(self) -> int:
-            return 3
 
         def __getitem__(self, index: int) -> np.ndarray:
             raise ImageError("photo.jpg: truncated")

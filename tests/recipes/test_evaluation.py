@@ -12,8 +12,8 @@ import torch
 import vitascope as vs
 from tiny import CLASSES, image_folder, pixels, pretrain_recipe, splits
 from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.data import source as data_source
 from vitascope.data.memory import ArraySource
-from vitascope.data.sources import folder as folder_source
 from vitascope.errors import CheckpointError, ConfigError, DataError, ImageError
 from vitascope.recipes.evaluation import evaluate_checkpoint, relabelled
 from vitascope.recipes.pretrain import pretrain
@@ -149,13 +149,13 @@ def test_images_are_decoded_once_where_unreadable_ones_are_left_out(
 ) -> None:
     whole = evaluate_checkpoint(str(trained), str(folder), batch=batch)
     read: list[str] = []
-    real = folder_source.read_image
+    real = data_source.read_image
 
-    def read_image(path: str) -> np.ndarray:
+    def read_image(path: str, **options: object) -> np.ndarray:
         read.append(path)
         return real(path)
 
-    monkeypatch.setattr(folder_source, "read_image", read_image)
+    monkeypatch.setattr(data_source, "read_image", read_image)
     with caplog.at_level("INFO"):
         again = evaluate_checkpoint(str(trained), str(folder), batch=batch, skip_unreadable=True)
     assert again == whole

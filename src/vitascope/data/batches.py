@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from vitascope.data.source import Source, open_many, read_many
+from vitascope.data.source import Source
 from vitascope.errors import ConfigError, DataError, ImageError, UserError
 from vitascope.streams import Stream, generator
 
@@ -100,7 +100,7 @@ class _Augmented(_Batches):
 
     def _batch(self, items: list[Item]) -> Batch:
         indices = [index for _, index in items]
-        opened = open_many(self.source, indices)
+        opened = self.source.open_many(indices)
         images = [
             self.transform(image, generator(Stream.AUGMENT, self.seed, epoch, index))
             for image, (epoch, index) in zip(opened, items, strict=True)
@@ -120,7 +120,7 @@ class _Resized(_Batches):
                 with suppress(ImageError):
                     images[item] = self.resize(self.source[item])
         else:
-            images = dict(zip(items, map(self.resize, read_many(self.source, items)), strict=True))
+            images = dict(zip(items, map(self.resize, self.source.read_many(items)), strict=True))
         pixels = to_tensor(list(images.values())) if images else torch.empty(0)
         return pixels, torch.from_numpy(self.labels[list(images)])
 

@@ -14,10 +14,9 @@ import numpy as np
 from vitascope.data.copies import find_copies, groups
 from vitascope.data.memory import Progress, decode_all
 from vitascope.data.open import open_data
-from vitascope.data.passed_over import grouped, sentence
+from vitascope.data.passed_over import grouped
 from vitascope.data.remarks import DARK, Remarks
 from vitascope.data.source import Source, Splits
-from vitascope.data.sources.folder import FolderSource
 from vitascope.errors import ImageError
 from vitascope.wording import count, printable
 
@@ -154,7 +153,7 @@ def _read_split(split: str, source: Source, book: _Notebook, tick: Progress | No
     _class_findings(split, source, counts, book)
     for kind, told in remarks.told(len(source)).items():
         (book.problem if kind == DARK else book.note)(kind, remarks.first[kind], told)
-    for group in grouped(source.ignored) if isinstance(source, FolderSource) else ():
+    for group in grouped(source.ignored):
         if group.remedy:
             book.problem("passed over", group.first, f"{group.count:,} {group.kind}; {group.remedy}")
         else:
@@ -173,11 +172,10 @@ def _read_split(split: str, source: Source, book: _Notebook, tick: Progress | No
 
 
 def _class_findings(split: str, source: Source, counts: np.ndarray, book: _Notebook) -> None:
-    lost = source.lost if isinstance(source, FolderSource) else {}
     for label in np.flatnonzero(counts == 0):
         what = f"no images in {split}, expected some; add images or remove the class"
-        if groups := lost.get(source.classes[label]):
-            what = f"no images in {split} can be read; {sentence(groups)}"
+        if lost := source.lost.get(source.classes[label]):
+            what = f"no images in {split} can be read; {lost}"
         if split == "train":
             book.problem("empty class", source.classes[label], what)
         else:

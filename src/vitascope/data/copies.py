@@ -21,10 +21,9 @@ from PIL import Image
 
 from vitascope.cache import cache_folder
 from vitascope.data.alike import LEAST_SIDE, SIDE, near_pairs
-from vitascope.data.fingerprint import fingerprint
 from vitascope.data.images import UInt8
 from vitascope.data.jpeg import OpenJpeg
-from vitascope.data.source import Int64, Source, makes_many, open_many, original
+from vitascope.data.source import Int64, Source
 from vitascope.errors import ImageError
 from vitascope.version import __version__
 from vitascope.whole import recall_arrays, remember_arrays
@@ -47,7 +46,7 @@ class Copies:
     """Groups over all images of a few sources."""
 
     sources: tuple[Source, ...]
-    """As `original` names them."""
+    """As `origin` names them."""
     exact: Int64
     """(n,) over the sources one after the other: images of one number are the same file or the same pixels."""
     near: Int64
@@ -57,7 +56,7 @@ class Copies:
 
     def of(self, source: Source, *, exact: bool = False) -> Int64:
         """The groups of the images of one of the sources, or of any part of one, (len(source),)."""
-        origin, positions = original(source)
+        origin, positions = source.origin()
         start = 0
         for known in self.sources:
             if known is origin:
@@ -70,16 +69,16 @@ def find_copies(sources: Iterable[Source], progress: Callable[[int, int], None] 
     """Groups of exact and near copies within and between sources; `progress(done, total)` while images are read."""
     origins: list[Source] = []
     for source in sources:
-        if not any(original(source)[0] is known for known in origins):
-            origins.append(original(source)[0])
+        if not any(source.origin()[0] is known for known in origins):
+            origins.append(source.origin()[0])
     n = sum(map(len, origins))
     alone = np.arange(n, dtype=np.int64)
     if n > LIMIT:
         said = f"{n:,} images, more than {LIMIT:,}: copies among them are not looked for"
         return Copies(tuple(origins), alone, alone, said)
-    if all(makes_many(source) for source in origins):
+    if all(source.together for source in origins):
         return Copies(tuple(origins), alone, alone)
-    key = f"groups {LEAST_SIDE} {[fingerprint(source) for source in origins]}"
+    key = f"groups {LEAST_SIDE} {[source.fingerprint() for source in origins]}"
     kept = recall_arrays(_path(key))
     if not kept:
         read = [_marks(source, progress) for source in origins]
@@ -105,7 +104,7 @@ def find_copies(sources: Iterable[Source], progress: Callable[[int, int], None] 
 
 def digests(source: Source) -> Int64 | None:
     """Eight bytes for the content of each image, (len(source),), 0 for an unreadable one; None beyond `LIMIT`."""
-    origin, positions = original(source)
+    origin, positions = source.origin()
     return None if len(origin) > LIMIT else _marks(origin)["digests"][positions]
 
 
@@ -119,11 +118,11 @@ def groups(copies: Int64) -> list[Int64]:
 def _marks(source: Source, progress: Callable[[int, int], None] | None = None) -> dict[str, np.ndarray]:
     """ "digests" int64 (n,) and "small" uint8 (n, SIDE, SIDE), zeros where an image is not compared."""
     n = len(source)
-    if makes_many(source):
-        own = fingerprint(source)
+    if source.together:
+        own = source.fingerprint()
         made = [_eight_bytes(f"{own} {index}".encode()) for index in range(n)]
         return {"digests": np.array(made, dtype=np.int64), "small": np.zeros((n, SIDE, SIDE), dtype=np.uint8)}
-    key = f"marks {LEAST_SIDE} {fingerprint(source)}"
+    key = f"marks {LEAST_SIDE} {source.fingerprint()}"
     if kept := recall_arrays(_path(key)):
         return kept
     if n >= _SLOW:
@@ -147,7 +146,7 @@ def _marks(source: Source, progress: Callable[[int, int], None] | None = None) -
 def _mark(source: Source, index: int) -> tuple[int, UInt8]:
     nothing = np.zeros((SIDE, SIDE), dtype=np.uint8)
     try:
-        (image,) = open_many(source, [index])
+        image = source.open(index)
         if isinstance(image, OpenJpeg):
             digest, shape = _eight_bytes(image.data), image.shape
             pixels = image.read(1, draft=(_DRAFT, _DRAFT))[:, :, 0]

@@ -15,7 +15,7 @@ import numpy as np
 from vitascope.data.images import UInt8
 from vitascope.data.remarks import Remarks
 from vitascope.data.room import Room
-from vitascope.data.source import Int64, Source, Subset, makes_many, read_many
+from vitascope.data.source import Int64, Source, View
 from vitascope.errors import ConfigError, DataError, ImageError
 from vitascope.wording import memory_text, printable
 
@@ -33,7 +33,7 @@ IN_FLIGHT = 1 << 30
 
 
 @dataclass(frozen=True, eq=False)
-class ArraySource:
+class ArraySource(Source):
     """A source whose images are in memory already."""
 
     name: str
@@ -49,18 +49,17 @@ class ArraySource:
     source: Source | None = field(default=None, repr=False)
     """What the images were decoded from, item by item; None where they come from nowhere else."""
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
     def __getitem__(self, index: int) -> UInt8:
         return self.images[index].copy()
 
     def open(self, index: int) -> UInt8:
-        """See `vitascope.data.source.open_many`."""
         return self.images[index]
 
     def describe(self, index: int) -> str:
-        return self.descriptions[index] if self.descriptions else f"{self.name}[{index}]"
+        return self.descriptions[index] if self.descriptions else super().describe(index)
+
+    def origin(self) -> tuple[Source, Int64]:
+        return super().origin() if self.source is None else self.source.origin()
 
 
 def in_memory(
@@ -77,7 +76,7 @@ def in_memory(
     → ArraySource over one uint8 array (n, H, W, 3) where all images have one size, else over a list. The size is
     guessed from a few images before anything is kept, and watched while decoding.
     A bad image raises ImageError. With on_error="skip" it is left out, counted in the log and added to `dropped`;
-    then every image is decoded once even where they do not fit (→ Subset of the readable ones).
+    then every image is decoded once even where they do not fit (→ View of the readable ones).
     """
     if on_error not in ("raise", "skip"):
         raise ConfigError(f"on_error={on_error!r}, expected 'raise' or 'skip'; give one of them")
@@ -123,7 +122,7 @@ def in_memory(
         if not good:
             raise DataError(f"{printable(source.name)}: none of {len(source)} images can be read; first: {bad[0]}")
     if not fits:
-        return Subset(source, np.array(good, dtype=np.int64), source.name) if bad else source
+        return View(source, np.array(good, dtype=np.int64), source.name) if bad else source
     images = _stacked(kept) if len({image.shape for image in kept}) == 1 else kept
     return ArraySource(
         source.name,
@@ -131,7 +130,7 @@ def in_memory(
         source.labels[good],
         images,
         [source.describe(index) for index in good],
-        Subset(source, np.array(good, dtype=np.int64), source.name),
+        View(source, np.array(good, dtype=np.int64), source.name),
     )
 
 
@@ -168,9 +167,9 @@ def decode_all(
     Decoded by `workers` threads; by default by one per core, or by the caller's own where the images are small or
     generated together. At most `in_flight` bytes are in use for images not yet taken, or one image, whatever its size.
     """
-    if makes_many(source):
+    if source.together:
         for start in range(0, len(source), _TOGETHER):
-            yield from read_many(source, range(start, min(start + _TOGETHER, len(source))))
+            yield from source.read_many(range(start, min(start + _TOGETHER, len(source))))
         return
     remarks = Remarks() if remarks is None else remarks
     largest = 0

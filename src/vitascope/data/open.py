@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import glob
+import importlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,59 +14,6 @@ from vitascope.errors import DataError
 from vitascope.wording import printable
 
 Options = dict[str, str]
-
-
-def _folder(argument: str, options: Options) -> Splits:
-    from vitascope.data.sources.folder import open_folder
-
-    _no_options(argument, options)
-    return open_folder(argument)
-
-
-def _parquet(argument: str, options: Options) -> Splits:
-    from vitascope.data.sources.parquet import open_parquet
-
-    return open_parquet(argument, options)
-
-
-def _webdataset(argument: str, options: Options) -> Splits:
-    from vitascope.data.sources.webdataset import open_webdataset
-
-    _no_options(argument, options)
-    return open_webdataset(argument)
-
-
-def _digits(argument: str, options: Options) -> Splits:
-    from vitascope.data.sources.digits import open_digits
-
-    _no_options("digits", options)
-    return open_digits()
-
-
-def _cifar10(argument: str, options: Options) -> Splits:
-    from vitascope.data.sources.cifar import open_cifar
-
-    _no_options("cifar10", options)
-    return open_cifar("cifar10")
-
-
-def _cifar100(argument: str, options: Options) -> Splits:
-    from vitascope.data.sources.cifar import open_cifar
-
-    _no_options("cifar100", options)
-    return open_cifar("cifar100")
-
-
-def _fractals(argument: str, options: Options) -> Splits:
-    from vitascope.data.sources.fractals import open_fractals
-
-    return open_fractals(options)
-
-
-def _huggingface(argument: str, options: Options) -> Splits:
-    from vitascope.data.sources.huggingface import open_huggingface
-
-    return open_huggingface(argument, options)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,52 +28,72 @@ class Entry:
     """What it is, in one line."""
     splits: str
     """Which splits it has."""
-    needs: str
+    needs: str = ""
     """What it takes besides the core package; "" for nothing."""
-    opener: Callable[[str, Options], Splits]
-    """(what stands after the name or the path itself, options) → Splits; imports its module when called."""
+    opener: str
+    """MODULE.FUNCTION of `vitascope.data.sources`, called with the path, with what stands behind the name, or else with
+    the name, and with options as keywords."""
+    is_path: bool = False
+    """Whether it is a path, not a name."""
+    is_named: bool = False
+    """Whether one of many is named behind the name."""
+    options: tuple[str, ...] = ()
+    """Names of its options; fractals' own are checked where they are read."""
+    seeded: bool = False
+    """Whether it is generated, by the run's seed unless its options give one, and knows its options itself."""
+
+    def open(self, argument: str, options: Options) -> Splits:
+        """Its splits; raises DataError."""
+        if not self.seeded and (unknown := sorted(set(options) - set(self.options))):
+            expected = " or ".join(f"{name}=COLUMN" for name in self.options) or "none; leave it out"
+            raise DataError(f"{printable(argument)}: unknown option {unknown[0]!r}, expected {expected}")
+        module, _, function = self.opener.partition(".")
+        opener = getattr(importlib.import_module(f"vitascope.data.sources.{module}"), function)
+        splits: Splits = opener(argument, **options)
+        return splits
 
 
+_COLUMNS = ("image", "label")
 CATALOGUE: tuple[Entry, ...] = (
     Entry(
         name="folder",
         typed="photos/",
         holds="a folder of class folders, with or without train/ and val/, validation/ or test/ in it",
         splits="those found, else train",
-        needs="",
-        opener=_folder,
+        opener="folder.open_folder",
+        is_path=True,
     ),
     Entry(
         name="parquet",
         typed="cifar100/ or cifar100/:label=coarse_label",
         holds="parquet in the Hub's layout, a file or a folder; options image=COLUMN, label=COLUMN",
         splits="by file name, else train",
-        needs="",
-        opener=_parquet,
+        opener="parquet.open_parquet",
+        is_path=True,
+        options=_COLUMNS,
     ),
     Entry(
         name="webdataset",
         typed="'shards/train-{000..009}.tar'",
         holds="tar shards of KEY.jpg with KEY.cls or KEY.json: a file, a folder, a pattern",
         splits="by file name, else train",
-        needs="",
-        opener=_webdataset,
+        opener="webdataset.open_webdataset",
+        is_path=True,
     ),
     Entry(
         name="digits",
         typed="digits",
         holds="1,797 handwritten digits, 8×8 grey, 10 classes, that scikit-learn carries",
         splits="train, test",
-        needs="",
-        opener=_digits,
+        opener="digits.open_digits",
     ),
     Entry(
         name="fractals",
         typed="fractals or fractals:KEY=VALUE,…",
         holds="generated fractals, one iterated function system per class",
         splits="train, validation",
-        needs="",
-        opener=_fractals,
+        opener="fractals.open_fractals",
+        seeded=True,
     ),
     Entry(
         name="cifar10",
@@ -134,7 +101,7 @@ CATALOGUE: tuple[Entry, ...] = (
         holds="60,000 photographs, 32×32 colour, 10 classes (Krizhevsky, 2009)",
         splits="train, test",
         needs="a download of 162 MiB, once",
-        opener=_cifar10,
+        opener="cifar.open_cifar",
     ),
     Entry(
         name="cifar100",
@@ -142,7 +109,7 @@ CATALOGUE: tuple[Entry, ...] = (
         holds="60,000 photographs, 32×32 colour, 100 classes (Krizhevsky, 2009)",
         splits="train, test",
         needs="a download of 161 MiB, once",
-        opener=_cifar100,
+        opener="cifar.open_cifar",
     ),
     Entry(
         name="hf",
@@ -150,13 +117,15 @@ CATALOGUE: tuple[Entry, ...] = (
         holds="an image data set of the Hugging Face Hub; options image=COLUMN, label=COLUMN",
         splits="the data set's",
         needs="pip install 'vitascope[datasets]'; a download, once",
-        opener=_huggingface,
+        opener="huggingface.open_huggingface",
+        is_named=True,
+        options=_COLUMNS,
     ),
 )
 
-_PATHS = ("folder", "parquet", "webdataset")
-_PARQUET_FOLDERS = ("data", "train", "val", "validation", "test")
 _ENTRIES = {entry.name: entry for entry in CATALOGUE}
+_NAMES = [entry.name for entry in CATALOGUE if not entry.is_path]
+_PARQUET_FOLDERS = ("data", "train", "val", "validation", "test")
 
 
 def open_data(spec: str, *, seed: int = 0) -> Splits:
@@ -168,35 +137,32 @@ def open_data(spec: str, *, seed: int = 0) -> Splits:
     Raises DataError, with the nearest names, for what it does not know.
     """
     entry, argument, options = recognise(spec)
-    if entry.name == "fractals":
-        options.setdefault("seed", str(seed))
-    return entry.opener(argument, options)
+    return entry.open(argument, {"seed": str(seed), **options} if entry.seeded else options)
 
 
 def recognise(spec: str) -> tuple[Entry, str, Options]:
     """What `spec` means → kind of data, path or name, options; nothing opened, no torch. Raises DataError."""
     if not spec:
-        raise DataError(f"no data named, expected a path or one of {_names()}")
-    for argument, tail in _readings(os.path.expanduser(spec)):
+        raise DataError(f"no data named, expected a path or one of {', '.join(_NAMES)}")
+    expanded = os.path.expanduser(spec)
+    path, colon, tail = expanded.rpartition(":")
+    # Whole, then without a last ":key=value,…".
+    for argument, rest in [(expanded, ""), *([(path, tail)] if path and "=" in tail else [])]:
         kind = _kind_of_path(argument)
         # Class folders take no options, so that "fractals:size=16" beside a folder called fractals means the name.
-        if kind is not None and not (tail and kind == "folder" and argument in _ENTRIES):
-            return _ENTRIES[kind], argument, _options(tail, spec)
-    name, _, rest = spec.partition(":")
+        if kind is not None and not (rest and kind == "folder" and argument in _ENTRIES):
+            return _ENTRIES[kind], argument, _options(rest, spec)
+    name, _, tail = spec.partition(":")
     entry = _ENTRIES.get(name)
-    if entry is None or entry.name in _PATHS:
+    if entry is None or entry.is_path:
         raise _unknown(spec)
-    if name == "hf":
-        parts = rest.split(":")
-        tail = parts.pop() if len(parts) > 1 and "=" in parts[-1] else ""
-        return entry, ":".join(parts), _options(tail, spec)
-    return entry, "", _options(rest, spec)
-
-
-def _readings(spec: str) -> list[tuple[str, str]]:
-    """A spec as (path, options): whole, then without a last ":key=value,…"."""
-    path, colon, tail = spec.rpartition(":")
-    return [(spec, ""), (path, tail)] if colon and path and "=" in tail else [(spec, "")]
+    if not entry.is_named:
+        return entry, name, _options(tail, spec)
+    argument, colon, rest = tail.rpartition(":")
+    argument, rest = (argument, rest) if colon and "=" in rest else (tail, "")
+    if not argument:
+        raise DataError(f"{printable(spec)} names none, expected {entry.typed}")
+    return entry, argument, _options(rest, spec)
 
 
 def _kind_of_path(text: str) -> str | None:
@@ -220,9 +186,7 @@ def _kind_of_path(text: str) -> str | None:
             )
     except (OSError, ValueError):  # a name too long, a NUL in it
         return None
-    if text.endswith(".tar") and ("{" in text or glob.has_magic(text)):
-        return "webdataset"
-    return None
+    return "webdataset" if text.endswith(".tar") and ("{" in text or glob.has_magic(text)) else None
 
 
 def _options(tail: str, spec: str) -> Options:
@@ -235,20 +199,10 @@ def _options(tail: str, spec: str) -> Options:
     return options
 
 
-def _no_options(name: str, options: Options) -> None:
-    if options:
-        raise DataError(f"{printable(name)}: unknown option {next(iter(options))!r}, expected none; leave it out")
-
-
-def _names() -> str:
-    return ", ".join(entry.name for entry in CATALOGUE if entry.name not in _PATHS)
-
-
 def _unknown(spec: str) -> DataError:
-    shown = printable(spec)
+    shown, names = printable(spec), ", ".join(_NAMES)
     if "/" in spec or "\\" in spec or spec.startswith((".", "~")) or Path(spec).suffix:
-        return DataError(f"{shown}: no such file or folder; check the path (or give one of {_names()})")
-    names = [entry.name for entry in CATALOGUE if entry.name not in _PATHS]
-    near = difflib.get_close_matches(spec.partition(":")[0].lower().replace("-", ""), names, n=2, cutoff=0.5)
+        return DataError(f"{shown}: no such file or folder; check the path (or give one of {names})")
+    near = difflib.get_close_matches(spec.partition(":")[0].lower().replace("-", ""), _NAMES, n=2, cutoff=0.5)
     meant = f"; did you mean {' or '.join(near)}?" if near else ""
-    return DataError(f"{shown}: no such folder, and no data of this name; expected a path or one of {_names()}{meant}")
+    return DataError(f"{shown}: no such folder, and no data of this name; expected a path or one of {names}{meant}")

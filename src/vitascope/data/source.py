@@ -2,62 +2,169 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from vitascope.data.images import UInt8
-from vitascope.data.jpeg import OpenJpeg
-from vitascope.errors import ConfigError, DataError
-from vitascope.streams import Stream, generator
+from vitascope.data.fingerprint import joined
+from vitascope.data.images import UInt8, read_image
+from vitascope.data.jpeg import OpenJpeg, open_image
+from vitascope.errors import DataError
 from vitascope.wording import printable, some
 
 Int64 = npt.NDArray[np.int64]
 
-_SPLIT_WORDS: Mapping[str, str] = {
-    "train": "train",
-    "training": "train",
-    "trainset": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "valset": "validation",
-    "dev": "validation",
-    "eval": "validation",
-    "evaluation": "validation",
-    "test": "test",
-    "testing": "test",
-    "testset": "test",
+_SPLITS = {
+    "train": ("train", "training", "trainset"),
+    "validation": ("val", "valid", "validation", "valset", "dev", "eval", "evaluation"),
+    "test": ("test", "testing", "testset"),
 }
+_SPLIT_WORDS = {word: split for split, words in _SPLITS.items() for word in words}
 
 
-class Source(Protocol):
-    """One split: map-style, deterministic, picklable (loader workers are forked or spawned)."""
+class Source(ABC):
+    """One split: map-style, deterministic, picklable (loader workers are forked or spawned).
 
-    @property
-    def name(self) -> str:
-        """For people: "cifar10 train"."""
+    A kind of data has these fields and `__getitem__`; it overrides of the rest what it does better.
+    """
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Label i is classes[i]; the order does not depend on the file system."""
-
-    @property
-    def labels(self) -> Int64:
-        """(n,) int64, each in 0 … len(classes) − 1; known without decoding anything."""
+    name: str
+    """For people: "cifar10 train"."""
+    classes: tuple[str, ...]
+    """Label i is classes[i]; the order does not depend on the file system."""
+    labels: Int64
+    """(n,) int64, each in 0 … len(classes) − 1; known without decoding anything."""
+    together: bool = False
+    """Whether `read_many` is faster than one by one, because images are generated and share most of the work."""
+    ignored: Sequence[str] = ()
+    """Paths of what was passed over: litter, formats that are not read, files outside the class folders."""
+    lost: Mapping[str, str] = {}
+    """Classes all of whose images were passed over → what is said of them."""
 
     def __len__(self) -> int:
         """How many images."""
+        return len(self.labels)
 
+    @abstractmethod
     def __getitem__(self, index: int, /) -> UInt8:
         """Decoded uint8 (H, W, 3), the caller's own to change; ImageError, naming the item, if it is unreadable."""
 
     def describe(self, index: int, /) -> str:
         """How messages name an item: its path, or "cifar10 train[17]"."""
+        return f"{self.name}[{index}]"
+
+    def open(self, index: int, /) -> UInt8 | OpenJpeg:
+        """An image to be looked at and not changed, where decoding may wait until a part is asked for."""
+        return self[index]
+
+    def read_many(self, indices: Sequence[int], /) -> Iterable[UInt8]:
+        """The images of `indices`, the same as one by one; ImageError when it comes to an unreadable one."""
+        return (self[index] for index in indices)
+
+    def open_many(self, indices: Sequence[int], /) -> Iterable[UInt8 | OpenJpeg]:
+        """The same as `open` gives them."""
+        return self.read_many(indices) if self.together else (self.open(index) for index in indices)
+
+    def origin(self) -> tuple[Source, Int64]:
+        """Where the images come from, however they were chosen or kept, and their positions there."""
+        return self, np.arange(len(self), dtype=np.int64)
+
+    def identity(self) -> Iterable[bytes | memoryview]:
+        """What differs whenever an image or their order does: by default the pixels. Labels and names play no part.
+
+        Files are told by path, size and time of change, encoded images by their bytes, others by what generates them.
+        """
+        for index in range(len(self)):
+            image = self[index]
+            yield f"{image.shape}".encode()
+            yield np.ascontiguousarray(image).data
+
+    def parts(self) -> list[str]:
+        """Names and sizes of what holds the images, the same wherever that lies."""
+        return [self.fingerprint()]
+
+    def fingerprint(self) -> str:
+        """64 hexadecimal digits that stand for every image and their order; raises ImageError."""
+        kind = type(self).__name__
+        digest = hashlib.sha256(f"{'Subset' if kind == 'View' else kind} {len(self)}\n".encode())
+        for part in self.identity():
+            digest.update(part)
+        return digest.hexdigest()
+
+    def contents(self) -> str:
+        """64 hexadecimal digits for the classes, labels and files: the same on another machine or disk.
+
+        Files are told by their names below the source's folder and their sizes, so nothing is read. Raises ImageError
+        where there are none, as `fingerprint` does.
+        """
+        labels = np.ascontiguousarray(self.labels, dtype=np.int64).tobytes().hex()
+        return joined([*self.classes, labels, *self.parts()])
+
+
+class EncodedSource(Source):
+    """Images that lie encoded in files, or in parts of them; nothing is opened until asked for."""
+
+    @abstractmethod
+    def encoded(self, index: int, /) -> bytes | str:
+        """An image's file, or its path. Raises ImageError."""
+
+    def __getitem__(self, index: int) -> UInt8:
+        image = self.encoded(index)
+        return read_image(image, name=None if isinstance(image, str) else self.describe(index))
+
+    def open(self, index: int) -> UInt8 | OpenJpeg:
+        image = self.encoded(index)
+        return open_image(image, name=None if isinstance(image, str) else self.describe(index))
+
+
+class View(Source):
+    """Items of another source, in the order of `indices` (n,), by default all; perhaps under other labels."""
+
+    def __init__(
+        self,
+        source: Source,
+        indices: Int64 | None = None,
+        name: str | None = None,
+        *,
+        classes: tuple[str, ...] | None = None,
+        labels: Int64 | None = None,
+    ) -> None:
+        self.source = source
+        self.indices = np.arange(len(source), dtype=np.int64) if indices is None else indices
+        self.name = source.name if name is None else name
+        self.classes = source.classes if classes is None else classes
+        self.labels = source.labels[self.indices] if labels is None else labels
+        self.together = source.together
+
+    def __getitem__(self, index: int) -> UInt8:
+        return self.source[int(self.indices[index])]
+
+    def describe(self, index: int) -> str:
+        return self.source.describe(int(self.indices[index]))
+
+    def open(self, index: int) -> UInt8 | OpenJpeg:
+        return self.source.open(int(self.indices[index]))
+
+    def read_many(self, indices: Sequence[int]) -> Iterable[UInt8]:
+        if not self.together:
+            return super().read_many(indices)
+        return self.source.read_many(self.indices[list(indices)].tolist())
+
+    def origin(self) -> tuple[Source, Int64]:
+        origin, positions = self.source.origin()
+        return origin, positions[self.indices]
+
+    def identity(self) -> Iterable[bytes | memoryview]:
+        yield self.source.fingerprint().encode()
+        yield np.ascontiguousarray(self.indices, dtype=np.int64).data
+
+    def contents(self) -> str:
+        return joined([self.source.contents(), np.ascontiguousarray(self.indices, dtype=np.int64).tobytes().hex()])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,119 +188,16 @@ class Splits:
         named = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: source for name, source in named.items() if source is not None}
 
+    def first(self, *names: str, least: int = 1) -> tuple[str, Source] | None:
+        """The first of these splits that has so many images, by default of test, validation and train."""
+        present = self.present()
+        wanted = (name for name in names or ("test", "validation", "train") if len(present.get(name, ())) >= least)
+        return next(((name, present[name]) for name in wanted), None)
+
     @property
     def classes(self) -> tuple[str, ...]:
         """Those of every split; empty if there is none."""
         return next((source.classes for source in self.present().values()), ())
-
-
-@dataclass(frozen=True, eq=False)
-class Subset:
-    """Some items of another source, in the order of `indices`."""
-
-    source: Source
-    """Where the items come from."""
-    indices: Int64
-    """(n,) positions in `source`."""
-    name: str
-    """For people."""
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.source.classes
-
-    @property
-    def labels(self) -> Int64:
-        return self.source.labels[self.indices]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> UInt8:
-        return self.source[int(self.indices[index])]
-
-    def describe(self, index: int) -> str:
-        return self.source.describe(int(self.indices[index]))
-
-
-def makes_many(source: Source) -> bool:
-    """Whether `read_many` is faster than one by one: generated images share most of the work."""
-    return makes_many(source.source) if isinstance(source, Subset) else hasattr(source, "render")
-
-
-def read_many(source: Source, indices: Sequence[int]) -> Iterable[UInt8]:
-    """The images of `indices`, the same as one by one; raises ImageError when it comes to an unreadable one."""
-    if isinstance(source, Subset):
-        return read_many(source.source, source.indices[list(indices)].tolist())
-    render = getattr(source, "render", None)
-    return render(indices) if render is not None else (source[index] for index in indices)
-
-
-def open_many(source: Source, indices: Sequence[int]) -> Iterable[UInt8 | OpenJpeg]:
-    """The images of `indices` to be looked at and not changed, where decoding may wait until a part is asked for.
-
-    A source that has more to offer than `__getitem__` says so by `open(index)`.
-    """
-    if isinstance(source, Subset):
-        return open_many(source.source, source.indices[list(indices)].tolist())
-    opener = getattr(source, "open", None)
-    return read_many(source, indices) if opener is None else (opener(index) for index in indices)
-
-
-def original(source: Source) -> tuple[Source, Int64]:
-    """Where a source's images come from, however they were chosen or kept, and their positions there."""
-    positions = np.arange(len(source), dtype=np.int64)
-    while (inner := getattr(source, "source", None)) is not None:
-        positions = source.indices[positions] if isinstance(source, Subset) else positions
-        source = inner
-    return source, positions
-
-
-def stratified_holdout(
-    source: Source, fraction: float, seed: int, copies: Int64 | None = None
-) -> tuple[Subset, Subset]:
-    """Split off about `fraction` of every class → (rest, held out); the same for the same source, fraction and seed.
-
-    Images of one number in `copies` (n,) stay on one side. A class of two or more, not all copies of one another, keeps
-    at least one on each side; any other stays in the rest. Raises ConfigError unless 0 < fraction < 1, DataError where
-    nothing can be held out.
-    """
-    if not 0 < fraction < 1:
-        raise ConfigError(f"hold-out fraction {fraction}, expected between 0 and 1; try 0.1")
-    labels = source.labels
-    counts = np.bincount(labels, minlength=len(source.classes))
-    wanted = np.minimum(np.maximum(np.round(fraction * counts).astype(np.int64), 1), counts - 1)
-    units = np.arange(len(labels)) if copies is None else np.unique(copies, return_inverse=True)[1]
-    together, ends = np.argsort(units, kind="stable"), np.cumsum(np.bincount(units))
-    held, taken = np.zeros(len(labels), dtype=bool), np.zeros_like(counts)
-
-    def take(unit: int, most: Int64) -> None:
-        members = together[ends[unit - 1] if unit else 0 : ends[unit]]
-        classes, found = np.unique(labels[members], return_counts=True)
-        if not held[members[0]] and (taken[classes] + found <= most[classes]).all():
-            held[members] = True
-            taken[classes] += found
-
-    # Seeded per class, so that adding a class does not move the images of another.
-    orders = {
-        label: units[generator(Stream.HOLDOUT, seed, label).permutation(np.flatnonzero(labels == label))]
-        for label in np.unique(labels).tolist()
-    }
-    for label, order in orders.items():
-        for unit in order:
-            if taken[label] < wanted[label]:
-                take(unit, wanted)
-    for label, order in orders.items():  # of a class of groups that are all too large, the smallest
-        for unit in sorted(order, key=np.bincount(units).__getitem__) if not taken[label] else ():
-            if not taken[label]:
-                take(unit, counts - 1)
-    if not held.any():
-        raise DataError(
-            f"{printable(source.name)}: {len(source)} images, no class has two different ones, so none can be held "
-            "out; add images"
-        )
-    rest, chosen = (np.flatnonzero(side) for side in (~held, held))
-    return Subset(source, rest, f"{source.name} (rest)"), Subset(source, chosen, f"{source.name} (held out)")
 
 
 def require_same_classes(first: Source, second: Source) -> None:

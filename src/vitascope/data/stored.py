@@ -14,8 +14,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,12 @@ import numpy as np
 import PIL
 
 from vitascope.cache import cache_folder
-from vitascope.data.fingerprint import fingerprint
+from vitascope.data.fingerprint import joined
 from vitascope.data.images import UInt8
 from vitascope.data.jpeg import OpenJpeg
 from vitascope.data.memory import ArraySource, Progress, decode_all, estimate_bytes
 from vitascope.data.resize import resample
-from vitascope.data.source import Int64, Source, Subset, makes_many, open_many
+from vitascope.data.source import Int64, Source, View
 from vitascope.errors import ImageError
 from vitascope.lock import take
 from vitascope.version import __version__
@@ -43,44 +42,18 @@ _SPARE = 1 << 30  # bytes of the disk that are left free
 _ABANDONED = 24 * 3600  # seconds after which what a killed process was writing is cleared away
 
 
-@dataclass(frozen=True, eq=False)
-class _SameItems:
-    """All items of another source under its names."""
-
-    source: Source
-    """Where the images come from."""
-
-    @property
-    def name(self) -> str:
-        return self.source.name
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.source.classes
-
-    @property
-    def labels(self) -> Int64:
-        return self.source.labels
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def describe(self, index: int) -> str:
-        return self.source.describe(index)
-
-
-@dataclass(frozen=True, eq=False)
-class Shrunk(_SameItems):
+class Shrunk(View):
     """A source's images with their shorter side at most `side` pixels, for crops that need no more.
 
     JPEG files are decoded at 1/2, 1/4 or 1/8 where that is no smaller. The same pixels wherever they are kept.
     """
 
-    side: int
-    """Pixels."""
+    def __init__(self, source: Source, side: int) -> None:
+        super().__init__(source)
+        self.side, self.together = side, False
 
     def __getitem__(self, index: int) -> UInt8:
-        (image,) = open_many(self.source, [index])
+        image = self.source.open(index)
         height, width = image.shape[:2]
         array = image.read(draft=(self.side, self.side)) if isinstance(image, OpenJpeg) else image
         if min(height, width) > self.side:
@@ -89,35 +62,40 @@ class Shrunk(_SameItems):
             array = resample(array, size, reducing_gap=3.0)
         return array.copy() if array is image else array
 
-    def identity(self) -> str:
-        """See `vitascope.data.fingerprint`."""
-        return f"{self.side} {fingerprint(self.source)}"
+    def open(self, index: int) -> UInt8:
+        return self[index]
+
+    def identity(self) -> Iterable[bytes]:
+        yield f"{self.side} {self.source.fingerprint()}".encode()
+
+    def contents(self) -> str:
+        return joined([str(self.side), super().contents()])
 
 
-@dataclass(frozen=True, eq=False)
-class StoredSource(_SameItems):
+class StoredSource(View):
     """A source whose decoded images lie in a file; without the file they are decoded again."""
 
-    path: Path
-    """The file."""
-    places: Int64 = field(repr=False)
-    """(n, 3) where each image begins, its height and its width."""
-    _state: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    def __init__(self, source: Source, path: Path, places: Int64) -> None:
+        super().__init__(source)
+        self.together = False
+        self.path = path
+        """The file."""
+        self.places = places
+        """(n, 3) where each image begins, its height and its width."""
+        self._state: dict[str, Any] = {}
 
     def __getitem__(self, index: int) -> UInt8:
         return self.open(index).copy()
 
     def open(self, index: int) -> UInt8:
-        """See `vitascope.data.source.open_many`."""
         pixels = self._pixels()
         if pixels is None:
             return self.source[index]
         start, height, width = self.places[index].tolist()
         return pixels[start : start + height * width * 3].reshape(height, width, 3)
 
-    def identity(self) -> str:
-        """See `vitascope.data.fingerprint`."""
-        return fingerprint(self.source)
+    def identity(self) -> Iterable[bytes]:
+        yield self.source.fingerprint().encode()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_state": {}}
@@ -150,11 +128,11 @@ def on_disk(
     for generated images; the pixels are the same. Of several processes one writes, the others wait. Raises ImageError
     for an unreadable image.
     """
-    if budget_bytes <= 0 or len(source) == 0 or makes_many(source) or _held(source):
+    if budget_bytes <= 0 or len(source) == 0 or source.together or _held(source):
         return source
     folder = folder or cache_folder() / "images"
     version = f"{_MAGIC.decode()} {__version__} Pillow {PIL.__version__}"
-    path = folder / (hashlib.sha256(f"{version} {fingerprint(source)}".encode()).hexdigest()[:32] + _ENDING)
+    path = folder / (hashlib.sha256(f"{version} {source.fingerprint()}".encode()).hexdigest()[:32] + _ENDING)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with path.with_suffix(".lock").open("w") as alone:
@@ -181,7 +159,7 @@ def on_disk(
 
 
 def _held(source: Source) -> bool:
-    return _held(source.source) if isinstance(source, Subset) else isinstance(source, ArraySource | StoredSource)
+    return _held(source.source) if type(source) is View else isinstance(source, ArraySource | StoredSource)
 
 
 def _write(

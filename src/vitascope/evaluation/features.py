@@ -2,7 +2,7 @@
 
 A file in the cache folder holds the images of one source that were asked for so far. Its name is the hash of all that
 the numbers depend on: the model's config and every weight, the preprocessing, the images themselves
-(`data/fingerprint.py`), the kind of processor and the version of this package. So nothing has to be told that a cache
+(`Source.fingerprint`), the kind of processor and the version of this package. So nothing has to be told that a cache
 is stale; old files are merely not found again, and may be deleted at any time.
 """
 
@@ -24,9 +24,8 @@ from torch import nn
 
 from vitascope.cache import cache_folder
 from vitascope.data.batches import evaluation_batches
-from vitascope.data.fingerprint import fingerprint
 from vitascope.data.preprocess import Preprocess
-from vitascope.data.source import Int64, Source, Subset
+from vitascope.data.source import Int64, Source, View
 from vitascope.errors import CheckpointError
 from vitascope.evaluation.evaluate import Geometry
 from vitascope.version import __version__
@@ -87,7 +86,7 @@ class FeatureStore:
         parts: list[np.ndarray] = []
         done = 0
         batches = evaluation_batches(
-            Subset(source, positions, source.name), Geometry(self.preprocess), self.batch, workers=self.workers
+            View(source, positions), Geometry(self.preprocess), self.batch, workers=self.workers
         )
         try:
             with closing(batches):
@@ -110,7 +109,7 @@ class FeatureStore:
 
     def _key(self, source: Source) -> str:
         device = next(self.model.parameters()).device.type
-        parts = [__version__, self._model_key, self.preprocess.to_dict(), device, fingerprint(source)]
+        parts = [__version__, self._model_key, self.preprocess.to_dict(), device, source.fingerprint()]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40]
 
     @cached_property

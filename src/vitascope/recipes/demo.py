@@ -22,7 +22,7 @@ from vitascope import json_text
 from vitascope.checkpoints.load import load
 from vitascope.checkpoints.output import check_writable
 from vitascope.data.open import open_data
-from vitascope.data.source import Source, Splits, Subset
+from vitascope.data.source import Source, Splits, View
 from vitascope.errors import ConfigError, Stopped
 from vitascope.evaluation.evaluate import evaluate
 from vitascope.evaluation.metrics import Tally
@@ -147,8 +147,8 @@ def few_labels(digits: Splits, settings: DemoSettings) -> Splits:
     watched = np.sort(rng.permutation(others)[: settings.watched])
     name = f"digits, {settings.few_per_class} labels per class"
     return Splits(
-        train=Subset(train, np.sort(chosen), name),
-        validation=Subset(train, watched, "digits, other training images"),
+        train=View(train, np.sort(chosen), name),
+        validation=View(train, watched, "digits, other training images"),
         test=digits.test,
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from vitascope.checkpoints.stated import Labels, Statistics
 from vitascope.data.copies import LIMIT, digests
 from vitascope.data.open import open_data
 from vitascope.data.remarks import listening, said
-from vitascope.data.source import Source, Subset
+from vitascope.data.source import Source, View
 from vitascope.errors import CheckpointError, ConfigError, DataError
 from vitascope.evaluation.evaluate import evaluate
 from vitascope.evaluation.metrics import Tally, judged
@@ -70,13 +69,13 @@ def evaluate_checkpoint(
             "probabilities, `finetune` makes one of several classes of it"
         )
     probabilities(torch.zeros(1, 1), ck.activation)  # refuses a regression
-    present = open_data(data).present()
-    if split is not None and split not in present:
+    splits = open_data(data)
+    if split is not None and split not in (present := splits.present()):
         raise DataError(f"{data} has no {split} split, only {', '.join(present) or 'nothing'}; choose another --split")
-    chosen = split or next((name for name in ("test", "validation", "train") if name in present), None)
-    if chosen is None or len(present[chosen]) == 0:
+    found = splits.first(split) if split else splits.first()
+    if found is None:
         raise DataError(f"{data} holds no images to evaluate on")
-    source = relabelled(present[chosen], ck.labels)
+    chosen, source = found[0], relabelled(found[1], ck.labels)
     classes = source.classes
     source, seen = _unseen(source, ck.shown, alone=split is None and chosen == "train")
     if warning := seen.pop("warning"):
@@ -135,7 +134,7 @@ def _unseen(source: Source, shown: Shown | None, *, alone: bool) -> tuple[Source
     if alone and trained.any() and not trained.all():
         kept = np.flatnonzero(~trained)
         found |= {"part": "held out" if judged[kept].all() else "not trained on", "left_out": int(trained.sum())}
-        source, trained, judged = Subset(source, kept, source.name), trained[kept], judged[kept]
+        source, trained, judged = View(source, kept), trained[kept], judged[kept]
     elif len(judged) and judged.all():
         found["part"] = "validation of the run"
     n = len(source)
@@ -171,28 +170,6 @@ def _per_class(tally: Tally, labels: tuple[str, ...]) -> dict[str, dict[str, flo
     }
 
 
-@dataclass(frozen=True, eq=False)
-class _Relabelled:
-    """A source whose labels are numbers of a checkpoint's classes."""
-
-    source: Source
-    classes: tuple[str, ...]
-    labels: np.ndarray
-
-    @property
-    def name(self) -> str:
-        return self.source.name
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        return self.source[index]
-
-    def describe(self, index: int) -> str:
-        return self.source.describe(index)
-
-
 def relabelled(source: Source, labels: tuple[str, ...]) -> Source:
     """`source` with its labels in the order of a checkpoint's; raises `DataError` when it has classes beyond them.
 
@@ -215,7 +192,7 @@ def relabelled(source: Source, labels: tuple[str, ...]) -> Source:
     if not are_named(labels):
         log.info("the checkpoint does not name its classes; the data's names are taken for the numbers of its outputs")
     place = np.array([labels.index(name) for name in source.classes])
-    return _Relabelled(source, labels, place[source.labels])
+    return View(source, classes=labels, labels=place[source.labels])
 
 
 def _refuse_two_orders(classes: tuple[str, ...]) -> None:

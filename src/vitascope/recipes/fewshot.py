@@ -10,7 +10,6 @@ import numpy as np
 
 from vitascope.checkpoints.load import load
 from vitascope.data.copies import digests, find_copies
-from vitascope.data.fingerprint import fingerprint
 from vitascope.data.open import open_data
 from vitascope.data.source import Source
 from vitascope.device import resolve_device
@@ -81,15 +80,14 @@ def fewshot_checkpoint(
 
 def _judged(data: str, test: str | None, train: Source) -> tuple[str, Source]:
     """The split to be judged on, and its name: test, else validation; of other data, also all there is."""
-    present = open_data(data if test is None else test).present()
-    order = ("test", "validation") if test is None else ("test", "validation", "train")
-    split = next((name for name in order if name in present and len(present[name])), None)
-    if split is None:
+    found = open_data(data).first("test", "validation") if test is None else open_data(test).first()
+    if found is None:
         raise DataError(
             f"{data} has no test split to be judged on; give --test DATA of the same classes"
             if test is None
             else f"{test} holds no images to be judged on; give other --test data"
         )
-    if split == "train" and fingerprint(present[split]) == fingerprint(train):
+    split, judged = found
+    if split == "train" and judged.fingerprint() == train.fingerprint():
         raise DataError(f"{test} has the very images that {data} is learned from; give other --test data")
-    return split, present[split]
+    return found

@@ -9,12 +9,11 @@ from functools import partial
 import numpy as np
 
 from vitascope.data.copies import find_copies, groups
-from vitascope.data.fingerprint import contents, joined
+from vitascope.data.fingerprint import joined
+from vitascope.data.holdout import stratified_holdout
 from vitascope.data.memory import in_memory
 from vitascope.data.open import open_data
-from vitascope.data.passed_over import sentence
-from vitascope.data.source import Source, Splits, Subset, stratified_holdout
-from vitascope.data.sources.folder import FolderSource
+from vitascope.data.source import Source, Splits, View
 from vitascope.data.stored import Shrunk, on_disk
 from vitascope.errors import DataError, ImageError
 from vitascope.recipes.settings import Recipe
@@ -38,7 +37,7 @@ class RunData:
     unreadable: int = 0
     """Images left out because they cannot be read."""
     contents: dict[str, str] = field(default_factory=dict)
-    """What stands for each split as it was found (`vitascope.data.fingerprint.contents`)."""
+    """What stands for each split as it was found (`Source.contents`)."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -53,14 +52,14 @@ def prepare_data(recipe: Recipe, splits: Splits | None = None, observer: Observe
     there is nothing to train on.
     """
     splits = splits or open_data(recipe.data, seed=recipe.seed)
-    if isinstance(splits.train, FolderSource) and splits.train.lost:
+    if splits.train is not None and splits.train.lost:
         name, lost = next(iter(splits.train.lost.items()))
-        raise DataError(f"{recipe.data}: no image of class {name!r} can be read; {sentence(lost)}")
+        raise DataError(f"{recipe.data}: no image of class {name!r} can be read; {lost}")
     if splits.train is None or len(splits.train) == 0:
         raise DataError(f"{recipe.data} has no training images; expected class folders, or a train split")
     if len(splits.train.classes) < 2:
         raise DataError(f"{recipe.data} has one class, {splits.train.classes[0]!r}; a classifier needs two or more")
-    told = {name: contents(source) for name, source in splits.present().items()}
+    told = {name: source.contents() for name, source in splits.present().items()}
     train, validation = splits.train, splits.validation
     copies = find_copies(splits.present().values(), partial((observer or Observer()).counted, "looking for copies"))
     if copies.limits:
@@ -100,6 +99,6 @@ def in_any_order(data: RunData, seed: int) -> RunData:
     """`data` with what is judged on shuffled, so that any first part of it speaks for all."""
 
     def shuffled(source: Source | None) -> Source | None:
-        return source and Subset(source, generator(Stream.JUDGED, seed).permutation(len(source)), source.name)
+        return source and View(source, generator(Stream.JUDGED, seed).permutation(len(source)))
 
     return replace(data, validation=shuffled(data.validation), test=shuffled(data.test))

@@ -10,7 +10,7 @@ import torch
 from vitascope.checkpoints.shown import NEW
 from vitascope.data.batches import permutation, to_tensor
 from vitascope.data.preprocess import Preprocess
-from vitascope.data.source import Source, Splits, read_many
+from vitascope.data.source import Source, Splits
 from vitascope.errors import ConfigError
 from vitascope.models.bit import BiT
 from vitascope.models.catalogue import build_model, model_config
@@ -109,7 +109,7 @@ def pretraining_config(recipe: PretrainRecipe, classes: int) -> ModelConfig:
 def _first_images(source: Source, preprocess: Preprocess, count: int, seed: int) -> torch.Tensor:
     """The images that training sees first, unchanged and normalised, (count, C, H, W)."""
     indices = [int(i) for i in permutation(seed, 0, len(source))[:count]]
-    images = [preprocess.resize(preprocess.read(image)) for image in read_many(source, indices)]
+    images = [preprocess.resize(preprocess.read(image)) for image in source.read_many(indices)]
     return preprocess.normalise(to_tensor(images))
 
 

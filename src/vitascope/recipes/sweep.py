@@ -11,9 +11,9 @@ from pathlib import Path
 
 from vitascope.checkpoints.output import check_writable
 from vitascope.data.copies import find_copies
-from vitascope.data.fingerprint import contents
+from vitascope.data.holdout import stratified_holdout
 from vitascope.data.open import open_data
-from vitascope.data.source import Source, Splits, stratified_holdout
+from vitascope.data.source import Source, Splits
 from vitascope.errors import ConfigError, DataError
 from vitascope.lock import locked
 from vitascope.recipes.finetune import finetune
@@ -135,7 +135,7 @@ def _trial(recipe: FinetuneRecipe, rate: float, folder: Path) -> FinetuneRecipe:
 
 def _refuse_changed(out: Path, recipe: FinetuneRecipe, rest: Source, held: Source) -> None:
     """`ConfigError` when trials that were begun had other settings or images than are asked for now."""
-    told = {"train": contents(rest), "validation": contents(held)}
+    told = {"train": rest.contents(), "validation": held.contents()}
     data = RunData(train=rest, validation=held, test=None, contents=told)
     changed: list[str] = []
     for config in sorted(out.glob(f"{SWEEP}/lr-*/{CONFIG}")):

@@ -26,18 +26,18 @@ def small(**changes: object) -> Fractals:
 def test_an_image_is_the_same_alone_in_a_batch_and_in_any_order(options: dict[str, bool], size: int) -> None:
     source = small(size=size, **options)
     indices = np.random.default_rng(0).permutation(len(source))[:150]  # more than two blocks
-    together = source.render(indices)
+    together = source.read_many(indices)
     assert together.shape == (150, size, size, 3)
     assert together.dtype == np.uint8
     fresh = small(size=size, **options)  # its systems are found one at a time
     for k in (149, 0, 63, 64, 77):
         np.testing.assert_array_equal(fresh[int(indices[k])], together[k])
-    np.testing.assert_array_equal(source.render(indices[::-1]), together[::-1])
+    np.testing.assert_array_equal(source.read_many(indices[::-1]), together[::-1])
 
 
 def test_another_process_generates_the_same_images() -> None:
     source = small(colour=True, background=True, seed=5)
-    wanted = hashlib.sha256(source.render(np.arange(20)).tobytes()).hexdigest()
+    wanted = hashlib.sha256(source.read_many(np.arange(20)).tobytes()).hexdigest()
     program = (
         "import hashlib, numpy as np\n"
         "from vitascope.data.sources.fractals import FractalConfig, Fractals\n"
@@ -162,7 +162,7 @@ def test_words_multiply_out_as_maps_applied_one_by_one() -> None:
 @pytest.mark.parametrize("colour", [False, True])
 def test_instances_resemble_their_class_and_differ(colour: bool) -> None:
     source = small(classes=10, colour=colour, rotation=0.0, jitter=0.1)
-    ink = (source.render(np.arange(10 * 24)).max(axis=3) > 0).reshape(24, 10, 32, 32).astype(float)
+    ink = (source.read_many(np.arange(10 * 24)).max(axis=3) > 0).reshape(24, 10, 32, 32).astype(float)
     # Compared up to flips and shifts, which every class shares: amplitude spectra, both mirror images averaged.
     spectrum = np.abs(np.fft.fft2(ink - ink.mean(axis=(2, 3), keepdims=True)))
     spectrum = spectrum + spectrum[..., ::-1].take(np.arange(-1, 31), axis=3, mode="wrap")
@@ -176,14 +176,14 @@ def test_instances_resemble_their_class_and_differ(colour: bool) -> None:
     assert distance[same & off].mean() < 0.8 * distance[~same].mean()
     nearest = label[np.where(off, distance, 9).argmin(axis=1)]
     assert (nearest == label).mean() > 0.5  # chance is 0.1
-    pictures = source.render(np.arange(240))
+    pictures = source.read_many(np.arange(240))
     assert len({p.tobytes() for p in pictures}) == 240
 
 
 def test_without_flips_a_class_keeps_its_orientation() -> None:
     def likeness(flips: bool) -> float:
         source = small(classes=12, rotation=0.0, jitter=0.0, flips=flips)
-        ink = (source.render(np.arange(12 * 16)).max(axis=3) > 0).reshape(16, 12, -1).astype(float)
+        ink = (source.read_many(np.arange(12 * 16)).max(axis=3) > 0).reshape(16, 12, -1).astype(float)
         return float(np.mean([np.corrcoef(ink[:, label])[~np.eye(16, dtype=bool)].mean() for label in range(12)]))
 
     assert likeness(flips=False) > likeness(flips=True) + 0.15
@@ -191,14 +191,14 @@ def test_without_flips_a_class_keeps_its_orientation() -> None:
 
 def test_every_picture_has_a_fractal_in_it() -> None:
     source = small(classes=60)
-    lit = (source.render(np.arange(600)) > 0).mean(axis=(1, 2, 3))
+    lit = (source.read_many(np.arange(600)) > 0).mean(axis=(1, 2, 3))
     assert lit.min() > 0.06
     assert lit.max() < 0.9
     assert 0.15 < lit.mean() < 0.6
 
 
 def test_grey_on_black_by_default() -> None:
-    pictures = small().render(np.arange(48))
+    pictures = small().read_many(np.arange(48))
     assert np.ptp(pictures, axis=3).max() == 0
     assert (pictures == 0).mean() > 0.3
 
@@ -220,19 +220,19 @@ def test_grey_on_black_by_default() -> None:
     ids=str,
 )
 def test_options_change_pixels(change: dict[str, object]) -> None:
-    assert not np.array_equal(small().render(np.arange(24)), small(**change).render(np.arange(24)))
+    assert not np.array_equal(small().read_many(np.arange(24)), small(**change).read_many(np.arange(24)))
 
 
 def test_colour_colours_the_fractal_and_background_fills_the_rest() -> None:
-    plain, coloured = small().render(np.arange(24)), small(colour=True).render(np.arange(24))
+    plain, coloured = small().read_many(np.arange(24)), small(colour=True).read_many(np.arange(24))
     np.testing.assert_array_equal(plain.max(axis=3) == 0, coloured.max(axis=3) == 0)  # the same shapes
     assert np.ptp(coloured.astype(int), axis=3).max() > 100
-    grey = small(background=True).render(np.arange(24))
+    grey = small(background=True).read_many(np.arange(24))
     assert np.ptp(grey, axis=3).max() == 0
     empty = plain.max(axis=3) == 0
     assert (grey[empty] > 0).mean() > 0.8
     np.testing.assert_array_equal(grey[~empty], plain[~empty])
-    full = small(colour=True, background=True).render(np.arange(24))
+    full = small(colour=True, background=True).read_many(np.arange(24))
     assert np.ptp(full[empty].astype(int), axis=1).mean() > 20
 
 
@@ -252,12 +252,12 @@ def test_index_out_of_range(index: int) -> None:
     with pytest.raises(IndexError, match="0 to 599"):
         small()[index]
     with pytest.raises(IndexError):
-        small().render(np.array([0, index]))
+        small().read_many(np.array([0, index]))
 
 
 def test_iteration_ends_and_nothing_gives_nothing() -> None:
     assert sum(1 for _ in small(classes=2, instances=3)) == 6
-    assert small().render(np.array([], dtype=np.int64)).shape == (0, 32, 32, 3)
+    assert small().read_many(np.array([], dtype=np.int64)).shape == (0, 32, 32, 3)
 
 
 def test_any_length_costs_nothing() -> None:
@@ -270,7 +270,7 @@ def test_any_length_costs_nothing() -> None:
 def test_pickling(used: bool) -> None:
     source = small()
     if used:
-        source.render(np.arange(5))
+        source.read_many(np.arange(5))
         assert source.labels[13] == 1
     data = pickle.dumps(source)
     copy = pickle.loads(data)
@@ -280,7 +280,7 @@ def test_pickling(used: bool) -> None:
 
 
 def test_validation_has_other_instances_of_the_same_classes() -> None:
-    splits = open_fractals({"classes": "4", "instances": "5", "validation": "2", "size": "16"})
+    splits = open_fractals(classes="4", instances="5", validation="2", size="16")
     train, validation = splits.train, splits.validation
     assert train is not None
     assert validation is not None
@@ -290,7 +290,7 @@ def test_validation_has_other_instances_of_the_same_classes() -> None:
     longer = Fractals(FractalConfig(classes=4, instances=7, size=16))
     np.testing.assert_array_equal(validation[0], longer[20])
     assert validation.labels[1] == longer.labels[21] == 1
-    assert open_fractals({"classes": "4", "instances": "5", "validation": "0"}).validation is None
+    assert open_fractals(classes="4", instances="5", validation="0").validation is None
 
 
 def test_options_are_read() -> None:
@@ -323,5 +323,5 @@ def test_options_are_read() -> None:
 )
 def test_bad_options(options: dict[str, str], message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
-        open_fractals(options)
+        open_fractals(**options)
     assert "\n" not in str(caught.value)

@@ -85,10 +85,8 @@ def test_what_is_refused() -> None:
         with pytest.raises(DataError, match=match) as caught:
             open_huggingface(name)
         assert "\n" not in str(caught.value)
-    with pytest.raises(DataError, match="unknown option 'split'"):
-        open_huggingface("owner/name", {"split": "train"})
     with pytest.raises(DataError, match="no column 'x' for label="):
-        open_huggingface("owner/name", {"label": "x"})
+        open_huggingface("owner/name", label="x")
 
 
 def test_labels_are_numbered_as_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ def write(
 
 def refused(match: str, path: Path, **options: str) -> None:
     with pytest.raises(DataError, match=match) as caught:
-        open_parquet(path, options)
+        open_parquet(path, **options)
     assert "\n" not in str(caught.value)
     assert str(path.name) in str(caught.value)
 
@@ -137,13 +137,12 @@ def test_whole_numbers_without_names(tmp_path: Path, kind: pa.DataType) -> None:
 
 def test_another_label_column(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", [0, 1, 2], label="fine_label", more={"coarse_label": [1, 1, 0]})
-    train, coarse = open_parquet(tmp_path).train, open_parquet(tmp_path, {"label": "coarse_label"}).train
+    train, coarse = open_parquet(tmp_path).train, open_parquet(tmp_path, label="coarse_label").train
     assert train is not None
     assert coarse is not None
     assert (train.labels.tolist(), train.classes) == ([0, 1, 2], ("0", "1", "2"))
     assert (coarse.labels.tolist(), coarse.classes) == ([1, 1, 0], ("0", "1"))
     refused("no column 'course' for label=, expected one of: img, fine_label, coarse_label", tmp_path, label="course")
-    refused("unknown option 'labels'", tmp_path, labels="x")
     refused("expected image bytes", tmp_path, image="fine_label")
 
 
@@ -152,7 +151,7 @@ def test_columns_of_other_names(tmp_path: Path) -> None:
     assert open_parquet(tmp_path / "a").classes == ("x", "y")
     write(tmp_path / "b" / "b.parquet", [0, 1], image="photo", label="species")
     refused("no label column among photo, species; name it by adding :label=COLUMN", tmp_path / "b")
-    assert open_parquet(tmp_path / "b", {"label": "species"}).classes == ("0", "1")
+    assert open_parquet(tmp_path / "b", label="species").classes == ("0", "1")
 
 
 def test_labels_that_do_not_fit(tmp_path: Path) -> None:

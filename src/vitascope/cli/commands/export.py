@@ -63,11 +63,10 @@ def _calibration(data: str, labels: tuple[str, ...]) -> Any:
     from vitascope.data.open import open_data
     from vitascope.recipes.evaluation import relabelled
 
-    present = open_data(data).present()
-    source = next((present[name] for name in ("train", "validation", "test") if name in present), None)
-    if source is None:
+    found = open_data(data).first("train", "validation", "test")
+    if found is None:
         raise DataError(f"{data} holds no images to calibrate with")
     try:
-        return relabelled(source, labels)
+        return relabelled(found[1], labels)
     except (DataError, CheckpointError):  # other classes calibrate as well
-        return source
+        return found[1]

@@ -11,7 +11,7 @@ from vitascope.data.memory import ArraySource
 from vitascope.data.source import Splits
 
 
-def open_digits() -> Splits:
+def open_digits(name: str = "digits") -> Splits:
     """→ train (1,347) and test (450), uint8 (8, 8, 3); 0…16 is scaled to 0…255.
 
     The split is scikit-learn's train_test_split, a quarter for the test, stratified, random_state=0.

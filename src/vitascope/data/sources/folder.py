@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,10 +13,8 @@ import numpy as np
 
 from vitascope.data.fingerprint import joined, named_size, stamp
 from vitascope.data.formats import FORMATS
-from vitascope.data.images import UInt8, read_image
-from vitascope.data.jpeg import OpenJpeg, open_image
-from vitascope.data.passed_over import PassedOver, grouped, lost_images, say, sentence
-from vitascope.data.source import Int64, Splits
+from vitascope.data.passed_over import grouped, lost_images, say, sentence
+from vitascope.data.source import EncodedSource, Int64, Splits
 from vitascope.data.sources.layout import find_layout
 from vitascope.data.walk import is_image, is_litter, listing, walk
 from vitascope.errors import DataError
@@ -26,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class FolderSource:
+class FolderSource(EncodedSource):
     """Images in class folders; nothing is opened until asked for."""
 
     name: str
@@ -41,28 +39,19 @@ class FolderSource:
     """(n,) below `root`, sorted within their class."""
     ignored: tuple[str, ...] = field(default=(), repr=False)
     """Paths of what was passed over: litter, other endings, formats that are not read, outside the class folders."""
-    lost: Mapping[str, list[PassedOver]] = field(default_factory=dict, repr=False)
-    """Classes all of whose images were passed over → which those are."""
+    lost: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Classes all of whose images were passed over → what is said of them."""
 
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> UInt8:
-        return read_image(self.describe(index))
-
-    def open(self, index: int) -> UInt8 | OpenJpeg:
-        """See `vitascope.data.source.open_many`."""
-        return open_image(self.describe(index))
+    def encoded(self, index: int) -> str:
+        return self.describe(index)
 
     def describe(self, index: int) -> str:
         return os.path.join(self.root, self.paths[index])
 
-    def identity(self) -> str:
-        """See `vitascope.data.fingerprint`."""
-        return joined([stamp(self.describe(index)) for index in range(len(self))])
+    def identity(self) -> Iterable[bytes]:
+        yield joined([stamp(self.describe(index)) for index in range(len(self))]).encode()
 
     def parts(self) -> list[str]:
-        """See `vitascope.data.fingerprint`."""
         return [named_size(self.describe(index), path) for index, path in enumerate(self.paths)]
 
 
@@ -128,7 +117,7 @@ def _scan(root: Path, name: str, ignored: list[str]) -> FolderSource:
         labels=np.repeat(np.arange(len(classes), dtype=np.int64), [len(members[name_]) for name_ in classes]),
         paths=tuple(paths),
         ignored=tuple(ignored),
-        lost={name_: lost for name_ in empty if (lost := lost_images(passed_over[name_]))},
+        lost={name_: sentence(lost) for name_ in empty if (lost := lost_images(passed_over[name_]))},
     )
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from vitascope.data.source import Splits
+from vitascope.data.source import Source, Splits
 from vitascope.data.sources import fractal_paint, ifs
 from vitascope.data.sources.uniforms import uniforms
 from vitascope.errors import DataError
@@ -91,12 +92,14 @@ _BOUNDS: tuple[tuple[str, float, float], ...] = (
 )
 
 
-class Fractals:
+class Fractals(Source):
     """A split of generated images: a Source whose image `index` has label index % classes.
 
     Images `first` to `first + count − 1` of the endless sequence that the configuration defines; `first` is a multiple
     of the number of classes. Function systems are found when first needed and kept.
     """
+
+    together = True
 
     def __init__(
         self, config: FractalConfig, *, split: str = "train", first: int = 0, count: int | None = None
@@ -114,7 +117,7 @@ class Fractals:
         self._table = np.zeros((config.classes, ifs.MAX_DEPTH, self._words), dtype=np.int8)
 
     @cached_property
-    def labels(self) -> np.ndarray:
+    def labels(self) -> np.ndarray:  # type: ignore[override]  # made when asked for: there may be billions
         """Class of every image, int64 (len,)."""
         return np.arange(self._count, dtype=np.int64) % self.config.classes
 
@@ -126,7 +129,7 @@ class Fractals:
 
     def __getitem__(self, index: int) -> np.ndarray:
         """Generate one image, uint8 (S, S, 3). Raises IndexError outside 0 … len − 1."""
-        image: np.ndarray = self.render(np.array([index]))[0]
+        image: np.ndarray = self.read_many([index])[0]
         return image
 
     @property
@@ -134,15 +137,10 @@ class Fractals:
         """Points drawn per image."""
         return self._words**2
 
-    def describe(self, index: int) -> str:
-        """Name an image in messages: "fractals train[17]"."""
-        return f"{self.name}[{index}]"
+    def identity(self) -> Iterable[bytes]:
+        yield f"{self.config} {self._first} {self._count}".encode()
 
-    def identity(self) -> str:
-        """See `vitascope.data.fingerprint`."""
-        return f"{self.config} {self._first} {self._count}"
-
-    def render(self, indices: np.ndarray) -> np.ndarray:
+    def read_many(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Generate images, int (n,) → uint8 (n, S, S, 3), each the same as alone. Raises IndexError."""
         indices = np.asarray(indices, dtype=np.int64)
         if indices.size and not (indices.min() >= 0 and indices.max() < self._count):
@@ -285,7 +283,7 @@ def _example(key: str) -> str:
     return str(getattr(FractalConfig(), key))
 
 
-def open_fractals(options: dict[str, str]) -> Splits:
+def open_fractals(name: str = "fractals", **options: str) -> Splits:
     """Open `fractals:key=value,…`: train, and validation with further instances of the same classes; no test split.
 
     Raises DataError for an unknown option or a value out of range.

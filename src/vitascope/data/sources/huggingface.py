@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from vitascope.data.source import Source, Splits, split_of_name
 from vitascope.data.sources.classes import number_labels
-from vitascope.data.sources.table import OTHER_LABELS, TableSource, check_options, choose_columns, class_names
+from vitascope.data.sources.table import OTHER_LABELS, TableSource, choose_columns, class_names
 from vitascope.errors import DataError
 from vitascope.optional import needed
 from vitascope.wording import printable, reason
@@ -28,16 +27,14 @@ class _Column:
         return self.dataset.data.column(self.column)
 
 
-def open_huggingface(name: str, options: Mapping[str, str] | None = None) -> Splits:
+def open_huggingface(name: str, **options: str) -> Splits:
     """`name` "owner/name" or "owner/name:config" → its train, validation and test splits.
 
     `options`: image=COLUMN, label=COLUMN. Code that comes with a data set is never run. Raises DataError without the
     `datasets` library, without the data set, and where its columns do not fit.
     """
-    options = options or {}
     repository, _, config = name.partition(":")
     where = printable(f"hf:{name}")
-    check_options(options, where)
     if repository.count("/") > 1 or not all(repository.split("/")):
         raise DataError(f"{where}: expected hf:OWNER/NAME or hf:OWNER/NAME:CONFIG; mend the name")
     library = needed(f"{where} needs the datasets library", "datasets", "datasets")

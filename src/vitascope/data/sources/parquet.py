@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from vitascope.data.fingerprint import joined, named_size, stamp
 from vitascope.data.source import Source, Splits, split_of_name
 from vitascope.data.sources.classes import number_labels
 from vitascope.data.sources.parquet_file import count_rows, read_images, read_labels, read_schema
-from vitascope.data.sources.table import OTHER_LABELS, TableSource, check_options, choose_columns, class_names
+from vitascope.data.sources.table import OTHER_LABELS, TableSource, choose_columns, class_names
 from vitascope.errors import DataError
 from vitascope.whole import written_whole
 from vitascope.wording import printable, reason
@@ -113,16 +113,14 @@ def _is_sound(path: Path, rows: int) -> bool:
         return False
 
 
-def open_parquet(path: str | Path, options: Mapping[str, str] | None = None) -> Splits:
+def open_parquet(path: str | Path, **options: str) -> Splits:
     """One parquet file, or a folder of them named (or lying in folders named) after their split → Splits.
 
     A file whose name speaks of no split is `train`. `options`: image=COLUMN, label=COLUMN (by default image or img;
     label, fine_label or the only ClassLabel). Images stay encoded, in Arrow memory or mapped (MEMORY_BYTES). A split
     whose labels are all −1 (the Hub's mark for hidden labels) is left out. Raises DataError for what does not fit.
     """
-    options = options or {}
     where = printable(str(path))
-    check_options(options, where)
     files = _files_by_split(Path(path))
     first = next(iter(files.values()))[0]
     schema, features = read_schema(first)

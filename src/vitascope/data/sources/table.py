@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from vitascope.data.fingerprint import stamp
-from vitascope.data.images import UInt8, read_image
-from vitascope.data.jpeg import OpenJpeg, open_image
-from vitascope.data.source import Int64
+from vitascope.data.source import EncodedSource, Int64
 from vitascope.errors import DataError, ImageError
 from vitascope.wording import printable, reason, some
 
@@ -26,7 +24,7 @@ OTHER_LABELS = "mend them or add :label=COLUMN"
 
 
 @dataclass(frozen=True, eq=False)
-class TableSource:
+class TableSource(EncodedSource):
     """Encoded images in one column of Arrow memory (mapped or not), decoded one by one."""
 
     name: str
@@ -43,47 +41,30 @@ class TableSource:
     """Whether a row without bytes may name a file on this machine; only for tables made on this machine."""
     _state: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> UInt8:
-        image, name = self._file(index)
-        return read_image(image, name=name)
-
-    def open(self, index: int) -> UInt8 | OpenJpeg:
-        """See `vitascope.data.source.open_many`."""
-        image, name = self._file(index)
-        return open_image(image, name=name)
-
-    def _file(self, index: int) -> tuple[bytes | str, str | None]:
-        """An image's file or its path, and how messages call it."""
+    def encoded(self, index: int) -> bytes | str:
         row = int(np.arange(len(self))[index]) if index < 0 else index
         if row >= len(self):
             raise IndexError(f"{self.name} has {len(self)} images, asked for {index}")
         data, path = self._encoded(row)
         if data is None and path and self.follow_paths:
-            return path, None
+            return path
         if data is None:
             raise ImageError(f"{printable(self.describe(row))}: no image bytes in this row; remove the row")
-        return data, self.describe(row)
+        return data
 
-    def describe(self, index: int) -> str:
-        return f"{self.name}[{index}]"
-
-    def identity(self) -> str:
-        """See `vitascope.data.fingerprint`: that of the column, where it knows one, else of every image file."""
+    def identity(self) -> Iterable[bytes]:
         known = getattr(self.load, "identity", None)
         if known is not None:
-            return str(known())
+            yield str(known()).encode()
+            return
         digest = hashlib.sha256()
         for row in range(len(self)):
             data, path = self._encoded(row)
             content = data if data is not None else stamp(path or "").encode("utf-8", "surrogateescape")
             digest.update(f"{len(content)}\n".encode() + content)
-        return digest.hexdigest()
+        yield digest.hexdigest().encode()
 
     def parts(self) -> list[str]:
-        """See `vitascope.data.fingerprint`: the column's, where it knows them, else how many bytes it has."""
         known = getattr(self.load, "parts", None)
         return [str(self.load().nbytes)] if known is None else known()
 
@@ -126,12 +107,6 @@ def _sound(value: Any) -> bool:
     if not isinstance(value, dict) or "crc32" not in value:
         return True
     return bool(value["crc32"] == (None if value["bytes"] is None else zlib.crc32(value["bytes"])))
-
-
-def check_options(options: Mapping[str, str], where: str) -> None:
-    """DataError for any but those of `choose_columns`, before something is fetched."""
-    if unknown := sorted(set(options) - {"image", "label"}):
-        raise DataError(f"{where}: unknown option {unknown[0]!r}, expected image=COLUMN or label=COLUMN")
 
 
 def choose_columns(schema: Any, features: Mapping[str, Any], options: Mapping[str, str], where: str) -> tuple[str, str]:

@@ -11,6 +11,7 @@ import logging
 import os
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,9 +19,7 @@ import numpy as np
 
 from vitascope.data.fingerprint import joined, named_size, stamp
 from vitascope.data.formats import HEIC, HEIC_REMEDY, UNREAD
-from vitascope.data.images import UInt8, read_image
-from vitascope.data.jpeg import OpenJpeg, open_image
-from vitascope.data.source import Int64, Source, Splits, split_of_name
+from vitascope.data.source import EncodedSource, Int64, Source, Splits, split_of_name
 from vitascope.data.sources.classes import number_labels
 from vitascope.data.sources.shard import Found, index_shards
 from vitascope.errors import DataError, ImageError
@@ -33,7 +32,7 @@ _LARGEST_IMAGE = 1 << 30  # bytes, encoded
 
 
 @dataclass(frozen=True, eq=False)
-class TarSource:
+class TarSource(EncodedSource):
     """Encoded images inside uncompressed tar files."""
 
     name: str
@@ -49,17 +48,7 @@ class TarSource:
     places: Int64 = field(repr=False)
     """(n, 3) int64: shard, offset of the image's bytes, their number."""
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> UInt8:
-        return read_image(self._file(index), name=self.describe(index))
-
-    def open(self, index: int) -> UInt8 | OpenJpeg:
-        """See `vitascope.data.source.open_many`."""
-        return open_image(self._file(index), name=self.describe(index))
-
-    def _file(self, index: int) -> bytes:
+    def encoded(self, index: int) -> bytes:
         shard, offset, size = (int(value) for value in self.places[index])
         if size > _LARGEST_IMAGE:
             raise ImageError(f"{printable(self.describe(index))}: {size} bytes, expected an image file; remove it")
@@ -74,12 +63,10 @@ class TarSource:
     def describe(self, index: int) -> str:
         return f"{self.shards[int(self.places[index, 0])]}:{self.keys[index]}"
 
-    def identity(self) -> str:
-        """See `vitascope.data.fingerprint`."""
-        return joined([*map(stamp, self.shards), self.places.tobytes().hex()])
+    def identity(self) -> Iterable[bytes]:
+        yield joined([*map(stamp, self.shards), self.places.tobytes().hex()]).encode()
 
     def parts(self) -> list[str]:
-        """See `vitascope.data.fingerprint`."""
         return [*map(named_size, self.shards), *self.keys, self.places.tobytes().hex()]
 
 

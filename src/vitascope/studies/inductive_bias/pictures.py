@@ -10,7 +10,7 @@ import numpy as np
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.data.images import ImageLike
 from vitascope.data.open import open_data
-from vitascope.data.source import Int64, Source, Subset
+from vitascope.data.source import Int64, Source, View
 from vitascope.errors import ConfigError, DataError, UserError
 from vitascope.recipes.evaluation import relabelled
 from vitascope.streams import Stream, generator
@@ -45,13 +45,12 @@ def pictures_of(data: str, count: int, seed: int) -> Pictures:
     """
     if count < 2:
         raise ConfigError(f"images is {count}, expected at least 2, whose difference is the yardstick")
-    present = open_data(data).present()
-    split = next((name for name in ("test", "validation", "train") if len(present.get(name, ())) > 1), None)
-    if split is None:
+    found = open_data(data).first(least=2)
+    if found is None:
         raise DataError(f"{data} holds no two images to look at; give other data")
-    source = present[split]
+    source = found[1]
     chosen = np.sort(generator(Stream.PICTURES, seed).permutation(len(source))[:count]).astype(np.int64)
-    subset = Subset(source, chosen, f"{len(chosen)} images of {source.name}")
+    subset = View(source, chosen, f"{len(chosen)} images of {source.name}")
     return Pictures(name=subset.name, images=[subset[i] for i in range(len(subset))], source=subset)
 
 
