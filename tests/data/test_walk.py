@@ -11,7 +11,7 @@ from PIL import Image
 
 from vitascope.data.passed_over import grouped, sentence
 from vitascope.data.sources.folder import FolderSource, open_folder
-from vitascope.data.walk import is_litter, listing, walk
+from vitascope.data.walk import Folder, is_litter
 from vitascope.errors import DataError
 from vitascope.inference.files import find_images
 
@@ -116,8 +116,8 @@ def test_a_folder_that_may_not_be_listed_is_one_line_in_predict_too(
 ) -> None:
     real = os.scandir
 
-    def forbidden(path: Path) -> object:
-        if path.name == "dog":
+    def forbidden(path: str) -> object:
+        if Path(path).name == "dog":
             raise PermissionError(13, "Permission denied")
         return real(path)
 
@@ -139,10 +139,11 @@ def test_predict_names_what_it_passes_over(photos: Path, caplog: pytest.LogCaptu
 def test_walking_is_in_order_and_listing_sorted(photos: Path) -> None:
     put(photos / "a.png")
     put(photos / "cat" / "b" / "0.png")
-    assert [path.relative_to(photos).as_posix() for path in walk(photos, [])] == [
+    files = [Path(file) for folder in Folder(str(photos)).walk() for file in folder.files]
+    assert [path.relative_to(photos).as_posix() for path in files] == [
         "a.png",
         "cat/1.png",
         "cat/b/0.png",
         "dog/1.png",
     ]
-    assert [path.name for path in listing(photos).folders] == ["cat", "dog"]
+    assert [folder.name for folder in Folder(str(photos)).folders] == ["cat", "dog"]

@@ -24,25 +24,22 @@ class PassedOver:
 
     kind: str
     """As in "3 HEIC"."""
+    remedy: str
+    """What to do; "" where nothing is lost."""
     count: int
     """How many."""
     first: str
     """The path of one."""
-    remedy: str
-    """What to do; "" where nothing is lost."""
 
 
 def grouped(paths: Iterable[str]) -> list[PassedOver]:
     """Paths that were not taken for images of a class, by kind; those that are images first."""
-    counts: Counter[tuple[str, str]] = Counter()
-    first: dict[tuple[str, str], str] = {}
+    groups: dict[tuple[str, str], list[str]] = {}
     looked_at: Counter[str] = Counter()
     for path in paths:
-        kind = _kind(path, looked_at)
-        counts[kind] += 1
-        first.setdefault(kind, path)
-    order = sorted(counts, key=lambda kind: (not kind[1], kind[1], kind[0]))
-    return [PassedOver(kind[0], counts[kind], first[kind], kind[1]) for kind in order]
+        groups.setdefault(_kind(path, looked_at), []).append(path)
+    order = sorted(groups, key=lambda kind: (not kind[1], kind[1], kind[0]))
+    return [PassedOver(*kind, len(groups[kind]), groups[kind][0]) for kind in order]
 
 
 def sentence(groups: list[PassedOver]) -> str:
@@ -61,11 +58,6 @@ def say(groups: list[PassedOver], where: str = "") -> None:
         log.log(level, "%s%s", where, sentence(groups))
 
 
-def lost_images(paths: Iterable[str]) -> list[PassedOver]:
-    """The groups that are images."""
-    return [group for group in grouped(paths) if group.remedy]
-
-
 def _kind(path: str, looked_at: Counter[str]) -> tuple[str, str]:
     """(kind, remedy)."""
     name = os.path.basename(path)
@@ -79,16 +71,16 @@ def _kind(path: str, looked_at: Counter[str]) -> tuple[str, str]:
     looked_at[ending] += 1
     if os.path.isdir(path):
         return "beside the class folders", ""
-    if looked_at[ending] <= _LOOKED_AT and _format_inside(path):
+    if looked_at[ending] <= _LOOKED_AT and _is_image_inside(path):
         return f"named {printable(ending)}" if ending else "without an ending", "give them the ending of their format"
     return "of other kinds", ""
 
 
-def _format_inside(path: str) -> str | None:
+def _is_image_inside(path: str) -> bool:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for ever
-            return None
+            return False
         with open(path, "rb") as file:
-            return format_of(file.read(HEADER))
+            return format_of(file.read(HEADER)) is not None
     except OSError:
-        return None
+        return False

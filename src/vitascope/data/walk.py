@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
+from functools import cached_property
 
 from vitascope.data.formats import EXTENSIONS, UNREAD
 from vitascope.errors import DataError
@@ -38,69 +38,76 @@ def is_image(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in EXTENSIONS
 
 
-def is_image_of_any_kind(name: str) -> bool:
-    """Whether a file of this name is an image, readable here or not."""
-    return is_image(name) or os.path.splitext(name)[1].lower() in UNREAD
-
-
 @dataclass(frozen=True)
-class Listing:
-    """One folder's entries, each part sorted."""
+class Folder:
+    """A folder, listed once and when it is asked; raises DataError if it cannot be."""
 
-    folders: list[Path] = field(default_factory=list)
-    files: list[Path] = field(default_factory=list)
-    litter: list[Path] = field(default_factory=list)
-    """Files and folders by `is_litter`; the folder itself if it is a run or a checkpoint, which has nothing else."""
+    path: str
+    above: tuple[str, ...] = ()
+    """Real paths of the folders that led here."""
 
+    @property
+    def name(self) -> str:
+        return os.path.basename(self.path)
 
-def listing(folder: Path) -> Listing:
-    """What a folder holds; raises DataError if it cannot be listed."""
-    found = Listing()
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                path = folder / entry.name
-                if is_litter(entry.name):
-                    found.litter.append(path)
-                elif not _is_folder(entry):
-                    found.files.append(path)
-                elif entry.is_symlink() and path.resolve() in (folder / "x").resolve().parents:
-                    found.files.append(path)  # a link to a folder that it lies in: an endless path, no images there
-                else:
-                    found.folders.append(path)
-    except OSError as error:
-        raise DataError(
-            f"{printable(str(folder))}: cannot be listed ({reason(error)}); check its path and permissions"
-        ) from None
-    names = {path.name for path in found.folders + found.files}
-    if any(marks <= names for marks in _OURS):
-        return Listing(litter=[folder])
-    for part in (found.folders, found.files, found.litter):
-        part.sort()
-    return found
+    @property
+    def folders(self) -> list[Folder]:
+        """Those in it, by name. Links are followed, except to a folder that holds them or led here: as to a file."""
+        return self._listed[0]
 
+    @property
+    def files(self) -> list[str]:
+        """Paths, by name."""
+        return self._listed[1]
 
-def walk(folder: Path, litter: list[Path], above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:
-    """Every file at any depth but litter, which is added to `litter`; raises DataError for an unreadable folder.
+    @property
+    def litter(self) -> list[str]:
+        """By `is_litter`, folders too; the folder itself if it is a run or a checkpoint, which has nothing else."""
+        return self._listed[2]
 
-    Links are followed, except back to a folder that is being walked.
-    """
-    try:
-        status = folder.stat()
-    except OSError as error:
-        raise DataError(f"{printable(str(folder))}: cannot be opened ({reason(error)}); check it") from None
-    identity = (status.st_dev, status.st_ino)
-    if identity in above:
-        return
-    found = listing(folder)
-    litter += found.litter
-    yield from found.files
-    for inner in found.folders:
-        yield from walk(inner, litter, above | {identity})
+    @property
+    def has_images(self) -> bool:
+        """Whether a file in it is an image, readable here or not."""
+        return any(is_image(file) or os.path.splitext(file)[1].lower() in UNREAD for file in self.files)
 
+    @property
+    def holds_images(self) -> bool:
+        """Whether there is one at any depth."""
+        return any(folder.has_images for folder in self.walk())
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # links that go round in a circle: kept as a file, so that reading it names it
-        return False
+    def walk(self) -> Iterator[Folder]:
+        """The folder and all below it."""
+        yield self
+        for folder in self.folders:
+            yield from folder.walk()
+
+    @cached_property
+    def _listed(self) -> tuple[list[Folder], list[str], list[str]]:
+        folders: list[str] = []
+        files: list[str] = []
+        litter: list[str] = []
+        try:
+            with os.scandir(self.path) as entries:
+                for entry in entries:
+                    kind = litter if is_litter(entry.name) else folders if self._leads_on(entry) else files
+                    kind.append(os.path.join(self.path, entry.name))
+        except OSError as error:
+            raise DataError(
+                f"{printable(self.path)}: cannot be listed ({reason(error)}); check its path and permissions"
+            ) from None
+        names = {os.path.basename(path) for path in folders + files}
+        if any(marks <= names for marks in _OURS):
+            return [], [], [self.path]
+        above = (*self.above, os.path.realpath(self.path))
+        return [Folder(path, above) for path in sorted(folders)], sorted(files), sorted(litter)
+
+    def _leads_on(self, entry: os.DirEntry[str]) -> bool:
+        try:
+            if not entry.is_dir():
+                return False
+        except OSError:  # links that go round in a circle: kept as a file, so that reading it names it
+            return False
+        if not entry.is_symlink():
+            return True
+        real = os.path.join(os.path.realpath(os.path.join(self.path, entry.name)), "")
+        return not any(os.path.join(place, "").startswith(real) for place in (*self.above, os.path.realpath(self.path)))

@@ -22,7 +22,7 @@ from vitascope.data.formats import FORMATS
 from vitascope.data.passed_over import grouped, say, sentence
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.remarks import Remarks
-from vitascope.data.walk import is_image, walk
+from vitascope.data.walk import Folder, is_image
 from vitascope.errors import DataError, ImageError
 from vitascope.inference.predictor import Prediction, Predictor
 from vitascope.wording import printable, reason
@@ -48,7 +48,7 @@ def find_images(paths: Sequence[str]) -> list[Path]:
     Raises `DataError` if there are none, or for a path or folder that cannot be read.
     """
     found: list[Path] = []
-    ignored: list[Path] = []
+    ignored: list[str] = []
     for path in map(Path, paths):
         try:
             is_folder = stat.S_ISDIR(path.stat().st_mode)
@@ -61,10 +61,12 @@ def find_images(paths: Sequence[str]) -> list[Path]:
         if not is_folder:
             found.append(path)
             continue
-        inside = sorted(walk(path, ignored))
-        found += (file for file in inside if is_image(file.name))
-        ignored += (file for file in inside if not is_image(file.name))
-    groups = grouped(map(str, ignored))
+        inside = list(Folder(str(path)).walk())
+        files = sorted(Path(file) for folder in inside for file in folder.files)
+        found += (file for file in files if is_image(file.name))
+        ignored += [path for folder in inside for path in folder.litter]
+        ignored += (str(file) for file in files if not is_image(file.name))
+    groups = grouped(ignored)
     if not found:
         below = ", ".join(printable(p) for p in paths)
         raise DataError(f"no images below {below}; " + (sentence(groups) if groups else f"expected {FORMATS}"))

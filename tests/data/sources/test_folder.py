@@ -233,8 +233,8 @@ def test_a_folder_that_may_not_be_listed_is_named(tmp_path: Path, monkeypatch: p
     (tmp_path / "b").mkdir()
     real = os.scandir
 
-    def forbidden(path: Path) -> object:
-        if path.name == "b":
+    def forbidden(path: str) -> object:
+        if Path(path).name == "b":
             raise PermissionError(13, "Permission denied")
         return real(path)
 

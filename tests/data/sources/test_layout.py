@@ -10,6 +10,7 @@ from PIL import Image
 
 from vitascope.data.sources.folder import open_folder
 from vitascope.data.sources.layout import find_layout
+from vitascope.data.walk import Folder
 from vitascope.errors import DataError
 
 
@@ -156,4 +157,4 @@ def test_links_that_go_round_do_not_hang(tmp_path: Path) -> None:
 def test_a_tidy_folder_is_listed_and_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path, *under("."))
     monkeypatch.setattr("builtins.open", lambda *_: pytest.fail("opened"))
-    assert find_layout(tmp_path).splits == {"train": tmp_path}
+    assert find_layout(Folder(str(tmp_path))).splits == {"train": Folder(str(tmp_path))}

@@ -13,10 +13,10 @@ import numpy as np
 
 from vitascope.data.fingerprint import joined, named_size, stamp
 from vitascope.data.formats import FORMATS
-from vitascope.data.passed_over import grouped, lost_images, say, sentence
+from vitascope.data.passed_over import grouped, say, sentence
 from vitascope.data.source import EncodedSource, Int64, Splits
 from vitascope.data.sources.layout import find_layout
-from vitascope.data.walk import is_image, is_litter, listing, walk
+from vitascope.data.walk import Folder, is_image, is_litter
 from vitascope.errors import DataError
 from vitascope.wording import printable, some
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class FolderSource(EncodedSource):
-    """Images in class folders; nothing is opened until asked for."""
+    """Images in class folders."""
 
     name: str
     """For people."""
@@ -38,9 +38,7 @@ class FolderSource(EncodedSource):
     paths: tuple[str, ...] = field(repr=False)
     """(n,) below `root`, sorted within their class."""
     ignored: tuple[str, ...] = field(default=(), repr=False)
-    """Paths of what was passed over: litter, other endings, formats that are not read, outside the class folders."""
     lost: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Classes all of whose images were passed over → what is said of them."""
 
     def encoded(self, index: int) -> str:
         return self.describe(index)
@@ -61,76 +59,65 @@ def open_folder(path: str | Path) -> Splits:
     See `vitascope.data.sources.layout` for what is taken for a split. Raises DataError where there are no class
     folders or no images, where folders look like splits and are not called so, or where the splits' classes differ.
     """
-    layout = find_layout(Path(path))
-    ignored = [str(file) for file in layout.passed_over + layout.beside]
+    root = Folder(str(Path(path)))
+    layout = find_layout(root)
+    name, ignored = Path(path).resolve().name, layout.passed_over + layout.beside
     sources: dict[str, FolderSource] = {}
     for split, folder in layout.splits.items():
-        name = layout.root.resolve().name
         sources[split] = _scan(folder, name if layout.whole else f"{name} {split}", ignored)
         ignored = []
-    said = set(map(str, layout.beside))
+    said = set(layout.beside)
     groups = grouped(file for source in sources.values() for file in source.ignored if file not in said)
     say(groups, f"{printable(str(path))}: ")
     return Splits(**sources)
 
 
-def _scan(root: Path, name: str, ignored: list[str]) -> FolderSource:
-    found = listing(root)
-    ignored = ignored + [str(file) for file in found.litter + found.files]
-    if not found.folders:
-        loose = sum(is_image(file.name) for file in found.files)
+def _scan(root: Folder, name: str, ignored: list[str]) -> FolderSource:
+    ignored = ignored + root.litter + root.files
+    if not root.folders:
+        loose = sum(map(is_image, root.files))
         what = f"{loose} images but no class folders" if loose else "no class folders and no images"
         raise DataError(
-            f"{printable(str(root))}: {what}, expected CLASS/IMAGE; "
+            f"{printable(root.path)}: {what}, expected CLASS/IMAGE; "
             "put the images of each class in a folder named after it"
         )
     members: dict[str, list[str]] = {}
     passed_over: dict[str, list[str]] = {}
-    for folder in found.folders:
-        litter: list[Path] = []
-        files = list(walk(folder, litter))
-        ours = any(not is_litter(place.name) for place in litter)
-        ignored += map(str, litter)
-        if ours and not files:
+    for folder in root.folders:
+        inside = list(folder.walk())
+        litter = [path for each in inside for path in each.litter]
+        files = [path for each in inside for path in each.files]
+        ignored += litter
+        if not files and any(not is_litter(os.path.basename(path)) for path in litter):
             continue  # runs and checkpoints that lie in it, nothing else
         class_name = _class_name(folder)
-        images = [file for file in files if is_image(file.name)]
-        others = [str(file) for file in files if not is_image(file.name)]
-        members.setdefault(class_name, []).extend(os.path.relpath(file, root) for file in images)
+        others = [path for path in files if not is_image(path)]
+        members.setdefault(class_name, []).extend(os.path.relpath(path, root.path) for path in files if is_image(path))
         passed_over.setdefault(class_name, []).extend(others)
         ignored += others
     classes = tuple(sorted(members))
-    paths = [path for name_ in classes for path in sorted(members[name_])]
-    if not paths:
-        groups = grouped(ignored)
-        raise DataError(
-            f"{printable(str(root))}: no images in its {len(classes)} folders, expected {FORMATS}"
-            + (f"; {sentence(groups)}" if groups else "; check the path")
-        )
-    empty = [name_ for name_ in classes if not members[name_]]
+    if not any(members.values()):
+        said = sentence(groups) if (groups := grouped(ignored)) else "check the path"
+        raise DataError(f"{printable(root.path)}: no images in its {len(classes)} folders, expected {FORMATS}; {said}")
+    empty = [class_name for class_name in classes if not members[class_name]]
     if empty:
-        log.warning("%s: class folders without images: %s", printable(str(root)), some(empty))
+        log.warning("%s: class folders without images: %s", printable(root.path), some(empty))
+    lost = {name: [group for group in grouped(passed_over[name]) if group.remedy] for name in empty}
     return FolderSource(
         name=name,
-        root=str(root),
+        root=root.path,
         classes=classes,
-        labels=np.repeat(np.arange(len(classes), dtype=np.int64), [len(members[name_]) for name_ in classes]),
-        paths=tuple(paths),
+        labels=np.repeat(np.arange(len(classes), dtype=np.int64), [len(members[name]) for name in classes]),
+        paths=tuple(path for name in classes for path in sorted(members[name])),
         ignored=tuple(ignored),
-        lost={name_: sentence(lost) for name_ in empty if (lost := lost_images(passed_over[name_]))},
+        lost={name: sentence(groups) for name, groups in lost.items() if groups},
     )
 
 
-def _class_name(folder: Path) -> str:
+def _class_name(folder: Folder) -> str:
     """One class may be spelt in two ways: composed on Linux, decomposed by macOS. Raises DataError for no text."""
-    if not _is_text(folder.name):
-        raise DataError(f"{printable(str(folder))}: a class name that is not UTF-8; rename the folder")
-    return unicodedata.normalize("NFC", folder.name)
-
-
-def _is_text(name: str) -> bool:
     try:
-        name.encode()
+        folder.name.encode()
     except UnicodeEncodeError:  # bytes of another encoding, which no file of labels can hold
-        return False
-    return True
+        raise DataError(f"{printable(folder.path)}: a class name that is not UTF-8; rename the folder") from None
+    return unicodedata.normalize("NFC", folder.name)

@@ -5,22 +5,17 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from vitascope.data.source import split_of_name
-from vitascope.data.walk import Listing, is_image_of_any_kind, listing, walk
+from vitascope.data.walk import Folder
 from vitascope.errors import DataError
 from vitascope.wording import printable, some
 
 log = logging.getLogger(__name__)
 
 _SPLITS = ("train", "val", "valid", "validation", "dev", "eval", "test")
-_GENERIC = {"set", "data", "dataset", "images", "image", "imgs", "img", "photos", "pictures", "pics", "files"} | {
-    "folder",
-    "folders",
-    "split",
-    "splits",
-}
+# May stand beside a split's word in a name that still says nothing else.
+_GENERIC = re.compile("set|data|dataset|imgs?|images?|photos|pictures|pics|files|folders?|splits?")
 _FOLD = re.compile(r"k?[ _-]?(fold|cv|split|part|partition|subset|batch)[ _-]?\d+")
 
 
@@ -28,131 +23,104 @@ _FOLD = re.compile(r"k?[ _-]?(fold|cv|split|part|partition|subset|batch)[ _-]?\d
 class Layout:
     """Where to look for class folders."""
 
-    root: Path
-    """The folder as given."""
-    splits: dict[str, Path]
+    splits: dict[str, Folder]
     """Split → the folder of its class folders."""
     whole: bool
     """Whether there are no splits, so that everything is "train"."""
-    passed_over: list[Path] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
     """Files, litter and folders on the way to the class folders."""
-    beside: list[Path] = field(default_factory=list)
+    beside: list[str] = field(default_factory=list)
     """Folders beside the splits; said already."""
 
 
-def find_layout(root: Path) -> Layout:
+def find_layout(root: Folder) -> Layout:
     """Splits and class folders of a folder; raises DataError where it cannot be what it looks like.
 
     A folder called train, val, valid, validation, dev, eval or test is a split if it holds folders and no images
     itself, so that a class may be called "train". A folder that alone holds all images, in folders of its own, is
     entered. Anything else that looks like a split is refused rather than taken for a class.
     """
-    place, here, passed_over = _entered(root)
+    place, passed_over = _entered(root)
     if place != root:
-        log.info("%s: entered, as %s holds no other images", printable(str(place)), printable(str(root)))
-    parts: dict[str, Path] = {}
-    flat: list[Path] = []
-    nested: list[Path] = []
-    for folder in here.folders:
-        if split_of_name(folder.name) is None and not _is_fold(folder.name):
-            continue  # a name such as "seg_train" or "fold_1" would be suspicious of a class
-        inner = listing(folder)
-        if not inner.folders or _has_images(inner):
-            flat.append(folder)
-            continue
+        log.info("%s: entered, as %s holds no other images", printable(place.path), printable(root.path))
+    # A name such as "seg_train" or "fold_1" is suspicious of a class.
+    suspicious = [folder for folder in place.folders if split_of_name(folder.name) or _is_fold(folder.name)]
+    flat = [folder for folder in suspicious if not folder.folders or folder.has_images]
+    parts: dict[str, Folder] = {}
+    nested: list[Folder] = []
+    for folder in suspicious:
         split = split_of_name(folder.name) if folder.name.lower() in _SPLITS else None
+        if folder in flat:
+            continue
         if split is None:
             nested.append(folder)
-        elif split in parts:
+        elif (other := parts.setdefault(split, folder)) is not folder:
             raise DataError(
-                f"{printable(str(root))}: both {printable(parts[split].name)}/ and {printable(folder.name)}/, "
+                f"{printable(root.path)}: both {printable(other.name)}/ and {printable(folder.name)}/, "
                 f"expected one {split} split; remove or rename one"
             )
-        else:
-            parts[split] = folder
-    _refuse_others(place, nested, parts)
-    if not parts:
-        _refuse_flat(place, here.folders, flat)
-        return Layout(root=root, splits={"train": place}, whole=True, passed_over=passed_over)
-    beside = [folder for folder in here.folders if folder not in parts.values()]
-    for folder in beside:
-        why = ", as it holds no class folders" if folder in flat else ""
-        log.warning("%s: ignored beside the splits%s", printable(str(folder)), why)
-    passed_over += [*here.litter, *here.files]
-    splits: dict[str, Path] = {}
-    for split, folder in parts.items():
-        splits[split], _, others = _entered(folder)
-        passed_over += others
-    return Layout(root=root, splits=splits, whole=False, passed_over=passed_over, beside=beside)
-
-
-def _entered(folder: Path) -> tuple[Path, Listing, list[Path]]:
-    """The folder, or the only one in it that holds images, as archives unpack; what that holds; what lies beside it."""
-    here, seen, beside = listing(folder), {folder.resolve()}, list[Path]()
-    while not _has_images(here):
-        inner = _only_with_images(here.folders)
-        if inner is None or inner.resolve() in seen:
-            break
-        if inner.name.lower() in _SPLITS and split_of_name(inner.name) != split_of_name(folder.name):
-            break
-        below = listing(inner)
-        if not below.folders or _has_images(below):
-            break
-        beside += [*here.litter, *here.files, *(other for other in here.folders if other != inner)]
-        folder, here = inner, below
-        seen.add(folder.resolve())
-    return folder, here, beside
-
-
-def _only_with_images(folders: list[Path]) -> Path | None:
-    """The one folder with images in it, at any depth, where the others hold files of another kind only."""
-    found: Path | None = None
-    for folder in folders:
-        files = walk(folder, [])
-        first = next(files, None)
-        if first is None:
-            return None  # an empty folder may be a class that is still to be filled
-        if is_image_of_any_kind(first.name) or any(is_image_of_any_kind(file.name) for file in files):
-            if found is not None:
-                return None
-            found = folder
-    return found
-
-
-def _refuse_others(root: Path, nested: list[Path], parts: dict[str, Path]) -> None:
-    """DataError for folders of folders that look like splits and are not called so."""
     known = [*nested, *parts.values()]
     wrong = [folder for folder in nested if _is_split(folder.name) or any(_twins(folder, other) for other in known)]
     if wrong:
         raise DataError(
-            f"{printable(str(root))}: {some([folder.name for folder in wrong])} look like splits, expected class "
+            f"{printable(place.path)}: {some([folder.name for folder in wrong])} look like splits, expected class "
             "folders, or train/, val/ and test/ of them; rename these folders, or give one of them"
         )
+    if not parts:
+        _refuse_flat(place, flat)
+        return Layout(splits={"train": place}, whole=True, passed_over=passed_over)
+    beside = [folder for folder in place.folders if folder not in parts.values()]
+    for folder in beside:
+        why = ", as it holds no class folders" if folder in flat else ""
+        log.warning("%s: ignored beside the splits%s", printable(folder.path), why)
+    entered = {split: _entered(folder) for split, folder in parts.items()}
+    passed_over += [*place.litter, *place.files, *(path for _, others in entered.values() for path in others)]
+    return Layout(
+        splits={split: folder for split, (folder, _) in entered.items()},
+        whole=False,
+        passed_over=passed_over,
+        beside=[folder.path for folder in beside],
+    )
 
 
-def _refuse_flat(root: Path, folders: list[Path], flat: list[Path]) -> None:
+def _entered(folder: Folder) -> tuple[Folder, list[str]]:
+    """The folder, or the only one in it that holds images, as archives unpack; and what lies beside that."""
+    beside: list[str] = []
+    while not folder.has_images:
+        inner = _only_with_images(folder.folders)
+        if inner is None or not inner.folders or inner.has_images:
+            break
+        if inner.name.lower() in _SPLITS and split_of_name(inner.name) != split_of_name(folder.name):
+            break
+        others = [other.path for other in folder.folders if other is not inner]
+        beside += [*folder.litter, *folder.files, *others]
+        folder = inner
+    return folder, beside
+
+
+def _only_with_images(folders: list[Folder]) -> Folder | None:
+    """The one folder with images in it, at any depth, where the others hold files of another kind only."""
+    if any(not any(inner.files for inner in folder.walk()) for folder in folders):
+        return None  # an empty folder may be a class that is still to be filled
+    found = [folder for folder in folders if folder.holds_images]
+    return found[0] if len(found) == 1 else None
+
+
+def _refuse_flat(root: Folder, flat: list[Folder]) -> None:
     """DataError where all images lie in folders that are no classes: splits, or images/ beside labels/."""
-    alone = _only_with_images(folders)
-    if alone is not None and len(folders) > 1:
+    alone = _only_with_images(root.folders)
+    if alone is not None and len(root.folders) > 1:
         raise DataError(
-            f"{printable(str(root))}: {printable(alone.name)}/ alone holds images, expected CLASS/IMAGE for every "
+            f"{printable(root.path)}: {printable(alone.name)}/ alone holds images, expected CLASS/IMAGE for every "
             "class; put the images of each class in a folder named after it"
         )
-    if flat and all(folder in flat and _is_split(folder.name) for folder in folders if _holds_images(folder)):
+    filled = [folder for folder in root.folders if folder.holds_images] if flat else []
+    if flat and all(folder in flat and _is_split(folder.name) for folder in filled):
         names = [folder.name for folder in flat]
-        hold = "hold" if len(names) > 1 else "holds"
         raise DataError(
-            f"{printable(str(root))}: {some(names)} {hold} no class folders, expected "
+            f"{printable(root.path)}: {some(names)} {'hold' if len(names) > 1 else 'holds'} no class folders, expected "
             f"{printable(names[0])}/CLASS/IMAGE; move the images of each class into a folder named after it"
         )
-
-
-def _holds_images(folder: Path) -> bool:
-    return any(is_image_of_any_kind(file.name) for file in walk(folder, []))
-
-
-def _has_images(found: Listing) -> bool:
-    return any(is_image_of_any_kind(file.name) for file in found.files)
 
 
 def _is_fold(name: str) -> bool:
@@ -162,12 +130,12 @@ def _is_fold(name: str) -> bool:
 def _is_split(name: str) -> bool:
     """Whether a name says nothing but a split: "Training", "test_images", "train2017", not "steam train"."""
     words = [word for word in re.split(r"[^a-z]+", name.lower()) if word]
-    return split_of_name(name) is not None and all(word in _GENERIC or split_of_name(word) for word in words)
+    return split_of_name(name) is not None and all(_GENERIC.fullmatch(word) or split_of_name(word) for word in words)
 
 
-def _twins(one: Path, other: Path) -> bool:
+def _twins(one: Folder, other: Folder) -> bool:
     """Whether two folders are of different splits or folds and hold folders of the same names."""
     if one == other or (split_of_name(one.name) == split_of_name(other.name) and not _is_fold(one.name)):
         return False
-    names = [{folder.name for folder in _entered(place)[1].folders} for place in (one, other)]
+    names = [{folder.name for folder in _entered(place)[0].folders} for place in (one, other)]
     return bool(names[0] & names[1])
