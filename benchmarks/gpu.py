@@ -46,7 +46,7 @@ from vitascope.recipes.pretrain import pretrain
 from vitascope.recipes.settings import PretrainRecipe
 from vitascope.studies.cost import forward_flops
 from vitascope.training.record import SPEED, read_metrics
-from vitascope.training.settings import TrainSettings
+from vitascope.training.train_settings import TrainSettings
 
 LEVELS = (0.909, 0.94, 0.965)
 """ViT-CIFAR after 200 epochs (2 h 14 min on a V100), convolutions' speed runs, and CCT-7/3×1 after 300 epochs."""

@@ -26,10 +26,10 @@ from vitascope.checkpoints.checkpoint import Checkpoint, numbered_labels
 from vitascope.data.memory import ArraySource
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import ConfigError
-from vitascope.inference.engines.openvino import OpenVinoEngine, convert, import_openvino
+from vitascope.inference.engines.openvino import OpenVinoEngine, convert, library
 from vitascope.inference.engines.table import build
+from vitascope.inference.engines.traced import quiet
 from vitascope.inference.quantise import quantised
-from vitascope.inference.quiet import quiet
 from vitascope.models.catalogue import create_model
 from vitascope.precision import resolve_precision
 from vitascope.studies.cost import forward_flops
@@ -71,7 +71,7 @@ def compiled_run(module: nn.Module, precision: str) -> Run:
 
 def openvino_run(module: nn.Module, images: Tensor) -> Run:
     """OpenVINO by itself, with its own defaults."""
-    ov = import_openvino()
+    ov = library()
     with quiet(), torch.no_grad():
         model = ov.convert_model(module, example_input=images[:2])
     runner = ov.compile_model(model, "CPU")

@@ -35,9 +35,9 @@ from vitascope.models.catalogue import create_model, model_config
 from vitascope.models.memory import Memory, inference_memory, training_memory
 from vitascope.training.job import Job
 from vitascope.training.parallel import World
-from vitascope.training.settings import TrainSettings
 from vitascope.training.state import new_state
-from vitascope.training.step import parallel_model, training_step
+from vitascope.training.step import compiled_and_shared, training_step
+from vitascope.training.train_settings import TrainSettings
 
 WAYS = ("training", "checkpointed", "inference")
 CLASSES = 100
@@ -104,7 +104,7 @@ def work(name: str, way: str, point: Point, steps: int) -> tuple[float, str]:
         folder=Path("unused"),
     )
     state, world = new_state(model.train(), settings), World()
-    runner = parallel_model(model, settings, world)
+    runner = compiled_and_shared(model, settings, world)
     for _ in range(steps):
         start = time.perf_counter()
         training_step(job, state, runner, (images, labels), world)

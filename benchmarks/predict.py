@@ -108,7 +108,7 @@ def main() -> None:
         flops = forward_flops(ours.config) * len(few)
         shared: dict[str, Any] = {"images": len(few), "flops": flops}
         ways = [
-            Way(name="vitascope", run=lambda: predict_files(predictor, few), **shared),
+            Way(name="vitascope", run=lambda: list(predict_files(predictor, few)), **shared),
             *(
                 Way(
                     name=f"transformers pipeline, batch {batch}",

@@ -20,7 +20,7 @@ from torch.profiler import ProfilerActivity, profile
 from contest import FOLDER, slug
 from inference import random_checkpoint
 from vitascope.inference.class_token import for_prediction
-from vitascope.inference.engines.openvino import HINTS, convert, import_openvino
+from vitascope.inference.engines.openvino import HINTS, convert, library
 from vitascope.precision import autocast, processor, resolve_precision
 from vitascope.whole import written_whole
 
@@ -54,7 +54,7 @@ def of_openvino(model: Any, images: Tensor, precision: str) -> tuple[Counter[str
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
     }
-    request = import_openvino().compile_model(model, "CPU", settings).create_infer_request()
+    request = library().compile_model(model, "CPU", settings).create_infer_request()
     for _ in range(2):
         request.infer([images.numpy()])
     spent: Counter[str] = Counter()

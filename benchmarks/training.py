@@ -30,9 +30,9 @@ from vitascope.precision import autocast, resolve_precision
 from vitascope.studies.cost import forward_flops
 from vitascope.training.job import Job
 from vitascope.training.parallel import World
-from vitascope.training.settings import TrainSettings
 from vitascope.training.state import new_state
-from vitascope.training.step import parallel_model, training_step
+from vitascope.training.step import compiled_and_shared, training_step
+from vitascope.training.train_settings import TrainSettings
 
 SETUPS: dict[str, tuple[int, int, int]] = {"ViT-Ti/4": (32, 128, 10), "ViT-S/16": (224, 16, 1000)}
 """Model → image size, batch, classes."""
@@ -54,7 +54,7 @@ def our_step(
         folder=Path("unused"),
     )
     model, world = copy.deepcopy(checkpoint.model).train().to(device), World(device=device)
-    state, runner = new_state(model, settings), parallel_model(model, settings, world)
+    state, runner = new_state(model, settings), compiled_and_shared(model, settings, world)
     return lambda: training_step(job, state, runner, (images, labels), world)
 
 

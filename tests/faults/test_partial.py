@@ -18,11 +18,11 @@ import vitascope as vs
 from tiny_checkpoint import checkpoint
 from vitascope.cli import main
 from vitascope.errors import DataError
-from vitascope.inference.files import FilePrediction, write_csv
+from vitascope.inference.files import FilePrediction
 from vitascope.inference.partial import partial_csv
 
 LABELS = ("a,b", 'c "d"', "line\nbreak")
-SETTINGS = {"checkpoint": "abc", "engine": "eager"}
+SETTINGS = {"checkpoint": "abc", "engine": "eager", "top": "3"}
 
 
 def results(count: int) -> list[FilePrediction]:
@@ -39,21 +39,21 @@ def results(count: int) -> list[FilePrediction]:
     return found
 
 
-def go_on(path: Path, every: list[FilePrediction], batch: int = 2, until: int | None = None) -> int:
-    """What is left, batch by batch; returns how many were there. Ends before it is whole at `until`."""
-    files = [Path(result.file) for result in every]
-    with partial_csv(str(path), SETTINGS, files, 3) as partial:
+def go_on(path: Path, every: list[FilePrediction], until: int | None = None) -> int:
+    """What is left; returns how many were there. Ends before it is whole at `until`."""
+    with partial_csv(str(path), SETTINGS, [Path(result.file) for result in every]) as partial:
         before = len(partial.done)
-        for first in range(before, until or len(every), batch):
-            partial.add(every[first : first + batch])
+        assert partial.done == every[:before]
+        for result in every[before:until]:
+            partial.add(result)
         if until is None:
-            partial.finish([*partial.done, *every[before:]])
+            partial.finish()
         return before
 
 
 def test_cut_at_any_byte_it_is_the_same_in_the_end(tmp_path: Path) -> None:
     every = results(12)
-    write_csv(str(tmp_path / "whole.csv"), every)
+    go_on(tmp_path / "whole.csv", every)
     whole = (tmp_path / "whole.csv").read_bytes()
     go_on(tmp_path / "p.csv", every, until=10)
     content = (tmp_path / "p.csv.partial").read_bytes()
@@ -83,23 +83,21 @@ def test_other_settings_files_or_writers_are_refused(tmp_path: Path) -> None:
     go_on(tmp_path / "p.csv", every, until=4)
     files = [Path(result.file) for result in every]
 
-    def opened(settings: dict[str, str] = SETTINGS, files: list[Path] = files, top: int = 3) -> None:
-        with partial_csv(str(tmp_path / "p.csv"), settings, files, top):
+    def opened(settings: dict[str, str] = SETTINGS, files: list[Path] = files) -> None:
+        with partial_csv(str(tmp_path / "p.csv"), settings, files):
             pass
 
     with pytest.raises(DataError, match="begun with other checkpoint;"):
         opened({**SETTINGS, "checkpoint": "xyz"})
-    with pytest.raises(DataError, match="begun with other top;"):
-        opened(top=2)
     with pytest.raises(DataError, match="begun with other files;"):
         opened(files=files[:-1])
-    with partial_csv(str(tmp_path / "p.csv"), SETTINGS, files, 3) as first:
+    with partial_csv(str(tmp_path / "p.csv"), SETTINGS, files) as first:
         if os.name != "nt":
             with pytest.raises(DataError, match="another process is writing"):
                 opened()
         (tmp_path / "p.csv").write_text("mine")
         with pytest.raises(DataError, match="exists by now"):
-            first.finish(every)
+            first.finish()
     assert (tmp_path / "p.csv").read_text() == "mine"
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -117,7 +115,7 @@ def test_killed_and_repeated(tmp_path: Path, capfd: pytest.CaptureFixture[str]) 
     slow = (  # so that there is time to be killed in
         "import sys, time\nfrom vitascope.inference.partial import Partial\nfrom vitascope.cli import main\n"
         "add = Partial.add\n"
-        "def slowly(self, results):\n    add(self, results)\n    time.sleep(0.05)\n"
+        "def slowly(self, result):\n    add(self, result)\n    time.sleep(0.03)\n"
         "Partial.add = slowly\nsys.exit(main(sys.argv[1:]))"
     )
     flushed = b""

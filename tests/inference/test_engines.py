@@ -147,7 +147,7 @@ def test_formats_that_an_engine_has_not_are_refused() -> None:
 
 def test_openvino_reports_nothing_to_its_makers() -> None:
     needs("openvino")
-    words = "import sys; from vitascope.inference.engines import openvino as o; o.import_openvino(); "
+    words = "import sys; from vitascope.inference.engines import openvino as o; o.library(); "
     words += "print(sys.modules['openvino_telemetry'], sys.modules['openvino.tools.ovc.telemetry_utils'].tm.__name__)"
     found = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["None", "openvino.tools.ovc.telemetry_stub"]

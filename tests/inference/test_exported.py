@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,9 @@ from optional import needs
 from tiny import CLASSES, image_folder, source
 from tiny_checkpoint import TINY, checkpoint
 from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.shown import NEW, shown_to
 from vitascope.cli import main
+from vitascope.data.open import open_data
 from vitascope.errors import CheckpointError, ConfigError, ExportError
 from vitascope.inference.engines import openvino as engine
 from vitascope.inference.export import export_onnx, export_openvino
@@ -125,7 +128,7 @@ def test_what_disagrees_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_int8_says_how_many_labels_stay(tmp_path: Path) -> None:
     needs("nncf")
     record = export_openvino(named(), tmp_path / "out", calibration=source(40), samples=12)
-    assert (record["precision"], record["judged_on"]) == ("int8", 12)
+    assert (record["precision"], record["judged_on"], record["trained_on"]) == ("int8", 12, None)
     assert 0.7 <= record["same_label"] <= 1.0
     assert set(record["top1"]) == {"float32", "int8"}
     assert 'element_type="i8"' in (tmp_path / "out/model.xml").read_text()
@@ -152,15 +155,21 @@ def test_options_that_contradict_are_refused(tmp_path: Path, capsys: pytest.Capt
     assert "belong together" in capsys.readouterr().err
 
 
-def test_the_command_writes_int8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_int8_and_says_what_was_trained_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     needs("nncf")
-    vs.save(named(), tmp_path / "ck")
     data = image_folder(tmp_path / "photos", 12)
+    train = open_data(str(data)).train
+    assert train is not None
+    vs.save(replace(named(), shown=shown_to(train, None, NEW, chosen=False)), tmp_path / "ck")
     words = ["--format", "openvino", "--precision", "int8", "--calibration", str(data), "--samples", "4"]
     assert main(["export", str(tmp_path / "ck"), str(tmp_path / "out"), *words, "--json"]) == 0
     said = capsys.readouterr()
-    assert json.loads(said.out)["judged_on"] == 4  # and no progress bar of the quantiser beside it
+    record = json.loads(said.out)  # and no progress bar of the quantiser beside it
+    assert record["judged_on"] == record["trained_on"] == 4
     assert "labels stay the same" in said.err
+    assert "4 of these images were trained on" in said.err
 
 
 def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ def test_files_are_predicted_as_one_by_one(tmp_path: Path) -> None:
 def test_a_batch_without_a_readable_file_needs_no_model(tmp_path: Path) -> None:
     files = [tmp_path / f"{i}.jpg" for i in range(5)]
     assert all("no such file" in str(result.error) for result in predict_files(predictor(2), files))
-    assert predict_files(predictor(), []) == []
+    assert list(predict_files(predictor(), [])) == []
 
 
 def test_only_a_few_batches_are_read_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,8 +72,9 @@ def test_only_a_few_batches_are_read_ahead(tmp_path: Path, monkeypatch: pytest.M
         return resize(self, array)
 
     monkeypatch.setattr(Preprocess, "resize", counted)
-    predict_files(ours, files, progress=lambda done, total: most.append(len(read) - done))
-    assert max(most) <= 5
+    for done, _ in enumerate(predict_files(ours, files), 1):
+        most.append(len(read) - done)
+    assert max(most) <= 6
 
 
 def test_an_error_of_the_model_ends_the_threads(tmp_path: Path) -> None:
@@ -85,5 +86,5 @@ def test_an_error_of_the_model_ends_the_threads(tmp_path: Path) -> None:
     ours.engine = broken  # type: ignore[assignment]
     before = threading.active_count()
     with pytest.raises(RuntimeError, match="out of order"):
-        predict_files(ours, photographs(tmp_path, 20))
+        list(predict_files(ours, photographs(tmp_path, 20)))
     assert threading.active_count() == before

@@ -23,11 +23,12 @@ from vitascope.data.source import Source
 from vitascope.errors import ConfigError, DataError, ImageError
 from vitascope.evaluation.evaluate import evaluate
 from vitascope.inference.engines.eager import TorchEngine
-from vitascope.inference.files import FilePrediction, find_images, predict_files, write_csv
+from vitascope.inference.files import FilePrediction, find_images, predict_files
+from vitascope.inference.partial import partial_csv
 from vitascope.models.catalogue import create_model
 from vitascope.training.job import Job
 from vitascope.training.parallel import World
-from vitascope.training.settings import TrainSettings
+from vitascope.training.train_settings import TrainSettings
 
 LABELS = tuple("abcdefg")
 
@@ -177,7 +178,7 @@ def test_training_evaluation_and_prediction_see_identical_tensors(name: str, tmp
     shown: list[torch.Tensor] = []
     ck.model.patches.register_forward_pre_hook(lambda _, inputs: shown.extend(inputs[0]))
     predictor = vs.Predictor(ck, batch=2)
-    predict_files(predictor, [Path(source.describe(i)) for i in range(n)])
+    list(predict_files(predictor, [Path(source.describe(i)) for i in range(n)]))
     for i in range(n):
         served = preprocess(Path(source.describe(i)).read_bytes())
         for other in (seeing.seen[i], shown[i], served):
@@ -205,10 +206,9 @@ def test_predictions_come_in_the_order_of_the_files(tmp_path: Path, photos: list
         files.append(tmp_path / f"{i}.png")
         Image.fromarray(photo).save(files[-1])
     files[2].write_bytes(b"broken")
-    predictor, told = vs.Predictor(checkpoint(), batch=2), []
-    results = predict_files(predictor, files, top=1, progress=lambda done, total: told.append((done, total)))
+    predictor = vs.Predictor(checkpoint(), batch=2)
+    results = list(predict_files(predictor, files, top=1))
     assert [result.file for result in results] == [str(file) for file in files]
-    assert told == [(2, 5), (4, 5), (5, 5)]
     for i, result in enumerate(results):
         if i == 2:
             assert result.predictions == []
@@ -221,23 +221,31 @@ def test_predictions_come_in_the_order_of_the_files(tmp_path: Path, photos: list
 
 def test_the_same_file_given_twice_is_predicted_twice(tmp_path: Path, photos: list[np.ndarray]) -> None:
     Image.fromarray(photos[0]).save(tmp_path / "x.png")
-    results = predict_files(vs.Predictor(checkpoint()), [tmp_path / "x.png"] * 2)
+    results = list(predict_files(vs.Predictor(checkpoint()), [tmp_path / "x.png"] * 2))
     assert len(results) == 2
     assert results[0] == results[1]
 
 
+def csv_file(path: Path, results: list[FilePrediction]) -> None:
+    with partial_csv(str(path), {}, [Path(result.file) for result in results]) as partial:
+        for result in results:
+            partial.add(result)
+        partial.finish()
+
+
 def test_a_csv_file_is_new_or_refused(tmp_path: Path) -> None:
-    write_csv(str(tmp_path / "p.csv"), [])
+    csv_file(tmp_path / "p.csv", [])
     assert (tmp_path / "p.csv").read_text() == "file,rank,label,index,probability,error\n"
     with pytest.raises(DataError, match="exists"):
-        write_csv(str(tmp_path / "p.csv"), [])
+        csv_file(tmp_path / "p.csv", [])
+    (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot be written"):
-        write_csv(str(tmp_path / "absent" / "p.csv"), [])
+        csv_file(tmp_path / "file" / "p.csv", [])
 
 
 def test_a_csv_file_tells_of_names_in_any_encoding(tmp_path: Path) -> None:
     named = [FilePrediction(os.fsdecode(name), [("猫", 0, 1.0)], None) for name in ("é\n.png".encode(), b"caf\xe9.png")]
-    write_csv(str(tmp_path / "p.csv"), named)
+    csv_file(tmp_path / "p.csv", named)
     with (tmp_path / "p.csv").open(newline="", encoding="utf-8") as file:
         rows = [(row["file"], row["label"]) for row in csv.DictReader(file)]
     assert rows == [("é\n.png", "猫"), ("caf\\udce9.png", "猫")]

@@ -18,7 +18,7 @@ from vitascope.models.config import ModelConfig, ViTConfig
 from vitascope.models.memory import inference_memory, training_memory
 from vitascope.models.vit import ViT
 from vitascope.training.optimizer import make_optimizer
-from vitascope.training.settings import TrainSettings
+from vitascope.training.train_settings import TrainSettings
 
 FIELDS: dict[str, Any] = {"width": 64, "heads": 4, "hidden": 192, "depth": 5, "classes": 10, "image_size": 64}
 BATCH = 4

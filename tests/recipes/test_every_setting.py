@@ -13,8 +13,8 @@ from short_run import BASE, differ, weights
 from tiny import FIELDS, PLAIN, RICH, pretrain_recipe, splits
 from vitascope.data.settings import AugmentConfig
 from vitascope.recipes.pretrain import pretrain
-from vitascope.training.settings import TrainSettings
 from vitascope.training.state import saved_states
+from vitascope.training.train_settings import TrainSettings
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 

@@ -15,7 +15,7 @@ from tiny import pretrain_recipe
 from vitascope.data.settings import AugmentConfig
 from vitascope.errors import ConfigError
 from vitascope.recipes.settings import FinetuneRecipe, PretrainRecipe, differences, to_dict
-from vitascope.training.settings import TrainSettings, memory_bytes, seconds
+from vitascope.training.train_settings import TrainSettings, memory_bytes, seconds
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"steps": 0}, "steps is 0"),

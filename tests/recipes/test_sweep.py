@@ -23,7 +23,7 @@ from vitascope.recipes.pretrain import pretrain
 from vitascope.recipes.settings import FinetuneRecipe
 from vitascope.recipes.sweep import finetune_with_sweep
 from vitascope.training import loop
-from vitascope.training.settings import seconds
+from vitascope.training.train_settings import seconds
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 

@@ -14,7 +14,7 @@ from vitascope.data.preprocess import Preprocess
 from vitascope.errors import ConfigError
 from vitascope.training.job import Job
 from vitascope.training.parallel import World
-from vitascope.training.settings import TrainSettings
+from vitascope.training.train_settings import TrainSettings
 
 
 def job(steps: int = 8, channels: int = 3, **changes: Any) -> Job:

@@ -22,8 +22,8 @@ from vitascope.training.job import Job
 from vitascope.training.observer import Observer
 from vitascope.training.parallel import World
 from vitascope.training.record import time_spent
-from vitascope.training.settings import TrainSettings
 from vitascope.training.state import TrainState, new_state
+from vitascope.training.train_settings import TrainSettings
 
 
 class Rates(Observer):
@@ -51,7 +51,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name, seconds in (("training_step", 0.5), ("evaluate", 100.0), ("save_state", 1000.0)):
         lasting(name, seconds)
-    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
 
 
 def job(folder: Path, **changes: Any) -> Job:

@@ -19,7 +19,7 @@ from vitascope.training.optimizer import (
     parameter_groups,
     set_learning_rate,
 )
-from vitascope.training.settings import TrainSettings
+from vitascope.training.train_settings import TrainSettings
 
 FIELDS: dict[str, Any] = {"width": 16, "heads": 2, "hidden": 24, "depth": 3, "classes": 5, "image_size": 32}
 SETTINGS = TrainSettings(steps=1, optimizer="muon", lr=0.01, momentum=0.95)

@@ -20,7 +20,7 @@ from vitascope.training.optimizer import (
     parameter_groups,
     set_learning_rate,
 )
-from vitascope.training.settings import TrainSettings
+from vitascope.training.train_settings import TrainSettings
 
 SMALL: dict[str, Any] = {"width": 16, "heads": 2, "hidden": 24, "depth": 3, "classes": 5}
 MODELS: dict[str, dict[str, Any]] = {

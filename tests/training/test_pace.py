@@ -12,10 +12,10 @@ import pytest
 from tiny import SIDE, source
 from vitascope.data.preprocess import Preprocess
 from vitascope.training.job import Budget, Job
-from vitascope.training.pace import Pace
+from vitascope.training.pace import Lap, Pace
 from vitascope.training.parallel import World
-from vitascope.training.settings import TrainSettings
 from vitascope.training.state import Counters
+from vitascope.training.train_settings import TrainSettings
 
 TOTAL = 100.0
 
@@ -73,7 +73,8 @@ class Run:
                 self.saved.append(counters.step)
             if pace.ended or self.now >= until:
                 return self
-            self.now += self.step(self.now)
+            with pace.spending("training"):
+                self.now += self.step(self.now)
             counters.step += 1
 
 
@@ -139,3 +140,12 @@ def test_a_run_of_so_many_steps_knows_no_clock(monkeypatch: pytest.MonkeyPatch) 
     assert (run.evaluated, run.saved) == ([5, 10, 12], [6, 12])
     assert run.counters.seconds == run.counters.ahead == 0.0
     assert run.pace.until() == float("inf")
+
+
+def test_a_lap_tells_steps_from_what_is_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(monkeypatch, lambda now: 2.0, lambda now: 10.0 / 9, guess=2.0, eval_every=1, batch=6, save_every=1000)
+    run.go(until=24.0)
+    first, empty = run.pace.next_lap(), run.pace.lap()
+    assert first == Lap(images=12, training=4.0, wall=24.0)
+    assert first.rate == 3.0
+    assert (empty, empty.rate) == (Lap(images=0, training=0.0, wall=0.0), 0.0)

@@ -11,8 +11,8 @@ import pytest
 from peers import peer
 from vitascope.errors import ConfigError
 from vitascope.training import record as record_module
+from vitascope.training.pace import Lap
 from vitascope.training.record import METRICS, SPEED, Record, read_metrics, time_spent
-from vitascope.training.stopwatch import Lap
 
 
 def test_lines_are_objects_with_their_step(tmp_path: Path) -> None:

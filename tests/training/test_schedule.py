@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
-from vitascope.training.schedule import Schedule, dropped_share, schedule_of
-from vitascope.training.settings import TrainSettings
+from vitascope.training.schedule import dropped_share, learning_rate, warmup_steps
+from vitascope.training.train_settings import TrainSettings
 
 
-def rates(decay: str, warmup: int = 4, steps: int = 12, end: float = 0.0) -> list[float]:
-    schedule = Schedule(0.8, steps, warmup, decay, end)
-    return [schedule(step) for step in range(steps + 1)]
+def rates(decay: Any, warmup: int = 4, steps: int = 12, end: float = 0.0) -> list[float]:
+    settings = TrainSettings(lr=0.8, warmup=float(warmup), decay=decay, end_lr=end)
+    return [learning_rate(settings, steps, step) for step in range(steps + 1)]
 
 
 def test_warmup_is_linear_and_its_first_step_learns_already() -> None:
@@ -42,28 +43,27 @@ def test_without_warmup_the_first_step_has_the_peak() -> None:
 
 
 def test_the_rate_depends_on_the_step_alone() -> None:
-    schedule = Schedule(0.8, 100, 10, "cosine", 0.0)
-    forwards = [schedule(step) for step in range(100)]
-    assert [schedule(step) for step in reversed(range(100))] == forwards[::-1]
+    settings = TrainSettings(lr=0.8, warmup=0.1)
+    forwards = [learning_rate(settings, 100, step) for step in range(100)]
+    assert [learning_rate(settings, 100, step) for step in reversed(range(100))] == forwards[::-1]
 
 
 @pytest.mark.parametrize(("warmup", "steps"), [(0.05, 50), (0.25, 250), (0.0, 0), (1.0, 1), (300.0, 300)])
 def test_warmup_below_one_is_a_share_of_the_steps(warmup: float, steps: int) -> None:
-    assert schedule_of(TrainSettings(steps=1000, warmup=warmup), 1000).warmup == steps
+    assert warmup_steps(TrainSettings(steps=1000, warmup=warmup), 1000) == steps
 
 
 def test_a_warmup_in_steps_is_half_of_the_run_at_most() -> None:
-    schedule = schedule_of(TrainSettings(steps=10, warmup=500.0, lr=1.0), 10)
-    assert [schedule(step) for step in range(5)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
-    assert [schedule(step) for step in range(5, 10)] == pytest.approx(
-        [0.5 * (1 + math.cos(math.pi * i / 5)) for i in range(5)]
-    )
+    settings = TrainSettings(steps=10, warmup=500.0, lr=1.0)
+    found = [learning_rate(settings, 10, step) for step in range(10)]
+    assert found[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert found[5:] == pytest.approx([0.5 * (1 + math.cos(math.pi * i / 5)) for i in range(5)])
 
 
 def test_between_two_steps_the_rate_is_between_theirs() -> None:
-    schedule = Schedule(0.8, 12, 4, "linear", 0.0)
-    assert schedule(2.5) == pytest.approx(0.7)
-    assert schedule(5.5) == pytest.approx(0.65)
+    settings = TrainSettings(lr=0.8, warmup=4.0, decay="linear")
+    assert learning_rate(settings, 12, 2.5) == pytest.approx(0.7)
+    assert learning_rate(settings, 12, 5.5) == pytest.approx(0.65)
 
 
 def test_tokens_are_dropped_in_the_first_part_of_the_steps() -> None:

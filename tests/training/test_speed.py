@@ -20,7 +20,7 @@ from vitascope.models.vit import ViT
 from vitascope.training import speed
 from vitascope.training.job import Job
 from vitascope.training.parallel import World
-from vitascope.training.settings import TrainSettings
+from vitascope.training.train_settings import TrainSettings
 
 
 def job(**changes: Any) -> Job:

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from vitascope.errors import CheckpointError
-from vitascope.training.settings import TrainSettings
 from vitascope.training.state import Counters, TrainState, load_state, new_state, save_state, saved_states
+from vitascope.training.train_settings import TrainSettings
 
 
 def state(seed: int = 0, optimizer: str = "adamw") -> TrainState:

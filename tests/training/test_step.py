@@ -18,9 +18,9 @@ from vitascope.models.catalogue import create_model
 from vitascope.models.vit import ViT
 from vitascope.training.job import Job
 from vitascope.training.parallel import World
-from vitascope.training.settings import TrainSettings
 from vitascope.training.state import TrainState, copy_weights, new_state, result_in_model
-from vitascope.training.step import parallel_model, training_step
+from vitascope.training.step import compiled_and_shared, training_step
+from vitascope.training.train_settings import TrainSettings
 
 ALONE = World()
 
@@ -90,7 +90,7 @@ def test_activation_checkpointing_changes_no_bit_of_the_weights(tmp_path: Path, 
     for on in (False, True):
         j = job(tmp_path, micro_batch=micro, checkpoint_activations=on)
         state = new_state(copy.deepcopy(net).train(), j.settings)
-        runner = parallel_model(state.model, j.settings, ALONE)
+        runner = compiled_and_shared(state.model, j.settings, ALONE)
         assert state.model.encoder.recompute is on
         for step in range(3):
             training_step(j, state, runner, batch(j, step), ALONE)

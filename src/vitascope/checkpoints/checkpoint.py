@@ -12,12 +12,14 @@ from torch import Tensor
 
 from vitascope.checkpoints.shown import Shown
 from vitascope.data.preprocess import Preprocess
-from vitascope.errors import CheckpointError
+from vitascope.errors import CheckpointError, ConfigError
 from vitascope.models.bit import BiT
 from vitascope.models.config import ModelConfig, config_to_dict
 from vitascope.models.vit import ViT
 
 Activation = Literal["softmax", "sigmoid", "none"]
+Prediction = tuple[str, int, float]
+"""(label, class index, probability in [0, 1])."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,6 +72,17 @@ def probabilities(logits: Tensor, activation: Activation) -> Tensor:
     if activation == "none":
         raise CheckpointError("this is a regression model: its outputs are numbers, not classes; fine-tune it first")
     return logits.softmax(dim=1) if activation == "softmax" else logits.sigmoid()
+
+
+def ranked(probabilities: Tensor, labels: Sequence[str], top: int = 5) -> list[list[Prediction]]:
+    """The `top` labels of each row (n, K), best first; raises `ConfigError` for none."""
+    if top < 1:
+        raise ConfigError(f"top is {top}, expected at least 1")
+    best = probabilities.topk(min(top, len(labels)), dim=1)
+    return [
+        [(labels[i], i, p) for i, p in zip(indices, values, strict=True)]
+        for indices, values in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    ]
 
 
 def check_activation(value: object) -> Activation:

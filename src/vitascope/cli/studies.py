@@ -34,7 +34,7 @@ def run_and_show(kind: type[Study], args: Any, parser: Parser, console: Console)
     from vitascope.recipes.plan import DAY
     from vitascope.studies.report import write_report
     from vitascope.studies.study import plan_study, run_study
-    from vitascope.training.settings import seconds
+    from vitascope.training.train_settings import seconds
 
     budget = None if args.time_budget is None else seconds(args.time_budget)
     plan = plan_study(study, jobs=args.jobs, budget=budget)

@@ -21,10 +21,11 @@ from vitascope.checkpoints.json_file import dump_json
 from vitascope.checkpoints.store import PREPROCESSOR
 from vitascope.data.source import Source
 from vitascope.errors import ConfigError, ExportError, VitascopeError
+from vitascope.inference import quantise
 from vitascope.inference.engines import onnx, openvino
+from vitascope.inference.engines.eager import Engine
 from vitascope.inference.engines.table import TOLERANCES, difference
-from vitascope.inference.exported import FILES, LABELS, RECORD, sha256
-from vitascope.inference.quantise import import_nncf, judged, quantised
+from vitascope.inference.exported import LABELS, RECORD, sha256
 from vitascope.wording import first_line
 
 OPSETS = range(18, 24)
@@ -49,14 +50,13 @@ def export_onnx(
     """
     if opset not in OPSETS:
         raise ConfigError(f"opset is {opset}, expected {OPSETS[0]} to {OPSETS[-1]}")
-    onnx.need_onnx()
+    onnx.library()
 
-    def write(folder: Path) -> dict[str, Any]:
-        path = folder / FILES["onnx"]
+    def write(path: Path) -> dict[str, Any]:
         onnx.write(checkpoint, path, opset)
         return {"opset": opset, **_agreement(checkpoint, onnx.read(path), tolerance)}
 
-    return _exported(checkpoint, out, "onnx", write, tolerance, overwrite)
+    return _exported(checkpoint, out, "onnx", onnx.FILES[0], write, tolerance, overwrite)
 
 
 def export_openvino(
@@ -73,32 +73,33 @@ def export_openvino(
     Rounding to 8 bits moves logits beyond any small tolerance, so that instead as many other images of `calibration`
     tell how often the label stays the same, and where the source's classes are the checkpoint's, what is right.
     """
-    ov = openvino.import_openvino()
+    ov = openvino.library()
     if calibration is not None:
-        import_nncf()
+        quantise.library()
         if not 1 <= samples <= len(calibration) // 2:
             raise ConfigError(
                 f"samples is {samples}, expected 1 to {len(calibration) // 2}, half of the {len(calibration)} images "
                 f"of {calibration.name}: the others judge the result"
             )
 
-    def write(folder: Path) -> dict[str, Any]:
-        path, model = folder / FILES["openvino"], openvino.convert(checkpoint)
-        if calibration is None:
-            ov.save_model(model, path, compress_to_fp16=False)
-            return {"precision": "float32", **_agreement(checkpoint, openvino.read(path), tolerance)}
-        ov.save_model(quantised(model, checkpoint, calibration, samples), path, compress_to_fp16=False)
-        return {"precision": "int8", **judged(openvino.read(path), checkpoint, calibration, samples)}
+    def write(path: Path) -> dict[str, Any]:
+        model = openvino.convert(checkpoint)
+        if calibration is not None:
+            model = quantise.quantised(model, checkpoint, calibration, samples)
+        ov.save_model(model, path, compress_to_fp16=False)
+        engine = openvino.read(path)
+        if calibration is not None:
+            return {"precision": "int8", **quantise.judged(engine, checkpoint, calibration, samples)}
+        return {"precision": "float32", **_agreement(checkpoint, engine, tolerance)}
 
-    return _exported(checkpoint, out, "openvino", write, tolerance, overwrite)
+    return _exported(checkpoint, out, "openvino", openvino.FILES[0], write, tolerance, overwrite)
 
 
-def _agreement(checkpoint: Checkpoint, engine: Callable[[torch.Tensor], torch.Tensor], tolerance: float) -> Any:
+def _agreement(checkpoint: Checkpoint, engine: Engine, tolerance: float) -> dict[str, Any]:
     differences = {str(batch): difference(engine, checkpoint, batch) for batch in BATCHES}
     if not np.isfinite(list(differences.values())).all():
         raise ExportError("the model's outputs are not finite (NaN or infinity); nothing was written")
-    worst = max(differences.values())
-    if not worst <= tolerance:
+    if not (worst := max(differences.values())) <= tolerance:
         raise ExportError(
             f"the export differs from the model by {worst:.2g} of the largest logit, tolerance {tolerance:.2g}; "
             "nothing was written"
@@ -110,35 +111,33 @@ def _exported(
     checkpoint: Checkpoint,
     out: Path,
     format: str,
+    name: str,
     write: Callable[[Path], dict[str, Any]],
     tolerance: float,
     overwrite: bool,
 ) -> dict[str, Any]:
     if not tolerance > 0:
         raise ConfigError(f"tolerance is {tolerance}, expected a number above 0")
-    preprocess = checkpoint.preprocess
+    preprocess, labels = checkpoint.preprocess, checkpoint.labels
     with atomic_folder(out, what="export", overwrite=overwrite) as folder:
         try:
-            said = write(folder)
+            said = write(folder / name)
         except VitascopeError:
             raise
         except Exception as error:
             raise ExportError(f"the model cannot be exported to {format}: {first_line(error)}") from error
+        shape = ["batch", preprocess.channels, *preprocess.size]
         record = {
             "format": format,
-            "input": {
-                "name": "images",
-                "type": "float32",
-                "shape": ["batch", preprocess.channels, *preprocess.size],
-            },
-            "output": {"name": "logits", "type": "float32", "shape": ["batch", len(checkpoint.labels) or "features"]},
+            "input": {"name": "images", "type": "float32", "shape": shape},
+            "output": {"name": "logits", "type": "float32", "shape": ["batch", len(labels) or "features"]},
             "activation": checkpoint.activation,
             **({} if checkpoint.shown is None else {"shown": checkpoint.shown.write(folder)}),
             **said,
             "torch": torch.__version__,
         }
         (folder / PREPROCESSOR).write_bytes(dump_json(preprocess.to_dict()))
-        (folder / LABELS).write_bytes(dump_json(checkpoint.labels))
+        (folder / LABELS).write_bytes(dump_json(labels))
         record["sha256"] = {path.name: sha256(path) for path in sorted(folder.iterdir())}
         (folder / RECORD).write_bytes(dump_json(record))
     return record

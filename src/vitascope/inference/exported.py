@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from vitascope import json_text
 from vitascope.checkpoints.checkpoint import Activation, Checkpoint, check_activation
 from vitascope.checkpoints.json_file import read_json
@@ -21,9 +23,8 @@ from vitascope.inference.engines.eager import Engine
 from vitascope.wording import first_line
 
 LABELS, RECORD = "labels.json", "export.json"
-FILES = {"onnx": "model.onnx", "openvino": "model.xml"}
-"""Where each format keeps its graph."""
-_MODEL = {"onnx": ["model.onnx"], "openvino": ["model.xml", "model.bin"]}
+RUNTIMES: dict[str, Any] = {"onnx": onnx, "openvino": openvino}
+"""By format, the module of the engine that it runs on."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,7 +33,7 @@ class Exported:
 
     folder: Path
     format: str
-    """A key of `FILES`."""
+    """A key of `RUNTIMES`."""
     preprocess: Preprocess
     labels: tuple[str, ...]
     activation: Activation = "softmax"
@@ -45,17 +46,25 @@ class Exported:
         parts = sha256(self.folder / RECORD), self.preprocess, self.labels
         return hashlib.sha256(repr(parts).encode(errors="surrogatepass")).hexdigest()
 
-    def engine(self) -> Engine:
-        """Raises `ConfigError` without the extra, `CheckpointError` for a damaged model."""
-        path = self.folder / FILES[self.format]
-        if self.format == "onnx":
-            onnx.need_onnx()
-        else:
-            openvino.import_openvino()
+    def engine(
+        self, name: str = "auto", device: torch.device | str | None = None, precision: str = "float32"
+    ) -> Engine:
+        """Raises `ConfigError` without the extra and for anything but what it is, `CheckpointError` for damage."""
+        instead = "use the checkpoint itself"
+        if name not in ("auto", self.format):
+            raise ConfigError(f"{self.folder} runs on engine {self.format}, not {name}; {instead}")
+        if device is not None and torch.device(device).type != "cpu":
+            raise ConfigError(f"{self.folder} runs on the CPU, not on {device}; {instead}")
+        if precision not in ("auto", "float32"):
+            raise ConfigError(f"{self.folder} has its own precision; {instead} for {precision}")
+        runtime = RUNTIMES[self.format]
+        runtime.library()
+        path = self.folder / runtime.FILES[0]
         try:
-            return onnx.read(path) if self.format == "onnx" else openvino.read(path)
+            engine: Engine = runtime.read(path)
         except Exception as error:
             raise CheckpointError(f"{path} cannot be read ({first_line(error)}); export it again") from error
+        return engine
 
 
 def open_model(
@@ -74,46 +83,42 @@ def open_model(
     if not (folder / RECORD).is_file():
         return load(path, image_size=image_size, labels=labels, mean=mean, std=std)
     try:
-        record = read_json(folder / RECORD)
-        if record.get("format") in FILES:
-            _verify(folder, record)
-            preprocess = Preprocess.from_dict(read_json(folder / PREPROCESSOR))
-            exported = Exported(
-                folder=folder,
-                format=record["format"],
-                preprocess=preprocess,
-                labels=_names(json_text.parse((folder / LABELS).read_bytes()), record["output"]["shape"][1]),
-                activation=check_activation(record.get("activation", "softmax")),
-                shown=read_shown(folder, record.get("shown")),
-            )
+        exported = _read(folder)
     except (OSError, ValueError, KeyError, TypeError, IndexError, UserError) as error:
         raise CheckpointError(f"{folder} is no complete export ({error}); export it again") from error
-    if record.get("format") not in FILES:
-        raise CheckpointError(f"{folder} is of format {record.get('format')!r}, expected {' or '.join(FILES)}")
-    if image_size is not None and preprocess.with_size(image_size).size != preprocess.size:
-        raise ConfigError(f"{folder} takes images of {preprocess.size}; export the checkpoint with the other size")
+    size = exported.preprocess.size
+    if image_size is not None and exported.preprocess.with_size(image_size).size != size:
+        raise ConfigError(f"{folder} takes images of {size}; export the checkpoint with the other size")
     return restated(exported, labels, mean, std)
 
 
-def _verify(folder: Path, record: dict[str, Any]) -> None:
-    """`CheckpointError` unless every file is there and has the SHA-256 that export.json says."""
-    stated = record.get("sha256")
-    if not isinstance(stated, dict) or not {PREPROCESSOR, LABELS, *_MODEL[record["format"]]} <= stated.keys():
+def _read(folder: Path) -> Exported:
+    """Everything that is there, once every file has the SHA-256 that export.json says."""
+    record = read_json(folder / RECORD)
+    format, stated = record.get("format"), record.get("sha256")
+    if format not in RUNTIMES:
+        raise ConfigError(f"of format {format!r}, expected {' or '.join(RUNTIMES)}")
+    if not isinstance(stated, dict) or not {PREPROCESSOR, LABELS, *RUNTIMES[format].FILES} <= stated.keys():
         raise CheckpointError(f"{RECORD} lacks the SHA-256 of its files")
     for name, expected in stated.items():
         if Path(name).name != name or not (folder / name).is_file():
             raise CheckpointError(f"there is no {name!r}")
-        if (found := sha256(folder / name)) != expected:
-            told = f"SHA-256 is {found[:12]}…, {RECORD} says {str(expected)[:12]}…: damaged or changed"
+        if (actual := sha256(folder / name)) != expected:
+            told = f"SHA-256 is {actual[:12]}…, {RECORD} says {str(expected)[:12]}…: damaged or changed"
             raise CheckpointError(f"{name} cannot be read as it was written: {told}")
-
-
-def _names(held: Any, outputs: int | str) -> tuple[str, ...]:
-    if not isinstance(held, list) or not all(isinstance(name, str) for name in held):
+    labels, outputs = json_text.parse((folder / LABELS).read_bytes()), record["output"]["shape"][1]
+    if not isinstance(labels, list) or not all(isinstance(name, str) for name in labels):
         raise CheckpointError(f"{LABELS} is no list of names")
-    if len(held) != (0 if outputs == "features" else outputs):
-        raise CheckpointError(f"{LABELS} has {len(held)} names for {outputs} outputs")
-    return tuple(held)
+    if len(labels) != (0 if outputs == "features" else outputs):
+        raise CheckpointError(f"{LABELS} has {len(labels)} names for {outputs} outputs")
+    return Exported(
+        folder=folder,
+        format=format,
+        preprocess=Preprocess.from_dict(read_json(folder / PREPROCESSOR)),
+        labels=tuple(labels),
+        activation=check_activation(record.get("activation", "softmax")),
+        shown=read_shown(folder, record.get("shown")),
+    )
 
 
 def sha256(path: Path) -> str:

@@ -1,138 +1,120 @@
-"""Predictions kept as they are made, so that the same command goes on after it was killed."""
+"""Predictions kept as they are made, so that the same command goes on after it was killed; a CSV file in the end."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from vitascope import json_text
 from vitascope.errors import DataError
-from vitascope.inference.files import FilePrediction, csv_rows, write_csv
+from vitascope.inference.files import FilePrediction
 from vitascope.lock import take
-from vitascope.whole import force_to_disk
+from vitascope.whole import written_whole
+from vitascope.wording import reason
 
 log = logging.getLogger(__name__)
 
-_MARK = "vitascope predict"
-
-
-@contextmanager
-def partial_csv(path: str, settings: dict[str, Any], files: Sequence[Path], top: int) -> Iterator[Partial]:
-    """NAME.partial beside the CSV file NAME, until that is whole: a line that tells what is computed, then its rows.
-
-    `settings` are JSON values that must be the same to go on; `top` is the number of rows of each file. Raises
-    `DataError` where the file belongs to other settings or files, is not ours, or another process writes it.
-    """
-    real = os.path.realpath(path)  # a link stays one
-    partial = Path(f"{real}.partial")
-    try:
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        opened = partial.open("ab+")
-    except OSError as error:
-        raise DataError(f"{partial} cannot be written ({error.strerror}); choose another --csv file") from error
-    with opened:
-        if not take(opened, threads=True):
-            raise DataError(f"another process is writing {partial}; wait for it, or choose another --csv file")
-        yield Partial(Path(real), partial, opened, settings, files, top)
+_MARK = "vitascope predict, a file a line"
+COLUMNS = ["file", "rank", "label", "index", "probability", "error"]
 
 
 class Partial:
-    """An unfinished CSV file; see `partial_csv`."""
+    """NAME.partial beside the CSV file NAME, until that is whole: JSON lines, of what is computed, then of each file.
 
-    def __init__(
-        self, path: Path, partial: Path, file: BinaryIO, settings: dict[str, Any], files: Sequence[Path], top: int
-    ) -> None:
-        self.path, self.partial, self._file = path, partial, file
-        names = [_encoded(str(file)) for file in files]
-        told = {**settings, "top": top, "files": hashlib.sha256("\0".join(names).encode()).hexdigest()}
-        self._file.seek(0)
-        head = self._file.readline()
+    `settings` are JSON values that must be the same to go on. Raises `DataError` where the file belongs to other
+    settings or files, or is not ours, and is left as it is.
+    """
+
+    def __init__(self, file: BinaryIO, path: Path, settings: dict[str, Any], files: Sequence[Path]) -> None:
+        self.path = path
+        self.partial = Path(f"{path}.partial")
+        self.done: list[FilePrediction] = []
+        """What is kept, the first of the files."""
+        self._file = file
+        names = [str(file) for file in files]
+        told = {**settings, "files": hashlib.sha256(json.dumps(names).encode()).hexdigest()}
         first = json.dumps({_MARK: told}).encode() + b"\n"
+        file.seek(0)
+        head = file.readline()
         if first != head and first.startswith(head):  # new, or killed at once
-            self._file.truncate(0)
-            self._write(first.decode())
-            head = first
-        self._refuse_other(head, told)
-        self.done, end = _read(self._file, top)
-        if [result.file for result in self.done] != names[: len(self.done)]:
-            raise DataError(f"{self.partial} holds other files than these; delete it, or choose another --csv file")
-        self.done = [FilePrediction(str(f), r.predictions, r.error) for f, r in zip(files, self.done, strict=False)]
-        self._file.truncate(end)
-        if self.done:
-            log.info("going on after %d of %d files, which are in %s", len(self.done), len(files), self.partial)
-
-    def add(self, results: Sequence[FilePrediction]) -> None:
-        """Keeps them, whatever happens to this process from now on."""
-        text = io.StringIO()
-        csv.writer(text).writerows(row for result in results for row in csv_rows(result))
-        self._write(_encoded(text.getvalue()))
-
-    def finish(self, results: Sequence[FilePrediction]) -> None:
-        """Writes NAME, whole, of all results, and removes what was partial."""
-        path = self.path
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent) as folder:
-            write_csv(f"{folder}/{path.name}", results)
-            force_to_disk(Path(folder, path.name))
-            if os.path.lexists(path):
-                raise DataError(f"{path} exists by now, and the rows are in {self.partial}; move one of them")
-            os.rename(Path(folder, path.name), path)
-        self.partial.unlink(missing_ok=True)
-
-    def _write(self, text: str) -> None:
-        try:
-            self._file.write(text.encode())
-            self._file.flush()
-        except OSError as error:
-            told = f"{self.partial} cannot be written ({error.strerror}); repeat the command when it can"
-            raise DataError(f"{told}, and it goes on") from error
-
-    def _refuse_other(self, head: bytes, told: dict[str, Any]) -> None:
+            file.truncate(0)
+            self._write(head := first)
         try:
             before = json_text.parse(head)[_MARK]
             changed = [name for name in told if before[name] != told[name]]
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{self.partial} is no unfinished CSV file of ours; choose another --csv file") from error
         if changed:
-            raise DataError(
-                f"{self.partial} was begun with other {', '.join(changed)}; repeat those, delete it, "
-                "or choose another --csv file"
-            )
-
-
-def _read(file: BinaryIO, top: int) -> tuple[list[FilePrediction], int]:
-    """What is whole of the rows from here on, and where it ends."""
-    done: list[FilePrediction] = []
-    place = end = file.tell()
-    whole = True
-
-    def lines() -> Iterator[str]:
-        nonlocal place, whole
-        for line in file:
-            place, whole = place + len(line), line.endswith(b"\n")
-            yield line.decode(errors="replace")
-
-    rows: list[list[str]] = []
-    with suppress(ValueError, csv.Error):  # rows cut in the middle
-        for row in csv.reader(lines(), strict=True):
-            rows.append(row)
-            if not whole or len(row) != 6 or row[0] != rows[0][0]:
+            remedy = "repeat those, delete it, or choose another --csv file"
+            raise DataError(f"{self.partial} was begun with other {', '.join(changed)}; {remedy}")
+        file.seek(end := len(head))
+        for line, name in zip(file, names, strict=False):
+            try:
+                stored, predictions, why = json_text.parse(line)
+                result = FilePrediction(name, [(label, index, p) for label, index, p in predictions], why)
+            except (ValueError, TypeError):  # a line cut short
                 break
-            if row[5] or int(row[1]) == top == len(rows):
-                predictions = [(r[2], int(r[3]), float(r[4])) for r in rows if not row[5]]
-                done.append(FilePrediction(row[0], predictions, row[5] or None))
-                rows, end = [], place
-    return done, end
+            if stored != name or not line.endswith(b"\n"):
+                break
+            self.done.append(result)
+            end += len(line)
+        file.truncate(end)
+        if self.done:
+            log.info("going on after %d of %d files, which are in %s", len(self.done), len(files), self.partial)
+
+    def add(self, result: FilePrediction) -> None:
+        """Keeps it, whatever happens to this process from now on."""
+        self._write(json.dumps([result.file, result.predictions, result.error]).encode() + b"\n")
+        self.done.append(result)
+
+    def finish(self) -> None:
+        """Writes NAME, whole, of all that is done, and removes what was partial."""
+        with _refused(self.path), written_whole(self.path) as temporary:
+            # A file's name may be no UTF-8; then its odd bytes are written as \udcNN.
+            with temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+                rows = csv.writer(file)
+                rows.writerow(COLUMNS)
+                for result in self.done:
+                    for rank, (label, index, probability) in enumerate(result.predictions, start=1):
+                        rows.writerow([result.file, rank, label, index, f"{probability:.6f}", ""])
+                    if result.error is not None:
+                        rows.writerow([result.file, "", "", "", "", result.error])
+            if os.path.lexists(self.path):
+                raise DataError(f"{self.path} exists by now, and the rows are in {self.partial}; move one of them")
+        self.partial.unlink(missing_ok=True)
+
+    def _write(self, line: bytes) -> None:
+        try:
+            self._file.write(line)
+            self._file.flush()
+        except OSError as error:
+            told = f"{self.partial} cannot be written ({reason(error)}); repeat the command when it can"
+            raise DataError(f"{told}, and it goes on") from error
 
 
-def _encoded(text: str) -> str:
-    """As the CSV file has it: a name that is no UTF-8 keeps its odd bytes as \\udcNN."""
-    return text.encode(errors="backslashreplace").decode()
+@contextmanager
+def partial_csv(path: str, settings: dict[str, Any], files: Sequence[Path]) -> Iterator[Partial]:
+    """A `Partial` that no other process writes; raises what that raises, and `DataError` where one does."""
+    real = Path(os.path.realpath(path))  # a link stays one
+    with ExitStack() as kept:
+        with _refused(real):
+            real.parent.mkdir(parents=True, exist_ok=True)
+            file = kept.enter_context(Path(f"{real}.partial").open("ab+"))
+        if not take(file, threads=True):
+            raise DataError(f"another process is writing {file.name}; wait for it, or choose another --csv file")
+        yield Partial(file, real, settings, files)
+
+
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{path} cannot be written ({reason(error)}); choose another --csv file") from error

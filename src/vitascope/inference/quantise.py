@@ -5,7 +5,6 @@ LayerNorm, softmax and the head stay float: they are a hundredth of the work and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,27 +12,29 @@ import torch
 from torch import Tensor
 
 from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.data.copies import digests
 from vitascope.data.source import Source
 from vitascope.errors import ExportError
 from vitascope.inference.class_token import for_prediction
-from vitascope.inference.engines.openvino import import_openvino
-from vitascope.inference.quiet import quiet
+from vitascope.inference.engines import openvino
+from vitascope.inference.engines.eager import Engine
+from vitascope.inference.engines.traced import quiet
 from vitascope.optional import needed
 from vitascope.streams import Stream, generator
 
 _BATCH = 32
 
 
-def import_nncf() -> Any:
-    """The package; raises `ConfigError` that names the extra."""
-    import_openvino()  # first, for its reports' sake
+def library() -> Any:
+    """NNCF; raises `ConfigError` that names the extra."""
+    openvino.library()  # first, for its reports' sake
     with quiet():
         return needed("int8 needs NNCF", "openvino", "nncf")
 
 
 def quantised(model: Any, checkpoint: Checkpoint, source: Source, samples: int) -> Any:
     """OpenVINO's `model` with int8 products, ranges taken from the first `samples` drawn images of `source`."""
-    nncf = import_nncf()
+    nncf = library()
     images = [checkpoint.preprocess(source[int(i)])[None].numpy() for i in _drawn(source)[:samples]]
     with quiet():
         return nncf.quantize(
@@ -47,32 +48,35 @@ def quantised(model: Any, checkpoint: Checkpoint, source: Source, samples: int) 
 
 
 @torch.no_grad()
-def judged(engine: Callable[[Tensor], Tensor], checkpoint: Checkpoint, source: Source, samples: int) -> dict[str, Any]:
-    """On `samples` images that did not calibrate, the share that keeps its label, and the shares of right labels."""
+def judged(engine: Engine, checkpoint: Checkpoint, source: Source, samples: int) -> dict[str, Any]:
+    """On `samples` images that did not calibrate, the share that keeps its label, and the shares of right labels.
+
+    "trained_on" is how many of them the checkpoint is known to have been trained on; None where nothing is known.
+    """
     positions = _drawn(source)[samples : 2 * samples]
     model = for_prediction(checkpoint.model)
-    ours, theirs = [], []
-    for images in _batches(checkpoint, source, positions):
-        ours.append(model(images).argmax(1))
+    labels: dict[str, list[Tensor]] = {"float32": [], "int8": []}
+    for first in range(0, len(positions), _BATCH):
+        images = torch.stack([checkpoint.preprocess(source[int(i)]) for i in positions[first : first + _BATCH]])
         logits = engine(images)
         if not logits.isfinite().all():
             raise ExportError("the quantised model's outputs are not finite (NaN or infinity); nothing was written")
-        theirs.append(logits.argmax(1))
-    float32, int8 = torch.cat(ours).numpy(), torch.cat(theirs).numpy()
+        labels["float32"].append(model(images).argmax(1))
+        labels["int8"].append(logits.argmax(1))
+    given = {name: torch.cat(parts).numpy() for name, parts in labels.items()}
+    shown, marks = checkpoint.shown, digests(source)
     result: dict[str, Any] = {
         "calibration": {"data": source.name, "images": samples},
         "judged_on": len(positions),
-        "same_label": float((float32 == int8).mean()),
+        "trained_on": None,
+        "same_label": float((given["float32"] == given["int8"]).mean()),
     }
+    if shown is not None and marks is not None and (shown.complete or len(shown.trained)):
+        result["trained_on"] = int(np.isin(marks[positions], shown.trained).sum())
     if source.classes == checkpoint.labels:
         right = np.asarray(source.labels)[positions]
-        result["top1"] = {"float32": float((float32 == right).mean()), "int8": float((int8 == right).mean())}
+        result["top1"] = {name: float((right == labels).mean()) for name, labels in given.items()}
     return result
-
-
-def _batches(checkpoint: Checkpoint, source: Source, positions: np.ndarray) -> Iterator[Tensor]:
-    for first in range(0, len(positions), _BATCH):
-        yield torch.stack([checkpoint.preprocess(source[int(i)]) for i in positions[first : first + _BATCH]])
 
 
 def _drawn(source: Source) -> np.ndarray:

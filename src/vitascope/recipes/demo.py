@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from vitascope import json_text
+from vitascope.checkpoints.checkpoint import Prediction
 from vitascope.checkpoints.load import load
 from vitascope.checkpoints.output import check_writable
 from vitascope.data.open import open_data
@@ -26,7 +27,7 @@ from vitascope.data.source import Source, Splits, View
 from vitascope.errors import ConfigError, Stopped
 from vitascope.evaluation.evaluate import evaluate
 from vitascope.evaluation.metrics import Tally
-from vitascope.inference.predictor import Prediction, Predictor
+from vitascope.inference.predictor import Predictor
 from vitascope.recipes.demo_report import write_report
 from vitascope.recipes.demo_settings import (
     FEW,

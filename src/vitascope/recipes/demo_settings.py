@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from vitascope.checkpoints.checkpoint import Prediction
 from vitascope.data.settings import AugmentConfig
 from vitascope.data.source import Source
 from vitascope.evaluation.metrics import Tally
-from vitascope.inference.predictor import Prediction
 from vitascope.recipes.settings import FinetuneRecipe, PretrainRecipe
 
 MARKER, SUMMARY, REPORT, IMAGES = "demo.json", "summary.json", "report.html", "images"

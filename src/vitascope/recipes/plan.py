@@ -19,8 +19,8 @@ from vitascope.training.job import Budget, Job
 from vitascope.training.parallel import World
 from vitascope.training.record import tensorboard_writer
 from vitascope.training.schedule import warmup_steps
-from vitascope.training.settings import seconds
 from vitascope.training.speed import fitting_micro_batch, measure_step
+from vitascope.training.train_settings import seconds
 from vitascope.wording import duration, memory_text, until
 
 log = logging.getLogger(__name__)

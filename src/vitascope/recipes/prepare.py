@@ -19,7 +19,7 @@ from vitascope.errors import DataError, ImageError
 from vitascope.recipes.settings import Recipe
 from vitascope.streams import Stream, generator
 from vitascope.training.observer import Observer
-from vitascope.training.settings import memory_bytes
+from vitascope.training.train_settings import memory_bytes
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from vitascope.errors import ConfigError
 from vitascope.models.config import image_size_pair
-from vitascope.training.settings import Optimizer, TrainSettings, memory_bytes
+from vitascope.training.train_settings import Optimizer, TrainSettings, memory_bytes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,7 +35,7 @@ from vitascope.recipes.run_folder import (
 from vitascope.recipes.settings import FinetuneRecipe
 from vitascope.training.observer import Observer
 from vitascope.training.parallel import world
-from vitascope.training.settings import seconds
+from vitascope.training.train_settings import seconds
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from vitascope.data.batches import Order
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Source
 from vitascope.training.parallel import World
-from vitascope.training.settings import TrainSettings
+from vitascope.training.train_settings import TrainSettings
 
 JUDGING = 0.04
 """Share of a budget of time that each set the result is judged on may take."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +21,8 @@ from vitascope.training.pace import Pace
 from vitascope.training.parallel import World
 from vitascope.training.record import Record
 from vitascope.training.signals import StopFlag
-from vitascope.training.state import Counters, TrainState, result_in_model, save_state
-from vitascope.training.step import parallel_model, training_step
-from vitascope.training.stopwatch import Stopwatch
+from vitascope.training.state import TrainState, result_in_model, save_state
+from vitascope.training.step import compiled_and_shared, training_step
 
 Summary = dict[str, float | int]
 
@@ -37,128 +35,119 @@ def train(job: Job, state: TrainState, world: World, observer: Observer | None =
     ImageError for an unreadable image.
     """
     s, counters = job.settings, state.counters
-    checkpoints = job.folder / "checkpoints"
-    runner = parallel_model(state.model, s, world)
+    runner = compiled_and_shared(state.model, s, world)
     last = 2**40 if job.budget else job.steps
     batches = training_batches(job.train, job.transform(), job.order(world), counters.step, last, s.workers)
     state.model.train()
-    observer = observer or Observer()
-    observer.begun(counters.step, job.steps)
-    watch, pace = Stopwatch(s.batch), Pace(job, counters, world)
-    record = None
-    if world.first:
-        record = Record(job.folder, counters.step, counters.evaluated, counters.record_lines, s.tensorboard)
-    begun, summary = counters.step, None
-    with (
-        closing(batches),
-        record or nullcontext(),
-        StopFlag(hurry=True) as stop,
-        _last_lap(state, watch, record),
-    ):
+    with ExitStack() as ending:
+        ending.enter_context(closing(batches))
+        run = _Run(job, state, world, observer or Observer(), ending)
+        run.observer.begun(counters.step, job.steps)
+        begun, summary, pace = counters.step, None, run.pace
         while True:
             pace.look()
-            stop.hurry = counters.step == begun
+            run.stop.hurry = counters.step == begun
             if pace.logs():
-                _log(job, state, world, watch, record, pace)
+                run.log()
             if counters.evaluated < counters.step and pace.evaluates():
-                summary = _evaluate(job, state, world, stop, record, observer, pace)
-            signal_number = world.largest(stop.number)
+                summary = run.evaluate()
+            signal_number = world.largest(run.stop.number)
             if signal_number or pace.saves():
-                # What one process writes is read by all: until the next line their losses are shared equally.
-                counters.loss_sum = _mean_loss_sum(counters, world)
-                with pace.spending("saving"):
-                    if record is not None:
-                        counters.record_lines = record.forced()
-                        save_state(checkpoints, state, s.keep_checkpoints)
-                    world.wait()
+                run.save()
             if signal_number:
                 name = signal.Signals(signal_number).name
                 raise Stopped(signal_number, f"{name}: saved at step {counters.step} of {pace.steps}")
             if pace.ended:
                 return summary
-            with watch.step():
-                training_step(job, state, runner, next(batches), world, stop)
+            with pace.spending("training"):
+                training_step(job, state, runner, next(batches), world, run.stop)
             if counters.loss_steps:  # none where the first was left undone
                 loss = counters.loss_sum / counters.loss_steps
-                observer.stepped(counters.step, pace.steps, loss, watch.so_far().rate)
+                run.observer.stepped(counters.step, pace.steps, loss, pace.lap().rate)
 
 
-@contextmanager
-def _last_lap(state: TrainState, watch: Stopwatch, record: Record | None) -> Iterator[None]:
-    """However training ends, the time since the last line is written down."""
-    try:
-        yield
-    finally:
-        if record is not None:
-            record.speed(state.counters.step, watch.lap())
+class _Run:
+    """What is done between two steps; `ending` is what the run closes in the end, however it ends."""
 
-
-def _mean_loss_sum(counters: Counters, world: World) -> float:
-    return float(world.sum(np.array([counters.loss_sum]))[0]) / world.size
-
-
-def _log(job: Job, state: TrainState, world: World, watch: Stopwatch, record: Record | None, pace: Pace) -> None:
-    counters = state.counters
-    loss = _mean_loss_sum(counters, world) / counters.loss_steps
-    lap = watch.lap()
-    counters.loss_sum, counters.loss_steps = 0.0, 0
-    if record is not None:
-        step = counters.step
-        values = {
-            "epoch": job.order(world).epoch(step),
-            "loss": loss,
-            "lr": pace.rate,
-        }
-        record.metrics(step, values)
-        record.speed(step, lap)
-
-
-def _evaluate(
-    job: Job, state: TrainState, world: World, stop: StopFlag, record: Record | None, observer: Observer, pace: Pace
-) -> Summary | None:
-    """Counts the validation set; a signal in the middle leaves it to be done again after the resume."""
-    counters = state.counters
-    if job.validation is None:
-        counters.evaluated = counters.step
-        return None
-    tally = Tally(job.classes)
-    share = math.ceil(len(job.validation) / world.size)
-
-    def each_batch(done: int) -> None:
-        if stop.number:
-            raise _Interrupted
-        observer.counted("validation", done, share)
-
-    with result_in_model(state):
-        with suppress(_Interrupted), pace.spending("evaluating"):
-            tally = evaluate(
-                state.model,
-                job.validation,
-                job.preprocess,
-                batch=max(job.settings.batch // world.size, 1),
-                device=world.device,
-                precision=job.settings.precision,
-                rank=world.rank,
-                processes=world.size,
-                workers=job.settings.workers,
-                each_batch=each_batch,
-                until=pace.until(),
+    def __init__(self, job: Job, state: TrainState, world: World, observer: Observer, ending: ExitStack) -> None:
+        self.job, self.state, self.world, self.observer = job, state, world, observer
+        self.counters = c = state.counters
+        self.pace = Pace(job, c, world)
+        self.record: Record | None = None
+        if world.first:
+            self.record = record = ending.enter_context(
+                Record(job.folder, c.step, c.evaluated, c.record_lines, job.settings.tensorboard)
             )
-        if world.largest(stop.number):
+            ending.callback(lambda: record.speed(c.step, self.pace.next_lap()))  # the time since the last line
+        self.stop = ending.enter_context(StopFlag(hurry=True))
+
+    def log(self) -> None:
+        """A line of the record; the losses since the last are counted anew."""
+        c, loss = self.counters, self._mean_loss_sum() / self.counters.loss_steps
+        c.loss_sum, c.loss_steps = 0.0, 0
+        lap = self.pace.next_lap()
+        if self.record is not None:
+            epoch = self.job.order(self.world).epoch(c.step)
+            self.record.metrics(c.step, {"epoch": epoch, "loss": loss, "lr": self.pace.rate})
+            self.record.speed(c.step, lap)
+
+    def save(self) -> None:
+        """A checkpoint, written by the first process."""
+        # What one process writes is read by all: until the next line their losses are shared equally.
+        self.counters.loss_sum = self._mean_loss_sum()
+        with self.pace.spending("saving"):
+            if self.record is not None:
+                self.counters.record_lines = self.record.forced()
+                save_state(self.job.folder / "checkpoints", self.state, self.job.settings.keep_checkpoints)
+            self.world.wait()
+
+    def evaluate(self) -> Summary | None:
+        """Counts the validation set; a signal in the middle leaves it to be done again after the resume."""
+        job, world, counters = self.job, self.world, self.counters
+        if job.validation is None:
+            counters.evaluated = counters.step
             return None
-        pace.judged(tally.images)
-        tally.restore(world.sum(tally.vector()))
-        summary = tally.summary()
-        counters.evaluated = counters.step
-        if tally.top1 > counters.best:
-            counters.best, counters.best_step = tally.top1, counters.step
-            if job.settings.keep == "best" and world.first:
-                with atomic_file(best_weights(job.folder)) as temporary:
-                    counters.best_sha256 = write_safetensors(temporary, state.result_weights(), {})
-    if record is not None:
-        record.metrics(counters.step, {"validation": summary})
-    observer.evaluated(counters.step, summary)
-    return summary
+        tally = Tally(job.classes)
+        share = math.ceil(len(job.validation) / world.size)
+
+        def each_batch(done: int) -> None:
+            if self.stop.number:
+                raise _Interrupted
+            self.observer.counted("validation", done, share)
+
+        with result_in_model(self.state):
+            with suppress(_Interrupted), self.pace.spending("evaluating"):
+                tally = evaluate(
+                    self.state.model,
+                    job.validation,
+                    job.preprocess,
+                    batch=max(job.settings.batch // world.size, 1),
+                    device=world.device,
+                    precision=job.settings.precision,
+                    rank=world.rank,
+                    processes=world.size,
+                    workers=job.settings.workers,
+                    each_batch=each_batch,
+                    until=self.pace.until(),
+                )
+            if world.largest(self.stop.number):
+                return None
+            self.pace.judged(tally.images)
+            tally.restore(world.sum(tally.vector()))
+            summary = tally.summary()
+            counters.evaluated = counters.step
+            if tally.top1 > counters.best:
+                counters.best, counters.best_step = tally.top1, counters.step
+                if job.settings.keep == "best" and world.first:
+                    with atomic_file(best_weights(job.folder)) as temporary:
+                        counters.best_sha256 = write_safetensors(temporary, self.state.result_weights(), {})
+        if self.record is not None:
+            self.record.metrics(counters.step, {"validation": summary})
+        self.observer.evaluated(counters.step, summary)
+        return summary
+
+    def _mean_loss_sum(self) -> float:
+        return float(self.world.sum(np.array([self.counters.loss_sum]))[0]) / self.world.size
 
 
 def best_weights(folder: Path) -> Path:

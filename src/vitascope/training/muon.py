@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.adam import adam
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the quintic, as published: steep at 0, so that five steps bring singular values from 0.01 to 0.7 to 1.2."""
@@ -22,7 +21,7 @@ _ADAM_SIZE = 0.2
 """Root mean square of Adam's updates, in learning rates."""
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(torch.optim.Adam):
     """Muon for groups with `parts` above 0, fused Adam for those with 0.
 
     `parts` says how many matrices lie in each parameter one below the other: 3 for q, k and v in one. All matrices
@@ -38,28 +37,32 @@ class Muon(torch.optim.Optimizer):
         momentum: float,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        super().__init__(groups, {"lr": lr, "betas": betas, "momentum": momentum, "parts": 0, "fused": True})
-        self.dtype = dtype
+        super().__init__(groups, lr=lr, betas=betas, fused=True)
+        self.momentum, self.dtype = momentum, dtype
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        torch.optim.Optimizer.__setstate__(self, state)  # Adam's own looks for a step in all that is held
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """One update of every parameter that has a gradient."""
-        assert closure is None
-        for group in self.param_groups:
+        groups = self.param_groups
+        for group in groups:
             parameters = [p for p in group["params"] if p.grad is not None]
             if parameters and group["parts"]:
                 self._step_matrices(parameters, group)
-            elif parameters:
-                self._step_adam(parameters, group)
+        self.param_groups = [group for group in groups if not group["parts"]]
+        super().step(closure)
+        self.param_groups = groups
 
     def _step_matrices(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
-        momentum, gradients = group["momentum"], _gradients(parameters)
         for p in parameters:
             if not self.state[p]:
                 self.state[p]["momentum"] = torch.zeros_like(p)
+        gradients = [p.grad for p in parameters if p.grad is not None]
         mean = [self.state[p]["momentum"] for p in parameters]
-        torch._foreach_lerp_(mean, gradients, 1 - momentum)
-        ahead = torch._foreach_lerp(gradients, mean, momentum)  # Nesterov's
+        torch._foreach_lerp_(mean, gradients, 1 - self.momentum)
+        ahead = torch._foreach_lerp(gradients, mean, self.momentum)  # Nesterov's
         wide: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}  # shape → views of parameter and update
         for p, update in zip(parameters, ahead, strict=True):
             pair = [x.view(group["parts"], -1, x.shape[1]) for x in (p, update)]  # (parts, rows, columns)
@@ -71,29 +74,6 @@ class Muon(torch.optim.Optimizer):
             rate = group["lr"] * _ADAM_SIZE * math.sqrt(max(shape[1:]))
             for (p, _), u in zip(pairs, torch.split(update, shape[0]), strict=True):
                 p.add_(u, alpha=-rate)
-
-    def _step_adam(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
-        for p in parameters:
-            if not self.state[p]:
-                zero = torch.zeros((), dtype=torch.float32, device=p.device)
-                self.state[p].update(step=zero, exp_avg=torch.zeros_like(p), exp_avg_sq=torch.zeros_like(p))
-        slots = {name: [self.state[p][name] for p in parameters] for name in ("exp_avg", "exp_avg_sq", "step")}
-        adam(
-            parameters,
-            _gradients(parameters),
-            slots["exp_avg"],
-            slots["exp_avg_sq"],
-            [],
-            slots["step"],
-            fused=True,
-            amsgrad=False,
-            beta1=group["betas"][0],
-            beta2=group["betas"][1],
-            lr=group["lr"],
-            weight_decay=0.0,
-            eps=1e-8,
-            maximize=False,
-        )
 
 
 def orthogonalised(x: Tensor) -> Tensor:
@@ -107,7 +87,3 @@ def orthogonalised(x: Tensor) -> Tensor:
         gram = x @ x.mT  # (n, a, a)
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x
-
-
-def _gradients(parameters: list[Tensor]) -> list[Tensor]:
-    return [p.grad for p in parameters if p.grad is not None]

@@ -9,7 +9,7 @@ from torch import nn
 
 from vitascope.errors import ConfigError
 from vitascope.training.muon import Muon
-from vitascope.training.settings import TrainSettings
+from vitascope.training.train_settings import TrainSettings
 
 
 def is_kernel(name: str, module: nn.Module) -> bool:

@@ -6,10 +6,11 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from vitascope.training.job import JUDGING, Job
 from vitascope.training.parallel import World
-from vitascope.training.schedule import schedule_of
+from vitascope.training.schedule import learning_rate
 from vitascope.training.state import Counters
 
 _EVALUATING = 0.02
@@ -20,8 +21,25 @@ _SAVING = 0.05
 """Share of a budget for checkpoints on the way."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lap:
+    """What was done between two lines of the record, and how long it took."""
+
+    images: int
+    """Images trained on, over all processes."""
+    training: float
+    """Seconds in training steps, the wait for their images included."""
+    wall: float
+    """Seconds on the clock, evaluations and saving included."""
+
+    @property
+    def rate(self) -> float:
+        """Images per second of training."""
+        return self.images / max(self.training, 1e-9)
+
+
 class Pace:
-    """The place in the schedule, the end, and what is due; a run of so many steps is told by its step alone.
+    """The place in the schedule, the end, what is due, and what time was spent on; steps alone tell a run of so many.
 
     By the clock, each step moves the schedule by the share of what is left of it that the last one took of what was
     left of the time: however the machine's speed changes, the rate comes to its end as the time does.
@@ -30,23 +48,24 @@ class Pace:
     def __init__(self, job: Job, counters: Counters, world: World) -> None:
         self.job, self.counters, self.world = job, counters, world
         self.ended = False
+        self.rate = 0.0
+        """Learning rate of the last step."""
         self._image = job.budget.image if job.budget else 0.0
-        self._spent = {"evaluating": 0.0, "saving": 0.0}
+        self._spent = {"training": 0.0, "evaluating": 0.0, "saving": 0.0}
         self._last = dict(self._spent)
         self._looked = self._aside = self._step = 0.0
         self._expected = job.steps
-        self.rate = 0.0
-        """Learning rate of the last step."""
+        self._lap = (counters.step, 0.0, time.monotonic())
 
     def look(self) -> None:
         """Reads the clock, between two steps: moves the schedule, or ends the run."""
         budget, counters = self.job.budget, self.counters
         done = max(counters.place - 1, 0.0)
-        self.rate = schedule_of(self.job.settings, self.job.steps)(done)
+        self.rate = learning_rate(self.job.settings, self.job.steps, done)
         if budget is None:
             self.ended = counters.step == self.job.steps
             return
-        now, aside = self.world.first_says(time.monotonic()), sum(self._spent.values())
+        now, aside = self.world.first_says(time.monotonic()), self._spent["evaluating"] + self._spent["saving"]
         counters.seconds = now - budget.begun
         left = budget.end - budget.judging(self._image) - now
         if self._looked:
@@ -83,11 +102,23 @@ class Pace:
 
     @contextmanager
     def spending(self, what: str) -> Iterator[None]:
-        """Around "evaluating" and "saving"."""
+        """Around "training", a step of it, "evaluating" and "saving"."""
         start = time.monotonic()
         yield
         self._last[what] = time.monotonic() - start
         self._spent[what] += self._last[what]
+
+    def lap(self) -> Lap:
+        """What was done since the last `next_lap`."""
+        step, training, begun = self._lap
+        images = (self.counters.step - step) * self.job.settings.batch
+        return Lap(images=images, training=self._spent["training"] - training, wall=time.monotonic() - begun)
+
+    def next_lap(self) -> Lap:
+        """The lap that ends now; the next begins."""
+        lap = self.lap()
+        self._lap = (self.counters.step, self._spent["training"], time.monotonic())
+        return lap
 
     def until(self) -> float:
         """When an evaluation that begins now is broken off, by `time.monotonic`."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from vitascope import json_text
 from vitascope.optional import needed
-from vitascope.training.stopwatch import Lap
+from vitascope.training.pace import Lap
 from vitascope.whole import written_whole
 
 log = logging.getLogger(__name__)

@@ -7,6 +7,8 @@ import json
 import logging
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from vitascope.checkpoints.safetensors_file import read_safetensors, write_safet
 from vitascope.errors import CheckpointError
 from vitascope.training.ema import Ema
 from vitascope.training.optimizer import make_optimizer
-from vitascope.training.settings import TrainSettings
+from vitascope.training.train_settings import TrainSettings
 
 log = logging.getLogger(__name__)
 
@@ -90,12 +92,12 @@ def save_state(folder: Path, state: TrainState, keep: int) -> Path:
         files = {"model": dict(state.model.state_dict()), "optimizer": _optimizer_tensors(state)}
         if state.ema is not None:
             files["ema"] = state.ema.tensors
+        counters = asdict(state.counters)
         with atomic_folder(path) as temporary:
             hashes = {
                 name: write_safetensors(temporary / f"{name}.safetensors", tensors, {})
                 for name, tensors in files.items()
             }
-            counters = asdict(state.counters)
             hashes["counters"] = _counters_sha256(counters)
             (temporary / _COUNTERS).write_text(json.dumps({"counters": counters, "run": state.run, "sha256": hashes}))
     for old in set(_ours(folder)).difference(saved_states(folder)[-keep:]):
@@ -111,15 +113,13 @@ def saved_states(folder: Path) -> list[Path]:
 
 def _ours(folder: Path) -> list[Path]:
     """What `save_state` has written, oldest first: what others have put beside it is not ours to load or delete."""
-    found = [path for path in folder.glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name) and path.is_dir()]
-    return sorted(found, key=lambda path: int(path.name[5:]))
+    paths = [path for path in folder.glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name) and path.is_dir()]
+    return sorted(paths, key=lambda path: int(path.name[5:]))
 
 
 def remove_damaged(folder: Path) -> None:
     """Deletes the newest checkpoints as long as they are damaged, and says so: the one before them is gone on from."""
-    for path in reversed(saved_states(folder)):
-        if _is_sound(path):
-            return
+    for path in _damaged(folder):
         log.warning("checkpoint %s is damaged and removed", path)
         shutil.rmtree(path)
 
@@ -132,7 +132,11 @@ def load_state(path: Path, state: TrainState) -> str:
     try:
         digest, run, counters, tensors = _read(path)
     except _DAMAGE as error:
-        raise CheckpointError(_damaged(path, error)) from error
+        remedy = "there is no sound one before it: start again with --overwrite"
+        damaged, others = _damaged(path.parent), saved_states(path.parent)
+        if sound := [other.name for other in others if other not in damaged]:
+            remedy = f"remove {' and '.join(sorted(other.name for other in damaged))} to go on from {sound[-1]}"
+        raise CheckpointError(f"checkpoint {path} is damaged ({' '.join(str(error).split())}); {remedy}") from error
     if run != state.run:
         raise CheckpointError(
             f"checkpoint {path} was written with other settings or data than config.yaml and labels.json beside it say "
@@ -170,9 +174,8 @@ def _read(path: Path) -> tuple[str, str, Counters, dict[str, dict[str, Tensor]]]
     held = json_text.parse(text)
     hashes = dict(held["sha256"])
     files = {name: read_safetensors(path / f"{name}.safetensors") for name in hashes if name != "counters"}
-    found = {name: file.sha256 for name, file in files.items()} | {"counters": _counters_sha256(held["counters"])}
-    wrong = [name for name in found if found[name] != hashes.get(name)]
-    if wrong:
+    actual = {name: file.sha256 for name, file in files.items()} | {"counters": _counters_sha256(held["counters"])}
+    if wrong := [name for name in actual if actual[name] != hashes.get(name)]:
         raise ValueError(f"{' and '.join(wrong)} do not match their SHA-256")
     tensors = {name: file.tensors for name, file in files.items()}
     return hashlib.sha256(text).hexdigest(), str(held["run"]), Counters(**held["counters"]), tensors
@@ -182,41 +185,30 @@ def _counters_sha256(counters: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(counters).encode()).hexdigest()
 
 
-def _damaged(path: Path, error: Exception) -> str:
-    """What is wrong with a checkpoint, and the newest sound one before it."""
-    states = saved_states(path.parent)
-    older = states[: states.index(path)] if path in states else states
-    sound = next((other for other in reversed(older) if _is_sound(other)), None)
-    remedy = "there is no sound one before it: start again with --overwrite"
-    if sound is not None:
-        damaged = [other.name for other in older[older.index(sound) + 1 :]] + [path.name]
-        remedy = f"remove {' and '.join(damaged)} to go on from {sound.name}"
-    return f"checkpoint {path} is damaged ({' '.join(str(error).split())}); {remedy}"
+def _damaged(folder: Path) -> list[Path]:
+    """The newest checkpoints, as long as they cannot be read, newest first."""
+    damaged = []
+    for path in reversed(saved_states(folder)):
+        try:
+            _read(path)
+            break
+        except _DAMAGE:
+            damaged.append(path)
+    return damaged
 
 
-def _is_sound(path: Path) -> bool:
-    try:
-        _read(path)
-        return True
-    except _DAMAGE:
-        return False
-
-
-class result_in_model:
+@contextmanager
+def result_in_model(state: TrainState) -> Iterator[None]:
     """Within it the model carries the weights that would be the result (the moving average, where there is one)."""
-
-    def __init__(self, state: TrainState) -> None:
-        self.state = state
-        self.trained: dict[str, Tensor] = {}
-
-    def __enter__(self) -> None:
-        if self.state.ema is not None:
-            self.trained = {n: p.detach().clone() for n, p in self.state.model.named_parameters()}
-            copy_weights(self.state.model, self.state.ema.tensors)
-
-    def __exit__(self, *_: object) -> None:
-        if self.trained:
-            copy_weights(self.state.model, self.trained)
+    if state.ema is None:
+        yield
+        return
+    trained = {name: p.detach().clone() for name, p in state.model.named_parameters()}
+    copy_weights(state.model, state.ema.tensors)
+    try:
+        yield
+    finally:
+        copy_weights(state.model, trained)
 
 
 @torch.no_grad()

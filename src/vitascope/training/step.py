@@ -18,14 +18,14 @@ from vitascope.training.job import Job
 from vitascope.training.objective import objective
 from vitascope.training.optimizer import clip_gradients, decay_kernels, set_learning_rate
 from vitascope.training.parallel import World
-from vitascope.training.schedule import dropped_share, schedule_of
-from vitascope.training.settings import TrainSettings
+from vitascope.training.schedule import dropped_share, learning_rate
 from vitascope.training.signals import StopFlag
 from vitascope.training.state import TrainState
+from vitascope.training.train_settings import TrainSettings
 
 
-def parallel_model(model: nn.Module, settings: TrainSettings, world: World) -> nn.Module:
-    """`model` as the forward pass calls it: compiled or checkpointed as asked, gradients averaged over processes."""
+def compiled_and_shared(model: nn.Module, settings: TrainSettings, world: World) -> nn.Module:
+    """`model` as the forward pass calls it: compiled where that is asked for, gradients averaged over processes."""
     checkpoint_activations(model, settings.checkpoint_activations)
     runner: nn.Module = torch.compile(model) if settings.compile else model  # type: ignore[assignment]
     if world.size == 1:
@@ -40,7 +40,7 @@ def training_step(
 ) -> None:
     """One optimiser step on this process's share of the images; left undone where `stop` is raised meanwhile."""
     s, counters = job.settings, state.counters
-    rate = schedule_of(s, job.steps)(counters.place)
+    rate = learning_rate(s, job.steps, counters.place)
     set_learning_rate(state.optimizer, rate)
     drop_tokens(state.model, dropped_share(s, counters.place, job.steps))
     loss = gradients(job, runner, batch, counters.step, world, stop)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitascope.checkpoints.checkpoint import Checkpoint, probabilities
+from vitascope.checkpoints.checkpoint import Checkpoint, Prediction, probabilities, ranked
 from vitascope.data.images import ImageLike
 from vitascope.errors import ConfigError
 from vitascope.layers.attention import attention_weights
@@ -24,8 +24,6 @@ from vitascope.views.lens import lens_by_image
 from vitascope.views.norms import norms_by_image
 from vitascope.views.positions import Locality, locality_of, position_similarity
 
-Prediction = tuple[str, int, float]
-"""(label, class index, probability in [0, 1])."""
 _PREDICTIONS, _LENS = 10, 5
 
 
@@ -139,7 +137,10 @@ def look_at(checkpoint: Checkpoint, pixels: np.ndarray) -> Look:
         capture, Distances(capture), Shares(capture), Rollouts(capture), ClassMaps(capture)
     )
     classifies = checkpoint.labels and checkpoint.activation != "none"
-    lens = _best(checkpoint, lens_by_image(model, capture)[0], _PREDICTIONS) if classifies else []
+    lens: list[list[Prediction]] = []
+    if classifies:
+        likely = probabilities(lens_by_image(model, capture)[0], checkpoint.activation).cpu()
+        lens = ranked(likely, checkpoint.labels, _PREDICTIONS)
     return Look(
         image=as_rgb(pixels),
         grid=capture.grid,
@@ -204,15 +205,6 @@ def architecture_name(config: ViTConfig) -> str:
 def as_rgb(pixels: np.ndarray) -> np.ndarray:
     """uint8 (H, W, C) → (H, W, 3), for showing: the first three channels, or the first alone as grey."""
     return np.ascontiguousarray(pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2))
-
-
-def _best(checkpoint: Checkpoint, logits: Tensor, count: int) -> list[list[Prediction]]:
-    """The `count` best of each layer's logits (L, K)."""
-    best = probabilities(logits, checkpoint.activation).cpu().topk(min(count, logits.shape[1]), dim=1)
-    return [
-        [(checkpoint.labels[i], i, p) for i, p in zip(indices, values, strict=True)]
-        for indices, values in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-    ]
 
 
 def _array(tensor: Tensor) -> np.ndarray:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from vitascope.checkpoints.checkpoint import Prediction
 from vitascope.views.attention_maps import draw_attention, draw_class_attention
 from vitascope.views.attention_rollout import draw_rollout
 from vitascope.views.attention_share import draw_share
@@ -23,7 +24,7 @@ from vitascope.views.distance import draw_distance
 from vitascope.views.drawing import save_figure
 from vitascope.views.filters import draw_filters
 from vitascope.views.lens import draw_lens
-from vitascope.views.look import Look, Prediction, Scope
+from vitascope.views.look import Look, Scope
 from vitascope.views.norms import draw_norms
 from vitascope.views.positions import draw_similarity
 from vitascope.views.report import Report

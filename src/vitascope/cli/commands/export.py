@@ -53,6 +53,8 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     told = f"{args.checkpoint} → {args.out} ({args.format}, {args.precision}"
     if int8:
         console.say(f"{told}; {100 * record['same_label']:.1f} % of {record['judged_on']} labels stay the same)")
+        if record["trained_on"]:
+            console.say(f"{record['trained_on']:,} of these images were trained on, which flatters the figures")
     else:
         console.say(f"{told}; differs by {max(record['differences'].values()):.1g} at most)")
     return {"out": args.out, **record}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+from contextlib import ExitStack
 from typing import Any
 
 from vitascope.checkpoints.output import check_output
@@ -30,7 +30,7 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     if args.csv:
         check_output(args.csv, None, remedy="choose another --csv file")
     from vitascope.inference.exported import open_model
-    from vitascope.inference.files import find_images, predict_files
+    from vitascope.inference.files import FilePrediction, find_images, predict_files
     from vitascope.inference.partial import partial_csv
     from vitascope.inference.predictor import Predictor
 
@@ -42,18 +42,22 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
         batch=args.batch,
         precision=args.precision,
     )
-    counter, predict = console.counter("predicting"), functools.partial(predict_files, predictor, top=args.top)
-    if args.csv:
-        told = {"checkpoint": predictor.checkpoint.fingerprint(), "engine": args.engine, "precision": args.precision}
-        with partial_csv(args.csv, told, files, min(args.top, len(predictor.checkpoint.labels))) as partial:
-            before = len(partial.done)
-            rest = predict(
-                files[before:], keep=partial.add, progress=lambda done, _: counter(before + done, len(files))
-            )
-            results = partial.done + rest
-            partial.finish(results)
-    else:
-        results = predict(files, progress=counter)
+    counter = console.counter("predicting")
+    with ExitStack() as kept:
+        results: list[FilePrediction] = []
+        keep, finish = results.append, kept.close
+        if args.csv:
+            told = {"checkpoint": predictor.checkpoint.fingerprint(), "engine": args.engine}
+            told |= {"precision": args.precision, "top": min(args.top, len(predictor.checkpoint.labels))}
+            partial = kept.enter_context(partial_csv(args.csv, told, files))
+            results, keep, finish = partial.done, partial.add, partial.finish
+        known = len(results)
+        first = known - known % args.batch  # so that the batches, and with them all rounding, are those of one go
+        for n, result in enumerate(predict_files(predictor, files[first:], args.top), first):
+            if n >= known:
+                keep(result)
+                counter(len(results), len(files))
+        finish()
     rows = []
     for result in results:
         if result.error is not None:

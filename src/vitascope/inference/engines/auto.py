@@ -9,11 +9,9 @@ costs. Results then differ by rounding alone. The compiled engine takes a minute
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import threading
 import time
-from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -28,7 +26,7 @@ from vitascope.errors import ConfigError
 from vitascope.inference.engines.eager import Engine
 from vitascope.inference.engines.names import ENGINES
 from vitascope.inference.engines.table import CPU_ONLY, build
-from vitascope.models.config import config_to_dict
+from vitascope.inference.exported import Exported
 from vitascope.precision import processor, resolve_precision
 from vitascope.whole import recall, remember
 
@@ -41,9 +39,12 @@ WORTH_MEASURING = 60.0
 _MARGIN = 0.05  # share of the time that a change must save, so that chance does not decide
 _MEMORY, _ROUNDS = "engines.json", 3
 
+Times = dict[str, tuple[float, float]]
+"""By engine: seconds of one image, and seconds to make it."""
+
 
 def make_engine(
-    name: str, checkpoint: Checkpoint, device: torch.device | str | None, precision: str, batch: int
+    name: str, checkpoint: Checkpoint | Exported, device: torch.device | str | None, precision: str, batch: int
 ) -> Engine:
     """The engine `name` of `ENGINES`, on `device`, or None for the best that it can use.
 
@@ -51,34 +52,16 @@ def make_engine(
     """
     if name not in ENGINES:
         raise ConfigError(f"engine is {name!r}, expected one of {', '.join(ENGINES)}")
+    if isinstance(checkpoint, Exported):
+        return checkpoint.engine(name, device, precision)
     device = resolve_device("cpu" if device is None and name in CPU_ONLY else device)
     if name == "auto" and device.type == "cpu":
         return Auto(checkpoint, precision, batch)
     return build("eager" if name == "auto" else name, checkpoint, device, precision, batch)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """What was found for one model, batch and machine."""
-
-    seconds: dict[str, float]
-    """By engine, of one image."""
-    cost: dict[str, float]
-    """By engine, seconds to make it."""
-
-    @property
-    def best(self) -> str:
-        """The engine to take."""
-        name = min(self.seconds, key=lambda name: self.seconds[name])
-        return name if self.seconds[name] <= (1 - _MARGIN) * self.seconds["eager"] else "eager"
-
-    def pays(self, images: int) -> bool:
-        """Whether changing to the best saves more on so many images than it costs."""
-        return (self.seconds["eager"] - self.seconds[self.best]) * images > self.cost[self.best]
-
-
 class Auto:
-    """Changes engines within a job, on the CPU."""
+    """Changes engines once within a job, on the CPU."""
 
     def __init__(self, checkpoint: Checkpoint, precision: str, batch: int) -> None:
         self.precision = resolve_precision(precision, torch.device("cpu"))
@@ -87,8 +70,7 @@ class Auto:
         self._checkpoint, self._batch = checkpoint, batch
         self._engine = self._build("eager")
         self._images, self._seconds, self._coming = 0, 0.0, 0
-        self._key = ""
-        self._measured: Measured | None = None
+        self._key, self._times = "", Times()
         self._settled = False
         self._settling = threading.Lock()
 
@@ -101,7 +83,7 @@ class Auto:
         # Another thread that comes while one measures goes on as before.
         if not self._settled and self._settling.acquire(blocking=False):
             try:
-                self._consider(images)
+                self._settled = self._settle(images)
             finally:
                 self._settling.release()
         start = time.perf_counter()
@@ -110,27 +92,32 @@ class Auto:
         self._images += len(images)
         return result
 
-    def _consider(self, images: Tensor) -> None:
+    def _settle(self, images: Tensor) -> bool:
+        """Changes to the fastest engine where the job pays for it; whether that is decided for good."""
         key = f"{self._situation}, batch below {2 ** len(images).bit_length()}"
         if key != self._key:  # a first call may be a single image, to warm up
-            self._key, self._measured = key, _sound(recall(cache_folder() / _MEMORY, key))
-        ahead = max(self._images, self._coming)
-        if self._measured is None:
-            if self._images and self._seconds / self._images * ahead >= WORTH_MEASURING:
-                self._measure(images)
-                self._settled = True
-        elif self._measured.best == "eager":
-            self._settled = True
-        elif self._measured.pays(ahead):
-            try:
-                self._engine, self.name = self._build(self._measured.best), self._measured.best
-            except ConfigError as error:  # it worked when it was measured
-                log.warning("%s", error)
-            self._settled = True
+            self._key, self._times = key, _sound(recall(cache_folder() / _MEMORY, key))
+        ahead, made = max(self._images, self._coming), {"eager": self._engine}
+        if not self._times:
+            if not self._images or self._seconds / self._images * ahead < WORTH_MEASURING:
+                return False
+            self._times = self._measure(images, made)
+            remember(cache_folder() / _MEMORY, key, self._times)
+        eager, _ = self._times["eager"]
+        name = min(self._times, key=lambda name: self._times[name][0])
+        seconds, cost = self._times[name]
+        if seconds > (1 - _MARGIN) * eager:
+            return True
+        if name not in made and (eager - seconds) * ahead <= cost:
+            return False
+        try:
+            self._engine, self.name = made.get(name) or self._build(name), name
+        except ConfigError as error:  # it worked when it was measured
+            log.warning("%s", error)
+        return True
 
-    def _measure(self, images: Tensor) -> None:
-        """Times the engines in turns, remembers the result and takes the best."""
-        engines: dict[str, Engine] = {"eager": self._engine}
+    def _measure(self, images: Tensor, engines: dict[str, Engine]) -> Times:
+        """Adds the candidates to `engines` and times all in turns."""
         cost = {"eager": 0.0}
         for name in CANDIDATES:
             start = time.perf_counter()
@@ -147,32 +134,26 @@ class Auto:
                 engine(images)
                 seconds[name] = min(seconds[name], (time.perf_counter() - start) / len(images))
         log.info("measured, milliseconds an image: %s", {name: round(1000 * s, 2) for name, s in seconds.items()})
-        self._measured = Measured(seconds=seconds, cost=cost)
-        remember(cache_folder() / _MEMORY, self._key, asdict(self._measured))
-        self.name = self._measured.best
-        self._engine = engines[self.name]
+        return {name: (seconds[name], cost[name]) for name in engines}
 
     def _build(self, name: str) -> Engine:
         return build(name, self._checkpoint, torch.device("cpu"), self.precision, self._batch)
 
     @cached_property
     def _situation(self) -> str:
-        config = json.dumps(config_to_dict(self._checkpoint.config), sort_keys=True)
+        model = hashlib.sha256(repr(self._checkpoint.model.config).encode()).hexdigest()[:12]
         versions = ", ".join(f"{name} {_version(name)}" for name in ("torch", "openvino", "onnxruntime"))
-        return (
-            f"{processor()}, {torch.get_num_threads()} threads, {versions}, {self.precision}, "
-            f"model {hashlib.sha256(config.encode()).hexdigest()[:12]} at {self._checkpoint.preprocess.size}"
-        )
+        threads, size = torch.get_num_threads(), self._checkpoint.preprocess.size
+        return f"{processor()}, {threads} threads, {versions}, {self.precision}, model {model} at {size}"
 
 
-def _sound(found: Any) -> Measured | None:
-    """What the cache folder held, unless it is damaged or tells of engines that are no more."""
+def _sound(remembered: Any) -> Times:
+    """What the cache folder held; nothing where it is damaged or tells of engines that are no more."""
     try:
-        measured = Measured(**found)
-        measured.pays(0)
-    except (TypeError, KeyError, AttributeError, ValueError):
-        return None
-    return measured if set(measured.seconds) <= {"eager", *CANDIDATES} else None
+        times = {name: (float(seconds), float(cost)) for name, (seconds, cost) in remembered.items()}
+    except (TypeError, AttributeError, ValueError):
+        return {}
+    return times if "eager" in times and times.keys() <= {"eager", *CANDIDATES} else {}
 
 
 def _version(package: str) -> str | None:

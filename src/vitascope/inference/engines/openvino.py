@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from vitascope.checkpoints.checkpoint import Checkpoint
-from vitascope.inference.class_token import for_prediction
 from vitascope.inference.engines.eager import Engine
-from vitascope.inference.quiet import quiet
+from vitascope.inference.engines.traced import traceable
 from vitascope.optional import needed
 
+FILES = ("model.xml", "model.bin")
+"""Of an export: first what is opened."""
 HINTS = {"float32": "f32", "bfloat16": "bf16"}
 """Names of our precisions; without one OpenVINO takes bfloat16 wherever the processor has it."""
 
@@ -34,7 +35,7 @@ class OpenVinoEngine:
             "PERFORMANCE_HINT": "LATENCY",  # all threads work on one batch
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }
-        self._request = import_openvino().compile_model(model, "CPU", settings).create_infer_request()
+        self._request = library().compile_model(model, "CPU", settings).create_infer_request()
         self._lock = threading.Lock()
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -44,7 +45,7 @@ class OpenVinoEngine:
         return torch.from_numpy(result[0])
 
 
-def import_openvino() -> Any:
+def library() -> Any:
     """The package; raises `ConfigError` that names the extra."""
     # Imported first, it reports every use to its makers unless a user has declined; without it OpenVINO stays silent.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
@@ -53,16 +54,9 @@ def import_openvino() -> Any:
 
 def convert(checkpoint: Checkpoint) -> Any:
     """The checkpoint's model as OpenVINO's, float32, for any batch of images of the checkpoint's size."""
-    ov = import_openvino()
-    model = for_prediction(checkpoint.model)
-    preprocess = checkpoint.preprocess
-    # Two images: the exporter takes a batch of 1 for a constant. Run once before, so that computed positions are
-    # constants of the graph and not the exporter's placeholders in the model's memory.
-    images = torch.zeros(2, preprocess.channels, *preprocess.size)
-    with torch.no_grad(), quiet():
-        model(images)
-        program = torch.export.export(model, (images,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
-        converted = ov.convert_model(program)
+    ov = library()
+    with traceable(checkpoint) as (model, images, shapes):
+        converted = ov.convert_model(torch.export.export(model, images, **shapes))
     converted.inputs[0].get_tensor().set_names({"images"})
     converted.outputs[0].get_tensor().set_names({"logits"})
     return converted
@@ -70,4 +64,4 @@ def convert(checkpoint: Checkpoint) -> Any:
 
 def read(path: Path) -> Engine:
     """The engine of an exported `model.xml`; raises what OpenVINO raises."""
-    return OpenVinoEngine(import_openvino().Core().read_model(path), "float32")
+    return OpenVinoEngine(library().Core().read_model(path), "float32")
