@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,7 +21,6 @@ from PIL import Image
 from tiny_checkpoint import checkpoint
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.web.app import application
-from vitascope.web.assets import Assets
 from vitascope.web.engine import Engine
 from vitascope.web.server import address_of, make_server, open_socket
 from vitascope.web.service import Service
@@ -60,7 +60,7 @@ def served(
     ck: Checkpoint | None = None,
     *,
     load: Callable[[], Engine] | None = None,
-    assets: Assets | None = None,
+    folder: Path | None = None,
     wait: bool = True,
     **settings: Any,
 ) -> Iterator[Served]:
@@ -69,7 +69,7 @@ def served(
     ck = ck or checkpoint()
     service = Service(load or (lambda: Engine(ck, max_pixels=chosen.max_pixels)), chosen)
     opened = open_socket(chosen)
-    server = make_server(application(service, assets), chosen)
+    server = make_server(application(service, folder), chosen)
     address = address_of(opened)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[opened])))
     thread.start()

@@ -68,7 +68,7 @@ def test_what_waits_shares_a_pass_in_the_order_it_came() -> None:
         tasks = [await asked(batcher, n, first) for n, first in ((1, 0), (2, 1), (1, 3), (2, 4), (3, 6))]
         model.go.release(9)
         results = await asyncio.gather(*tasks)
-        assert model.batches == [[0], [1, 2, 3], [4, 5], [6, 7, 8]]
+        assert model.batches == [[0], [1, 2, 3, 4], [5, 6, 7, 8]]
         assert [r.ravel().tolist() for r in results] == [[0], [2, 4], [6], [8, 10], [12, 14, 16]]
 
     run(body)

@@ -74,9 +74,9 @@ def test_no_json_becomes_more_than_is_reckoned(worst: bytes) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert held
-    assert peak <= parsing_bytes(body, None)
+    assert peak <= parsing_bytes(body)
     with pytest.raises(Refusal, match="JSON object"):
-        parse_request(body, None, None)  # type: ignore[arg-type]
+        parse_request(body, b"", None)  # type: ignore[arg-type]
 
 
 def test_memory_is_given_in_turn() -> None:

@@ -112,7 +112,7 @@ def test_an_id_tells_content_size_and_model() -> None:
         look_id(b"a", (1, 12), "m"),
         look_id(b"b", (1, 12), "m"),
         look_id(b"a", (11, 2), "m"),
-        look_id(b"a", (1, 12)),
+        look_id(b"a", (1, 12), "n"),
     ]
     assert len(set(ids)) == 4
     assert all(len(id) == 16 and int(id, 16) >= 0 for id in ids)

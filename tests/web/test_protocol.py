@@ -203,7 +203,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "image count": ({"inputs": [{"name": "image", "datatype": "BYTES", "shape": [2], "data": [""]}]}, "expected 2"),
     "image rank": ({"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1, 1], "data": [""]}]}, "[-1]"),
     "image as FP32": ({"inputs": [{"name": "image", "datatype": "FP32", "shape": [1], "data": [""]}]}, "'BYTES'"),
-    "not JSON": ("{", "not JSON at line 1"),
+    "not JSON": ("{", "not JSON: Expecting property name enclosed in double quotes: line 1 column 2"),
     "nothing": ("", "not JSON"),
     "not UTF-8": (b"\xff\xfe\xfa", "not JSON"),
     "nested deeply": ("[" * 100_000, "nested too deeply"),

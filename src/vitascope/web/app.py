@@ -1,14 +1,11 @@
-"""The application: /predict, the page with its data, and the Open Inference Protocol, around one service.
-
-app = create_app("runs/flowers")        # for any ASGI server; `vitascope serve` is the short way
-"""
+"""The application: /predict, the page with its data, and the Open Inference Protocol, around one service."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from importlib.abc import Traversable
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from fastapi import APIRouter, FastAPI, Query, Request
@@ -16,67 +13,25 @@ from starlette.responses import Response
 
 from vitascope.version import __version__
 from vitascope.web import errors, protocol
-from vitascope.web.assets import PAGE, Asset, Assets
+from vitascope.web.assets import PAGE, page_files, read_assets
 from vitascope.web.errors import Refusal, json_response
 from vitascope.web.guard import Guard
 from vitascope.web.payload import labels, layer_payload, look_payload
 from vitascope.web.service import Service
-from vitascope.web.settings import ServeSettings, served_name
 from vitascope.web.uploads import FIELD, Upload, read_uploads
 
 if TYPE_CHECKING:
-    from vitascope.checkpoints.checkpoint import Checkpoint
-    from vitascope.web.engine import Engine
     from vitascope.web.looks import HeldLook
 
 _LAYER_BYTES_EACH = 20  # for each weight of attention: float32, what softmax takes, and its text in copies; measured
-_FORM = {"type": "object", "properties": {FIELD: {"type": "string", "format": "binary"}}, "required": [FIELD]}
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {"schema": _FORM},
-            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
-        },
-    }
-}
+_FILE = {"type": "string", "format": "binary"}
+_FORM = {"type": "object", "properties": {FIELD: _FILE}, "required": [FIELD]}
+_CONTENT = {"multipart/form-data": {"schema": _FORM}, "application/octet-stream": {"schema": _FILE}}
+_BODY = {"requestBody": {"required": True, "content": _CONTENT}}
 
 
-def create_app(
-    checkpoint: Checkpoint | str | Path | Callable[[], Checkpoint],
-    settings: ServeSettings | None = None,
-    *,
-    image_size: int | tuple[int, int] | None = None,
-    device: str | None = None,
-    engine: str = "eager",
-) -> FastAPI:
-    """An application that loads `checkpoint`, or calls it to, when it starts, and answers 503 until it has.
-
-    `image_size`, `device` and `engine` as for `vitascope.load` and `Predictor`. A checkpoint that cannot be loaded is
-    told by `app.state.service.failure`.
-    """
-    settings = settings or ServeSettings(
-        name=served_name(str(checkpoint)) if isinstance(checkpoint, str | Path) else "model"
-    )
-
-    def load() -> Engine:
-        from vitascope.checkpoints.load import adapt, load
-        from vitascope.models.config import image_size_pair
-        from vitascope.web.engine import Engine
-
-        if isinstance(checkpoint, str | Path):
-            loaded = load(checkpoint, image_size=image_size)
-        else:
-            loaded = checkpoint() if callable(checkpoint) else checkpoint
-            loaded = loaded if image_size is None else adapt(loaded, image_size=image_size_pair(image_size))
-        return Engine(loaded, device=device, max_pixels=settings.max_pixels, engine=engine, batch=settings.batch)
-
-    return application(Service(load, settings))
-
-
-def application(service: Service, assets: Assets | None = None) -> FastAPI:
-    """The application around a service; `assets` are the page's files."""
-    assets = assets or Assets()
+def application(service: Service, folder: Traversable | None = None) -> FastAPI:
+    """The application around a service; `folder` holds the page's files."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -91,14 +46,12 @@ def application(service: Service, assets: Assets | None = None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.service = service
     errors.install(app)
-    settings = service.settings
-    app.add_middleware(Guard, policy=assets.policy, hosts=settings.hosts, answer_bytes=settings.intake_bytes)
+    app.add_middleware(Guard, hosts=service.settings.hosts, answer_bytes=service.settings.intake_bytes)
     app.include_router(_predict_routes(service))
     app.include_router(protocol.routes(service))
     app.include_router(_page_routes(service))
-    app.include_router(_asset_routes(assets))
+    app.include_router(_asset_routes(folder or page_files()))
     return app
 
 
@@ -112,13 +65,12 @@ def _predict_routes(service: Service) -> APIRouter:
             raise Refusal(422, "this model has no head, so it cannot predict labels; fine-tune it first")
         async with service.intake.body(request) as body:
             uploads = await _uploads(request, body, service)
-            logits = await service.outputs_of_files([upload.content for upload in uploads])
-            rows = service.engine.probabilities(logits)
-        found = []
+            rows = service.engine.probabilities(await service.outputs([upload.content for upload in uploads]))
+        predictions = []
         for upload, row in zip(uploads, rows, strict=True):
             best = np.argsort(-row, kind="stable")[:top].tolist()
-            found.append({"name": upload.name, "labels": labels([(names[i], i, float(row[i])) for i in best])})
-        return json_response({"model": service.settings.name, "predictions": found})
+            predictions.append({"name": upload.name, "labels": labels([(names[i], i, float(row[i])) for i in best])})
+        return json_response({"model": service.settings.name, "predictions": predictions})
 
     return router
 
@@ -147,20 +99,19 @@ def _page_routes(service: Service) -> APIRouter:
 
     @router.get("/looks/{id}/layers/{layer}", summary="the attention of one layer, numbered from 0")
     async def layer(id: str, layer: str) -> Response:
-        held = _held(id)
-        layers = len(held.look.norms)
-        if not (layer.isascii() and layer.isdigit() and len(layer) < 6 and int(layer) < layers):
+        look = _held(id).look
+        layers, heads, tokens, _ = look.keys.shape
+        if layer not in map(str, range(layers)):
             raise Refusal(404, f"no such layer; this model has the layers 0 to {layers - 1}")
-        _, heads, tokens, _ = held.look.keys.shape
         size = _LAYER_BYTES_EACH * heads * tokens**2
-        return await service.read_within(size, lambda: json_response(layer_payload(held.look, int(layer))))
+        return await service.read_within(size, lambda: json_response(layer_payload(look, int(layer))))
 
     @router.get("/examples/{id}", summary="the insides of an example")
     async def example(id: str) -> Response:
-        found = (await service.examples()).get(id)
-        if found is None:
+        example = (await service.examples()).get(id)
+        if example is None:
             raise Refusal(404, "no such example")
-        return await _look(await service.look(found.content, found.name), found.name)
+        return await _look(await service.look(example.content, example.name), example.name)
 
     async def _look(held: HeldLook, name: str) -> Response:
         return json_response(await service.read(look_payload, held.look, held.id, name))
@@ -174,28 +125,26 @@ def _page_routes(service: Service) -> APIRouter:
     return router
 
 
-def _asset_routes(assets: Assets) -> APIRouter:
+def _asset_routes(folder: Traversable) -> APIRouter:
     router = APIRouter(include_in_schema=False)
+    assets = read_assets(folder)
 
     @router.get("/")
     async def page(request: Request) -> Response:
-        return _send(assets.get(PAGE), request)
+        return await static(PAGE, request)
 
-    @router.get("/static/{path:path}")
-    async def static(path: str, request: Request) -> Response:
-        return _send(assets.get(path), request)
-
-    def _send(asset: Asset | None, request: Request) -> Response:
+    @router.get("/static/{name}")
+    async def static(name: str, request: Request) -> Response:
+        asset = assets.get(name)
         if asset is None:
             raise Refusal(404, "no such file")
-        headers = {"etag": asset.etag, "cache-control": "no-cache"}
-        if request.headers.get("if-none-match") == asset.etag:
-            return Response(status_code=304, headers=headers)
-        return Response(asset.content, headers={**headers, "content-type": asset.type})
+        if request.headers.get("if-none-match") == asset.headers["etag"]:
+            kept = {key: asset.headers[key] for key in ("etag", "cache-control")}
+            return Response(status_code=304, headers=kept)
+        return asset
 
     return router
 
 
 async def _uploads(request: Request, body: bytes, service: Service) -> list[Upload]:
-    kind: Any = request.headers.get("content-type", "")
-    return await service.read(read_uploads, body, kind, service.settings.max_images)
+    return await read_uploads(body, request.headers.get("content-type", ""), service.settings.max_images)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +15,8 @@ from vitascope.data.images import UInt8
 from vitascope.device import resolve_device
 from vitascope.inference.engines.auto import make_engine
 from vitascope.inference.engines.table import CPU_ONLY
+from vitascope.views.look import Look, Scope, look_at, scope
 from vitascope.web.examples import Example, examples
-
-if TYPE_CHECKING:
-    from vitascope.views.look import Look, Scope
 
 Float32 = npt.NDArray[np.float32]
 
@@ -46,12 +43,12 @@ class Engine:
         self.fingerprint = checkpoint.fingerprint()
         self.features = checkpoint.config.features
         self._max_pixels = max_pixels
-        self._device = resolve_device(device)
-        given = checkpoint
-        if self._device.type != "cpu":  # looks go there too; the caller's model stays where it is
-            checkpoint = dataclasses.replace(checkpoint, model=copy.deepcopy(checkpoint.model).to(self._device))
+        place = resolve_device(device)
         self.checkpoint = checkpoint
-        self._forward = make_engine(engine, given if engine in CPU_ONLY else checkpoint, device, "float32", batch)
+        if place.type != "cpu":  # looks go there too; the caller's model stays where it is
+            self.checkpoint = dataclasses.replace(checkpoint, model=copy.deepcopy(checkpoint.model).to(place))
+        given = checkpoint if engine in CPU_ONLY else self.checkpoint
+        self._forward = make_engine(engine, given, device, "float32", batch)
         first = self.forward(np.zeros((1, self.channels, *self.size), np.float32))  # slow everywhere
         if self.labels:
             self.probabilities(first)  # refused here, before anyone asks, where there are none
@@ -81,12 +78,8 @@ class Engine:
 
     def look(self, pixels: UInt8) -> Look:
         """Everything the page shows of one image of `decode`; raises ConfigError for a model without attention."""
-        from vitascope.views.look import look_at
-
         return look_at(self.checkpoint, pixels)
 
     def scope(self) -> Scope:
         """Everything the page shows of the model alone; raises ConfigError for a model without attention."""
-        from vitascope.views.look import scope
-
         return scope(self.checkpoint)

@@ -47,22 +47,18 @@ def error_response(status: int, message: str, headers: dict[str, str] | None = N
 
 def install(app: FastAPI) -> None:
     """Makes every error of the routes such JSON."""
+    for kind in (Refusal, ImageError, ConfigError, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, _told)
 
-    @app.exception_handler(Refusal)
-    async def refused(request: Request, error: Refusal) -> Response:
-        return error_response(error.status, str(error), error.headers)
 
-    @app.exception_handler(ImageError)
-    @app.exception_handler(ConfigError)
-    async def unacceptable(request: Request, error: VitascopeError) -> Response:
-        return error_response(422, str(error))
-
-    @app.exception_handler(HTTPException)
-    async def no_such_thing(request: Request, error: HTTPException) -> Response:
-        said = {404: "no such address", 405: f"{request.method} is not possible at this address"}
-        return error_response(error.status_code, said.get(error.status_code, "refused"), dict(error.headers or {}))
-
-    @app.exception_handler(RequestValidationError)
-    async def misunderstood(request: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        return error_response(422, f"{first['loc'][-1]}: {first['msg']}")
+async def _told(request: Request, error: Exception) -> Response:
+    match error:
+        case Refusal():
+            return error_response(error.status, str(error), error.headers)
+        case HTTPException():
+            said = {404: "no such address", 405: f"{request.method} is not possible at this address"}
+            return error_response(error.status_code, said.get(error.status_code, "refused"), dict(error.headers or {}))
+        case RequestValidationError():
+            first = error.errors()[0]
+            return error_response(422, f"{first['loc'][-1]}: {first['msg']}")
+    return error_response(422, str(error))

@@ -11,12 +11,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from vitascope.web.assets import POLICY
 from vitascope.web.errors import INTERNAL, error_response
 
 log = logging.getLogger(__name__)
 
 _PART = 2**16
 _HEADERS = {
+    "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
@@ -33,9 +35,8 @@ class Guard:
     answers that clients have not taken yet, all together; the next one becomes 503.
     """
 
-    def __init__(self, app: ASGIApp, *, policy: str, hosts: frozenset[str] | None, answer_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, hosts: frozenset[str] | None, answer_bytes: int) -> None:
         self._app = app
-        self._headers = {**_HEADERS, "content-security-policy": policy}
         self._hosts = hosts
         self._answer_bytes = answer_bytes
         self._held = 0
@@ -44,28 +45,23 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = False
-        head = scope["method"] == "HEAD"  # answered as GET, without the body
         start: Message = {}
+        started = False
 
         async def guarded(message: Message) -> None:
-            nonlocal started, start
+            nonlocal start, started
             if message["type"] == "http.response.start":  # goes with the body, whose size decides
                 start = message
                 return
-            size = 0 if head else len(message.get("body", b""))
+            size = len(message.get("body", b""))
             if not started:
                 if size > _PART and self._held and self._held + size > self._answer_bytes:
                     crowded = error_response(503, "too many answers are being sent; try again", {"retry-after": "1"})
                     start = {**start, "status": 503, "headers": crowded.raw_headers}
                     message, size = {**message, "body": crowded.body}, 0
-                headers = MutableHeaders(scope=start)
-                for name, value in self._headers.items():
-                    headers.setdefault(name, value)
+                MutableHeaders(scope=start).update(_HEADERS)
                 started = True
                 await send(start)
-            if head:
-                message = {**message, "body": b""}
             self._held += size
             try:
                 for part in _parts(message):
@@ -73,30 +69,34 @@ class Guard:
             finally:
                 self._held -= size
 
+        async def answer(status: int, message: str, headers: dict[str, str] | None = None) -> None:
+            await error_response(status, message, headers)(scope, receive, guarded)
+
         refused = self._refusal(Headers(scope=scope), scope["method"])
         if refused is not None:
-            await error_response(*refused)(scope, receive, guarded)
+            await answer(*refused)
             return
         try:
-            await self._app({**scope, "method": "GET"} if head else scope, receive, guarded)
+            # HEAD is answered as GET; uvicorn leaves the body out.
+            await self._app({**scope, "method": "GET"} if scope["method"] == "HEAD" else scope, receive, guarded)
         except ClientDisconnect:
             log.debug("a client left while it was sending")
         except asyncio.CancelledError:  # the server ends, and this took longer than it waits
             if not started:
-                await error_response(503, "the server is stopping", {"retry-after": "5"})(scope, receive, guarded)
+                await answer(503, "the server is stopping", {"retry-after": "5"})
         except Exception:
             log.exception("a request failed")
             if started:  # nothing can be said any more: break the connection off, so that the client notices
                 raise
-            await error_response(500, INTERNAL)(scope, receive, guarded)
+            await answer(500, INTERNAL)
 
     def _refusal(self, headers: Headers, method: str) -> tuple[int, str] | None:
-        host = headers.get("host", "")
+        host = headers.get("host", "").lower()
         if self._hosts is not None and _host_name(host) not in self._hosts:
             return 421, "this server does not answer to that host name; see --allowed_hosts"
-        origin = headers.get("origin")
         # Browsers say from which page a request comes; other pages have no business here.
-        own = headers.get("sec-fetch-site") == "same-origin" or _origin_host(origin) == host.lower()
+        origin = headers.get("origin")
+        own = headers.get("sec-fetch-site") == "same-origin" or _origin_host(origin) == host
         if origin is not None and method not in ("GET", "HEAD") and not own:
             return 403, "requests from pages of other origins are not answered"
         return None
@@ -105,17 +105,17 @@ class Guard:
 def _parts(message: Message) -> Iterator[Message]:
     """A large body piece by piece, so that the connection holds one that the client has not taken, and not all."""
     body = memoryview(message.get("body", b""))
-    for at in range(0, len(body) - _PART, _PART):
-        yield {**message, "body": body[at : at + _PART].tobytes(), "more_body": True}
-    if len(body) > _PART:
-        message = {**message, "body": body[(len(body) - 1) // _PART * _PART :].tobytes()}
-    yield message
+    if len(body) <= _PART:
+        yield message
+        return
+    more = message.get("more_body", False)
+    for at in range(0, len(body), _PART):
+        yield {**message, "body": bytes(body[at : at + _PART]), "more_body": more or at + _PART < len(body)}
 
 
 def _host_name(host: str) -> str:
-    """ "LOCALHOST:8000" → "localhost", "[::1]:8000" → "::1"."""
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    return name.lower()
+    """ "localhost:8000" → "localhost", "[::1]:8000" → "::1"."""
+    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
 
 
 def _origin_host(origin: str | None) -> str | None:

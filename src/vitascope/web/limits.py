@@ -66,61 +66,39 @@ class Intake:
         announced or counted; 408 when it is late; 415 for another coding, 400 where it is damaged; 503 when all bodies
         together exceed `intake_bytes`.
         """
-        self._check_headers(request)
-        mine = 0
-        chunks: list[bytes] = []
+        coding = request.headers.get("content-encoding", "identity").strip().lower()
+        if coding not in ("identity", *_ZLIB):
+            raise Refusal(415, f"the body is compressed; expected {' or '.join(_ZLIB)}, or send it as it is")
+        # HTTP lets only digits through, but Python does not read thousands of them.
+        announced = int(request.headers.get("content-length", "0")[:20])
+        self._admit(announced, self.held + announced)
+        seconds = self._settings.upload_timeout
+        mine, chunks = 0, []
         try:
             try:
-                async with asyncio.timeout(self._settings.upload_timeout):
-                    async for chunk in _decoded(request):
+                async with asyncio.timeout(seconds):
+                    async for chunk in request.stream() if coding == "identity" else _unpacked(request):
                         mine += len(chunk)
                         self.held += len(chunk)
-                        self._check_sizes(mine)
+                        self._admit(mine, self.held)
                         chunks.append(chunk)
             except TimeoutError:
-                raise Refusal(
-                    408, f"the body did not arrive within {self._settings.upload_timeout:g} seconds", close=True
-                ) from None
+                raise Refusal(408, f"the body did not arrive within {seconds:g} seconds", close=True) from None
             body = b"".join(chunks)
             chunks.clear()
             yield body
         finally:
             self.held -= mine
 
-    def _check_headers(self, request: Request) -> None:
-        if _coding(request) not in ("identity", *_ZLIB):
-            raise Refusal(415, f"the body is compressed; expected {' or '.join(_ZLIB)}, or send it as it is")
-        announced = request.headers.get("content-length")
-        if announced is None:
-            return
-        if not (announced.isascii() and announced.isdigit()):
-            raise Refusal(400, "Content-Length is not a number", close=True)
-        # By its length first: Python refuses to read numbers of thousands of digits.
-        if len(announced) > 18 or int(announced) > self._settings.max_bytes:
-            raise self._too_large()
-        if self.held + int(announced) > self._settings.intake_bytes:
+    def _admit(self, size: int, together: int) -> None:
+        if size > self._settings.max_bytes:
+            raise Refusal(413, f"the body is larger than {self._settings.max_bytes:,} bytes; send a smaller image")
+        if together > self._settings.intake_bytes:
             raise busy("too many bodies are being received")
 
-    def _check_sizes(self, mine: int) -> None:
-        if mine > self._settings.max_bytes:
-            raise self._too_large()
-        if self.held > self._settings.intake_bytes:
-            raise busy("too many bodies are being received")
 
-    def _too_large(self) -> Refusal:
-        return Refusal(413, f"the body is larger than {self._settings.max_bytes:,} bytes; send a smaller image")
-
-
-def _coding(request: Request) -> str:
-    return request.headers.get("content-encoding", "identity").strip().lower()
-
-
-async def _decoded(request: Request) -> AsyncIterator[bytes]:
-    """The body as it comes, decompressed piece by piece, so that what it becomes can be counted before it is held."""
-    if _coding(request) == "identity":
-        async for chunk in request.stream():
-            yield chunk
-        return
+async def _unpacked(request: Request) -> AsyncIterator[bytes]:
+    """Decompressed piece by piece as it comes, so that what it becomes can be counted before it is held."""
     decoder = zlib.decompressobj(_EITHER)
     try:
         async for chunk in request.stream():

@@ -29,10 +29,14 @@ class Looks:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._held: OrderedDict[str, HeldLook] = OrderedDict()
-        self.nbytes = 0
 
     def __len__(self) -> int:
         return len(self._held)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of all that are held."""
+        return sum(held.look.nbytes for held in self._held.values())
 
     def get(self, id: str) -> HeldLook | None:
         """The look of that id, now the last to be forgotten."""
@@ -43,15 +47,14 @@ class Looks:
 
     def add(self, held: HeldLook) -> None:
         """Holds it, and forgets others until all fit."""
-        old = self._held.pop(held.id, None)
-        self.nbytes += held.look.nbytes - (old.look.nbytes if old else 0)
         self._held[held.id] = held
-        while self.nbytes > self._limit and len(self._held) > 1:
-            _, forgotten = self._held.popitem(last=False)
-            self.nbytes -= forgotten.look.nbytes
+        self._held.move_to_end(held.id)
+        nbytes = self.nbytes
+        while nbytes > self._limit and len(self._held) > 1:
+            nbytes -= self._held.popitem(last=False)[1].look.nbytes
 
 
-def look_id(content: bytes, size: tuple[int, int], model: str = "") -> str:
+def look_id(content: bytes, size: tuple[int, int], model: str) -> str:
     """16 hexadecimal digits that tell an image's bytes, the size the model sees them at, and the model."""
     digest = hashlib.sha256(f"{model}\n{size[0]} {size[1]}\n".encode())
     digest.update(content)

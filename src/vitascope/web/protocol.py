@@ -15,23 +15,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from vitascope.version import __version__
+from vitascope.web import tensors
 from vitascope.web.errors import Refusal, json_response
 from vitascope.web.service import Service
-from vitascope.web.tensors import (
-    IMAGE,
-    PIXELS,
-    VERSION,
-    Array,
-    Signature,
-    parse_object,
-    parse_request,
-    parsing_bytes,
-    write_response,
-)
+from vitascope.web.tensors import IMAGE, PIXELS, VERSION, Array, Signature, Tensors
 
 _JSON_LENGTH = "inference-header-content-length"
 _WORTH_COMPRESSING = 1024  # bytes: about what fits into one packet anyway
@@ -43,9 +34,7 @@ def routes(service: Service) -> APIRouter:
 
     @router.get("", summary="the server's name, version and extensions")
     async def server() -> Response:
-        return json_response(
-            {"name": "vitascope", "version": __version__, "extensions": ["binary_tensor_data"]},
-        )
+        return json_response({"name": "vitascope", "version": __version__, "extensions": ["binary_tensor_data"]})
 
     @router.get("/health/live", summary="200 as soon as the server answers")
     async def live() -> Response:
@@ -55,45 +44,13 @@ def routes(service: Service) -> APIRouter:
     async def ready() -> Response:
         return _readiness({"ready": service.ready})
 
-    @router.get("/models/{model}/versions/{version}", include_in_schema=False)
-    @router.get("/models/{model}", summary="the model's inputs and outputs")
-    async def metadata(model: str, request: Request) -> Response:
-        _check_name(request, service)
-        return json_response(_metadata(service))
-
-    @router.get("/models/{model}/versions/{version}/ready", include_in_schema=False)
-    @router.get("/models/{model}/ready", summary="200 when the model is loaded, 503 before")
-    async def model_ready(model: str, request: Request) -> Response:
-        _check_name(request, service)
-        return _readiness({"name": service.settings.name, "ready": service.ready})
-
-    @router.post("/models/{model}/versions/{version}/infer", include_in_schema=False)
-    @router.post("/models/{model}/infer", summary="outputs for a batch of tensors or images")
-    async def infer(model: str, request: Request) -> Response:
-        _check_name(request, service)
-        signature = _signature(service)
-        async with service.intake.body(request) as body:
-            length = request.headers.get(_JSON_LENGTH)
-            wanted = await service.read_within(parsing_bytes(body, length), parse_request, body, length, signature)
-            if wanted.pixels is not None:
-                outputs = await service.outputs(wanted.pixels)
-            else:
-                outputs = await service.outputs_of_files(wanted.files)
-        answer, blobs = write_response(service.settings.name, wanted, _results(outputs, service), signature)
-        response = json_response(answer)
-        if blobs:
-            head = bytes(response.body)
-            lengths = {_JSON_LENGTH: str(len(head)), "cache-control": "no-store"}
-            response = Response(b"".join([head, *blobs]), 200, lengths, media_type="application/octet-stream")
-        return await _compressed(response, request, service)
-
     @router.post("/repository/index", summary="the one model and its state")
     async def index(request: Request) -> Response:
         async with service.intake.body(request) as body:
-            only_ready = parse_object(body).get("ready") is True if body else False
-        state = {"name": service.settings.name, "version": VERSION, "reason": ""}
-        known = [{**state, "state": "READY" if service.ready else "UNAVAILABLE"}]
-        return json_response([one for one in known if service.ready or not only_ready])
+            only_ready = tensors.parse_object(body).get("ready") is True if body else False
+        state = "READY" if service.ready else "UNAVAILABLE"
+        known = {"name": service.settings.name, "version": VERSION, "state": state, "reason": ""}
+        return json_response([known] if service.ready or not only_ready else [])
 
     @router.post("/repository/models/{model}/{action}", include_in_schema=False)
     async def change(model: str, action: str) -> Response:
@@ -101,15 +58,63 @@ def routes(service: Service) -> APIRouter:
             raise Refusal(404, "no such address")
         raise Refusal(400, f"{action} is not possible: this server has one model, chosen when it was started")
 
+    model = _model_routes(service)
+    router.include_router(model, prefix="/models/{model}")
+    router.include_router(model, prefix="/models/{model}/versions/{version}", include_in_schema=False)
     return router
 
 
-def _check_name(request: Request, service: Service) -> None:
-    """The model of the address, and its version if it names one."""
-    if request.path_params["model"] != service.settings.name:
-        raise Refusal(404, f"no such model; this server has {service.settings.name!r}")
-    if request.path_params.get("version", VERSION) != VERSION:
-        raise Refusal(404, f"no such version; {service.settings.name!r} has version {VERSION} alone")
+def _model_routes(service: Service) -> APIRouter:
+    """Of the one model, with or without its version in the address."""
+    name = service.settings.name
+
+    async def is_served(request: Request, model: str) -> None:
+        if model != name:
+            raise Refusal(404, f"no such model; this server has {name!r}")
+        if request.path_params.get("version", VERSION) != VERSION:
+            raise Refusal(404, f"no such version; {name!r} has version {VERSION} alone")
+
+    router = APIRouter(dependencies=[Depends(is_served)])
+
+    @router.get("", summary="the model's inputs and outputs")
+    async def metadata() -> Response:
+        signature = _signature(service)
+        return json_response(
+            {
+                "name": name,
+                "versions": [VERSION],
+                "platform": "pytorch_vitascope",
+                # Clients send every input that is listed, so the alternative is told as a parameter.
+                "inputs": _described({PIXELS: signature.inputs[PIXELS]}),
+                "outputs": _described(signature.outputs),
+                "parameters": {
+                    "alternative_input": IMAGE,
+                    "alternative_datatype": signature.inputs[IMAGE][0],
+                    "max_images": signature.max_images,
+                },
+            }
+        )
+
+    @router.get("/ready", summary="200 when the model is loaded, 503 before")
+    async def ready() -> Response:
+        return _readiness({"name": name, "ready": service.ready})
+
+    @router.post("/infer", summary="outputs for a batch of tensors or images")
+    async def infer(request: Request) -> Response:
+        signature = _signature(service)
+        async with service.intake.body(request) as body:
+            text, blob = tensors.split(body, request.headers.get(_JSON_LENGTH))
+            size = tensors.parsing_bytes(text)
+            wanted = await service.read_within(size, tensors.parse_request, text, blob, signature)
+            outputs = await service.outputs(wanted.images)
+        answer, blobs = tensors.write_response(name, wanted, _results(outputs, service), signature)
+        response = json_response(answer)
+        if blobs:
+            lengths = {_JSON_LENGTH: str(len(response.body)), "cache-control": "no-store"}
+            response = Response(b"".join([response.body, *blobs]), 200, lengths, "application/octet-stream")
+        return await _compressed(response, request, service)
+
+    return router
 
 
 async def _compressed(response: Response, request: Request, service: Service) -> Response:
@@ -128,32 +133,15 @@ def _readiness(content: dict[str, Any]) -> Response:
 def _signature(service: Service) -> Signature:
     engine = service.engine
     k = len(engine.labels)
-    outputs: dict[str, tuple[str, tuple[int, ...]]] = {"features": ("FP32", (engine.features,))}
+    outputs: Tensors = {"features": ("FP32", (engine.features,))}
     if k:
         outputs = {"logits": ("FP32", (k,)), "probabilities": ("FP32", (k,)), "label": ("BYTES", ())}
-    return Signature(
-        channels=engine.channels, size=engine.size, outputs=outputs, max_images=service.settings.max_images
-    )
+    inputs: Tensors = {PIXELS: ("FP32", (engine.channels, *engine.size)), IMAGE: ("BYTES", ())}
+    return Signature(inputs=inputs, outputs=outputs, max_images=service.settings.max_images)
 
 
-def _metadata(service: Service) -> dict[str, Any]:
-    signature = _signature(service)
-    return {
-        "name": service.settings.name,
-        "versions": [VERSION],
-        "platform": "pytorch_vitascope",
-        # Clients send every input that is listed, so the alternative is told as a parameter.
-        "inputs": [{"name": PIXELS, "datatype": "FP32", "shape": [-1, *signature.input_shape]}],
-        "outputs": [
-            {"name": name, "datatype": datatype, "shape": [-1, *shape]}
-            for name, (datatype, shape) in signature.outputs.items()
-        ],
-        "parameters": {
-            "alternative_input": IMAGE,
-            "alternative_datatype": "BYTES",
-            "max_images": signature.max_images,
-        },
-    }
+def _described(known: Tensors) -> list[dict[str, Any]]:
+    return [{"name": name, "datatype": kind, "shape": [-1, *row]} for name, (kind, row) in known.items()]
 
 
 def _results(outputs: npt.NDArray[np.float32], service: Service) -> dict[str, Array]:

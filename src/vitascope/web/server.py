@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvicorn
 from fastapi import FastAPI
 
 from vitascope.errors import ConfigError
-from vitascope.web.app import create_app
+from vitascope.web.app import application
 from vitascope.web.connection import Connection
 from vitascope.web.seldom import log_seldom
 from vitascope.web.service import Service
 from vitascope.web.settings import ServeSettings
 
 if TYPE_CHECKING:
-    from vitascope.checkpoints.checkpoint import Checkpoint
+    from vitascope.web.engine import Engine
 
 _DESCRIPTORS = 4096
 """Open files that this process asks the system for."""
@@ -35,23 +35,16 @@ def open_socket(settings: ServeSettings) -> socket.socket:
     """Bound to the address and port of the settings; raises ConfigError where that cannot be."""
     host, port = settings.host, settings.port
     try:
-        family, kind, number, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        opened = socket.socket(family, kind, number)
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except (OSError, UnicodeError) as error:
         raise ConfigError(f"--host is {host!r}, which is no address of this machine; try 127.0.0.1") from error
     try:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # every connection inherits it
-        opened.bind(address)
-        opened.listen(2048)
+        opened = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:
-        opened.close()
-        reason = (error.strerror or str(error)).lower()
-        raise ConfigError(
-            f"port {port} on {host} cannot be opened ({reason}); choose another --port, or --host"
-        ) from error
+        why = os.strerror(error.errno).lower() if error.errno else str(error)
+        remedy = "choose another --port, or --host"
+        raise ConfigError(f"port {port} on {host} cannot be opened ({why}); {remedy}") from error
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # every connection inherits it
     return opened
 
 
@@ -63,30 +56,22 @@ def address_of(opened: socket.socket) -> str:
 
 
 def serve(
-    checkpoint: str | Path | Callable[[], Checkpoint],
-    settings: ServeSettings,
-    opened: socket.socket,
-    *,
-    image_size: int | tuple[int, int] | None = None,
-    device: str | None = None,
-    engine: str = "eager",
-    on_ready: Callable[[], None] = lambda: None,
+    load: Callable[[], Engine], settings: ServeSettings, opened: socket.socket, on_ready: Callable[[], None]
 ) -> None:
-    """Serves until SIGTERM or Ctrl-C, answers what has begun, then passes the signal on to the caller's handlers.
+    """Serves what `load` makes until SIGTERM or Ctrl-C, answers what has begun, then passes the signal on to the
+    caller's handlers.
 
     `on_ready` is called when the model is loaded; if it cannot be, the error is raised here.
     """
-    app = create_app(checkpoint, settings, image_size=image_size, device=device, engine=engine)
-    service: Service = app.state.service
-    server = make_server(app, settings)
 
-    def loaded() -> None:
-        if service.failure is None:
+    def loaded(failure: Exception | None) -> None:
+        if failure is None:
             on_ready()
         else:
             server.should_exit = True
 
-    service.on_loaded = loaded
+    service = Service(load, settings, loaded)
+    server = make_server(application(service), settings)
     with opened:  # uvicorn closes it only where it got as far as serving
         asyncio.run(server.serve(sockets=[opened]))
     if service.failure is not None:
@@ -105,7 +90,7 @@ def make_server(app: FastAPI, settings: ServeSettings) -> uvicorn.Server:
         "longest": settings.upload_timeout + 2 * settings.answer_timeout,
         "most": min(_CONNECTIONS, quarter),
     }
-    log_seldom("uvicorn.error", "asyncio", "vitascope.web.guard")
+    log_seldom("uvicorn.error", "asyncio", "python_multipart.multipart", "vitascope.web.guard")
     return uvicorn.Server(
         uvicorn.Config(
             app,

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -38,18 +38,25 @@ _READERS = 2
 
 
 class Service:
-    """Everything that the routes share. `load` makes the engine, in a thread, while the socket is open already."""
+    """Everything that the routes share.
 
-    def __init__(self, load: Callable[[], Engine], settings: ServeSettings) -> None:
+    `load` makes the engine, in a thread, while the socket is open already; then `on_loaded` is called in the event
+    loop, with what went wrong or None.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Engine],
+        settings: ServeSettings,
+        on_loaded: Callable[[Exception | None], None] = lambda failure: None,
+    ) -> None:
         self.settings = settings
         self.intake = Intake(settings)
         self.memory = Memory(memory_share())
         """For decoding images, reading JSON and writing attention, of all requests together."""
         self.looks = Looks(settings.looks_bytes)
         self.failure: Exception | None = None
-        self.on_loaded: Callable[[], None] = lambda: None
-        """Called in the event loop when the model is there, or cannot be loaded (`failure`)."""
-        self._load = load
+        self._load, self._on_loaded = load, on_loaded
         self._engine: Engine | None = None
         self._model_thread = ThreadPoolExecutor(1, "model")
         self._readers = ThreadPoolExecutor(_READERS, "reader")
@@ -99,27 +106,17 @@ class Service:
 
         return await self.read(within)
 
-    async def outputs(self, images: Float32) -> Float32:
-        """(n, C, h, w) → (n, K), together with other requests'; raises Refusal (503 full or late, 422 overflow)."""
-        self._check_count(len(images))
+    async def outputs(self, images: Float32 | list[bytes]) -> Float32:
+        """(n, C, h, w), or n files → (n, K), together with other requests'.
+
+        Raises Refusal (503 full or late, 422 overflow), and ImageError, which says the number of one among several.
+        """
         with self.batcher.place(len(images)):
             async with self._in_time():
-                return _finite(await self.batcher(images))
-
-    async def outputs_of_files(self, contents: Sequence[bytes]) -> Float32:
-        """As `outputs`, from the bytes of files; raises ImageError too, saying which of several."""
-        self._check_count(len(contents))
-        engine = self.engine
-        with self.batcher.place(len(contents)):
-            async with self._in_time():
-                images = []
-                for number, content in enumerate(contents, start=1):
-                    try:
-                        images.append(await self._decoded(engine.prepare, content))
-                    except ImageError as error:
-                        which = f"image {number} of {len(contents)}: " if len(contents) > 1 else ""
-                        raise ImageError(f"{which}{error}") from None
-                return _finite(await self.batcher(np.stack(images)))
+                outputs = await self.batcher(await self._prepared(images) if isinstance(images, list) else images)
+        if not np.isfinite(outputs).all():
+            raise Refusal(422, "the model's output is not finite for this input; give values of the usual range")
+        return outputs
 
     async def look(self, content: bytes, name: str) -> HeldLook:
         """The insides of an image, held or made; two that ask for the same get the same."""
@@ -127,12 +124,11 @@ class Service:
         held = self.looks.get(id)
         if held is not None:
             return held
-        making = self._making.get(id)
-        if making is None:
-            making = self._making[id] = asyncio.create_task(self._make(id, content, name))
-            making.add_done_callback(functools.partial(self._made, id))
+        if id not in self._making:
+            self._making[id] = asyncio.create_task(self._make(id, content, name))
+            self._making[id].add_done_callback(lambda _: self._making.pop(id))
         async with self._in_time():
-            return await asyncio.shield(making)
+            return await asyncio.shield(self._making[id])
 
     async def examples(self) -> dict[str, Example]:
         """Images to begin with, by id."""
@@ -142,9 +138,8 @@ class Service:
     async def model(self) -> dict[str, Any]:
         """The page's data about the model."""
         if self._model_payload is None:
-            engine = self.engine
             async with self._in_time():
-                scope = await asyncio.get_running_loop().run_in_executor(self._model_thread, engine.scope)
+                scope = await self._by_model(self.engine.scope)
                 examples = [{"id": e.id, "name": e.name} for e in (await self.examples()).values()]
                 self._model_payload = await self.read(model_payload, scope, self.settings.name, examples)
         return self._model_payload
@@ -153,33 +148,38 @@ class Service:
         engine = self.engine
         with self.batcher.place(1):  # here, so that it counts for as long as it takes, whoever still waits
             pixels = await self._decoded(engine.decode, content)
-            look = await asyncio.get_running_loop().run_in_executor(self._model_thread, engine.look, pixels)
+            look = await self._by_model(engine.look, pixels)
         held = HeldLook(id=id, name=name, look=look)
         self.looks.add(held)
         return held
+
+    async def _prepared(self, contents: list[bytes]) -> Float32:
+        images = []
+        for number, content in enumerate(contents, start=1):
+            try:
+                images.append(await self._decoded(self.engine.prepare, content))
+            except ImageError as error:
+                which = f"image {number} of {len(contents)}: " if len(contents) > 1 else ""
+                raise ImageError(f"{which}{error}") from None
+        return np.stack(images)
 
     async def _decoded(self, decode: Callable[[bytes], T], content: bytes) -> T:
         size = await self.read(decoding_bytes, content, self.settings.max_pixels)
         return await self.read_within(size, decode, content)
 
-    def _made(self, id: str, making: asyncio.Task[HeldLook]) -> None:
-        del self._making[id]
-        if not making.cancelled():
-            making.exception()  # seen, even if everyone who asked has gone
-
-    def _check_count(self, images: int) -> None:
-        if images > self.settings.max_images:
-            raise Refusal(413, f"{images} images in one request, expected at most {self.settings.max_images}")
+    async def _by_model(self, function: Callable[..., T], *args: Any) -> T:
+        """In the one thread in which the model runs."""
+        return await asyncio.get_running_loop().run_in_executor(self._model_thread, function, *args)
 
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:
+        seconds = self.settings.answer_timeout
         try:
-            async with asyncio.timeout(self.settings.answer_timeout):
+            async with asyncio.timeout(seconds):
                 yield
         except TimeoutError:
-            raise Refusal(
-                503, f"not answered within {self.settings.answer_timeout:g} seconds; try again later", retry_after=5
-            ) from None
+            message = f"not answered within {seconds:g} seconds; try again later"
+            raise Refusal(503, message, retry_after=5) from None
 
     def _load_beside(self, loop: asyncio.AbstractEventLoop) -> None:
         engine: Engine | None = None
@@ -193,15 +193,9 @@ class Service:
 
         def finish() -> None:
             self._engine, self.failure = engine, failure
-            self.on_loaded()
+            self._on_loaded(failure)
 
         try:
             loop.call_soon_threadsafe(finish)
         except RuntimeError:
             log.debug("the server ended before the model was loaded")
-
-
-def _finite(outputs: Float32) -> Float32:
-    if not np.isfinite(outputs).all():
-        raise Refusal(422, "the model's output is not finite for this input; give values of the usual range")
-    return outputs

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from contextlib import suppress
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.datastructures import Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 from vitascope.web.errors import Refusal
 
@@ -15,7 +16,8 @@ FIELD = "image"
 """Name of the form field; it may occur several times."""
 
 _REFUSED_TYPES = ("application/json", "text/", "video/", "audio/", "application/pdf")
-_MAX_OTHER_FIELDS = 16
+_MAX_OTHER_FIELDS, _MAX_OTHER_BYTES = 16, 2**14
+_PIECE = 2**18  # bytes that are parsed before other requests have their turn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,17 +30,18 @@ class Upload:
     """The file's bytes."""
 
 
-def read_uploads(body: bytes, content_type: str, max_images: int) -> list[Upload]:
+async def read_uploads(body: bytes, content_type: str, max_images: int) -> list[Upload]:
     """The images of a body, at least one. Raises Refusal: 400 malformed or none, 413 too many, 415 another type."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        uploads = _Form(content_type, max_images).read(body)
+        uploads = await _from_form(body, content_type, max_images)
     elif kind.startswith(_REFUSED_TYPES):
-        raise Refusal(415, f"received {_shown(kind)}, expected an image, or a form with a field {FIELD!r}")
+        shown = kind if kind.isprintable() and len(kind) <= 60 else "another type"
+        raise Refusal(415, f"received {shown}, expected an image, or a form with a field {FIELD!r}")
     else:  # any other type, for curl calls all bytes a form unless told otherwise
         uploads = [Upload(name=None, content=body)] if body else []
     if not uploads:
-        raise Refusal(400, f"no image received; send one as the body, or as the form field {FIELD!r}")
+        raise Refusal(400, f"no image received; send one as the body, or as a file in the form field {FIELD!r}")
     return uploads
 
 
@@ -48,83 +51,36 @@ def file_name(text: str) -> str | None:
     return "".join(c for c in last if c.isprintable()).strip()[:200].strip(". ") or None
 
 
-class _Form:
-    """Collects the parts of form data; reads in memory, since the body is there and bounded."""
+class _Parser(MultiPartParser):
+    """As starlette has it, but nothing goes to disk, and a form that breaks off is told from a whole one."""
 
-    def __init__(self, content_type: str, max_images: int) -> None:
-        _, options = parse_options_header(content_type.encode("latin-1", "replace"))
-        self._boundary = options.get(b"boundary", b"")
-        if not 1 <= len(self._boundary) <= 256:
-            raise Refusal(400, "the form has no boundary; let your HTTP client write the Content-Type")
-        self._max_images = max_images
-        self._others = 0
-        self._header = b""
-        self._value = b""
-        self._disposition = b""
-        self._pieces: list[bytes] | None = None
-        self._name: str | None = None
-        self._uploads: list[Upload] = []
-        self._ended = False
+    spool_max_size = 0  # no size at which to begin a file: all is in memory already, and bounded
+    ended = False
 
-    def read(self, body: bytes) -> list[Upload]:
-        parser = MultipartParser(
-            self._boundary,
-            {
-                "on_part_begin": self._begin,
-                "on_header_field": self._on_field,
-                "on_header_value": self._on_value,
-                "on_header_end": self._on_header,
-                "on_headers_finished": self._on_headers,
-                "on_part_data": self._on_data,
-                "on_part_end": self._end,
-                "on_end": self._finish,
-            },
-        )
-        with suppress(FormParserError):  # then it does not come to its end
-            parser.write(body)
-            parser.finalize()
-        if not self._ended:
-            raise Refusal(400, "the form cannot be read: it is malformed or incomplete")
-        return self._uploads
-
-    def _begin(self) -> None:
-        self._header = self._value = self._disposition = b""
-        self._pieces = None
-
-    def _on_field(self, data: bytes, start: int, end: int) -> None:
-        self._header += data[start:end]
-
-    def _on_value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
-
-    def _on_header(self) -> None:
-        if self._header.lower() == b"content-disposition":
-            self._disposition = self._value
-        self._header = self._value = b""
-
-    def _on_headers(self) -> None:
-        _, options = parse_options_header(self._disposition)
-        if options.get(b"name") != FIELD.encode():
-            self._others += 1
-            if self._others > _MAX_OTHER_FIELDS:
-                raise Refusal(400, f"the form has many fields that are not {FIELD!r}")
-            return
-        if len(self._uploads) == self._max_images:
-            raise Refusal(413, f"more than {self._max_images} images in one request; send fewer at a time")
-        self._pieces = []
-        self._name = file_name(options.get(b"filename", b"").decode("utf-8", "replace"))
-
-    def _on_data(self, data: bytes, start: int, end: int) -> None:
-        if self._pieces is not None:
-            self._pieces.append(data[start:end])
-
-    def _end(self) -> None:
-        if self._pieces is not None:
-            self._uploads.append(Upload(name=self._name, content=b"".join(self._pieces)))
-
-    def _finish(self) -> None:
-        self._ended = True
+    def on_end(self) -> None:
+        self.ended = True
 
 
-def _shown(text: str) -> str:
-    return text if text.isprintable() and len(text) <= 60 else "another type"
+async def _from_form(body: bytes, content_type: str, max_images: int) -> list[Upload]:
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        for at in range(0, len(body), _PIECE):
+            yield body[at : at + _PIECE]
+            await asyncio.sleep(0)
+        if not parser.ended:
+            raise MultiPartException("It breaks off before its end.")
+
+    limits = {"max_files": max_images, "max_fields": _MAX_OTHER_FIELDS, "max_part_size": _MAX_OTHER_BYTES}
+    parser = _Parser(Headers({"content-type": content_type}), pieces(), **limits)
+    try:
+        form = await parser.parse()
+        try:
+            files = [file for file in form.getlist(FIELD) if isinstance(file, UploadFile)]
+            return [Upload(name=file_name(file.filename or ""), content=await file.read()) for file in files]
+        finally:
+            await form.close()
+    except MultiPartException as error:
+        if error.message.startswith("Too many files"):
+            raise Refusal(413, f"more than {max_images} images in one request; send fewer at a time") from None
+        raise Refusal(400, f"the form is malformed: {error.message}") from None
+    except ValueError:
+        raise Refusal(400, "the form is malformed: it is not in the charset that it states") from None

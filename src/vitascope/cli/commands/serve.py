@@ -14,7 +14,7 @@ from vitascope.optional import needed
 from vitascope.web.settings import ServeSettings, served_name
 
 if TYPE_CHECKING:
-    from vitascope.checkpoints.checkpoint import Checkpoint
+    from vitascope.web.engine import Engine
 
 
 def arguments(parser: Parser) -> None:
@@ -48,17 +48,13 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
         if console.json_only:
             print(json.dumps({"url": address, "model": settings.name}), flush=True)
 
-    def loaded() -> Checkpoint:
+    def load() -> Engine:
         from vitascope.checkpoints.load import load
+        from vitascope.web.engine import Engine
 
-        return load(args.checkpoint, image_size=args.image_size, **stated(args))
+        checkpoint = load(args.checkpoint, image_size=args.image_size, **stated(args))
+        limits = {"max_pixels": settings.max_pixels, "batch": settings.batch}
+        return Engine(checkpoint, device=args.device, engine=args.engine, **limits)
 
-    serve(
-        loaded,
-        settings,
-        opened,
-        device=args.device,
-        engine=args.engine,
-        on_ready=ready,
-    )
+    serve(load, settings, opened, ready)
     return {}
