@@ -7,6 +7,7 @@ import io
 import os
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ from PIL import Image
 from vitascope.data.memory import ArraySource
 from vitascope.data.open import open_data
 from vitascope.data.source import Source, View
+from vitascope.data.sources.huggingface import HubImages
 from vitascope.data.sources.table import TableSource
 
 
@@ -59,7 +61,7 @@ def test_files_are_told_apart_without_reading_images(
 ) -> None:
     spec = write(kind, tmp_path / "data", [1, 2, 3, 4])
     monkeypatch.setattr("vitascope.data.source.read_image", None)
-    monkeypatch.setattr(TableSource, "_encoded", None)
+    monkeypatch.setattr(TableSource, "encoded", None)
     first = train(spec).fingerprint()
     assert train(spec).fingerprint() == first
     write(kind, tmp_path / "data", [1, 2, 3, 5])
@@ -77,10 +79,14 @@ def test_a_missing_file_is_left_for_reading_to_say(tmp_path: Path) -> None:
     assert source.fingerprint() != whole
 
 
+def hub(images: list[dict[str, object]]) -> Source:
+    dataset = SimpleNamespace(data=pa.table({"image": images}))
+    return TableSource("table", ("a",), np.zeros(len(images), np.int64), HubImages(dataset, "image"))
+
+
 def test_rows_of_any_other_table_are_told_by_their_bytes() -> None:
     def of(*values: int) -> str:
-        column = pa.chunked_array([[{"bytes": png(value), "path": None} for value in values]])
-        return TableSource("table", ("a",), np.zeros(len(values), np.int64), lambda: column).fingerprint()
+        return hub([{"bytes": png(value), "path": None} for value in values]).fingerprint()
 
     assert of(1, 2) == of(1, 2)
     assert len({of(1, 2), of(2, 1), of(1, 3)}) == 3
@@ -89,8 +95,7 @@ def test_rows_of_any_other_table_are_told_by_their_bytes() -> None:
 def test_rows_that_name_a_file_are_told_by_it(tmp_path: Path) -> None:
     path = tmp_path / "0.png"
     path.write_bytes(png(1))
-    column = pa.chunked_array([[{"bytes": None, "path": str(path)}]])
-    source = TableSource("table", ("a",), np.zeros(1, np.int64), lambda: column, follow_paths=True)
+    source = hub([{"bytes": None, "path": str(path)}])
     first = source.fingerprint()
     assert source.fingerprint() == first
     os.utime(path, ns=(5, 5))

@@ -217,3 +217,8 @@ def split_of_name(name: str) -> str | None:
     """Which split a file or folder name speaks of ("train-00000-of-00002" → "train"), None if none or several."""
     found = {_SPLIT_WORDS[word] for word in re.split(r"[^a-z]+", name.lower()) if word in _SPLIT_WORDS}
     return found.pop() if len(found) == 1 else None
+
+
+def name_of_split(data: str, split: str) -> str:
+    """What people call a split of `data`: "cifar10 train", and "train" where that is the data's own name."""
+    return data if split_of_name(data) == split else f"{data} {split}"

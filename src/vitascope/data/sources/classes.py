@@ -16,14 +16,15 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vitascope.data.source import Int64
 from vitascope.errors import DataError
-from vitascope.wording import count, reason, some
+from vitascope.wording import count, printable, reason, some
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,27 @@ def label_kind(kind: Any, where: str, remedy: str) -> Any:
     return value
 
 
+def names_of_feature(feature: Any) -> tuple[str, ...] | None:
+    """The names of a Hub ClassLabel, or None where it has none."""
+    names = feature.get("names") if isinstance(feature, Mapping) else None
+    if isinstance(names, Mapping):  # older files: {"0": "airplane", …}
+        names = [names[key] for key in sorted(names, key=lambda key: (len(key), key))]
+    return tuple(str(name) for name in names) if isinstance(names, list) and names else None
+
+
+def names_in_file(path: Path) -> tuple[str, ...] | None:
+    """A name a line, or None where there is no such file. Raises DataError."""
+    if not path.is_file():
+        return None
+    try:
+        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{printable(str(path))}: cannot be read ({reason(error)}); check it") from None
+    if not names:
+        raise DataError(f"{printable(str(path))}: empty, expected one class a line; mend it")
+    return names
+
+
 def number_labels(
     columns: Mapping[str, Any], names: tuple[str, ...] | None, where: str, remedy: str = "mend them"
 ) -> tuple[tuple[str, ...], dict[str, Int64]]:
@@ -52,74 +74,70 @@ def number_labels(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    plain: dict[str, Any] = {}
-    for split, given in columns.items():
-        try:
-            column = given if isinstance(given, pa.Array | pa.ChunkedArray) else pa.array(given)
-        except (pa.ArrowException, ValueError):
-            raise DataError(f"{where}: labels are partly names and partly whole numbers; make them alike") from None
-        value = label_kind(column.type, where, remedy)
-        try:
-            column.validate(full=True)
-            plain[split] = column if column.type == value else column.cast(value)
-        except pa.ArrowException as error:
-            raise DataError(f"{where}: the labels of {split} are damaged ({reason(error)}); fetch them again") from None
-        missing = plain[split].null_count
-        if value in (pa.string(), pa.large_string()):
-            missing += pc.sum(pc.equal(plain[split], "")).as_py() or 0
-        if missing:
-            raise DataError(f"{where}: {split} lacks {count(missing, 'label')}; remove those rows or label them")
+    plain = {split: _plain(column, split, where, remedy) for split, column in columns.items()}
     distinct = {split: column.unique() for split, column in plain.items()}
     for split in [split for split, values in distinct.items() if values.to_pylist() == [-1]]:
         log.warning("%s: the labels of %s are hidden (all −1); left out", where, split)
         del plain[split], distinct[split]
     if not plain:
         raise DataError(f"{where}: all labels are −1 (hidden), expected labelled images; use another file")
-    texts = {column.type in (pa.string(), pa.large_string()) for column in plain.values()}
+    texts = {pa.types.is_string(column.type) or pa.types.is_large_string(column.type) for column in plain.values()}
     if len(texts) > 1:
         raise DataError(f"{where}: labels are strings in one split and integers in another; make them alike")
-    present = {value for values in distinct.values() for value in values.to_pylist()}
+    present = sorted({value for values in distinct.values() for value in values.to_pylist()})
     if names is not None:
         _check_names(names, where)
-    numbers = _numbered_texts(present, names, where) if texts == {True} else _numbered(present, names, where, remedy)
-    classes = names or tuple(str(value) for value in numbers)
-    if len(present) < len(classes):
-        empty = [name for name, value in zip(classes, numbers, strict=True) if value not in present]
+    known = _known_texts(present, names, where) if texts == {True} else _known_numbers(present, names, where, remedy)
+    classes = names or tuple(str(int(value) if texts == {False} else value) for value in known)
+    if empty := [name for name, value in zip(classes, known, strict=True) if value not in set(present)]:
         log.warning("%s: classes without images: %s", where, some(empty, most=3))
+    number = {value: place for place, value in enumerate(known)}
     labels: dict[str, Int64] = {}
     for split, column in plain.items():
-        places = np.array([numbers[value] for value in distinct[split].to_pylist()], dtype=np.int64)
+        places = np.array([number[value] for value in distinct[split].to_pylist()], dtype=np.int64)
         labels[split] = places[pc.index_in(column, distinct[split]).to_numpy().astype(np.int64)]
     return classes, labels
 
 
-def _numbered_texts(present: set[str], names: tuple[str, ...] | None, where: str) -> dict[str, int]:
-    numbers = {name: number for number, name in enumerate(names or sorted(present))}
-    unknown = sorted(present - set(numbers))
-    if unknown:
-        raise DataError(
-            f"{where}: labels {some(unknown, most=2)} are not among its {len(numbers)} class names; mend them"
-        )
-    return numbers
+def _plain(given: Any, split: str, where: str, remedy: str) -> Any:
+    """Labels of a split as a pyarrow array of one kind, none of them missing."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        column = given if isinstance(given, pa.Array | pa.ChunkedArray) else pa.array(given)
+    except (pa.ArrowException, ValueError):
+        raise DataError(f"{where}: labels are partly names and partly whole numbers; make them alike") from None
+    kind = label_kind(column.type, where, remedy)
+    try:
+        column.validate(full=True)
+        column = column if column.type == kind else column.cast(kind)
+    except pa.ArrowException as error:
+        raise DataError(f"{where}: the labels of {split} are damaged ({reason(error)}); fetch them again") from None
+    empty = pc.equal(column, "") if kind in (pa.string(), pa.large_string()) else pa.array([False])
+    if missing := column.null_count + (pc.sum(empty).as_py() or 0):
+        raise DataError(f"{where}: {split} lacks {count(missing, 'label')}; remove those rows or label them")
+    return column
 
 
-def _numbered(present: set[int], names: tuple[str, ...] | None, where: str, remedy: str) -> dict[int, int]:
-    lowest, highest = int(min(present, default=0)), int(max(present, default=-1))
+def _known_texts(present: list[str], names: tuple[str, ...] | None, where: str) -> Sequence[str]:
+    known = present if names is None else names
+    if unknown := sorted(set(present) - set(known)):
+        raise DataError(f"{where}: labels {some(unknown, 2)} are not among its {len(known)} class names; mend them")
+    return known
+
+
+def _known_numbers(present: list[int], names: tuple[str, ...] | None, where: str, remedy: str) -> Sequence[int]:
+    lowest, highest = (int(present[0]), int(present[-1])) if present else (0, -1)
     if lowest < 0 or (names and highest >= len(names)):
         expected = f"0 to {len(names) - 1} for its {len(names)} classes" if names else "0 or more"
         raise DataError(f"{where}: labels from {lowest} to {highest}, expected {expected}; {remedy}")
     if names:
-        return {number: number for number in range(len(names))}
-    if highest >= len(present):
-        log.warning(
-            "%s: labels are %d numbers from %d to %d, not 0 to %d; each is a class called by its number",
-            where,
-            len(present),
-            lowest,
-            highest,
-            len(present) - 1,
-        )
-    return {number: place for place, number in enumerate(sorted(int(value) for value in present))}
+        return range(len(names))
+    if highest >= (n := len(present)):
+        said = "%s: labels are %d numbers from %d to %d, not 0 to %d; each is a class called by its number"
+        log.warning(said, where, n, lowest, highest, n - 1)
+    return present
 
 
 def _check_names(names: tuple[str, ...], where: str) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from dataclasses import dataclass
 from typing import Any
 
+from vitascope.data.fingerprint import stamp
 from vitascope.data.source import Source, Splits, split_of_name
 from vitascope.data.sources.classes import number_labels
-from vitascope.data.sources.table import OTHER_LABELS, TableSource, choose_columns, class_names
+from vitascope.data.sources.table import OTHER_LABELS, Images, TableSource, choose_columns
 from vitascope.errors import DataError
 from vitascope.optional import needed
 from vitascope.wording import printable, reason
@@ -17,27 +19,42 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Column:
+class HubImages(Images):
     """The images of one split; pickled as the data set, which the library maps again instead of copying."""
 
     dataset: Any
     column: str
 
-    def __call__(self) -> Any:
-        return self.dataset.data.column(self.column)
+    def __getitem__(self, row: int) -> bytes | str | None:
+        value = self.dataset.data.column(self.column)[row].as_py()
+        # A row without bytes names a file on this machine, where the library has put it.
+        if isinstance(value, dict):
+            return value["bytes"] if value["bytes"] is not None else value.get("path") or None
+        return value
+
+    def identity(self) -> str:
+        digest = hashlib.sha256()
+        for row in range(len(self.dataset.data)):
+            image = self[row]
+            content = image if isinstance(image, bytes) else stamp(image or "").encode("utf-8", "surrogateescape")
+            digest.update(f"{len(content)}\n".encode() + content)
+        return digest.hexdigest()
+
+    def parts(self) -> list[str]:
+        return [str(self.dataset.data.column(self.column).nbytes)]
 
 
-def open_huggingface(name: str, **options: str) -> Splits:
+def open_huggingface(name: str, *, image: str | None = None, label: str | None = None) -> Splits:
     """`name` "owner/name" or "owner/name:config" → its train, validation and test splits.
 
-    `options`: image=COLUMN, label=COLUMN. Code that comes with a data set is never run. Raises DataError without the
+    `image` and `label` name columns. Code that comes with a data set is never run. Raises DataError without the
     `datasets` library, without the data set, and where its columns do not fit.
     """
     repository, _, config = name.partition(":")
     where = printable(f"hf:{name}")
     if repository.count("/") > 1 or not all(repository.split("/")):
         raise DataError(f"{where}: expected hf:OWNER/NAME or hf:OWNER/NAME:CONFIG; mend the name")
-    library = needed(f"{where} needs the datasets library", "datasets", "datasets")
+    library = needed(f"{where}: needs the datasets library", "datasets", "datasets")
     try:
         loaded = library.load_dataset(repository, config or None)
     except Exception as error:  # the library's own errors and those of a dozen network libraries below it
@@ -52,14 +69,11 @@ def open_huggingface(name: str, **options: str) -> Splits:
     if not parts:
         raise DataError(f"{where}: splits {', '.join(loaded)}, expected train, validation or test; use another")
     first = next(iter(parts.values()))
-    features = first.features.to_dict()
-    image, label = choose_columns(first.data.schema, features, options, where)
-    columns = {split: dataset.data.column(label) for split, dataset in parts.items()}
-    classes, labels = number_labels(columns, class_names(features, label), where, OTHER_LABELS)
+    columns = choose_columns(first.data.schema, first.features.to_dict(), where, image, label)
+    given = {split: dataset.data.column(columns.label) for split, dataset in parts.items()}
+    classes, labels = number_labels(given, columns.names, where, OTHER_LABELS)
     sources: dict[str, Source] = {
-        split: TableSource(
-            f"{repository} {split}", classes, labels[split], _Column(parts[split], image), follow_paths=True
-        )
+        split: TableSource(f"{repository} {split}", classes, labels[split], HubImages(parts[split], columns.image))
         for split in labels
     }
     return Splits(**sources)

@@ -3,40 +3,69 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from os.path import realpath
 from pathlib import Path
 from typing import Any
 
 from vitascope.cache import cache_folder
 from vitascope.data.fingerprint import joined, named_size, stamp
-from vitascope.data.source import Source, Splits, split_of_name
-from vitascope.data.sources.classes import number_labels
-from vitascope.data.sources.parquet_file import count_rows, read_images, read_labels, read_schema
-from vitascope.data.sources.table import OTHER_LABELS, TableSource, choose_columns, class_names
+from vitascope.data.source import Source, Splits, name_of_split, split_of_name
+from vitascope.data.sources.classes import names_of_feature, number_labels
+from vitascope.data.sources.parquet_file import read_images, read_labels, read_schema
+from vitascope.data.sources.table import OTHER_LABELS, Images, TableSource, choose_columns
 from vitascope.errors import DataError
 from vitascope.whole import written_whole
 from vitascope.wording import printable, reason
 
 log = logging.getLogger(__name__)
 
-
 MEMORY_BYTES = 512 << 20
 """Encoded images of one split up to this size are held in memory, by each process; more are mapped from a file."""
 
 
 @dataclass(frozen=True)
-class _Column:
-    """The images of some files, read when called: it travels to other processes as paths, not as pixels."""
+class ParquetImages(Images):
+    """The images of some files: in memory, or mapped from a copy in the cache folder, with the CRC-32 of each."""
 
     files: tuple[str, ...]
     column: str
+    rows: int
+    """How many there are."""
 
-    def __call__(self) -> Any:
-        """→ pyarrow.ChunkedArray of bytes in memory, or of {bytes, crc32} mapped from a copy in the cache folder."""
+    def __reduce__(self) -> tuple[Any, ...]:  # it travels to other processes as paths, not as pixels
+        return ParquetImages, (self.files, self.column, self.rows)
+
+    def __getitem__(self, row: int) -> bytes | None:
+        for attempt in range(3):
+            value = self._held[row].as_py()
+            if not isinstance(value, dict):
+                return value
+            image: bytes | None = value["bytes"]
+            if attempt == 2 or value["crc32"] == (None if image is None else zlib.crc32(image)):
+                break
+            del self.__dict__["_held"]  # another process may have renewed the copy by now
+            if attempt == 1:
+                self._renew()
+        return image
+
+    def identity(self) -> str:
+        return joined([self.column, *(stamp(realpath(file)) for file in self.files)])
+
+    def parts(self) -> list[str]:
+        return [self.column, *map(named_size, self.files)]
+
+    @property
+    def _path(self) -> Path:
+        return cache_folder() / "arrow" / f"{self.identity()[:32]}.arrow"
+
+    @cached_property
+    def _held(self) -> Any:
+        """pyarrow.ChunkedArray of bytes in memory, or of {bytes, crc32} mapped."""
         import pyarrow as pa
 
         if not self._path.exists():
@@ -48,34 +77,22 @@ class _Column:
                 if held > MEMORY_BYTES:
                     break
             else:
-                return pa.chunked_array(chunks, pa.large_binary())
+                return self._whole(pa.chunked_array(chunks, pa.large_binary()))
             del chunks
             log.info("copying the images of %s to %s, to map them into memory", printable(self.files[0]), self._path)
             self._copy()
-        elif not _is_sound(self._path, sum(count_rows(file) for file in self.files)):
-            self.renew()
-        return _map(self._path)
+        elif _mapped(self._path, self.rows) is None:
+            self._renew()
+        return self._whole(_mapped(self._path, self.rows))
 
-    def identity(self) -> str:
-        """See `vitascope.data.fingerprint`."""
-        return joined([self.column, *(stamp(os.path.realpath(file)) for file in self.files)])
+    def _whole(self, column: Any) -> Any:
+        if column is None or len(column) != self.rows:
+            raise DataError(f"{printable(self.files[0])}: not the {self.rows} images that it had; fetch it again")
+        return column
 
-    def parts(self) -> list[str]:
-        """See `vitascope.data.fingerprint`."""
-        return [self.column, *map(named_size, self.files)]
-
-    def renew(self) -> None:
-        """Writes a damaged copy anew."""
+    def _renew(self) -> None:
         log.warning("%s: our copy of %s is damaged; written anew", self._path, printable(self.files[0]))
         self._copy()
-
-    @property
-    def _path(self) -> Path:
-        return cache_folder() / "arrow" / f"{self.identity()[:32]}.arrow"
-
-    def _chunks(self) -> Iterator[Any]:
-        for file in self.files:
-            yield from read_images(file, self.column)
 
     def _copy(self) -> None:
         import pyarrow as pa
@@ -94,55 +111,53 @@ class _Column:
                 f"({reason(error)}); set VITASCOPE_CACHE to a folder with room for it"
             ) from None
 
-
-def _map(path: Path) -> Any:
-    import pyarrow as pa
-
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all().column(0)
+    def _chunks(self) -> Iterator[Any]:
+        for file in self.files:
+            yield from read_images(file, self.column)
 
 
-def _is_sound(path: Path, rows: int) -> bool:
-    """Whether a copy has its rows and lies within its file; images are checked one by one, as they are read."""
+def _mapped(path: Path, rows: int) -> Any:
+    """A copy's column; None unless it has its rows within its file. Images are checked one by one, as they are read."""
     import pyarrow as pa
 
     try:
-        column = _map(path)
+        column = pa.ipc.open_file(pa.memory_map(str(path))).read_all().column(0)
         column.validate(full=True)
-        return len(column) - column.null_count == rows and {field.name for field in column.type} == {"bytes", "crc32"}
+        has_rows = len(column) - column.null_count == rows
+        return column if has_rows and {field.name for field in column.type} == {"bytes", "crc32"} else None
     except (pa.ArrowException, OSError, ValueError, TypeError, IndexError):
-        return False
+        return None
 
 
-def open_parquet(path: str | Path, **options: str) -> Splits:
+def open_parquet(path: str | Path, *, image: str | None = None, label: str | None = None) -> Splits:
     """One parquet file, or a folder of them named (or lying in folders named) after their split → Splits.
 
-    A file whose name speaks of no split is `train`. `options`: image=COLUMN, label=COLUMN (by default image or img;
-    label, fine_label or the only ClassLabel). Images stay encoded, in Arrow memory or mapped (MEMORY_BYTES). A split
-    whose labels are all −1 (the Hub's mark for hidden labels) is left out. Raises DataError for what does not fit.
+    A file whose name speaks of no split is `train`. `image` and `label` name columns (by default image or img; label,
+    fine_label or the only ClassLabel). Images stay encoded, in Arrow memory or mapped (MEMORY_BYTES). A split whose
+    labels are all −1 (the Hub's mark for hidden labels) is left out. Raises DataError for what does not fit.
     """
-    where = printable(str(path))
     files = _files_by_split(Path(path))
     first = next(iter(files.values()))[0]
-    schema, features = read_schema(first)
-    image, label = choose_columns(schema, features, options, where)
-    columns: dict[str, Any] = {}
+    columns = choose_columns(*read_schema(first), printable(str(path)), image, label)
+    given: dict[str, Any] = {}
     for split, members in files.items():
         for member in members:
-            other, other_features = read_schema(member)
-            if {image, label} - set(other.names) or class_names(other_features, label) != class_names(features, label):
+            schema, features = read_schema(member)
+            names = names_of_feature(features.get(columns.label))
+            if {columns.image, columns.label} - set(schema.names) or names != columns.names:
                 raise DataError(
                     f"{printable(member)}: columns or class names differ from those of {printable(first)}, "
                     "expected the same; open them apart"
                 )
-        columns[split] = read_labels(members, label, where)
-        if len(columns[split]) == 0:
+        given[split] = read_labels(members, columns.label, printable(str(path)))
+        if len(given[split]) == 0:
             raise DataError(f"{printable(members[0])}: the {split} split has no rows; remove the file")
-    classes, labels = number_labels(columns, class_names(features, label), where, OTHER_LABELS)
+    classes, labels = number_labels(given, columns.names, printable(str(path)), OTHER_LABELS)
     stem = Path(path).resolve().name.removesuffix(".parquet")
     sources: dict[str, Source] = {}
     for split in labels:
-        name = stem if split_of_name(stem) == split else f"{stem} {split}"
-        sources[split] = TableSource(name, classes, labels[split], _Column(tuple(files[split]), image))
+        images = ParquetImages(tuple(files[split]), columns.image, len(labels[split]))
+        sources[split] = TableSource(name_of_split(stem, split), classes, labels[split], images)
     return Splits(**sources)
 
 
@@ -151,13 +166,12 @@ def _files_by_split(path: Path) -> dict[str, list[str]]:
     found = [path] if path.is_file() else sorted(file for file in path.rglob("*.parquet") if file.is_file())
     if not found:
         raise DataError(f"{printable(str(path))}: no parquet files; check the path")
-    splits: dict[str, list[str]] = {}
+    splits: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
     shards: dict[str, list[tuple[int, int]]] = {}
     for file in found:
         folders = file.relative_to(path).parts[:-1] if path.is_dir() else ()
-        named = [split_of_name(part) for part in (file.stem, *reversed(folders))]
-        split = next((name for name in named if name), "train")
-        splits.setdefault(split, []).append(str(file))
+        split = next(filter(None, map(split_of_name, (file.stem, *reversed(folders)))), "train")
+        splits[split].append(str(file))
         numbered = re.search(r"-(\d{5})-of-(\d{5})", file.stem)
         if numbered and path.is_dir():
             shards.setdefault(split, []).append((int(numbered[1]), int(numbered[2])))
@@ -172,5 +186,4 @@ def _files_by_split(path: Path) -> dict[str, list[str]]:
                 f"{printable(str(path))}: {len(numbers)} of {max(totals)} files of {split}, expected all; "
                 "fetch the rest"
             )
-    order = ("train", "validation", "test")
-    return {split: splits[split] for split in order if split in splits}
+    return {split: files for split, files in splits.items() if files}

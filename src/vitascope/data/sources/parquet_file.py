@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from vitascope import json_text
@@ -35,28 +36,17 @@ def read_schema(file: str) -> tuple[Any, Mapping[str, Any]]:
     return schema, features if isinstance(features, dict) else {}
 
 
-class reading:
+@contextmanager
+def reading(file: str) -> Iterator[None]:
     """Arrow's errors as a DataError that names the file."""
+    import pyarrow as pa
 
-    def __init__(self, file: str) -> None:
-        self.file = file
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        import pyarrow as pa
-
-        if isinstance(error, pa.ArrowException | OSError | ValueError):  # ValueError: a name that is not UTF-8
-            raise DataError(
-                f"{printable(self.file)}: not a readable parquet file ({reason(error)}); fetch or write it again"
-            ) from None
-
-
-def count_rows(file: str) -> int:
-    """How many rows a file has."""
-    with reading(file):
-        return int(_opened(file).metadata.num_rows)
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: a name that is not UTF-8
+        raise DataError(
+            f"{printable(file)}: not a readable parquet file ({reason(error)}); fetch or write it again"
+        ) from None
 
 
 def read_images(file: str, column: str) -> Iterator[Any]:

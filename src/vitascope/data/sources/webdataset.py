@@ -19,9 +19,9 @@ import numpy as np
 
 from vitascope.data.fingerprint import joined, named_size, stamp
 from vitascope.data.formats import HEIC, HEIC_REMEDY, UNREAD
-from vitascope.data.source import EncodedSource, Int64, Source, Splits, split_of_name
-from vitascope.data.sources.classes import number_labels
-from vitascope.data.sources.shard import Found, index_shards
+from vitascope.data.source import EncodedSource, Int64, Source, Splits, name_of_split, split_of_name
+from vitascope.data.sources.classes import names_in_file, number_labels
+from vitascope.data.sources.shard import Sample, index_shard
 from vitascope.errors import DataError, ImageError
 from vitascope.wording import printable, reason, some
 
@@ -55,10 +55,9 @@ class TarSource(EncodedSource):
         try:
             with open(self.shards[shard], "rb") as file:
                 file.seek(offset)
-                data = file.read(size)
+                return file.read(size)
         except OSError as error:
             raise ImageError(f"{printable(self.describe(index))}: {reason(error)}; check the file") from None
-        return data
 
     def describe(self, index: int) -> str:
         return f"{self.shards[int(self.places[index, 0])]}:{self.keys[index]}"
@@ -78,36 +77,33 @@ def open_webdataset(spec: str) -> Splits:
     Raises DataError for compressed shards, images without a label, or labels of both kinds.
     """
     shown = printable(spec)
-    splits: dict[str, list[str]] = {}
+    shards: dict[str, list[str]] = {}
     for file in _shards(spec):
-        splits.setdefault(split_of_name(os.path.basename(file)) or "train", []).append(file)
-    found = {split: index_shards(files) for split, files in splits.items()}
-    for split, part in found.items():
-        if not part.keys:
+        shards.setdefault(split_of_name(os.path.basename(file)) or "train", []).append(file)
+    found: dict[str, list[Sample]] = {}
+    passed_over, lonely = Counter[str](), set[int | str]()
+    for split, files in shards.items():
+        found[split] = [s for n, file in enumerate(files) for s in index_shard(file, n, passed_over, lonely)]
+        if not found[split]:
             raise DataError(f"{shown}: no images in the {split} shards, expected KEY.jpg and KEY.cls; check them")
-    names = _class_names(Path(splits[next(iter(splits))][0]).parent / "classes.txt")
-    classes, labels = number_labels(
-        {split: part.labels for split, part in found.items()}, names, shown, "mend them or classes.txt"
-    )
-    _say_what_is_passed_over(list(found.values()), shown)
+    given = {split: [sample.label for sample in samples] for split, samples in found.items()}
+    names = names_in_file(Path(next(iter(shards.values()))[0]).parent / "classes.txt")
+    classes, labels = number_labels(given, names, shown, "mend them or classes.txt")
+    if passed_over:
+        listed = some([f"{kind} {count}" for kind, count in passed_over.most_common()], most=5)
+        remedy = f"; {HEIC_REMEDY}" if any(UNREAD.get(kind) == HEIC for kind in passed_over) else ""
+        said = "%s: %d members passed over, no images and no labels: %s%s"
+        log.warning(said, shown, passed_over.total(), listed, remedy)
+    if lost := lonely.difference(*given.values()):
+        log.warning("%s: no image is left of label %s", shown, some(sorted(map(str, lost)), most=5))
     base = re.sub(r"[-_.]*\d*([{*?\[].*)?\.tar$", "", os.path.basename(spec.rstrip("/\\"))) or "shards"
     sources: dict[str, Source] = {}
-    for split, part in found.items():
-        name = base if split_of_name(base) == split else f"{base} {split}"
-        places = np.array(part.places, dtype=np.int64)
-        sources[split] = TarSource(name, classes, labels[split], tuple(splits[split]), tuple(part.keys), places)
+    for split, samples in found.items():
+        keys = tuple(sample.name for sample in samples)
+        places = np.array([sample.place for sample in samples], dtype=np.int64)
+        name = name_of_split(base, split)
+        sources[split] = TarSource(name, classes, labels[split], tuple(shards[split]), keys, places)
     return Splits(**sources)
-
-
-def _say_what_is_passed_over(found: list[Found], shown: str) -> None:
-    kinds = sum((part.passed_over for part in found), Counter[str]())
-    if kinds:
-        listed = some([f"{kind} {count}" for kind, count in kinds.most_common()], most=5)
-        remedy = f"; {HEIC_REMEDY}" if any(UNREAD.get(kind) == HEIC for kind in kinds) else ""
-        log.warning("%s: %d members passed over, no images and no labels: %s%s", shown, kinds.total(), listed, remedy)
-    lost = {label for part in found for label in part.lonely} - {label for part in found for label in part.labels}
-    if lost:
-        log.warning("%s: no image is left of label %s", shown, some(sorted(str(label) for label in lost), most=5))
 
 
 def _shards(spec: str) -> list[str]:
@@ -116,10 +112,8 @@ def _shards(spec: str) -> list[str]:
     elif os.path.exists(spec):
         paths = [spec]
     else:
-        paths = []
-        for pattern in _braces(spec):
-            matched = sorted(glob.glob(pattern)) if glob.has_magic(pattern) else [pattern]
-            paths += [path for path in matched if path not in paths]
+        found = (sorted(glob.glob(p)) if glob.has_magic(p) else [p] for p in _braces(spec))
+        paths = list(dict.fromkeys(path for matched in found for path in matched))
     missing = [path for path in paths if not os.path.isfile(path)]
     if missing or not paths:
         raise DataError(f"{printable((missing or [spec])[0])}: no such tar file; check the path or the pattern")
@@ -128,31 +122,16 @@ def _shards(spec: str) -> list[str]:
 
 def _braces(pattern: str) -> list[str]:
     """a-{08..10} → a-08, a-09, a-10; {x,y} likewise; several braces multiply."""
-    match = re.search(r"\{([^{}]*)\}", pattern)
-    if match is None:
-        return [pattern]
-    span = re.fullmatch(r"(\d+)\.\.(\d+)", match[1])
-    if span is None:
-        choices = match[1].split(",")
-    else:
-        low, high = int(span[1]), int(span[2])
-        if not 0 <= high - low < _MOST_SHARDS:
-            raise DataError(f"{printable(pattern)}: {match[0]}, expected {{FIRST..LAST}} in rising order; mend it")
-        choices = [str(number).zfill(len(span[1])) for number in range(low, high + 1)]
-    head, tail = pattern[: match.start()], pattern[match.end() :]
-    rests = _braces(tail)
-    if len(rests) * len(choices) > _MOST_SHARDS:
-        raise DataError(f"{printable(pattern)}: more than {_MOST_SHARDS} files; name fewer")
-    return [head + choice + rest for rest in rests for choice in choices]
-
-
-def _class_names(path: Path) -> tuple[str, ...] | None:
-    if not path.is_file():
-        return None
-    try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
-        raise DataError(f"{printable(str(path))}: cannot be read ({reason(error)}); check it") from None
-    if not names or len(set(names)) < len(names):
-        raise DataError(f"{printable(str(path))}: empty or with a name twice, expected one class a line; mend it")
-    return tuple(names)
+    head, *rest = re.split(r"\{([^{}]*)\}", pattern)
+    made = [head]
+    for braces, between in zip(rest[::2], rest[1::2], strict=True):
+        choices = braces.split(",")
+        if span := re.fullmatch(r"(\d+)\.\.(\d+)", braces):
+            low, high = int(span[1]), int(span[2])
+            if high < low:
+                raise DataError(f"{printable(pattern)}: {{{braces}}}, expected {{FIRST..LAST}} in rising order")
+            choices = [str(number).zfill(len(span[1])) for number in range(low, min(high, low + _MOST_SHARDS) + 1)]
+        if len(made) * len(choices) > _MOST_SHARDS:
+            raise DataError(f"{printable(pattern)}: more than {_MOST_SHARDS} files; name fewer")
+        made = [start + choice + between for start in made for choice in choices]
+    return made
