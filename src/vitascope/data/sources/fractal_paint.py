@@ -44,15 +44,44 @@ def count_points(words: np.ndarray, points: np.ndarray, size: int, addresses: bo
         counts[part] = np.bincount(flat, minlength=m * side * side).reshape(m, -1)
         if addresses:
             sums[part] = np.bincount(flat, weights[: len(flat)], m * side * side).reshape(m, -1)
-    return _crop(counts, size), _crop(sums, size)
+    inner = (values.reshape(-1, side, side)[:, 1:-1, 1:-1] for values in (counts, sums))
+    return next(inner), next(inner)
 
 
-def _crop(values: np.ndarray, size: int) -> np.ndarray:
-    inner: np.ndarray = values.reshape(-1, size + 2, size + 2)[:, 1:-1, 1:-1]
-    return inner
+def paint(counts: np.ndarray, sums: np.ndarray, u: np.ndarray, colour: bool, background: bool, out: np.ndarray) -> None:
+    """Colour counted points into `out`, uint8 (n, S, S, 3).
+
+    counts int32 and sums float32 (n, S, S) as from `count_points`; u (n, 142) decides patch, shades and colours. Pixels
+    are handled as bytes R G B 0 in one uint32, and written plane by plane, which NumPy does fastest.
+    """
+    patch = np.ones((len(u), 2, 2), dtype=np.int32)
+    # Half of the images draw single pixels, the others a random part of a 2×2 patch with its first pixel.
+    patch[:, 0, 1], patch[:, 1, 0], patch[:, 1, 1] = ((u[:, 1:4] < 0.5) & (u[:, :1] < 0.5)).T
+    counts = _stamp(counts, patch)
+    steps = _shades(counts, 0.7 * u[:, 4])
+    value = 0.5 + 0.5 * u[:, 5]
+    if colour:  # the place in a cosine palette is a pixel's mean address; `spread` is the arc of hues in turns
+        sums = _stamp(sums, patch.astype(np.float32))
+        mean = sums / np.maximum(counts, np.int32(1)).astype(np.float32)
+        steps += (mean * np.float32(HUES)).astype(np.int64).clip(0, HUES - 1) * (SHADES + 1)
+        hue, spread, saturation = u[:, 6], 1.4 * (u[:, 7] - 0.5), 0.3 + 0.7 * u[:, 8]
+        turn = hue[:, None] + spread[:, None] * np.linspace(0, 1, HUES)  # (n, HUES)
+        wave = 0.5 + 0.5 * np.cos(2 * np.pi * (turn[..., None] + np.array([0.0, 1 / 3, 2 / 3])))
+        palette = value[:, None, None] * (1.0 - saturation[:, None, None] * (1.0 - wave))  # (n, HUES, 3)
+    else:
+        palette = np.repeat(value[:, None, None], 3, axis=2)
+    shades = np.arange(SHADES + 1, dtype=np.float32) * np.float32(255 / SHADES)
+    table = np.zeros((*palette.shape[:2], SHADES + 1, 4), dtype=np.uint8)  # every hue at every brightness
+    table[..., :3] = palette.astype(np.float32)[:, :, None] * shades[:, None] + np.float32(0.5)
+    packed = _look_up(table.view("<u4").reshape(len(u), -1), steps)
+    if background:
+        packed = np.where(counts > 0, packed, _behind(counts.shape[1], u, colour))
+    planes = packed.astype("<u4", copy=False).view(np.uint8).reshape(*packed.shape, 4)
+    for channel in range(3):
+        out[..., channel] = planes[..., channel]
 
 
-def stamp(values: np.ndarray, patch: np.ndarray) -> np.ndarray:
+def _stamp(values: np.ndarray, patch: np.ndarray) -> np.ndarray:
     """Draw a small patch at each point instead of one pixel: (n, S, S), patch (n, 2, 2) of 0 and 1, same dtype."""
     out = values * patch[:, 0, 0, None, None]
     out[:, :, 1:] += values[:, :, :-1] * patch[:, 0, 1, None, None]
@@ -61,7 +90,7 @@ def stamp(values: np.ndarray, patch: np.ndarray) -> np.ndarray:
     return out
 
 
-def shade_steps(counts: np.ndarray, depth: np.ndarray) -> np.ndarray:
+def _shades(counts: np.ndarray, depth: np.ndarray) -> np.ndarray:
     """Brightness from density: counts int32 (n, S, S), depth (n,) → steps int64 (n, S, S) in 0 … SHADES.
 
     0 means that no point fell here; otherwise brightness is steps / SHADES, from 1 − depth to 1 by log density.
@@ -72,75 +101,38 @@ def shade_steps(counts: np.ndarray, depth: np.ndarray) -> np.ndarray:
     shade = 1.0 - depth[:, None] * np.maximum(1.0 - level / top[:, None], 0.0)
     steps = np.rint(shade * SHADES).astype(np.int64).clip(1)  # (n, COUNTS)
     steps[:, 0] = 0
-    found: np.ndarray = steps.reshape(-1).take(_with_offset(capped, COUNTS))
-    return found
+    return _look_up(steps, capped)
 
 
-def hue_steps(counts: np.ndarray, sums: np.ndarray) -> np.ndarray:
-    """Place in the palette from a pixel's mean address: → int64 (n, S, S) in 0 … HUES − 1."""
-    mean = sums / np.maximum(counts, np.int32(1)).astype(np.float32)
-    steps: np.ndarray = (mean * np.float32(HUES)).astype(np.int64).clip(0, HUES - 1)
-    return steps
-
-
-def palettes(hue: np.ndarray, spread: np.ndarray, saturation: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Cosine palettes, each argument (n,) → (n, HUES, 3) in [0, 1]; `spread` is the arc of hues in turns."""
-    turn = hue[:, None] + spread[:, None] * np.linspace(0, 1, HUES)  # (n, HUES)
-    phase = turn[..., None] + np.array([0.0, 1 / 3, 2 / 3])
-    wave = 0.5 + 0.5 * np.cos(2 * np.pi * phase)
-    colours: np.ndarray = value[:, None, None] * (1.0 - saturation[:, None, None] * (1.0 - wave))
-    return colours
-
-
-def colour_table(palette: np.ndarray) -> np.ndarray:
-    """Every hue at every brightness, packed: (n, H, 3) in [0, 1] → uint32 (n, H · (SHADES + 1)), bytes R G B 0."""
-    shades = np.arange(SHADES + 1, dtype=np.float32) * np.float32(255 / SHADES)
-    bytes_ = np.zeros((*palette.shape[:2], SHADES + 1, 4), dtype=np.uint8)
-    bytes_[..., :3] = palette.astype(np.float32)[:, :, None] * shades[:, None] + np.float32(0.5)
-    return bytes_.view("<u4").reshape(len(palette), -1)
-
-
-def look_up(table: np.ndarray, steps: np.ndarray) -> np.ndarray:
+def _look_up(table: np.ndarray, steps: np.ndarray) -> np.ndarray:
     """Each pixel's entry in its picture's table: (n, E), int (n, S, S) → (n, S, S)."""
-    found: np.ndarray = table.reshape(-1).take(_with_offset(steps, table.shape[1]))
+    offset = (np.arange(len(steps)) * table.shape[1])[:, None, None]
+    found: np.ndarray = table.reshape(-1).take(steps + offset)
     return found
 
 
-def _with_offset(steps: np.ndarray, entries: int) -> np.ndarray:
-    shifted: np.ndarray = steps + (np.arange(len(steps)) * entries)[:, None, None]
-    return shifted
+def _behind(size: int, u: np.ndarray, colour: bool) -> np.ndarray:
+    """Backgrounds, packed uint32 (n, S, S): plain colour + linear gradient + smooth noise, grey unless `colour`.
 
-
-def backgrounds(size: int, base: np.ndarray, slope: np.ndarray, noise: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """Plain colour + linear gradient + smooth noise: packed uint32 (n, S, S), bytes R G B 0.
-
-    base (n, 3) in [0, 1]; slope (n, 2, 3) change from edge to edge, down and across; noise (n,) amplitude;
-    grid (n, G, G) in [-1, 1], G = NOISE_CELLS, interpolated linearly.
+    Half of them are without gradient, half without noise, which is interpolated from a coarse grid.
     """
-    n = len(base)
+    n, cells = len(u), NOISE_CELLS
+    strength = np.where(u[:, 10:12] < 0.5, 0.0, 2 * u[:, 10:12] - 1)
+    base = 0.7 * (u[:, 12:15] if colour else np.repeat(u[:, 12:13], 3, axis=1))
+    tilt = u[:, 16:22].reshape(-1, 2, 3) if colour else np.repeat(u[:, 16:18, None], 3, axis=2)
+    slope = (2 * tilt - 1) * strength[:, :1, None] * 0.8  # change from edge to edge, down and across
+    grid = 2 * u[:, 24 : 24 + cells * cells].reshape(-1, cells, cells) - 1
     line = (np.arange(size) + 0.5) / size
-    position = line * (NOISE_CELLS - 1)
-    tent = np.maximum(1 - np.abs(position[:, None] - np.arange(NOISE_CELLS)), 0)  # (S, G), rows sum to 1
-    # picture[c] = left[c] · right: G columns of noise, one of the value at the row's start, one of the slope across.
-    left = np.empty((n, 3, size, NOISE_CELLS + 2), dtype=np.float32)
-    left[..., :NOISE_CELLS] = (255 * noise[:, None, None] * np.matmul(tent, grid))[:, None]
-    left[..., NOISE_CELLS] = 255 * (base[..., None] + slope[:, 0, :, None] * (line - 0.5)) + 0.5
-    left[..., NOISE_CELLS + 1] = 255 * slope[:, 1, :, None]
+    tent = np.maximum(1 - np.abs((line * (cells - 1))[:, None] - np.arange(cells)), 0)  # (S, cells), rows sum to 1
+    # picture[c] = left[c] · right: columns of noise, one of the value at the row's start, one of the slope across.
+    left = np.empty((n, 3, size, cells + 2), dtype=np.float32)
+    left[..., :cells] = (255 * (0.4 * strength[:, 1])[:, None, None] * np.matmul(tent, grid))[:, None]
+    left[..., cells] = 255 * (base[..., None] + slope[:, 0, :, None] * (line - 0.5)) + 0.5
+    left[..., cells + 1] = 255 * slope[:, 1, :, None]
     right = np.concatenate([tent.T, np.ones((1, size)), (line - 0.5)[None]]).astype(np.float32)
     picture = np.matmul(left.reshape(n, 3 * size, -1), right).reshape(n, 3, size, size)
     np.clip(picture, np.float32(0), np.float32(255), out=picture)
-    return _pack(picture)
-
-
-def _pack(picture: np.ndarray) -> np.ndarray:
-    bytes_ = np.zeros((len(picture), *picture.shape[2:], 4), dtype=np.uint8)
+    bytes_ = np.zeros((n, size, size, 4), dtype=np.uint8)
     for channel in range(3):
         bytes_[..., channel] = picture[:, channel]
     return bytes_.view("<u4")[..., 0]
-
-
-def unpack(packed: np.ndarray, out: np.ndarray) -> None:
-    """Write packed colours uint32 (n, S, S) to `out`, uint8 (n, S, S, 3): plane by plane, which NumPy does fastest."""
-    planes = packed.astype("<u4", copy=False).view(np.uint8).reshape(*packed.shape, 4)
-    for channel in range(3):
-        out[..., channel] = planes[..., channel]

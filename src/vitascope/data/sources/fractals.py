@@ -7,89 +7,67 @@ any process. After FractalDB (Kataoka et al., "Pre-training without Natural Imag
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from vitascope.data.source import Source, Splits
 from vitascope.data.sources import fractal_paint, ifs
 from vitascope.data.sources.uniforms import uniforms
-from vitascope.errors import DataError
+from vitascope.errors import ConfigError, DataError
+from vitascope.fields import Range, check_fields
+from vitascope.wording import meant
 
 STREAM = 1 << 20  # instances' random numbers; the systems' streams are small numbers
-_DRAWS = 192  # random numbers per image, of which some depend on options
+DRAWS = 192  # random numbers per image, of which some depend on options
 _FEWEST_WORDS = 96  # a picture has words² points, four per pixel; with fewer than 96² small ones look like dust
 _BLOCK = 64  # images whose parameters are handled together
 _PIXELS = 1 << 16  # pixels painted together: their arrays stay in the processor's cache
+_Maps = Annotated[int, Range(2, ifs.MAX_MAPS)]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class FractalConfig:
     """What to generate; the fields are the options of `fractals:key=value,…`."""
 
-    classes: int = 1000
+    classes: Annotated[int, Range(1, 1_000_000)] = 1000
     """Number of function systems (FractalDB-1k has 1,000)."""
-    size: int = 32
+    size: Annotated[int, Range(8, 1024)] = 32
     """Side of the square images, pixels."""
-    instances: int = 1000
+    instances: Annotated[int, Range(1, 10**9)] = 1000
     """Training images per class (FractalDB: 1,000)."""
-    validation: int = 10
+    validation: Annotated[int, Range(0, 10**6)] = 10
     """Further images per class for the validation split; 0 for none."""
     colour: bool = False
     """Hues along the fractal's parts instead of grey."""
     background: bool = False
     """Plain, graded or noisy background instead of black."""
-    jitter: float = 0.15
+    jitter: Annotated[float, Range(0, 0.5)] = 0.15
     """Each parameter of each map is multiplied by a number within 1 ± this (1p-frac uses 0.1, FractalDB 0.2 to 1.8)."""
-    rotation: float = 30.0
+    rotation: Annotated[float, Range(0, 180)] = 30.0
     """Largest rotation to either side, degrees."""
     flips: bool = True
     """Flip images at random, both ways, as in FractalDB; without it a class keeps its orientation, as letters do."""
-    fewest_maps: int = 2
+    fewest_maps: _Maps = 2
     """Fewest affine maps in a system (FractalDB: 2)."""
-    most_maps: int = 7
+    most_maps: _Maps = 7
     """Most affine maps in a system (FractalDB: 7 or 8 by version; here at most 7)."""
-    min_fill: float = 0.2
+    min_fill: Annotated[float, Range(0, 0.4)] = 0.2
     """Least share of its bounding box that a system covers (FractalDB: 0.2)."""
-    max_fill: float = 0.8
+    max_fill: Annotated[float, Range(0.1, 1)] = 0.8
     """Largest such share: fuller ones are featureless blots."""
-    seed: int = 0
+    seed: Annotated[int, Range(0, 2**63 - 1)] = 0
     """Fixes all systems and all images."""
 
     def __post_init__(self) -> None:
-        for name, low, high in _BOUNDS:
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise DataError(f"fractals: {name}={value} is out of range; expected {low} to {high}.")
+        check_fields(self)
         if self.fewest_maps > self.most_maps:
-            raise DataError(
-                f"fractals: fewest_maps={self.fewest_maps} exceeds most_maps={self.most_maps}; "
-                "expected fewest_maps ≤ most_maps."
-            )
+            raise ConfigError(f"fewest_maps {self.fewest_maps} exceeds most_maps {self.most_maps}; swap them")
         if self.min_fill + 0.1 > self.max_fill:
-            raise DataError(
-                f"fractals: min_fill={self.min_fill} and max_fill={self.max_fill} leave too little between them; "
-                "expected max_fill to be at least 0.1 larger."
-            )
-
-
-_BOUNDS: tuple[tuple[str, float, float], ...] = (
-    ("classes", 1, 1_000_000),
-    ("size", 8, 1024),
-    ("instances", 1, 10**9),
-    ("validation", 0, 10**6),
-    ("jitter", 0.0, 0.5),
-    ("rotation", 0.0, 180.0),
-    ("fewest_maps", 2, ifs.MAX_MAPS),
-    ("most_maps", 2, ifs.MAX_MAPS),
-    ("min_fill", 0.0, 0.4),
-    ("max_fill", 0.1, 1.0),
-    ("seed", 0, 2**63 - 1),
-)
+            raise ConfigError(f"max_fill {self.max_fill} is less than 0.1 above min_fill {self.min_fill}; raise it")
 
 
 class Fractals(Source):
@@ -132,11 +110,6 @@ class Fractals(Source):
         image: np.ndarray = self.read_many([index])[0]
         return image
 
-    @property
-    def points(self) -> int:
-        """Points drawn per image."""
-        return self._words**2
-
     def identity(self) -> Iterable[bytes]:
         yield f"{self.config} {self._first} {self._count}".encode()
 
@@ -153,11 +126,6 @@ class Fractals(Source):
             part = slice(start, start + _BLOCK)
             images[part] = self._render_block(indices[part] + self._first)
         return images
-
-    def systems(self, labels: np.ndarray) -> np.ndarray:
-        """Function systems of the given classes before perturbation, float64 (n, 7, 6), absent maps all zero."""
-        self._find_systems(np.asarray(labels, dtype=np.int64))
-        return self._maps[labels].copy()
 
     def _find_systems(self, labels: np.ndarray) -> None:
         missing = np.unique(labels[~self._known[labels]])
@@ -176,8 +144,9 @@ class Fractals(Source):
         c = self.config
         labels = numbers % c.classes
         self._find_systems(labels)
-        u = uniforms(c.seed, STREAM, numbers, _DRAWS)
-        maps = perturb(self._maps[labels], u[:, :42], c.jitter)
+        u = uniforms(c.seed, STREAM, numbers, DRAWS)
+        jitter = (1.0 + c.jitter * (2.0 * u[:, :42] - 1.0)).reshape(-1, ifs.MAX_MAPS, 6)
+        maps = ifs.contract(self._maps[labels] * jitter)
         words = ifs.compose(maps, self._table[labels])  # (6, n, K)
         points = ifs.inner_points(maps, words)  # (n, B, 2, K)
         placed = ifs.follow(views(points, u[:, 42:50], c), words)
@@ -186,13 +155,8 @@ class Fractals(Source):
         for start in range(0, len(numbers), at_once):
             part = slice(start, start + at_once)
             counts, sums = fractal_paint.count_points(placed[:, part], points[part], c.size, c.colour)
-            paint(counts, sums, u[part, 50:], c, images[part])
+            fractal_paint.paint(counts, sums, u[part, 50:], c.colour, c.background, images[part])
         return images
-
-
-def perturb(maps: np.ndarray, u: np.ndarray, jitter: float) -> np.ndarray:
-    """Instances of systems: (n, 7, 6), u (n, 42) in [0, 1) → maps times 1 ± jitter, kept contractive."""
-    return ifs.contract(maps * (1.0 + jitter * (2.0 * u - 1.0)).reshape(maps.shape))
 
 
 def views(points: np.ndarray, u: np.ndarray, c: FractalConfig) -> np.ndarray:
@@ -219,79 +183,28 @@ def views(points: np.ndarray, u: np.ndarray, c: FractalConfig) -> np.ndarray:
     return view
 
 
-def paint(counts: np.ndarray, sums: np.ndarray, u: np.ndarray, c: FractalConfig, out: np.ndarray) -> None:
-    """Colour counted points into `out`, uint8 (n, S, S, 3).
-
-    counts int32 and sums float32 (n, S, S) as from `count_points`; u (n, 142) decides patch, shades and colours.
-    """
-    patch = np.ones((len(u), 2, 2), dtype=np.int32)
-    # Half of the images draw single pixels, the others a random part of a 2×2 patch with its first pixel.
-    patch[:, 0, 1], patch[:, 1, 0], patch[:, 1, 1] = ((u[:, 1:4] < 0.5) & (u[:, :1] < 0.5)).T
-    counts = fractal_paint.stamp(counts, patch)
-    steps = fractal_paint.shade_steps(counts, 0.7 * u[:, 4])
-    value = 0.5 + 0.5 * u[:, 5]
-    if c.colour:
-        sums = fractal_paint.stamp(sums, patch.astype(np.float32))
-        steps += fractal_paint.hue_steps(counts, sums) * (fractal_paint.SHADES + 1)
-        palette = fractal_paint.palettes(u[:, 6], 1.4 * (u[:, 7] - 0.5), 0.3 + 0.7 * u[:, 8], value)
-    else:
-        palette = np.repeat(value[:, None, None], 3, axis=2)
-    packed = fractal_paint.look_up(fractal_paint.colour_table(palette), steps)
-    if c.background:
-        packed = np.where(counts > 0, packed, _behind(u, c))
-    fractal_paint.unpack(packed, out)
-
-
-def _behind(u: np.ndarray, c: FractalConfig) -> np.ndarray:
-    """Backgrounds, packed (n, S, S): half of them without gradient, half without noise, grey unless colour."""
-    cells = fractal_paint.NOISE_CELLS
-    strength = np.where(u[:, 10:12] < 0.5, 0.0, 2 * u[:, 10:12] - 1)
-    base = u[:, 12:15] if c.colour else np.repeat(u[:, 12:13], 3, axis=1)
-    tilt = u[:, 16:22].reshape(-1, 2, 3) if c.colour else np.repeat(u[:, 16:18, None], 3, axis=2)
-    slope = (2 * tilt - 1) * strength[:, :1, None] * 0.8
-    grid = 2 * u[:, 24 : 24 + cells * cells].reshape(-1, cells, cells) - 1
-    return fractal_paint.backgrounds(c.size, 0.7 * base, slope, 0.4 * strength[:, 1], grid)
-
-
-def parse_options(options: dict[str, str]) -> FractalConfig:
-    """Turn `key=value` texts into a FractalConfig. Raises DataError naming the nearest key or the expected value."""
-    kinds = {field.name: type(field.default) for field in dataclasses.fields(FractalConfig)}
-    values: dict[str, Any] = {}
-    for key, text in options.items():
-        if key not in kinds:
-            near = difflib.get_close_matches(key, kinds, n=1, cutoff=0.0)[0]
-            raise DataError(f"fractals: unknown option '{key}'; nearest is '{near}'; options are {', '.join(kinds)}.")
-        values[key] = _parse(key, text, kinds[key])
-    return FractalConfig(**values)
-
-
-def _parse(key: str, text: str, kind: type) -> bool | int | float:
-    lowered = text.strip().lower()
-    if kind is bool:
-        if lowered in ("true", "false"):
-            return lowered == "true"
-        near = difflib.get_close_matches(lowered, ("true", "false"), n=1, cutoff=0.0)[0]
-        raise DataError(f"fractals: {key}={text} is not a choice; expected true or false; nearest is '{near}'.")
-    try:
-        return int(lowered) if kind is int else float(lowered)
-    except ValueError:
-        what = "a whole number" if kind is int else "a number"
-        raise DataError(f"fractals: {key}={text} is not {what}; write for example {key}={_example(key)}.") from None
-
-
-def _example(key: str) -> str:
-    return str(getattr(FractalConfig(), key))
-
-
 def open_fractals(name: str = "fractals", **options: str) -> Splits:
     """Open `fractals:key=value,…`: train, and validation with further instances of the same classes; no test split.
 
     Raises DataError for an unknown option or a value out of range.
     """
-    config = parse_options(options)
+    kinds = {field.name: type(field.default) for field in fields(FractalConfig)}
+    if unknown := next((key for key in options if key not in kinds), None):
+        raise DataError(f"{name}: unknown option {unknown!r}; {meant(unknown, kinds)}")
+    try:
+        config = FractalConfig(**{key: _read(text, kinds[key]) for key, text in options.items()})
+    except ConfigError as error:
+        raise DataError(f"{name}: {error}") from None
     train = Fractals(config)
-    validation = None
-    if config.validation:
-        count = config.classes * config.validation
-        validation = Fractals(config, split="validation", first=len(train), count=count)
-    return Splits(train=train, validation=validation, test=None)
+    if not config.validation:
+        return Splits(train=train)
+    further = Fractals(config, split="validation", first=len(train), count=config.classes * config.validation)
+    return Splits(train=train, validation=further)
+
+
+def _read(text: str, kind: type) -> Any:
+    """An option's value; a text that is none stays one, and the check of fields says what it should be."""
+    try:
+        return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+    except (KeyError, ValueError):
+        return text

@@ -7,7 +7,7 @@ Pre-training" (WACV 2022, §3.2: singular values under a bound on Σ(σ₁ + 2σ
 
 Points come without a random walk. The attractor is the union of its copies under *words* (compositions of maps);
 `word_table` cuts it into K copies of about equal measure, and every pair of words gives one point, so K words make K²
-evenly spread points at the price of K compositions and one matrix product. `chaos_game` is the plain reference.
+evenly spread points at the price of K compositions and one matrix product.
 """
 
 from __future__ import annotations
@@ -237,25 +237,3 @@ def attractor(words: np.ndarray, points: np.ndarray) -> np.ndarray:
     right = np.ones((n, BASES, 3, count), dtype=np.float32)
     right[:, :, :2] = points
     return np.matmul(left, right).reshape(n, BASES, 2, count // BASES, count)
-
-
-def chaos_game(
-    maps: np.ndarray, shares: np.ndarray, walkers: int, steps: int, generator: np.random.Generator, burn_in: int = 16
-) -> tuple[np.ndarray, np.ndarray]:
-    """The plain way to the attractor, for tests and comparison: random walks → x, y float32 (n, steps · walkers)."""
-    n = len(maps)
-    flat = maps.astype(np.float32).reshape(-1, 6)
-    upper = np.cumsum(shares, axis=1)[:, None]  # (n, 1, M)
-    last = ((shares > 0).sum(axis=1) - 1)[:, None]
-    offset = (np.arange(n) * MAX_MAPS)[:, None]
-    x = np.zeros((n, walkers), dtype=np.float32)
-    y = np.zeros((n, walkers), dtype=np.float32)
-    xs, ys = [], []
-    for step in range(burn_in + steps):
-        choice = (generator.random((n, walkers))[..., None] >= upper).sum(axis=2)
-        a, b, c, d, e, f = np.moveaxis(flat[np.minimum(choice, last) + offset], -1, 0)
-        x, y = a * x + b * y + e, c * x + d * y + f
-        if step >= burn_in:
-            xs.append(x)
-            ys.append(y)
-    return np.concatenate(xs, axis=1), np.concatenate(ys, axis=1)
