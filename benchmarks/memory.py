@@ -1,11 +1,11 @@
-"""Peak memory and time of training and of inference against batch, resolution and depth, beside the formula's.
+"""Peak memory and time of a training step against batch, resolution and depth, beside the formula's.
 
 python benchmarks/memory.py [--model ViT-Ti/16] [--batches 8 16 32] [--sizes 96 160 224] [--depths 4 8 12]
 
 One of the three is varied at a time, the others are at their middle value. "training" is a step of the training loop
-with Adam, float32, on the CPU; "checkpointed" the same with activation checkpointing; "inference" a forward pass
-without gradients. Every measurement is a process of its own. Its memory is the peak of the process less what it had
-before there were model and images. glibc keeps freed blocks of up to 32 MiB in case they are wanted again, which saves
+with Adam, float32, on the CPU; "checkpointed" the same with activation checkpointing. Every
+measurement is a process of its own. Its memory is the peak of the process less what it had before there were model and
+images. glibc keeps freed blocks of up to 32 MiB in case they are wanted again, which saves
 time and costs memory in pieces that fit nothing; so each is measured twice, as it is, with the time, and with
 MALLOC_MMAP_THRESHOLD_ set so that what is freed is returned. The gate: with and without checkpointing the weights after
 the last step are the same to the last bit.
@@ -32,14 +32,14 @@ from vitascope.checkpoints.checkpoint import numbered_labels
 from vitascope.data.memory import ArraySource
 from vitascope.data.preprocess import Preprocess
 from vitascope.models.catalogue import create_model, model_config
-from vitascope.models.memory import Memory, inference_memory, training_memory
+from vitascope.models.memory import Memory, training_memory
 from vitascope.training.job import Job
 from vitascope.training.parallel import World
 from vitascope.training.state import new_state
 from vitascope.training.step import compiled_and_shared, training_step
 from vitascope.training.train_settings import TrainSettings
 
-WAYS = ("training", "checkpointed", "inference")
+WAYS = ("training", "checkpointed")
 CLASSES = 100
 NEAR = 0.15
 """How far a good prediction may be from what was measured."""
@@ -61,8 +61,6 @@ def predicted(model: str, way: str, point: Point) -> Memory:
     """By the formula."""
     batch, size, depth = point
     config = model_config(model, image_size=size, depth=depth, classes=CLASSES)
-    if way == "inference":
-        return inference_memory(config, batch)
     return training_memory(config, batch, checkpoint_activations=way == "checkpointed")
 
 
@@ -76,7 +74,7 @@ def measure(model: str, way: str, point: Point, steps: int) -> dict[str, Any]:
 
 
 def work(name: str, way: str, point: Point, steps: int) -> tuple[float, str]:
-    """Trains or predicts; seconds of the fastest step, and a hash of the weights, or of the logits."""
+    """Trains; seconds of the fastest step, and a hash of the weights."""
     batch, size, depth = point
     generator = torch.Generator().manual_seed(0)
     model = create_model(name, image_size=size, depth=depth, classes=CLASSES, generator=generator)
@@ -84,14 +82,6 @@ def work(name: str, way: str, point: Point, steps: int) -> tuple[float, str]:
     labels = torch.randint(CLASSES, (batch,), generator=generator)
     preprocess = Preprocess(size=(size, size))
     fastest = float("inf")
-    if way == "inference":
-        model.eval()
-        for _ in range(steps):
-            start = time.perf_counter()
-            with torch.no_grad():
-                logits = model(preprocess.normalise(images))
-            fastest = min(fastest, time.perf_counter() - start)
-        return fastest, digest([logits])
     settings = TrainSettings(
         batch=batch, lr=1e-4, precision="float32", checkpoint_activations=way == "checkpointed", steps=steps
     )

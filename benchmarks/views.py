@@ -54,7 +54,7 @@ def forward(model: ViT, images: Tensor) -> list[Tensor]:
 
 def ours(model: ViT, images: Tensor) -> list[Tensor]:
     """Attention distance and rollout in one pass, as `inspect` takes them."""
-    parts = [read_attention(c, Distances(c), Rollouts(c)) for c in captures(model, images)]
+    parts = [read_attention(c, Distances, Rollouts) for c in captures(model, images)]
     return [torch.cat([d for d, _ in parts]).mean(0), torch.cat([r for _, r in parts])]
 
 

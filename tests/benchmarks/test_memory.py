@@ -15,7 +15,7 @@ def test_one_of_batch_resolution_and_depth_is_varied_at_a_time() -> None:
 
 def test_checkpointed_training_ends_with_the_same_weights() -> None:
     ends = {way: memory.work("ViT-Ti/16", way, (2, 32, 2), steps=2)[1] for way in memory.WAYS}
-    assert ends["training"] == ends["checkpointed"] != ends["inference"]
+    assert ends["training"] == ends["checkpointed"]
 
 
 @pytest.mark.parametrize("way", memory.WAYS)

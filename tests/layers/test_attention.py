@@ -1,4 +1,4 @@
-"""All forms of attention are equal; asking for weights changes nothing."""
+"""All forms of attention are equal; heads and mix are all of it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from vitascope.layers import attention as module
 from vitascope.layers.attention import Attention, attend, attend_fused, attend_two_products, attention_weights
+from vitascope.layers.config import ViTConfig
 
 
 def qkv(dtype: torch.dtype = torch.float64) -> list[Tensor]:
@@ -52,17 +53,15 @@ def test_training_on_the_cpu_takes_the_two_products(monkeypatch: pytest.MonkeyPa
     assert chosen == ["two products", "fused", "fused"]
 
 
-def test_recording_hands_out_q_and_k_and_leaves_the_output_bit_for_bit() -> None:
+def test_heads_are_cut_from_one_projection_and_mixed_to_the_output() -> None:
     torch.manual_seed(0)
-    layer = Attention(24, heads=3).eval()
+    layer = Attention(ViTConfig(width=24, heads=3)).eval()
     x = torch.randn(2, 5, 24)
-    recorded: list[tuple[Tensor, Tensor]] = []
     with torch.no_grad():
-        before = layer(x)
-        layer.recorder = lambda q, k: recorded.append((q, k))
-        after = layer(x)
-        weights = attention_weights(*recorded[0])
-        v = layer.qkv(x).chunk(3, dim=-1)[2].reshape(2, 5, 3, 8).transpose(1, 2)
-        again = layer.out((weights @ v).transpose(1, 2).reshape(2, 5, 24))
-    assert torch.equal(before, after)
-    torch.testing.assert_close(again, before)
+        q, k, v = layer.heads(x)
+        for number, part in enumerate((q, k, v)):
+            expected = layer.qkv(x)[..., 24 * number : 24 * (number + 1)].reshape(2, 5, 3, 8).transpose(1, 2)
+            assert torch.equal(part, expected)
+        assert torch.equal(layer.mix(q, k, v), layer(x))
+        by_hand = layer.out((attention_weights(q, k) @ v).transpose(1, 2).reshape(2, 5, 24))
+    torch.testing.assert_close(layer(x), by_hand)

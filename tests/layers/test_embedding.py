@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
 
-from vitascope.layers.embedding import Embedding, drop_tokens, random_tokens
+from vitascope.layers.config import ViTConfig
+from vitascope.layers.embedding import Embedding, random_tokens
 
 
-def embedding(**changes: object) -> Embedding:
-    settings: dict[str, object] = {
-        "class_token": True, "registers": 0, "positions": "learned", "class_row": True, "dropout": 0.0,
-    }  # fmt: skip
-    e = Embedding(4, (2, 2), **(settings | changes))  # type: ignore[arg-type]
+def embedding(**changes: Any) -> Embedding:
+    e = Embedding(ViTConfig(width=4, heads=1, image_size=(2, 2), patch=1, pooling="mean", **changes))
     for number, parameter in enumerate(e.parameters()):
         torch.nn.init.constant_(parameter, 10.0 ** (number + 1))
     return e
@@ -34,7 +33,6 @@ def test_registers_stand_between_class_token_and_patches_without_position() -> N
     z = e(torch.zeros(1, 4, 4), (2, 2))[0, :, 0]
     # class token 10, registers 100, positions 1000
     assert z.tolist() == [1010, 100, 100, 1000, 1000, 1000, 1000]
-    assert e.prefix == 3
 
 
 def test_without_a_class_row_only_patches_get_positions() -> None:
@@ -43,7 +41,7 @@ def test_without_a_class_row_only_patches_get_positions() -> None:
 
 
 def test_without_class_token_there_are_only_patches() -> None:
-    z = embedding(class_token=False, class_row=False)(torch.zeros(2, 4, 4), (2, 2))
+    z = embedding(class_token=False)(torch.zeros(2, 4, 4), (2, 2))
     assert z.shape == (2, 4, 4)
     assert (z == 10).all()
 
@@ -67,17 +65,16 @@ def test_other_grids(grid: tuple[int, int]) -> None:
     assert embedding()(torch.zeros(1, n, 4), grid).shape == (1, n + 1, 4)
 
 
-def test_dropped_patches_are_whole_tokens_other_ones_for_each_image_and_only_in_training() -> None:
+def test_dropped_patches_are_whole_tokens_other_ones_for_each_image() -> None:
     e = embedding(registers=2)
     x = torch.arange(4.0).view(1, 4, 1).expand(64, 4, 4)  # each patch says which it is
-    drop_tokens(e, 0.5)
     torch.manual_seed(0)
-    z = e(x, (2, 2))
+    z = e(x, (2, 2), drop_tokens=0.5)
     assert z.shape == (64, 3 + 2, 4)
-    assert torch.equal(z[:, :3], e.eval()(x, (2, 2))[:, :3])  # class token and registers stay
+    assert torch.equal(z[:, :3], e(x, (2, 2))[:, :3])  # class token and registers stay
     kept = z[:, 3:, 0] - 1000  # 1000: the position
     assert {tuple(sorted(row.tolist())) for row in kept} == set(itertools.combinations(range(4), 2))
-    assert e(x, (2, 2)).shape == (64, 3 + 4, 4)  # in evaluation
+    assert e(x, (2, 2)).shape == (64, 3 + 4, 4)  # unless they are to be dropped
 
 
 def test_at_least_one_patch_stays() -> None:

@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from vitascope.errors import ConfigError
+from vitascope.layers.config import ViTConfig
 from vitascope.layers.patches import Patches, patch_grid, patchify
 
 
 def test_projection_is_the_flattened_patches_times_e() -> None:
     torch.manual_seed(0)
-    patches = Patches(channels=3, patch=4, width=10)
+    patches = Patches(ViTConfig(patch=4, width=10, heads=1))
     images = torch.randn(2, 3, 8, 12)
     e = patches.projection.weight.permute(2, 3, 1, 0).reshape(4 * 4 * 3, 10)  # (P·P·C, D)
     assert patches.projection.bias is not None

@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy.ndimage import zoom
 
+from vitascope.layers.config import ViTConfig
 from vitascope.layers.position import Positions, resize_positions, sincos_positions
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "posemb_resize.npz"
@@ -34,7 +35,7 @@ def test_a_table_that_does_not_fit_its_grid_is_refused() -> None:
 
 
 def positions() -> Positions:
-    p = Positions("learned", (4, 4), 8, class_row=True)
+    p = Positions(ViTConfig(image_size=(4, 4), patch=1, width=8, heads=1))
     assert p.table is not None
     torch.nn.init.normal_(p.table)
     return p

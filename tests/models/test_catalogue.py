@@ -139,7 +139,7 @@ def test_contract_of_every_kind(name: str) -> None:
             n = (size[0] // config.pixels_per_token) * (size[1] // config.pixels_per_token)
             expected = n + (config.prefix if isinstance(config, ViTConfig) else 0)
             assert model.tokens(images).shape[:2] == (2, expected)
-    with pytest.raises(ConfigError, match=r"expected \(batch, 2, height, width\)"):
+    with pytest.raises(ConfigError, match=r"expected a tensor \(1 or more, 2, height, width\)"):
         model(torch.randn(1, 3, 64, 64))
 
 

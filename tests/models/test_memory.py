@@ -9,13 +9,10 @@ import pytest
 import torch
 
 from kept import allocated, kept, train
-from vitascope.errors import ConfigError
 from vitascope.layers import attention
-from vitascope.layers.embedding import drop_tokens
-from vitascope.layers.recompute import checkpoint_activations
 from vitascope.models.catalogue import build_model, count_parameters, model_config
 from vitascope.models.config import ModelConfig, ViTConfig
-from vitascope.models.memory import inference_memory, training_memory
+from vitascope.models.memory import training_memory
 from vitascope.models.vit import ViT
 from vitascope.training.optimizer import make_optimizer
 from vitascope.training.train_settings import TrainSettings
@@ -55,16 +52,14 @@ def unseen(config: ModelConfig, a_pixel: int = 1) -> int:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_activations_are_what_the_backward_pass_keeps(variant: str, checkpointed: bool) -> None:
     config, model = made(**VARIANTS[variant])
-    checkpoint_activations(model, checkpointed)
-    _, held = kept(model, lambda: model(images(config)))
+    _, held = kept(model, lambda: model(images(config), recompute=checkpointed))
     predicted = training_memory(config, BATCH, checkpoint_activations=checkpointed).activations - unseen(config)
     assert held == pytest.approx(predicted, rel=0.03)
 
 
 def test_dropped_tokens_are_not_kept() -> None:
     config, model = made()
-    drop_tokens(model, 0.5)
-    _, held = kept(model, lambda: model(images(config)))
+    _, held = kept(model, lambda: model(images(config), drop_tokens=0.5))
     predicted = training_memory(config, BATCH, drop_tokens=0.5).activations - unseen(config)
     assert held == pytest.approx(predicted, rel=0.03)
 
@@ -91,21 +86,12 @@ def test_the_most_that_training_allocates(checkpointed: bool) -> None:
     # Exact GELU, because the other has some work space of a fixed size that a larger model does not notice.
     config, model = made(width=192, hidden=768, heads=3, gelu="erf")
     x = images(config)
-    checkpoint_activations(model, checkpointed)
-    train(model, x)
+    train(model, x, recompute=checkpointed)
     for parameter in model.parameters():
         parameter.grad = None
-    most = allocated(lambda: train(model, x))
+    most = allocated(lambda: train(model, x, recompute=checkpointed))
     m = training_memory(config, BATCH, checkpoint_activations=checkpointed)
     assert most == pytest.approx(m.peak - m.weights - m.optimizer - unseen(config, 5), rel=0.15)
-
-
-def test_the_most_that_inference_allocates() -> None:
-    config, model = made(width=192, hidden=768, heads=3)
-    x = images(config)
-    with torch.inference_mode():
-        most = allocated(lambda: model.eval()(x))
-    assert most == pytest.approx(inference_memory(config, BATCH).activations - unseen(config, 5), rel=0.05)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
@@ -154,18 +140,11 @@ def test_what_resnets_and_hybrids_keep_and_allocate(name: str, fields: dict[str,
     config = model_config(name, classes=10, **fields)
     model = build_model(config, torch.Generator().manual_seed(0)).train()
     x = torch.randn(BATCH, 3, *config.image_size)
-    checkpoint_activations(model, checkpointed)
-    _, held = kept(model, lambda: model(x))
+    _, held = kept(model, lambda: model(x, recompute=checkpointed))
     m = training_memory(config, BATCH, checkpoint_activations=checkpointed)
     assert held == pytest.approx(m.activations - unseen(config), rel=0.03)
-    train(model, x)
+    train(model, x, recompute=checkpointed)
     for parameter in model.parameters():
         parameter.grad = None
-    most = allocated(lambda: train(model, x))
+    most = allocated(lambda: train(model, x, recompute=checkpointed))
     assert 0.9 * most < m.peak - m.weights - m.optimizer - unseen(config, 5) < 1.35 * most  # a bound, not too wide
-
-
-@pytest.mark.parametrize("name", ["R26+ViT-S/32", "BiT-R50x1"])
-def test_inference_of_models_with_convolutions_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match="measure those"):
-        inference_memory(model_config(name), 1)

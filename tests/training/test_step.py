@@ -87,15 +87,17 @@ def test_a_micro_batch_is_all_that_the_model_sees_at_once(tmp_path: Path) -> Non
 @pytest.mark.parametrize("micro", [None, 4])
 def test_activation_checkpointing_changes_no_bit_of_the_weights(tmp_path: Path, micro: int | None) -> None:
     net, states = model(dropout=0.3, stochastic_depth=0.5), []
+    runs = [0, 0]
     for on in (False, True):
         j = job(tmp_path, micro_batch=micro, checkpoint_activations=on)
         state = new_state(copy.deepcopy(net).train(), j.settings)
         runner = compiled_and_shared(state.model, j.settings, ALONE)
-        assert state.model.encoder.recompute is on
+        state.model.encoder.blocks[0].register_forward_pre_hook(lambda *_, on=on: runs.__setitem__(on, runs[on] + 1))
         for step in range(3):
             training_step(j, state, runner, batch(j, step), ALONE)
         states.append(state)
     assert same(*states)
+    assert runs[True] == 2 * runs[False] > 0
 
 
 def test_dropout_is_drawn_from_the_step_and_not_from_what_came_before(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -50,21 +49,19 @@ def test_logits_are_the_same_bits_with_and_without_views(kind: tuple[Checkpoint,
 def test_the_last_tokens_are_the_models_own(kind: tuple[Checkpoint, Tensor]) -> None:
     """The pass through the layers is written a second time in capture.py, so it is compared with the first."""
     ck, images = kind
-    got = [ck.model.encoder.norm(c.tokens[-1]) for c in captures(ck.model, images, attention=False, tokens=True)]
+    got = [ck.model.encoder.norm(c.tokens[-1]) for c in captures(ck.model, images, tokens=True)]
     with torch.no_grad():
         assert torch.equal(torch.cat(got), ck.model.tokens(images))
 
 
-def test_recorders_and_modes_are_restored_after_an_error(
+def test_modes_are_those_of_before_whatever_happens(
     plain: tuple[Checkpoint, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, images = plain[0].model, plain[1]
-    mine: Any = lambda q, k: None  # noqa: E731
-    model.encoder.blocks[1].attention.recorder = mine
     model.encoder.blocks[2].train()  # a mode of its own
     modes = [m.training for m in model.modules()]
 
-    def fail(x: Tensor) -> Tensor:
+    def fail(*_: Any) -> Tensor:
         raise RuntimeError("out of memory")
 
     for where in (model.encoder.blocks[1].mlp, model.patches):
@@ -72,11 +69,12 @@ def test_recorders_and_modes_are_restored_after_an_error(
             broken.setattr(where, "forward", fail)
             with pytest.raises(RuntimeError, match="out of memory"):
                 views.attention_distance(model, images)
-        assert [block.attention.recorder for block in model.encoder.blocks] == [None, mine, None]
         assert [m.training for m in model.modules()] == modes
     views.attention(model, images)
-    assert [block.attention.recorder for block in model.encoder.blocks] == [None, mine, None]
     assert [m.training for m in model.modules()] == modes
+    started = captures(model.train(), images)
+    next(started)
+    assert all(m.training for m in model.modules())
 
 
 def test_dropout_is_off_while_looking() -> None:
@@ -88,33 +86,6 @@ def test_dropout_is_off_while_looking() -> None:
     model = build_model(dataclasses.replace(ck.config, dropout=0.5)).train()
     images = torch.randn(1, 3, 16, 16)
     assert torch.equal(views.token_norms(model, images), views.token_norms(model, images))
-
-
-def test_an_abandoned_look_leaves_nothing_behind(plain: tuple[Checkpoint, Tensor]) -> None:
-    model, images = plain[0].model.train(), plain[1]
-    started = captures(model, images)
-    next(started)
-    assert all(block.attention.recorder is None for block in model.encoder.blocks)
-    assert all(m.training for m in model.modules())
-
-
-def test_predictions_of_other_threads_are_not_recorded(
-    plain: tuple[Checkpoint, Tensor], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model, images = plain[0].model, plain[1]
-    expected = views.attention(model, images)
-    patches = model.patches.forward
-
-    def meanwhile(x: Tensor) -> Tensor:
-        if threading.current_thread() is threading.main_thread():
-            other = threading.Thread(target=model, args=(torch.randn(5, 3, 24, 24),))
-            other.start()
-            other.join()
-        return patches(x)
-
-    monkeypatch.setattr(model.patches, "forward", meanwhile)
-    got = views.attention(model, images)
-    assert all(torch.equal(got[layer], expected[layer]) for layer in expected)
 
 
 def test_many_threads_look_at_one_model(plain: tuple[Checkpoint, Tensor]) -> None:
@@ -148,10 +119,6 @@ def test_chunks_make_no_difference(
         largest = 0
         torch.testing.assert_close(OF_IMAGES[name](model, images), whole, rtol=1e-5, atol=1e-6)
         assert largest <= max(weight_bytes, 2 * 10 * 4)  # at least one query in both heads
-        if name != "attention":
-            done: list[int] = []
-            OF_IMAGES[name](model, images, each_chunk=done.append)  # type: ignore[call-arg]
-            assert done == ([1, 2, 3] if capture_bytes == 1 else [3])
 
 
 def test_the_model_runs_no_further_than_it_must(
@@ -160,7 +127,7 @@ def test_the_model_runs_no_further_than_it_must(
     model, images = plain[0].model, plain[1]
     ran: list[int] = []
     for i, block in enumerate(model.encoder.blocks):
-        block.attention.register_forward_pre_hook(lambda *_, i=i: ran.append(i))
+        block.attention.qkv.register_forward_pre_hook(lambda *_, i=i: ran.append(i))
         block.mlp.register_forward_hook(lambda *_, i=i: ran.append(10 * i))
     assert list(views.attention(model, images, layers=[1, 0, 1])) == [0, 1]
     assert ran == [0, 0, 1]  # both attentions, and the MLP of the first

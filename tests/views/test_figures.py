@@ -12,8 +12,8 @@ from torch import Tensor
 
 from vitascope import views
 from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.views.attention_rollout import enlarged, lit, overlaid
 from vitascope.views.look import Look, Scope, look, scope
-from vitascope.views.overlay import enlarged, lit, overlaid
 from vitascope.views.tiles import columns_for, tiled
 
 FIGURES: dict[str, Callable[[Look, Scope], Figure]] = {

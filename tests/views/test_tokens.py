@@ -9,7 +9,6 @@ from torch import Tensor
 from vitascope import views
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.errors import ConfigError
-from vitascope.layers.head import pool
 
 
 def states(model: torch.nn.Module, images: Tensor) -> list[Tensor]:
@@ -34,7 +33,7 @@ def test_the_lens_is_the_head_on_every_layer(kind: tuple[Checkpoint, Tensor]) ->
     assert lens.shape == (3, c.depth, c.classes)
     with torch.no_grad():
         for layer, x in enumerate(states(ck.model, images)):
-            expected = ck.model.head(pool(ck.model.encoder.norm(x), c.prefix, c.pooling))
+            expected = ck.model.head(ck.model.encoder.norm(x))
             torch.testing.assert_close(lens[:, layer], expected)
         assert torch.equal(lens[:, -1], ck.model(images))
     assert float((lens[:, 0] - lens[:, -1]).abs().max()) > 1e-3

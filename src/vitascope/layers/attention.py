@@ -1,24 +1,23 @@
-"""Multi-head self-attention (Equation 2, Appendix A), with the kernel chosen by device and need."""
+"""Multi-head self-attention (Equation 2; Equations 5 to 8 of Appendix A)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Recorder = Callable[[Tensor, Tensor], None]
+from vitascope.layers.config import ViTConfig
 
 
 def attention_weights(q: Tensor, k: Tensor) -> Tensor:
-    """softmax(q kᵀ / √d), (B, h, T, d) twice → (B, h, T, T); each row sums to 1."""
+    """A = softmax(q kᵀ / √d) of Equation 6, (B, h, T, d) twice → (B, h, T, T); each row sums to 1."""
     return torch.softmax((q * (1.0 / math.sqrt(q.shape[-1]))) @ k.transpose(-2, -1), dim=-1)
 
 
 def attend_two_products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attention written out as two batched products, (B, h, T, d) three times → (B, h, T, d)."""
+    """A v of Equation 7 as it is written, (B, h, T, d) three times → (B, h, T, d)."""
     return attention_weights(q, k).to(v.dtype) @ v
 
 
@@ -28,43 +27,48 @@ def attend_fused(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attention by the faster form: on a CPU the fused kernel's backward takes half of a training step."""
+    """A v by the faster form: on a CPU the fused kernel's backward pass takes half of a training step."""
     training_on_cpu = q.device.type == "cpu" and q.requires_grad and torch.is_grad_enabled()
     return attend_two_products(q, k, v) if training_on_cpu else attend_fused(q, k, v)
 
 
-class Attention(nn.Module):
-    """Multi-head self-attention with biases on all four projections, (B, T, D) → (B, T, D)."""
+class Projection(nn.Linear):
+    """A linear layer of which some rows can be asked for alone."""
 
-    def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
+    def forward(self, x: Tensor, rows: slice | None = None) -> Tensor:
+        return super().forward(x) if rows is None else F.linear(x, self.weight[rows], self.bias[rows])
+
+
+class Attention(nn.Module):
+    """MSA, with biases on all four projections, (B, T, D) → (B, T, D): the heads of `x`, mixed."""
+
+    def __init__(self, c: ViTConfig) -> None:
         super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-        self.dropout = nn.Dropout(dropout)
-        self.recorder: Recorder | None = None
-        """When set, it is handed q and k, (B, h, T, d) each, of every forward pass; the output stays the same."""
+        self.h, self.d = c.heads, c.width // c.heads
+        self.qkv = Projection(c.width, 3 * c.width)
+        self.out = nn.Linear(c.width, c.width)
+        self.dropout = nn.Dropout(c.dropout)
 
     def forward(self, x: Tensor, first: int | None = None) -> Tensor:
         """With `first`, only that many tokens from the beginning ask, (B, T, D) → (B, first, D)."""
-        if first is None or self.recorder is not None or not self._is_plain():
-            q, k, v = self._heads(self.qkv(x))
-            if self.recorder is not None:
-                self.recorder(q, k)
+        return self.mix(*self.heads(x, first))
+
+    def heads(self, x: Tensor, first: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Equation 5, [q, k, v] = x U_qkv, (B, T, D) → (B, h, T, d) three times; `first` queries, or all."""
+        width = x.shape[-1]
+        if first is not None and isinstance(self.qkv, Projection):
+            (q,) = self._split(self.qkv(x[:, :first], slice(width)))
+            k, v = self._split(self.qkv(x, slice(width, None)))
+        else:  # all of them; or an adapter is in the place of `qkv`, which computes q, k and v together
+            q, k, v = self._split(self.qkv(x))
             q = q[:, :, :first]
-        else:
-            width, weight, bias = x.shape[-1], self.qkv.weight, self.qkv.bias
-            (q,) = self._heads(F.linear(x[:, :first], weight[:width], bias[:width]))
-            k, v = self._heads(F.linear(x, weight[width:], bias[width:]))
-        x = attend(q, k, v).transpose(1, 2).flatten(2)
+        return q, k, v
+
+    def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Equations 6 to 8: each head's A v, side by side, times U_msa, (B, h, T, d) three times → (B, T, D)."""
+        x = attend(q, k, v).transpose(1, 2).flatten(2)  # (B, T, D)
         return self.dropout(self.out(x))
 
-    def _is_plain(self) -> bool:
-        """Whether `qkv` is its weights and nothing else: no adapter in its place, no hook on it."""
-        hooked = self.qkv._forward_hooks or self.qkv._forward_pre_hooks
-        return type(self.qkv) is nn.Linear and not hooked
-
-    def _heads(self, x: Tensor) -> tuple[Tensor, ...]:
+    def _split(self, x: Tensor) -> tuple[Tensor, ...]:
         """(B, T, n·D), D = h·d → n times (B, h, T, d)."""
-        b, t, _ = x.shape
-        return x.reshape(b, t, -1, self.heads, self.out.in_features // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+        return x.reshape(*x.shape[:2], -1, self.h, self.d).permute(2, 0, 3, 1, 4).unbind(0)

@@ -6,19 +6,20 @@ import torch
 from torch import Tensor, nn
 
 from vitascope.layers.attention import Attention
+from vitascope.layers.config import ViTConfig
 from vitascope.layers.gelu import Gelu
-from vitascope.layers.recompute import Chain
+from vitascope.layers.recompute import in_turn
 
 
 class Mlp(nn.Module):
     """Two dense layers with GELU between, (B, T, D) → (B, T, M) → (B, T, D)."""
 
-    def __init__(self, width: int, hidden: int, gelu: str, dropout: float) -> None:
+    def __init__(self, c: ViTConfig) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(width, hidden)
-        self.activation = Gelu(gelu)
-        self.fc2 = nn.Linear(hidden, width)
-        self.dropout = nn.Dropout(dropout)
+        self.fc1 = nn.Linear(c.width, c.hidden)
+        self.activation = Gelu(c.gelu)
+        self.fc2 = nn.Linear(c.hidden, c.width)
+        self.dropout = nn.Dropout(c.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.dropout(self.activation(self.fc1(x)))
@@ -54,73 +55,43 @@ class StochasticDepth(nn.Module):
 class Block(nn.Module):
     """z' = z + MSA(LN(z)); z = z' + MLP(LN(z')), (B, T, D) → (B, T, D)."""
 
-    def __init__(
-        self,
-        width: int,
-        heads: int,
-        hidden: int,
-        *,
-        gelu: str = "tanh",
-        norm_eps: float = 1e-6,
-        layer_scale: float | None = None,
-        dropout: float = 0.0,
-        stochastic_depth: float = 0.0,
-    ) -> None:
+    def __init__(self, c: ViTConfig, stochastic_depth: float = 0.0) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(width, eps=norm_eps)
-        self.attention = Attention(width, heads, dropout)
-        self.scale1 = LayerScale(width, layer_scale) if layer_scale is not None else nn.Identity()
-        self.norm2 = nn.LayerNorm(width, eps=norm_eps)
-        self.mlp = Mlp(width, hidden, gelu, dropout)
-        self.scale2 = LayerScale(width, layer_scale) if layer_scale is not None else nn.Identity()
+        self.norm1 = nn.LayerNorm(c.width, eps=c.norm_eps)
+        self.attention = Attention(c)
+        self.scale1 = LayerScale(c.width, c.layer_scale) if c.layer_scale is not None else nn.Identity()
+        self.norm2 = nn.LayerNorm(c.width, eps=c.norm_eps)
+        self.mlp = Mlp(c)
+        self.scale2 = LayerScale(c.width, c.layer_scale) if c.layer_scale is not None else nn.Identity()
         self.drop = StochasticDepth(stochastic_depth)
 
-    def forward(self, x: Tensor, first: int | None = None) -> Tensor:
+    def forward(self, z: Tensor, first: int | None = None) -> Tensor:
         """With `first`, only that many tokens from the beginning come out; all are still attended to."""
-        x = x[:, :first] + self.drop(self.scale1(self.attention(self.norm1(x), first)))
-        return x + self.drop(self.scale2(self.mlp(self.norm2(x))))
+        return self.add(z[:, :first], self.attention(self.norm1(z), first))
+
+    def add(self, z: Tensor, attended: Tensor) -> Tensor:
+        """Both equations, MSA(LN(z)) being there already."""
+        z = z + self.drop(self.scale1(attended))  # Equation 2
+        del attended  # not held while the MLP needs most memory
+        return z + self.drop(self.scale2(self.mlp(self.norm2(z))))  # Equation 3
 
 
-class Encoder(Chain):
-    """All blocks, then the final LayerNorm unless the norm belongs after the pooling (`final_norm=False`)."""
+class Encoder(nn.Module):
+    """All blocks, then the final LayerNorm unless it belongs after the pooling, (B, T, D) → (B, T, D)."""
 
-    def __init__(
-        self,
-        depth: int,
-        width: int,
-        heads: int,
-        hidden: int,
-        *,
-        gelu: str,
-        norm_eps: float,
-        layer_scale: float | None,
-        dropout: float,
-        stochastic_depth: float,
-        final_norm: bool,
-    ) -> None:
+    def __init__(self, c: ViTConfig) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(
-            Block(
-                width,
-                heads,
-                hidden,
-                gelu=gelu,
-                norm_eps=norm_eps,
-                layer_scale=layer_scale,
-                dropout=dropout,
-                # The rate grows linearly from 0 at the first block (Huang et al., Section 3).
-                stochastic_depth=stochastic_depth * i / max(depth - 1, 1),
-            )
-            for i in range(depth)
-        )
-        self.norm: nn.Module = nn.LayerNorm(width, eps=norm_eps) if final_norm else nn.Identity()
+        # The rate grows linearly from 0 at the first block (Huang et al., Section 3).
+        rates = [c.stochastic_depth * i / max(c.depth - 1, 1) for i in range(c.depth)]
+        self.blocks = nn.ModuleList(Block(c, rate) for rate in rates)
+        self.norm: nn.Module = nn.LayerNorm(c.width, eps=c.norm_eps) if c.norm == "tokens" else nn.Identity()
 
-    def forward(self, x: Tensor, first: int | None = None) -> Tensor:
+    def forward(self, z: Tensor, first: int | None = None, recompute: bool = False) -> Tensor:
         """With `first`, only that many tokens from the beginning come out, and the last block computes no others.
 
         A head that reads the class token needs no more: of 12 blocks that saves a fourteenth of all products.
+        `recompute` as in `in_turn`.
         """
-        if first is None:
-            return self.norm(self.in_turn(self.blocks, x))
-        x = self.in_turn(self.blocks[-1:], self.in_turn(self.blocks[:-1], x), first)
-        return self.norm(x[:, :first])  # cut here where there is no block
+        *early, last = self.blocks
+        z = in_turn(early, z, recompute=recompute)
+        return self.norm(in_turn([last], z, first, recompute=recompute))

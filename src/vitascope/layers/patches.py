@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vitascope.errors import ConfigError
-
-Size = tuple[int, int]
+from vitascope.layers.config import Size, ViTConfig
 
 
 class Patches(nn.Module):
@@ -17,29 +16,38 @@ class Patches(nn.Module):
     writes it (`models_vit.py`, "embedding"). For a hybrid, C is the depth of the stem's feature map.
     """
 
-    def __init__(self, channels: int, patch: int, width: int) -> None:
+    def __init__(self, c: ViTConfig) -> None:
         super().__init__()
-        self.patch = patch
-        self.projection = nn.Conv2d(channels, width, kernel_size=patch, stride=patch)
+        channels = c.stem.channels if c.stem else c.channels
+        self.projection = nn.Conv2d(channels, c.width, kernel_size=c.patch, stride=c.patch)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.projection(x)  # (B, D, H/P, W/P)
         return x.flatten(2).transpose(1, 2)  # (B, N, D)
 
 
+def check_images(images: Tensor, channels: int) -> None:
+    """Raises `ConfigError` for what is no batch of normalised images (B, C, H, W) with so many channels."""
+    shape = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+    if not isinstance(images, Tensor) or images.ndim != 4 or images.shape[1] != channels or _empty(images):
+        raise ConfigError(f"images are {shape}, expected a tensor (1 or more, {channels}, height, width)")
+    if not images.is_floating_point():
+        raise ConfigError(f"images are {images.dtype}, expected normalised floats; use checkpoint.preprocess(image)")
+
+
+def _empty(images: Tensor) -> bool:
+    return not torch.compiler.is_compiling() and not len(images)  # an export is for any number of them
+
+
 def patch_grid(image_size: Size, patch: int) -> Size:
     """Rows and columns of patches of an H×W image; raises `ConfigError` unless both sides divide by `patch`."""
     height, width = image_size
     if height < patch or width < patch or height % patch or width % patch:
-        near = " or ".join(f"{h}×{w}" for h, w in _nearest_sizes(image_size, patch))
+        down = [max(side // patch, 1) * patch for side in image_size]
+        up = [-(-side // patch) * patch for side in image_size]
+        near = " or ".join(dict.fromkeys(f"{h}×{w}" for h, w in (down, up)))
         raise ConfigError(f"image of {height}×{width} pixels, but sides must be multiples of {patch}: use {near}")
     return height // patch, width // patch
-
-
-def _nearest_sizes(image_size: Size, patch: int) -> list[Size]:
-    down = tuple(max(side // patch, 1) * patch for side in image_size)
-    up = tuple(-(-side // patch) * patch for side in image_size)
-    return [(down[0], down[1])] + ([(up[0], up[1])] if up != down else [])
 
 
 def patchify(images: Tensor, patch: int) -> Tensor:

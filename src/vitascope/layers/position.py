@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vitascope.layers.patches import Size
+from vitascope.layers.config import Size, ViTConfig
 
 
 def resize_positions(table: Tensor, old_grid: Size, new_grid: Size, class_row: bool) -> Tensor:
@@ -40,44 +40,38 @@ def sincos_positions(grid: Size, width: int, temperature: float = 10_000.0) -> T
 class Positions(nn.Module):
     """The stored E_pos of one grid, handed out for any grid; a size other than the stored is computed once."""
 
-    def __init__(self, kind: str, grid: Size, width: int, class_row: bool) -> None:
+    def __init__(self, c: ViTConfig) -> None:
         super().__init__()
-        self.kind, self.grid, self.width, self.class_row = kind, grid, width, class_row
-        rows = int(class_row) + grid[0] * grid[1]
-        self.table = nn.Parameter(torch.zeros(1, rows, width)) if kind == "learned" else None
-        self._cache: dict[Size, tuple[object, Tensor]] = {}
+        self.grid, self.width, self.class_row = c.grid, c.width, c.has_class_row
+        rows = int(self.class_row) + c.grid[0] * c.grid[1]
+        self.table = nn.Parameter(torch.zeros(1, rows, c.width)) if c.positions == "learned" else None
+        self._kept: dict[Size, tuple[object, Tensor]] = {}
 
     def forward(self, grid: Size) -> Tensor:
         """E_pos for `grid` as (1, [1+]N, D); differentiable while learned positions are being trained."""
-        if self.table is not None:
-            if torch.is_grad_enabled() and self.table.requires_grad:
-                # A step will follow, and fused optimisers write to the table without raising its version.
-                self._cache.clear()
-                return resize_positions(self.table, self.grid, grid, self.class_row)
-            if grid == self.grid:
-                return self.table
-        return self._computed_once(grid)
+        if self.table is None:
+            return self._computed_once(grid, None)
+        if torch.is_grad_enabled() and self.table.requires_grad:
+            # A step will follow, and fused optimisers write to the table without raising its version.
+            self._kept.clear()
+            return resize_positions(self.table, self.grid, grid, self.class_row)
+        if grid == self.grid:
+            return self.table
+        # A table that was written to, moved or cast must not be answered from what is kept.
+        version = 0 if self.table.is_inference() else self.table._version
+        return self._computed_once(grid, (self.table.data_ptr(), version, self.table.dtype, self.table.device))
 
     def train(self, mode: bool = True) -> Positions:
-        self._cache.clear()
+        self._kept.clear()
         return super().train(mode)
 
-    def _computed_once(self, grid: Size) -> Tensor:
-        # A table that was written to, moved or cast must not be answered from the cache.
-        source = self.table
-        stamp: object = None
-        if source is not None:
-            version = 0 if source.is_inference() else source._version
-            stamp = (source.data_ptr(), version, source.dtype, source.device)
-        held = self._cache.get(grid)
-        if held is None or held[0] != stamp:
+    def _computed_once(self, grid: Size, stamp: object) -> Tensor:
+        kept = self._kept.get(grid)
+        if kept is None or kept[0] != stamp:
             with torch.inference_mode(False), torch.no_grad():
-                held = (stamp, self._compute(grid))
-            self._cache[grid] = held
-        return held[1]
-
-    def _compute(self, grid: Size) -> Tensor:
-        if self.table is not None:
-            return resize_positions(self.table.detach(), self.grid, grid, self.class_row)
-        table = sincos_positions(grid, self.width)
-        return F.pad(table, (0, 0, int(self.class_row), 0))  # a class row of zeros, as in MAE
+                if self.table is not None:
+                    table = resize_positions(self.table.detach(), self.grid, grid, self.class_row)
+                else:  # a class row of zeros, as in MAE
+                    table = F.pad(sincos_positions(grid, self.width), (0, 0, int(self.class_row), 0))
+            self._kept[grid] = kept = stamp, table
+        return kept[1]

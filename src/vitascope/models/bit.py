@@ -11,10 +11,10 @@ from typing import cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vitascope.errors import ConfigError
 from vitascope.layers.convolution import StdConv2d, bottleneck_stages
-from vitascope.layers.head import Head
-from vitascope.layers.recompute import Chain
+from vitascope.layers.head import LinearHead
+from vitascope.layers.patches import check_images
+from vitascope.layers.recompute import in_turn
 from vitascope.models.config import BiTConfig
 
 
@@ -42,38 +42,32 @@ class Unit(nn.Module):
         return y + kept
 
 
-class BiT(Chain):
-    """Images (B, C, H, W) → logits (B, K)."""
+class BiT(nn.Module):
+    """Images (B, C, H, W) → logits (B, K); `recompute` as of a ViT, for training."""
 
     def __init__(self, config: BiTConfig) -> None:
         super().__init__()
         self.config = config
         width = config.root_channels
-        self.root = (
-            _convolution(config.channels, width, 3)
-            if config.small_images
-            else _convolution(config.channels, width, 7, 2)
-        )
+        kernel, stride = (3, 1) if config.small_images else (7, 2)
+        self.root = _convolution(config.channels, width, kernel, stride)
         self.stages, inputs = bottleneck_stages(Unit, width, config.units)
         self.norm = nn.GroupNorm(32, inputs)
-        self.head = Head(inputs, config.classes)
+        self.head = LinearHead(inputs, config.classes)
 
-    def tokens(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, *, recompute: bool = False) -> Tensor:
+        return self.head(self.features(images, recompute=recompute))
+
+    def features(self, images: Tensor, *, recompute: bool = False) -> Tensor:
+        """Global mean of the last feature map, (B, C, H, W) → (B, D')."""
+        return self.tokens(images, recompute=recompute).mean(dim=1)
+
+    def tokens(self, images: Tensor, *, recompute: bool = False) -> Tensor:
         """Cells of the last feature map, row by row, (B, C, H, W) → (B, N, D)."""
-        if images.ndim != 4 or images.shape[1] != self.config.channels:
-            raise ConfigError(
-                f"images of shape {tuple(images.shape)}, expected (batch, {self.config.channels}, height, width)"
-            )
+        check_images(images, self.config.channels)
         x = self.root(images)
         if not self.config.small_images:
             x = F.max_pool2d(F.pad(x, (1, 1, 1, 1)), kernel_size=3, stride=2)
         for stage in self.stages:
-            x = self.in_turn(cast(nn.Sequential, stage), x)  # (B, channels, H/stride, W/stride)
+            x = in_turn(cast(nn.Sequential, stage), x, recompute=recompute)  # (B, channels, H/stride, W/stride)
         return F.relu(self.norm(x)).flatten(2).transpose(1, 2)
-
-    def features(self, images: Tensor) -> Tensor:
-        """Global mean of the last feature map, (B, C, H, W) → (B, D')."""
-        return self.tokens(images).mean(dim=1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.features(images))

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vitascope.errors import ConfigError
 from vitascope.models.catalogue import count_parameters
 from vitascope.models.config import BiTConfig, ModelConfig, StemConfig, ViTConfig
 
@@ -40,7 +39,7 @@ class Memory:
     gradients: float = 0.0
     """Of all weights, float32."""
     activations: float
-    """Images, and what the forward pass keeps for the backward pass; for inference, of one block at a time."""
+    """Images, and what the forward pass keeps for the backward pass."""
     working: float = 0.0
     """What the backward pass holds besides, while it computes one block."""
     accumulated: bool = False
@@ -106,27 +105,6 @@ def training_memory(
         working=working,
         accumulated=accumulated or c.stem is not None,
     )
-
-
-def inference_memory(config: ModelConfig, batch: int, *, precision: str = "float32") -> Memory:
-    """Of predicting `batch` images at once with PyTorch, not compiled; raises as `training_memory` does."""
-    c, parameters = _plain(config), count_parameters(config)
-    size = _bytes(precision)
-    btd, btm, _ = _values(c, batch)
-    cast = 0 if size == 4 else size * btd
-    sums = 4 * 4 * btd  # what the first block got, what this block got, the sum with attention, and its norm
-    mlp = sums + cast + size * 2 * btm  # the hidden layer before and after GELU
-    attention = sums - 4 * btd + cast + size * 4 * btd  # q, k, v and what comes out
-    return Memory(
-        weights=4.0 * parameters + _copies(parameters, precision),
-        activations=_images(c, batch, size) + max(mlp, attention),
-    )
-
-
-def _plain(config: ModelConfig) -> ViTConfig:
-    if not isinstance(config, ViTConfig) or config.stem is not None:
-        raise ConfigError("the memory formula is for plain ViTs, not for hybrids or ResNets: measure those")
-    return config
 
 
 def _values(c: ViTConfig, batch: int, drop_tokens: float = 0.0) -> tuple[float, float, float]:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitascope.layers.convolution import StdConv2d, bottleneck_stages, max_pool_same
-from vitascope.layers.recompute import Chain
+from vitascope.layers.recompute import in_turn
 from vitascope.models.config import StemConfig
 
 
@@ -46,7 +46,7 @@ class Unit(nn.Module):
         return F.relu(self.norm3(self.conv3(x)) + kept)
 
 
-class Stem(Chain):
+class Stem(nn.Module):
     """Root and stages, (B, C, H, W) → (B, channels, H/stride, W/stride)."""
 
     def __init__(self, config: StemConfig, channels: int) -> None:
@@ -56,8 +56,8 @@ class Stem(Chain):
         self.root_norm = _norm(width)
         self.stages, _ = bottleneck_stages(Unit, width, config.units)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *, recompute: bool = False) -> Tensor:
         x = max_pool_same(F.relu(self.root_norm(self.root(x))))
         for stage in self.stages:
-            x = self.in_turn(cast(nn.Sequential, stage), x)
+            x = in_turn(cast(nn.Sequential, stage), x, recompute=recompute)
         return x

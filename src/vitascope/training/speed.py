@@ -13,8 +13,6 @@ import torch
 from vitascope import memory
 from vitascope.data.batches import training_batches
 from vitascope.errors import ConfigError, Stopped
-from vitascope.layers.embedding import drop_tokens
-from vitascope.layers.recompute import checkpoint_activations
 from vitascope.models.bit import BiT
 from vitascope.models.memory import training_memory
 from vitascope.models.vit import ViT
@@ -124,8 +122,6 @@ def _gradients_of(job: Job, model: ViT | BiT, images: int, dropped: float, world
     """
     trial = dataclasses.replace(job, settings=dataclasses.replace(job.settings, batch=images, micro_batch=None))
     alone = World(device=world.device)  # a process without memory would leave the others waiting for its gradients
-    checkpoint_activations(model, job.settings.checkpoint_activations)
-    drop_tokens(model, dropped)
     took, was_training, begun, threads = math.inf, model.training, time.perf_counter(), torch.get_num_threads()
     model.train()
     try:
@@ -133,7 +129,7 @@ def _gradients_of(job: Job, model: ViT | BiT, images: int, dropped: float, world
             start = begun
             for number, batch in enumerate(batches):
                 torch.set_num_threads(1 if images == 1 and number % 2 else threads)
-                float(gradients(trial, model, batch, 0, alone) or 0.0)  # waits for a GPU
+                float(gradients(trial, model, batch, 0, alone, dropped) or 0.0)  # waits for a GPU
                 took, start = min(took, time.perf_counter() - start), time.perf_counter()
                 if time.perf_counter() - begun > _PROBE / 2 and (number or threads == 1 or images > 1):
                     break
@@ -142,7 +138,6 @@ def _gradients_of(job: Job, model: ViT | BiT, images: int, dropped: float, world
         torch.set_num_threads(threads)
         model.zero_grad(set_to_none=True)
         model.train(was_training)
-        drop_tokens(model, 0.0)
 
 
 def _memory_ended(error: Exception) -> bool:

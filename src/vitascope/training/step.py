@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from vitascope.data.batches import Batch
 from vitascope.data.mix import mix_batch
 from vitascope.errors import DivergedError
-from vitascope.layers.embedding import drop_tokens
-from vitascope.layers.recompute import checkpoint_activations
 from vitascope.precision import autocast
 from vitascope.streams import Stream, generator, seed_of
 from vitascope.training.job import Job
@@ -26,7 +24,6 @@ from vitascope.training.train_settings import TrainSettings
 
 def compiled_and_shared(model: nn.Module, settings: TrainSettings, world: World) -> nn.Module:
     """`model` as the forward pass calls it: compiled where that is asked for, gradients averaged over processes."""
-    checkpoint_activations(model, settings.checkpoint_activations)
     runner: nn.Module = torch.compile(model) if settings.compile else model  # type: ignore[assignment]
     if world.size == 1:
         return runner
@@ -42,8 +39,7 @@ def training_step(
     s, counters = job.settings, state.counters
     rate = learning_rate(s, job.steps, counters.place)
     set_learning_rate(state.optimizer, rate)
-    drop_tokens(state.model, dropped_share(s, counters.place, job.steps))
-    loss = gradients(job, runner, batch, counters.step, world, stop)
+    loss = gradients(job, runner, batch, counters.step, world, dropped_share(s, counters.place, job.steps), stop)
     if loss is None:
         state.optimizer.zero_grad(set_to_none=True)
         return
@@ -64,12 +60,19 @@ def training_step(
 
 
 def gradients(
-    job: Job, runner: nn.Module, batch: Batch, step: int, world: World, stop: StopFlag | None = None
+    job: Job,
+    runner: nn.Module,
+    batch: Batch,
+    step: int,
+    world: World,
+    dropped: float = 0.0,
+    stop: StopFlag | None = None,
 ) -> Tensor | None:
     """Adds the gradients of the mean loss over this process's images, in micro-batches; returns that loss.
 
-    None where `stop` was raised between two micro-batches: a step of minutes must not keep a signal waiting. Not with
-    several processes, of which each would leave at another place.
+    `dropped` is the share of the patches that is left out. None where `stop` was raised between two micro-batches: a
+    step of minutes must not keep a signal waiting. Not with several processes, of which each would leave at another
+    place.
     """
     s = job.settings
     # Dropout, stochastic depth and dropped tokens depend on the step alone: a resumed run draws what it would have.
@@ -79,6 +82,8 @@ def gradients(
     draw = generator(Stream.MIX, s.seed, step, world.rank)
     images, labels = mix_batch(images, labels, job.classes, s.augment, draw)
     micro = s.micro_batch if isinstance(s.micro_batch, int) else len(images)
+    # A ResNet has no tokens to drop.
+    told = {"recompute": s.checkpoint_activations} | ({"drop_tokens": dropped} if dropped else {})
     total = torch.zeros((), device=world.device)
     starts = range(0, len(images), micro)
     for start in starts:
@@ -90,7 +95,7 @@ def gradients(
         if isinstance(runner, nn.parallel.DistributedDataParallel):
             runner.require_backward_grad_sync = last
         with autocast(s.precision, world.device):
-            logits = runner(x)
+            logits = runner(x, **told)
         loss = objective(logits, y, s.loss, s.label_smoothing) * (len(x) / len(images))
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.detach()

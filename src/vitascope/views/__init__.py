@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vitascope.views.attention_maps import attention, class_attention, draw_attention, draw_class_attention
-    from vitascope.views.attention_rollout import draw_rollout, rollout
+    from vitascope.views.attention_rollout import draw_rollout, overlaid, rollout
     from vitascope.views.attention_share import attended_share, draw_share
     from vitascope.views.distance import attention_distance, draw_distance, uniform_distance
     from vitascope.views.filters import draw_filters, embedding_filters
     from vitascope.views.lens import draw_lens, logit_lens
     from vitascope.views.look import Look, Scope, scope
     from vitascope.views.norms import draw_norms, token_norms
-    from vitascope.views.overlay import overlaid
     from vitascope.views.positions import Locality, draw_similarity, position_locality, position_similarity
 
 __all__ = [
@@ -73,7 +72,7 @@ _HOMES = {
     "draw_similarity": "positions",
     "embedding_filters": "filters",
     "logit_lens": "lens",
-    "overlaid": "overlay",
+    "overlaid": "attention_rollout",
     "position_locality": "positions",
     "position_similarity": "positions",
     "rollout": "attention_rollout",

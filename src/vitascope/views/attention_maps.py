@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vitascope.layers.patches import Size
-from vitascope.views.capture import Capture, Progress, captures, read_attention
+from vitascope.layers.config import Size
+from vitascope.views.capture import Capture, by_image, captures, read_attention
 from vitascope.views.drawing import HEAT, INK, MARK, figure
 from vitascope.views.tiles import columns_for, tiled, wall
 
@@ -27,57 +28,57 @@ def attention(model: nn.Module, images: Tensor, layers: Iterable[int] | int | No
     for. Raises `ConfigError` for a model without attention, a layer it lacks, images it cannot take.
     """
     result: dict[int, Tensor] = {}
-    first = 0
+    done = 0
     for capture in captures(model, images, layers):
-        for position, layer in enumerate(capture.layers):
-            heads, tokens = capture.q[position].shape[1:3]
-            if layer not in result:
-                result[layer] = torch.empty(len(images), heads, tokens, tokens, dtype=capture.q[position].dtype)
-            for at, queries, weights in capture.weights(position):
-                result[layer][first : first + capture.images][at, :, queries] = weights.cpu()
-        first += capture.images
+        if not result:
+            heads, tokens = capture.q[0].shape[1:3]
+            shape = len(images), heads, tokens, tokens
+            result = {layer: torch.empty(shape, dtype=capture.q[0].dtype) for layer in capture.layers}
+        parts = [result[layer][done : done + capture.images] for layer in capture.layers]
+        read_attention(capture, partial(Weights, parts=parts))
+        done += capture.images
     return result
 
 
-def class_attention(
-    model: nn.Module,
-    images: Tensor,
-    layers: Iterable[int] | int | None = None,
-    *,
-    each_chunk: Progress | None = None,
-) -> Tensor:
+class Weights:
+    """Copies all weights of each layer to its place, (B, h, T, T)."""
+
+    def __init__(self, capture: Capture, parts: list[Tensor]) -> None:
+        self.queries, self.parts = slice(0, capture.q[0].shape[2]), parts
+
+    def read(self, position: int, images: slice, queries: slice, weights: Tensor) -> None:
+        """Copies a part."""
+        self.parts[position][images, :, queries] = weights.cpu()
+
+    def result(self) -> Tensor:
+        """Nothing but what is in its place."""
+        return self.parts[0]
+
+
+def class_attention(model: nn.Module, images: Tensor, layers: Iterable[int] | int | None = None) -> Tensor:
     """Attention of the class token to the patches, (B, C, H, W) → (B, L, h, r, c); where the head pools the patches
     instead, the mean over them as queries.
 
     What goes to the class token and registers is left out, so that maps add up to 1 or less. Raises `ConfigError`.
     """
-    parts = [class_attention_by_image(c).cpu() for c in captures(model, images, layers, each_chunk=each_chunk)]
-    return torch.cat(parts)
-
-
-def class_attention_by_image(capture: Capture) -> Tensor:
-    """`class_attention` of the captured images, (B, L, h, r, c)."""
-    return read_attention(capture, ClassMaps(capture), queries=capture.readers)[0]
+    return by_image(model, images, ClassMaps, layers)
 
 
 class ClassMaps:
-    """Reads `class_attention_by_image`."""
+    """Reads `class_attention`."""
 
     def __init__(self, capture: Capture) -> None:
-        self.readers, self.patches, self.grid = capture.readers, capture.patches, capture.grid
-        tokens = capture.q[0].shape[2]
-        self.many = len(range(tokens)[capture.readers])
-        self.sums = capture.zeros(capture.images, len(capture.layers), capture.config.heads, tokens)
+        self.queries, self.patches, self.grid = capture.readers, capture.patches, capture.grid
+        self.sums = capture.zeros(capture.images, len(capture.layers), *capture.q[0].shape[1:3])
 
     def read(self, position: int, images: slice, queries: slice, weights: Tensor) -> None:
         """Adds up the rows of the tokens that the head reads."""
-        begin, end, _ = self.readers.indices(weights.shape[-1])
-        rows = slice(max(begin - queries.start, 0), max(end - queries.start, 0))
-        self.sums[images, position] += weights[:, :, rows].sum(2)
+        self.sums[images, position] += weights.sum(2)
 
     def result(self) -> Tensor:
         """(B, L, h, r, c)."""
-        return (self.sums[..., self.patches] / self.many).reshape(*self.sums.shape[:3], *self.grid)
+        many = self.queries.stop - self.queries.start
+        return (self.sums[..., self.patches] / many).reshape(*self.sums.shape[:3], *self.grid)
 
 
 def draw_attention(

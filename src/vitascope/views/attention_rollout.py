@@ -3,51 +3,46 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+import numpy.typing as npt
+from PIL import Image, ImageFilter
 from torch import Tensor, nn
 
-from vitascope.views.capture import Capture, Progress, captures, read_attention
-from vitascope.views.drawing import figure
-from vitascope.views.overlay import lit, over_image
+from vitascope.views.capture import Capture, by_image
+from vitascope.views.drawing import HEAT, figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def rollout(model: nn.Module, images: Tensor, residual: bool = True, *, each_chunk: Progress | None = None) -> Tensor:
+def rollout(model: nn.Module, images: Tensor, residual: bool = True) -> Tensor:
     """How much of each patch reaches what the head reads, (B, C, H, W) → (B, r, c).
 
     Attention averaged over heads and multiplied through the layers. With `residual` each layer's is (A + I)/2, half of
     a token being carried past the attention. Read from the class token, or as the mean over patches where the head
     pools them. Values are shares: with those of the class token and registers they add up to 1. Raises `ConfigError`.
     """
-    parts = [rollout_by_image(c, residual).cpu() for c in captures(model, images, each_chunk=each_chunk)]
-    return torch.cat(parts)
-
-
-def rollout_by_image(capture: Capture, residual: bool = True) -> Tensor:
-    """`rollout` of the captured images, (B, r, c), through all captured layers."""
-    return read_attention(capture, Rollouts(capture, residual))[0]
+    return by_image(model, images, partial(Rollouts, residual=residual))
 
 
 class Rollouts:
-    """Reads `rollout_by_image` as a product of a row with matrices, from the last layer to the first."""
+    """Reads `rollout` of each image as a product of a row with matrices, from the last layer to the first."""
 
     def __init__(self, capture: Capture, residual: bool = True) -> None:
         self.patches, self.grid, self.residual = capture.patches, capture.grid, residual
+        self.queries = slice(0, capture.patches.stop)
         # flow[l] says how much of each token, before layer l, reaches what the head reads.
-        self.flow = capture.zeros(len(capture.layers) + 1, capture.images, capture.q[0].shape[2])
+        self.flow = capture.zeros(len(capture.layers) + 1, capture.images, capture.patches.stop)
         read = self.flow[-1, :, capture.readers]
         read.fill_(1 / read.shape[1])
 
     def read(self, position: int, images: slice, queries: slice, weights: Tensor) -> None:
         """Hands what reached these queries on to the tokens that they attend to."""
         reached = self.flow[position + 1, images, queries]  # (b, t)
-        with torch.autocast(weights.device.type, enabled=False):
-            gathered = (reached[:, None, None] @ weights).squeeze(2).mean(1)  # (b, T), mean over heads
+        gathered = (reached[:, None, None] @ weights).squeeze(2).mean(1)  # (b, T), mean over heads
         if self.residual:
             self.flow[position, images] += gathered / 2
             self.flow[position, images, queries] += reached / 2
@@ -61,14 +56,48 @@ class Rollouts:
 
 def draw_rollout(image: np.ndarray, rolled: np.ndarray | Tensor) -> Figure:
     """Figure 6: uint8 (H, W, 3), as bright as its rollout (r, c) says, and under the colours of the rollout."""
+    from matplotlib.cm import ScalarMappable
+
     height, width = image.shape[:2]
     side = 3.0 / math.sqrt(height * width)
     drawing = figure(3.1 * side * width + 0.9, side * height + 0.35)
     left, middle, right = drawing.subplots(1, 3)
-    for axes, picture, title in ((left, image, "input"), (middle, lit(image, rolled), "lit by the rollout")):
+    for axes, picture, title in (
+        (left, image, "input"),
+        (middle, lit(image, rolled), "lit by the rollout"),
+        (right, overlaid(image, rolled), "attention rollout"),
+    ):
         axes.imshow(picture)
         axes.set_title(title, fontsize=10)
         axes.set_axis_off()
-    over_image(drawing, right, image, np.asarray(rolled), "share of the largest value")
-    right.set_title("attention rollout", fontsize=10)
+    bar = ScalarMappable(cmap=HEAT)
+    drawing.colorbar(bar, ax=right, label="share of the largest value", shrink=0.85, aspect=22)
     return drawing
+
+
+def overlaid(image: np.ndarray, amounts: npt.ArrayLike, opacity: float = 0.65) -> np.ndarray:
+    """uint8 (H, W, 3) with the colours of (r, c) amounts over it, scaled to their largest → uint8 (H, W, 3)."""
+    from matplotlib import colormaps
+
+    colours = colormaps[HEAT](enlarged(amounts, (image.shape[0], image.shape[1])))[..., :3]
+    grey = image.mean(axis=2, keepdims=True) / 255  # the photograph's own colours would be mistaken for the map's
+    return np.rint(255 * ((1 - opacity) * grey + opacity * colours)).astype(np.uint8)
+
+
+def lit(image: np.ndarray, amounts: npt.ArrayLike) -> np.ndarray:
+    """uint8 (H, W, 3) as bright as (r, c) amounts say, as in Figure 6: the authors' display blurs by one patch."""
+    size = (image.shape[0], image.shape[1])
+    mask = enlarged(amounts, size, blur=size[0] / np.asarray(amounts).shape[0])
+    return np.rint(image * mask[..., None]).astype(np.uint8)
+
+
+def enlarged(amounts: npt.ArrayLike, size: tuple[int, int], blur: float = 0.0) -> np.ndarray:
+    """(r, c) amounts of at least 0 → float32 (H, W) from 0 to 1: divided by the largest, enlarged with Lanczos, then
+    blurred with a Gaussian of `blur` pixels."""
+    values = np.asarray(amounts, dtype=np.float32)
+    picture = Image.fromarray(values / max(float(values.max()), 1e-12))
+    big = np.clip(np.asarray(picture.resize((size[1], size[0]), Image.Resampling.LANCZOS)), 0, 1)
+    if blur:
+        soft = Image.fromarray(np.rint(255 * big).astype(np.uint8)).filter(ImageFilter.GaussianBlur(blur))
+        big = np.asarray(soft, dtype=np.float32) / max(float(np.asarray(soft).max()), 1.0)
+    return big.astype(np.float32)

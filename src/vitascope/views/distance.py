@@ -7,50 +7,42 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vitascope.layers.patches import Size
-from vitascope.views.capture import Capture, Progress, mean_over_images, read_attention
+from vitascope.layers.config import Size
+from vitascope.views.capture import Capture, mean_over_images
 from vitascope.views.drawing import INK, figure, heads_by_layer, key
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def attention_distance(model: nn.Module, images: Tensor, *, each_chunk: Progress | None = None) -> Tensor:
+def attention_distance(model: nn.Module, images: Tensor) -> Tensor:
     """How far each head looks, in pixels, mean over (B, C, H, W) images → (L, h).
 
     For each patch the Euclidean distances to all patches, centre to centre, weighted by attention; then the mean over
     patches and images. As the authors computed it, the class token's row and column are left out (registers' too) and
     what remains is not renormalised: attention to them counts as no distance. Raises `ConfigError`.
     """
-    return mean_over_images(model, images, distance_by_image, each_chunk)
-
-
-def distance_by_image(capture: Capture) -> Tensor:
-    """`attention_distance` of each captured image, (B, L, h) pixels."""
-    return read_attention(capture, Distances(capture), queries=capture.patches)[0]
+    return mean_over_images(model, images, Distances)
 
 
 class Distances:
-    """Reads `distance_by_image`."""
+    """Reads `attention_distance` of each image, (B, L, h) pixels."""
 
     def __init__(self, capture: Capture) -> None:
-        between = patch_distances(capture.grid, capture.config.pixels_per_token)
-        prefix = capture.config.prefix
-        # What comes from and goes to the class token and registers counts as no distance.
-        self.table = F.pad(between, (prefix, 0, prefix, 0)).to(capture.q[0])  # (T, T)
-        self.patches = len(between)
+        self.queries, self.prefix = capture.patches, capture.config.prefix
+        self.table = patch_distances(capture.grid, capture.config.pixels_per_token).to(capture.q[0])  # (N, N)
         self.sums = capture.zeros(capture.images, len(capture.layers), capture.config.heads)
 
     def read(self, position: int, images: slice, queries: slice, weights: Tensor) -> None:
         """Adds up the distances of these queries."""
-        self.sums[images, position] += (weights * self.table[queries]).sum(-1).sum(-1)
+        distances = self.table[queries.start - self.prefix : queries.stop - self.prefix]
+        self.sums[images, position] += (weights[..., self.prefix :] * distances).sum(-1).sum(-1)
 
     def result(self) -> Tensor:
         """(B, L, h) pixels."""
-        return self.sums / self.patches
+        return self.sums / len(self.table)
 
 
 def patch_distances(grid: Size, pixels: int) -> Tensor:

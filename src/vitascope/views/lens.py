@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from vitascope.errors import ConfigError
-from vitascope.layers.head import pool
 from vitascope.models.vit import ViT
-from vitascope.views.capture import Capture, Progress, as_vit, captures
+from vitascope.views.capture import Capture, as_vit, captures
 from vitascope.views.drawing import EVEN, INK, figure
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 _LONGEST = 24
 
 
-def logit_lens(model: nn.Module, images: Tensor, *, each_chunk: Progress | None = None) -> Tensor:
+def logit_lens(model: nn.Module, images: Tensor) -> Tensor:
     """Logits by the model's own final LayerNorm, pooling and head after every layer, (B, C, H, W) → (B, L, K).
 
     The last layer's are the model's logits. Raises `ConfigError` for a model without a head.
@@ -28,19 +27,14 @@ def logit_lens(model: nn.Module, images: Tensor, *, each_chunk: Progress | None 
     model = as_vit(model)
     if model.head.linear is None:
         raise ConfigError("this model has no head to apply to its layers: fine-tune it first")
-    chunks = captures(model, images, attention=False, tokens=True, each_chunk=each_chunk)
-    return torch.cat([lens_by_image(model, c).cpu() for c in chunks])
+    return torch.cat([lens_by_image(model, c).cpu() for c in captures(model, images, tokens=True)])
 
 
+@torch.no_grad()
 def lens_by_image(model: ViT, capture: Capture) -> Tensor:
     """`logit_lens` of the captured images, (B, L, K)."""
-    config = model.config
-    with torch.no_grad():
-        logits = [
-            model.head(pool(model.encoder.norm(x), config.prefix, config.pooling)) for x in capture.tokens
-        ]  # fmt: skip
-    stacked = torch.stack(logits, dim=1)
-    return stacked if stacked.dtype == torch.float64 else stacked.float()
+    logits = torch.stack([model.head(model.encoder.norm(z)) for z in capture.tokens], dim=1)
+    return logits if logits.dtype == torch.float64 else logits.float()
 
 
 def draw_lens(lens: Sequence[Sequence[tuple[str, int, float]]]) -> Figure:

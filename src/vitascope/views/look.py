@@ -133,9 +133,7 @@ def look_at(checkpoint: Checkpoint, pixels: np.ndarray) -> Look:
     c = model.config
     batch = checkpoint.preprocess.normalise(torch.from_numpy(pixels.transpose(2, 0, 1).copy()))[None]
     capture = next(captures(model, batch, tokens=True))
-    distance, share, rolled, maps = read_attention(
-        capture, Distances(capture), Shares(capture), Rollouts(capture), ClassMaps(capture)
-    )
+    distance, share, rolled, maps = read_attention(capture, Distances, Shares, Rollouts, ClassMaps)
     classifies = checkpoint.labels and checkpoint.activation != "none"
     lens: list[list[Prediction]] = []
     if classifies:

@@ -8,27 +8,26 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vitascope.layers.patches import Size
-from vitascope.views.capture import Capture, Progress, captures
+from vitascope.layers.config import Size
+from vitascope.views.capture import Capture, captures
 from vitascope.views.drawing import FIRST, HEAT, SECOND, THIRD, count_from_one, depth_ticks, figure, tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def token_norms(model: nn.Module, images: Tensor, *, each_chunk: Progress | None = None) -> Tensor:
+def token_norms(model: nn.Module, images: Tensor) -> Tensor:
     """Euclidean length of every token after every block, before the final LayerNorm, (B, C, H, W) → (B, L, T).
 
     Raises `ConfigError`.
     """
-    chunks = captures(model, images, attention=False, tokens=True, each_chunk=each_chunk)
-    return torch.cat([norms_by_image(c).cpu() for c in chunks])
+    return torch.cat([norms_by_image(c).cpu() for c in captures(model, images, tokens=True)])
 
 
 def norms_by_image(capture: Capture) -> Tensor:
     """`token_norms` of the captured images, (B, L, T)."""
     wide = torch.float64 if capture.tokens[0].dtype == torch.float64 else torch.float32
-    return torch.stack([torch.linalg.vector_norm(x, dim=-1, dtype=wide) for x in capture.tokens], dim=1)
+    return torch.stack([torch.linalg.vector_norm(z, dim=-1, dtype=wide) for z in capture.tokens], dim=1)
 
 
 def draw_norms(norms: np.ndarray | Tensor, grid: Size, *, prefix: int, class_token: bool) -> Figure:

@@ -81,7 +81,7 @@ def make_report(
             except ImageError as error:
                 unreadable.append((item.name, str(error)))
         for capture in captures(model, torch.stack(inputs), tokens=True) if inputs else ():
-            heads = read_attention(capture, Distances(capture), Shares(capture), queries=capture.patches)
+            heads = read_attention(capture, Distances, Shares)
             for total, view in zip(sums, (*heads, norms_by_image(capture)), strict=True):
                 total += view.double().sum(dim=0).cpu().numpy()
             count += capture.images

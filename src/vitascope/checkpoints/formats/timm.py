@@ -118,8 +118,7 @@ def write(checkpoint: Checkpoint, path: Path, *, overwrite: bool = False) -> Non
     state = dict(checkpoint.model.state_dict())
     if c.positions == "sincos":
         # timm has only tables, so the fixed one is written out.
-        positions = Positions("sincos", c.grid, c.width, c.has_class_row)
-        state[_POSITIONS], c = positions(c.grid), replace(c, positions="learned", class_row=c.has_class_row)
+        state[_POSITIONS], c = Positions(c)(c.grid), replace(c, positions="learned", class_row=c.has_class_row)
     tensors = to_foreign(rows(c), state, c)
     if c.registers and c.has_class_row and "pos_embed" in tensors:
         # In timm either no prefix token has a position or all have; those of the registers are zero.

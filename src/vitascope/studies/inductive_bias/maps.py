@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitascope.errors import ConfigError
+from vitascope.layers.config import Size
 from vitascope.layers.embedding import Embedding
 from vitascope.layers.encoder import Block
-from vitascope.layers.patches import Size
 from vitascope.models.bit import BiT
 from vitascope.models.vit import ViT
 from vitascope.views.capture import evaluating

@@ -14,7 +14,7 @@ from torch import Tensor
 from vitascope.data.images import ImageLike
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import ConfigError
-from vitascope.layers.patches import Size
+from vitascope.layers.config import Size
 from vitascope.models.bit import BiT
 from vitascope.models.vit import ViT
 from vitascope.studies.inductive_bias.equivariance import Equivariance, change, errors_alone

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from vitascope.errors import ConfigError
-from vitascope.layers.patches import Size
+from vitascope.layers.config import Size
 from vitascope.streams import Stream, seed_of
 from vitascope.studies.inductive_bias.maps import Layer, Watched, fixed_statistics, watch
 from vitascope.views.capture import evaluating
