@@ -12,15 +12,17 @@ from torch import Tensor, nn
 from tiny_checkpoint import checkpoint
 from vitascope.errors import ConfigError
 from vitascope.models.config import BiTConfig, StemConfig, ViTConfig
+from vitascope.models.vit import ViT
 from vitascope.studies.inductive_bias.equivariance import (
     Comparison,
-    Equivariance,
     change,
     errors_alone,
-    shifted,
-    windows,
+    errors_from_image,
+    features_of_reordered_tokens,
+    order,
+    shuffled,
 )
-from vitascope.studies.inductive_bias.maps import Layer, layers_of, predictions, watch
+from vitascope.studies.inductive_bias.layers import Layer, layers_of, watch
 
 VIT = ViTConfig(image_size=(32, 32), patch=8, width=16, depth=2, heads=2, hidden=24, classes=3)
 HYBRID = replace(VIT, patch=1, stem=StemConfig(units=(1, 1), width_factor=0.5))
@@ -32,46 +34,27 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def convolution(stride: int = 1, circular: bool = False) -> tuple[nn.Conv2d, Layer]:
+def error(model: nn.Module, module: nn.Module, larger: Tensor, step: int, stride: int = 1) -> float:
+    """From the image to a module whose cells are `stride` pixels apart."""
+    layer = Layer(name="one", kind="convolution", module=module, stride=stride)
+    (found,), _ = errors_from_image(model, [layer], [larger], step)
+    assert found["error_step"] is not None
+    return found["error_step"]
+
+
+@pytest.mark.parametrize(("stride", "steps"), [(1, (1, 3, 8)), (4, (4, 8))])
+def test_a_convolution_is_equivariant_where_padding_does_not_reach(stride: int, steps: tuple[int, ...]) -> None:
     torch.manual_seed(0)
-    module = nn.Conv2d(3, 5, 3, stride, padding=1, padding_mode="circular" if circular else "zeros")
-    return module, Layer(name="conv", kind="convolution", module=module, stride=stride, reduces=stride, depth=0.0)
-
-
-def error(model: nn.Module, layer: Layer, images: Tensor, shift: int, circular: bool = False) -> float:
-    room = 0 if circular else 8
-    size = images.shape[2] - room, images.shape[3] - room
-    seen = Equivariance(model, [layer], [shift], size)
-    seen.add(images, circular=circular)
-    found = seen.errors(layer)[shift]
-    assert found is not None
-    return found
-
-
-@pytest.mark.parametrize("shift", [1, 3, 8])
-@pytest.mark.parametrize("circular", [False, True])
-def test_a_convolution_is_equivariant(shift: int, circular: bool) -> None:
-    """Turned round with circular padding everywhere; in windows wherever zero padding does not reach."""
-    model, layer = convolution(circular=circular)
-    assert error(model, layer, noise(2, 3, 24, 24), shift, circular) < ZERO
-
-
-@pytest.mark.parametrize("circular", [False, True])
-def test_a_stride_is_equivariant_to_its_multiples_only(circular: bool) -> None:
-    model, layer = convolution(stride=4, circular=circular)
-    images = noise(4, 3, 40, 40)
-    assert error(model, layer, images, 4, circular) < ZERO
-    assert error(model, layer, images, 8, circular) < ZERO
-    assert error(model, layer, images, 1, circular) > 0.1
-    assert error(model, layer, images, 6, circular) > 0.1
+    model = nn.Conv2d(3, 5, 3, stride, padding=1)
+    for step in steps:
+        assert error(model, model, noise(2, 3, 40 + step, 40 + step), step, stride) < ZERO
 
 
 def test_padding_is_an_error_where_it_shows() -> None:
-    """Two convolutions of nine pixels, which pad deeper than the border that is left out."""
+    """A convolution of nine pixels, which pads deeper than the border that is left out."""
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 5, 9, padding=4))
-    layer = Layer(name="wide", kind="convolution", module=model[0], stride=1)
-    assert error(model, layer, noise(2, 3, 24, 24), 4) > 1e-3
+    model = nn.Conv2d(3, 5, 9, padding=4)
+    assert error(model, model, noise(2, 3, 24, 24), 4) > 1e-3
 
 
 def test_unrelated_maps_err_by_one() -> None:
@@ -86,8 +69,7 @@ def test_unrelated_maps_err_by_one() -> None:
             return 7 + torch.randn(x.shape, generator=self.random)
 
     model = Fresh()
-    layer = Layer(name="noise", kind="convolution", module=model, stride=1)
-    assert error(model, layer, noise(8, 3, 40, 40), 3) == pytest.approx(1, rel=0.02)
+    assert error(model, model, noise(8, 3, 40, 40), 3) == pytest.approx(1, rel=0.02)
 
 
 def test_the_yardstick_is_the_mean_over_all_pairs() -> None:
@@ -107,50 +89,32 @@ def test_where_nothing_differs_nothing_can_be_said() -> None:
     assert change(noise(5, 3), noise(5, 3)) == 0
 
 
-def test_fractions_of_a_cell_are_interpolated() -> None:
-    rows, columns = torch.meshgrid(torch.arange(6.0), torch.arange(6.0), indexing="ij")
-    plane = (2 * rows + 3 * columns)[None, None]
-    torch.testing.assert_close(shifted(plane, 1.25), plane[..., :4, :4] + 1.25 * 5)
-    assert torch.equal(shifted(plane, 2), plane[..., 2:, 2:])
-    assert torch.equal(shifted(plane, 2, circular=True), plane.roll((-2, -2), (-2, -1)))
-    with pytest.raises(ConfigError, match="map of 6×6 cells"):
-        shifted(plane, 5.5)
-
-
-def test_windows_show_the_same_pixels() -> None:
-    larger = noise(1, 1, 12, 11)
-    first, second = windows(larger, (8, 8), 3)
-    assert torch.equal(first[..., 3:, 3:], second[..., :5, :5])
-    with pytest.raises(ConfigError, match="leave room for 3 pixels"):
-        windows(larger, (8, 8), 4)
+def test_batches_add_up() -> None:
+    model = checkpoint(HYBRID).model
+    layers, larger = layers_of(model), noise(5, 3, 40, 40)
+    for one, other in zip(
+        errors_from_image(model, layers, [larger], 8)[0],
+        errors_from_image(model, layers, larger.split(2), 8)[0],
+        strict=True,
+    ):
+        assert one == pytest.approx(other, rel=1e-5)
 
 
 @pytest.mark.parametrize("config", [VIT, replace(VIT, class_token=False, pooling="mean")])
-def test_without_positions_all_of_a_vit_turns_round_with_its_image(config: ViTConfig) -> None:
-    model = checkpoint(replace(config, positions="none")).model
-    layers = layers_of(model)
-    seen = Equivariance(model, layers, [1, 8, 16], config.image_size)
-    seen.add(noise(3, 3, 32, 32), circular=True)
-    for layer in layers:
-        by_shift = seen.errors(layer)
-        assert by_shift[8] is not None
-        assert by_shift[8] < ZERO
-        assert by_shift[16] is not None
-        assert by_shift[16] < ZERO
-        assert by_shift[1] is not None
-        assert by_shift[1] > 0.01
-    (before, after), *_ = seen.outputs[8]
-    torch.testing.assert_close(before, after)
-
-
-def test_positions_break_it_from_the_embedding_on() -> None:
-    model = checkpoint(VIT).model
-    layers = layers_of(model)
-    seen = Equivariance(model, layers, [8], VIT.image_size)
-    seen.add(noise(3, 3, 32, 32), circular=True)
-    errors = [seen.errors(layer)[8] or 0.0 for layer in layers]
-    assert errors[0] < ZERO, "the patches do not know where they are"
-    assert min(errors[1:]) > 1e-4
+@pytest.mark.parametrize("positions", ["none", "learned"])
+def test_without_positions_all_of_a_vit_turns_round_with_its_image(config: ViTConfig, positions: str) -> None:
+    """Positions break it from the embedding on; the patches do not know where they are."""
+    model = checkpoint(replace(config, positions=positions)).model
+    images, layers = noise(3, 3, 32, 32), layers_of(model)
+    with torch.no_grad():
+        features, before = watch(model, layers, images)
+        turned, after = watch(model, layers, images.roll((-8, -16), (-2, -1)))
+    apart = [
+        float((a.after - b.after.roll((-1, -2), (-2, -1))).abs().max()) for a, b in zip(after, before, strict=True)
+    ]
+    assert apart[0] < 1e-5
+    assert max(apart) < 1e-4 if positions == "none" else min(apart[1:]) > 1e-3
+    assert torch.allclose(features, turned, atol=1e-4) == (positions == "none")
 
 
 @pytest.mark.parametrize("config", [VIT, HYBRID, BIT], ids=["ViT", "hybrid", "BiT"])
@@ -160,35 +124,24 @@ def test_by_itself_each_kind_of_layer_is_what_the_paper_says(config: ViTConfig |
     side, step = config.image_size[0], config.pixels_per_token
     # Smooth pictures, unlike at different places, so that GroupNorm's statistics differ between windows.
     larger = F.interpolate(noise(3, 3, 7, 7), size=(side + step, side + step), mode="bilinear")
-    natural = errors_alone(model, layers, larger, step)
-    fixed = errors_alone(model, layers, larger, step, fixed=True)
-    for layer, error_natural, error_fixed in zip(layers, natural, fixed, strict=True):
-        assert error_natural is not None
-        assert error_fixed is not None
+    for layer, found in zip(layers, errors_alone(model, layers, larger, step), strict=True):
+        natural, fixed = found["error_alone"], found["error_alone_fixed"]
+        assert natural is not None
+        assert fixed is not None
         if layer.kind in ("convolution", "patches"):
-            assert error_fixed < ZERO, layer.name
-            assert (error_natural < ZERO) == ("unit" not in layer.name), "GroupNorm's statistics are not local"
+            assert fixed < ZERO, layer.name
+            assert (natural < ZERO) == ("unit" not in layer.name), "GroupNorm's statistics are not local"
         elif layer.kind == "mlp":
-            assert error_natural < ZERO, layer.name
+            assert natural < ZERO, layer.name
         else:  # attention, the sum after it, and positions
-            assert error_natural == error_fixed > 1e-4, layer.name
+            assert natural == fixed > 1e-4, layer.name
 
 
 def test_layers_are_named_and_placed_in_order() -> None:
     hybrid = layers_of(checkpoint(HYBRID).model)
-    assert [layer.name for layer in hybrid] == [
-        "stem root",
-        "stem unit 1.1",
-        "stem unit 2.1",
-        "patches",
-        "embedding",
-        "block 1 attention",
-        "block 1 MLP",
-        "block 1",
-        "block 2 attention",
-        "block 2 MLP",
-        "block 2",
-    ]
+    blocks = [f"block {n}{part}" for n in (1, 2) for part in (" attention", " MLP", "")]
+    stem = ["stem root", "stem unit 1.1", "stem unit 2.1"]
+    assert [layer.name for layer in hybrid] == [*stem, "patches", "embedding", *blocks]
     sixth = [0, 1, 2, 3, 4, 5, 5, 5, 6, 6, 6]
     assert [layer.depth for layer in hybrid] == pytest.approx([n / 6 for n in sixth])
     assert [layer.stride for layer in hybrid] == [2, 4, 8, *[8] * 8]
@@ -213,13 +166,6 @@ def test_maps_are_what_the_layers_say(config: ViTConfig | BiTConfig) -> None:
                 seen.before.shape[2:] == tuple(n * seen.layer.reduces for n in cells) or "unit 1.1" in seen.layer.name
             )
             torch.testing.assert_close(seen.layer.alone(seen.before, seen.first), seen.after)
-        head = model.head.linear
-        assert head is not None
-        guesses = predictions(model, features)
-        assert guesses is not None
-        assert torch.equal(guesses, model(images).argmax(1))
-        head.weight.zero_()
-    assert predictions(model, features) is None, "a head of zeros predicts nothing"
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -230,8 +176,8 @@ def test_the_model_is_left_as_it_was(training: bool) -> None:
         before = model(images[..., :32, :32])
         model.train(training)
         layers = layers_of(model)
-        Equivariance(model, layers, [1, 8], (32, 32)).add(images)
-        errors_alone(model, layers, images, 8, fixed=True)
+        errors_from_image(model, layers, [images], 8)
+        errors_alone(model, layers, images, 8)
         with pytest.raises(ConfigError, match="sides must be multiples of 8"):
             watch(model, layers, images[..., :33])
         assert {module.training for module in model.modules()} == {training}
@@ -239,21 +185,60 @@ def test_the_model_is_left_as_it_was(training: bool) -> None:
         assert torch.equal(model.eval()(images[..., :32, :32]), before)
 
 
-def test_what_cannot_be_shifted_is_refused_or_left_open() -> None:
-    model = checkpoint(VIT).model
-    layers = layers_of(model)
-    for shifts in ([], [0], [32]):
-        with pytest.raises(ConfigError, match="expected 1 to less than a side"):
-            Equivariance(model, layers, shifts, (32, 32))
-    with pytest.raises(ConfigError, match="no multiple of 8, the cells of patches"):
-        errors_alone(model, layers, noise(2, 3, 40, 40), 4)
+def test_what_is_too_small_to_tell_is_left_open() -> None:
     small = checkpoint(replace(VIT, image_size=(8, 8))).model
     single = layers_of(small)
-    seen = Equivariance(small, single, [4], (8, 8))
-    seen.add(noise(2, 3, 16, 16))
-    assert seen.errors(single[0]) == {4: None}, "one cell cannot be shifted"
-    assert errors_alone(small, single, noise(2, 3, 16, 16), 8)[0] is None
+    larger = noise(2, 3, 16, 16)
+    assert errors_from_image(small, single, [larger], 8)[0][0]["error_step"] is None, "one cell cannot be shifted"
+    assert errors_alone(small, single, larger, 8)[0]["error_alone"] is None
     bit = checkpoint(replace(BIT, image_size=(16, 16))).model
-    found = errors_alone(bit, layers_of(bit), noise(2, 3, 24, 24), 8, fixed=True)
+    found = [each["error_alone_fixed"] for each in errors_alone(bit, layers_of(bit), noise(2, 3, 24, 24), 8)]
     assert found[-1] is None, "padding reaches all of a map of two cells a side"
-    assert max(error or 0.0 for error in found[:-2]) < ZERO
+    assert max(each or 0.0 for each in found[:-2]) < ZERO
+
+
+def test_pieces_are_the_images_own_in_the_order_drawn() -> None:
+    images = noise(2, 3, 8, 12)
+    mixed = shuffled(images, 4, seed=3, first=5)
+    for n, (image, other) in enumerate(zip(images, mixed, strict=True)):
+        places = [(slice(r, r + 4), slice(c, c + 4)) for r in (0, 4) for c in (0, 4, 8)]
+        for place, source in zip(places, order(6, 3, 5 + n), strict=True):
+            assert torch.equal(other[:, *place], image[:, *places[source]])
+    assert not torch.equal(order(6, 3, 5), order(6, 3, 6)), "another order for every image"
+
+
+def test_what_fills_no_piece_stays() -> None:
+    images = noise(2, 3, 9, 10)
+    mixed = shuffled(images, 4, seed=0)
+    assert torch.equal(mixed[..., 8:, :], images[..., 8:, :])
+    assert torch.equal(mixed[..., 8:], images[..., 8:])
+    assert not torch.equal(mixed, images)
+
+
+def vit(**fields: object) -> ViT:
+    model = checkpoint(replace(VIT, image_size=(16, 24), patch=4, **fields)).model
+    assert isinstance(model, ViT)
+    return model
+
+
+@pytest.mark.parametrize("pooling", ["token", "mean"])
+@pytest.mark.parametrize("cell", [4, 8])
+def test_without_positions_nobody_notices_a_shuffling(pooling: str, cell: int) -> None:
+    images, fields = noise(3, 3, 16, 24), {"pooling": pooling, "class_token": pooling == "token"}
+    mixed = shuffled(images, cell, seed=1)
+    with torch.no_grad():
+        without, with_positions = vit(positions="none", **fields), vit(**fields)
+        torch.testing.assert_close(without.features(mixed), without.features(images))
+        moved = change(with_positions.features(mixed), with_positions.features(images))
+    assert moved is not None
+    assert moved > 0.01
+
+
+@pytest.mark.parametrize("fields", [{}, {"registers": 2}, {"pooling": "mean", "class_token": False}])
+def test_tokens_that_keep_their_positions_may_stand_anywhere(fields: dict[str, object]) -> None:
+    model, images = vit(**fields), noise(3, 3, 16, 24)
+    with torch.no_grad():
+        before, after = model.features(images), features_of_reordered_tokens(model, images, seed=0)
+    torch.testing.assert_close(after, before)
+    assert not torch.equal(after, before), "they were reordered"
+    assert not model.embedding._forward_hooks

@@ -21,12 +21,10 @@ from vitascope.cli.console import Console
 from vitascope.cli.parser import Parser
 from vitascope.errors import ConfigError, DataError
 from vitascope.models.config import BiTConfig, StemConfig, ViTConfig
-from vitascope.studies.inductive_bias.files import COLUMNS, rows
-from vitascope.studies.inductive_bias.measure import LayerResult, ModelResult
-from vitascope.studies.inductive_bias.pictures import Pictures, example_pictures, pictures_of
 from vitascope.studies.inductive_bias.reading import CLOSE, read
+from vitascope.studies.inductive_bias.report import COLUMNS, rows
 from vitascope.studies.inductive_bias.settings import OF_LAYERS, OF_MODELS, InductiveBias
-from vitascope.studies.inductive_bias.study import BiasStudy, compare_models, steps_for
+from vitascope.studies.inductive_bias.study import Measured, compare_models, example_pictures, pictures_of, steps_for
 from vitascope.views.distance import attention_distance, uniform_distance
 from vitascope.views.positions import position_locality
 
@@ -48,10 +46,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def study(place: Path) -> BiasStudy:
+def study(place: Path) -> tuple[Measured, ...]:
     """All three on twelve images."""
     loaded = [(name, vs.load(place / name)) for name in CONFIGS]
-    return compare_models(loaded, pictures_of(str(place / "photos"), 12, 0), InductiveBias(batch=5, field_images=3))
+    images = pictures_of(str(place / "photos"), 12, 0).images
+    return compare_models(loaded, images, InductiveBias(batch=5, field_images=3))
 
 
 def command(*words: str | Path) -> dict[str, Any]:
@@ -102,55 +101,39 @@ def test_all_files_from_the_command(place: Path, tmp_path: Path) -> None:
         command(place / "vit", "--out", out, "--overwrite")
 
 
-def test_every_measure_is_explained_and_every_value_a_number(study: BiasStudy) -> None:
-    for model in study.models:
-        of_layers = {name for layer in model.layers for name in layer.values}
-        assert {name for name in of_layers if not name.startswith("error_shift_")} <= OF_LAYERS.keys()
-        assert {name for name in model.whole if not name.startswith("shift_")} <= OF_MODELS.keys()
+def test_every_measure_is_explained_and_every_value_a_number(study: tuple[Measured, ...]) -> None:
+    for model in study:
+        of_layers = {name for layer in model.layers for name in layer} - {"name", "kind", "depth", "stride"}
+        assert of_layers <= OF_LAYERS.keys()
+        assert model.whole.keys() <= OF_MODELS.keys()
         assert model.step == 8, "the smallest that 4, 4 and 8 share"
-        assert model.shifts == (1, 2, 4, 8)
-        values = [v for layer in (*model.layers,) for v in layer.values.values()] + [*model.whole.values()]
+        values = [layer[name] for layer in model.layers for name in of_layers] + [*model.whole.values()]
         assert all(v is None or math.isfinite(v) for v in values)
-    named = {row[4] for row in rows(study.models)}
-    assert named >= OF_LAYERS.keys() | OF_MODELS.keys()
+    assert {row[4] for row in rows(study)} == OF_LAYERS.keys() | OF_MODELS.keys()
 
 
-def test_twice_the_same_and_models_as_before(place: Path, study: BiasStudy) -> None:
+def test_twice_the_same_and_models_as_before(place: Path, study: tuple[Measured, ...]) -> None:
     loaded = [(name, vs.load(place / name)) for name in CONFIGS]
     images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         before = [ck.model(images) for _, ck in loaded]
-    again = compare_models(loaded, pictures_of(str(place / "photos"), 12, 0), InductiveBias(batch=5, field_images=3))
-    assert again.as_json() == study.as_json()
+    seen = pictures_of(str(place / "photos"), 12, 0).images
+    assert compare_models(loaded, seen, InductiveBias(batch=5, field_images=3)) == study
     for (_, ck), logits in zip(loaded, before, strict=True):
         assert not any(m.training or m._forward_hooks or m._forward_pre_hooks for m in ck.model.modules())
         with torch.no_grad():
             assert torch.equal(ck.model(images), logits)
 
 
-def test_views_are_passed_on(place: Path, study: BiasStudy) -> None:
-    ck, result = vs.load(place / "vit"), study.models[0]
+def test_views_are_passed_on(place: Path, study: tuple[Measured, ...]) -> None:
+    ck, result = vs.load(place / "vit"), study[0]
     pictures = pictures_of(str(place / "photos"), 12, 0)
     inputs = torch.stack([ck.preprocess(image) for image in pictures.images])
     uniform = uniform_distance((4, 4), 4, 1)
     for layer, expected in zip(result.of("attention"), attention_distance(ck.model, inputs).mean(1), strict=True):
-        assert layer.values["distance"] == pytest.approx(float(expected), rel=1e-5)
-        assert layer.values["distance_share"] == pytest.approx(float(expected) / uniform, rel=1e-5)
-    assert result.whole["uniform_distance"] == uniform
+        assert layer["distance"] == pytest.approx(float(expected), rel=1e-5)
+        assert layer["distance_share"] == pytest.approx(float(expected) / uniform, rel=1e-5)
     assert result.whole["positions_correlation"] == position_locality(ck.model).correlation
-
-
-def test_accuracy_and_kept_predictions_are_the_models_own(place: Path, study: BiasStudy) -> None:
-    ck, pictures = vs.load(place / "bit"), pictures_of(str(place / "photos"), 12, 0)
-    assert pictures.source is not None
-    inputs = torch.stack([ck.preprocess(image) for image in pictures.images])
-    with torch.no_grad():
-        right = ck.model(inputs).argmax(1) == torch.from_numpy(pictures.source.labels)
-    trained, untrained = study.models[4:]
-    assert trained.whole["accuracy"] == pytest.approx(float(right.float().mean()))
-    assert trained.whole["shuffle_kept"] is not None
-    assert untrained.whole["shuffle_kept"] is untrained.whole["accuracy"] is None, "its head is zero"
-    assert trained.whole["order_change"] is None, "it has no tokens to reorder"
 
 
 def test_uniform_attention_is_as_far_as_uniform() -> None:
@@ -159,19 +142,8 @@ def test_uniform_attention_is_as_far_as_uniform() -> None:
         for block in ck.model.encoder.blocks:
             block.attention.qkv.weight[:32] = 0  # q and k say nothing
             block.attention.qkv.bias[:32] = 0
-    result = compare_models([("v", ck)], example_pictures([(16, 16)]), InductiveBias(untrained=False)).models[0]
-    assert [layer.values["distance_share"] for layer in result.of("attention")] == pytest.approx([1, 1])
-
-
-def test_labels_of_other_classes_give_no_accuracy(place: Path) -> None:
-    pictures = pictures_of(str(place / "photos"), 5, 1)
-    assert pictures.labels_of(checkpoint(VIT, labels=("x", "y", "z"))) is None
-    assert pictures.labels_of(checkpoint(replace(VIT, classes=0), labels=())) is None
-    turned = pictures.labels_of(checkpoint(VIT, labels=LABELS[::-1]))
-    assert pictures.source is not None
-    assert turned is not None
-    assert (turned == 2 - pictures.source.labels).all()
-    assert example_pictures([(16, 16)]).labels_of(checkpoint(VIT, labels=LABELS)) is None
+    result = compare_models([("v", ck)], example_pictures([(16, 16)]).images, InductiveBias(untrained=False))[0]
+    assert [layer["distance_share"] for layer in result.of("attention")] == pytest.approx([1, 1])
 
 
 def test_a_step_is_shared_where_it_fits() -> None:
@@ -184,41 +156,38 @@ def test_a_step_is_shared_where_it_fits() -> None:
 
 
 def test_bad_requests_are_refused(place: Path, tmp_path: Path) -> None:
-    pictures = example_pictures([(16, 16)])
+    images = example_pictures([(16, 16)]).images
 
-    def run(ck: Checkpoint, **settings: Any) -> BiasStudy:
-        return compare_models([("m", ck)], pictures, InductiveBias(untrained=False, **settings))
+    def run(ck: Checkpoint, **settings: Any) -> Any:
+        return compare_models([("m", ck)], images, InductiveBias(untrained=False, **settings))
 
     with pytest.raises(ConfigError, match="a step of 6 pixels, expected a multiple of its 4"):
         run(checkpoint(VIT), step=6)
     with pytest.raises(ConfigError, match="fits twice in 8×8"):
         run(checkpoint(replace(VIT, image_size=(8, 8), patch=8)))
-    with pytest.raises(ConfigError, match="1 image, expected at least 2"):
-        compare_models([("m", checkpoint(VIT))], Pictures(name="one", images=pictures.images[:1]), InductiveBias())
+    with pytest.raises(ConfigError, match="images is 1, expected at least 2"):
+        compare_models([("m", checkpoint(VIT))], images[:1], InductiveBias())
     for field in ("step", "batch", "field_images"):
         with pytest.raises(ConfigError, match=f"{field} is 0"):
             InductiveBias(**{field: 0})
     with pytest.raises(ConfigError, match="seed is -1"):
         InductiveBias(seed=-1)
     with pytest.raises(ConfigError, match="images is 1"):
-        pictures_of(str(place / "photos"), 1, 0)
+        command(place / "vit", "--out", tmp_path / "o", "--data", place / "photos", "--images", "1")
     with pytest.raises(DataError):
         command(place / "vit", "--out", tmp_path / "o", "--data", "nowhere")
     assert not (tmp_path / "o").exists()
 
 
-def test_the_reading_follows_the_numbers(study: BiasStudy) -> None:
-    only_vit, only_bit = study.models[:2], study.models[4:]
+def test_the_reading_follows_the_numbers(study: tuple[Measured, ...]) -> None:
+    only_vit, only_bit = study[:2], study[4:]
     assert [one.verdict for one in read(only_vit)] == ["not decidable here", "holds", "holds", "not decidable here"]
     assert [one.verdict for one in read(only_bit)][:3] == ["holds", "not decidable here", "not decidable here"]
-    assert len(read(study.models)[1].found) == 4, "ViT and hybrid, trained and untrained"
+    assert len(read(study)[1].found) == 4, "ViT and hybrid, trained and untrained"
 
-    def changed(kind: str, **values: float) -> ModelResult:
-        model = study.models[2]
-        spoiled: list[LayerResult] = [
-            replace(layer, values=layer.values | values) if layer.kind == kind else layer for layer in model.layers
-        ]
-        return replace(model, layers=tuple(spoiled))
+    def changed(kind: str, **values: float) -> Measured:
+        model = study[2]
+        return replace(model, layers=tuple(one | values if one["kind"] == kind else one for one in model.layers))
 
     ordered = {"order_change": 0.01, "shuffle_change": 1.0}
     for spoiled, verdicts in (
@@ -226,7 +195,7 @@ def test_the_reading_follows_the_numbers(study: BiasStudy) -> None:
         (changed("convolution", alone_rows=1.0, alone_columns=3.0), ["does not hold", "holds", "holds"]),
         (changed("mlp", error_alone=0.01), ["holds", "does not hold", "holds"]),
         (changed("attention", alone_rows=1.0), ["holds", "does not hold", "holds"]),
-        (replace(study.models[2], whole=ordered), ["holds", "holds", "does not hold"]),
+        (replace(study[2], whole=ordered), ["holds", "holds", "does not hold"]),
     ):
         assert [one.verdict for one in read([spoiled])][:3] == verdicts
     for error, verdict in ((0.04, "holds"), (0.83, "does not hold")):
@@ -235,12 +204,12 @@ def test_the_reading_follows_the_numbers(study: BiasStudy) -> None:
         assert f"the errors are {error:g} to {error:g}" in path.found[0]
 
 
-def test_no_verdict_contradicts_the_figure_beside_it(study: BiasStudy) -> None:
+def test_no_verdict_contradicts_the_figure_beside_it(study: tuple[Measured, ...]) -> None:
     """The errors that the first panel draws for convolutional layers are those that the verdict of the way judges."""
-    for model in study.models:
-        drawn = [v for layer in model.of("convolution") if (v := layer.values["error_step"]) is not None]
+    for model in study:
+        drawn = [v for layer in model.of("convolution") if (v := layer["error_step"]) is not None]
         path = read([model])[3]
         holds = "not decidable here" if not drawn else "holds" if max(drawn) <= CLOSE else "does not hold"
         assert path.verdict == holds
-    assert "does not hold" in [read([model])[3].verdict for model in study.models]
-    assert not any("every layer" in one.statement for one in read(study.models))
+    assert "does not hold" in [read([model])[3].verdict for model in study]
+    assert not any("every layer" in one.statement for one in read(study))

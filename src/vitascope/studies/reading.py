@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from vitascope.studies.analysis import FINETUNED, Row, Table
@@ -98,3 +99,8 @@ def _verdicts(result: dict[str, Any]) -> str:
         lines.append(f"- {verdict['statement']}: **{verdict['outcome']}**.")
         lines += [f"  - {claim['text']} ({claim['outcome']})" for claim in verdict["claims"]]
     return "\n".join(lines)
+
+
+def table(head: Sequence[str], body: Iterable[Sequence[object]]) -> str:
+    """As Markdown."""
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in (head, ["---"] * len(head), *body))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,8 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     from vitascope.checkpoints.atomic import atomic_folder
     from vitascope.checkpoints.load import load
     from vitascope.device import resolve_device
-    from vitascope.studies.inductive_bias.files import FIGURE, JSON, write_study
-    from vitascope.studies.inductive_bias.pictures import example_pictures, pictures_of
-    from vitascope.studies.inductive_bias.study import compare_models
+    from vitascope.studies.inductive_bias.report import FIGURE, JSON, write_study
+    from vitascope.studies.inductive_bias.study import compare_models, example_pictures, pictures_of
 
     device = resolve_device(args.device)
     checkpoints = [load(path, image_size=args.image_size) for path in args.checkpoints]
@@ -66,8 +66,8 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
         pictures = pictures_of(args.data, args.images, args.seed)
     named = list(zip(checkpoint_names(args.checkpoints), checkpoints, strict=True))
     with atomic_folder(out, what=WHAT, overwrite=args.overwrite) as folder:
-        study = compare_models(named, pictures, settings, console.counter("measuring"))
-        reading = write_study(study, folder)
+        models = compare_models(named, pictures.images, settings, console.counter("measuring"))
+        reading = write_study(models, pictures.name, settings, folder)
     console.table("inductive bias", ["statement", "verdict"], [(one.statement, one.verdict) for one in reading])
     console.say(f"figure, numbers and their reading lie in {out}")
     return {
@@ -75,5 +75,5 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
         "study": str(out / JSON),
         "figure": str(out / f"{FIGURE}.png"),
         "images": len(pictures.images),
-        "reading": [one.as_json() for one in reading],
+        "reading": [asdict(one) for one in reading],
     }

@@ -1,8 +1,8 @@
-"""Translation equivariance: the representation of the shifted image against the shifted representation.
+"""Translation equivariance: the representation of the shifted image against the shifted representation; and order.
 
 Two windows of one larger picture, `shift` pixels apart down and to the right, are two shifted images without a pixel
-invented. A layer whose cells are s pixels apart ought to shift by shift/s cells; where that is no whole number, the
-cells between are interpolated bilinearly. Only cells that both windows show are compared, without the outermost.
+invented. A layer whose cells are s pixels apart ought to shift by shift/s cells, a whole number here. Only cells that
+both windows show are compared, without the outermost.
 
 The error is the mean squared difference, divided by the mean squared difference of any two cells of the layer, over
 all places, images and windows: 0 is equivariant, 1 is as different as two unrelated places.
@@ -10,16 +10,20 @@ all places, images and windows: 0 is equivariant, 1 is as different as two unrel
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from vitascope.errors import ConfigError
-from vitascope.layers.config import Size
-from vitascope.studies.inductive_bias.maps import Layer, Watched, fixed_statistics, watch
+from vitascope.models.vit import ViT
+from vitascope.streams import Stream, generator
+from vitascope.studies.inductive_bias.layers import Layer, Watched, fixed_statistics, watch
 from vitascope.views.capture import evaluating
+
+Values = dict[str, float | None]
+"""By the names of `settings.OF_LAYERS` or `OF_MODELS`; None where it cannot be said."""
 
 BORDER = 2
 """Outermost cells left out on every side of a path from the image, most of what padding changes."""
@@ -42,6 +46,18 @@ class Comparison:
         self._squares += float(wide.square().sum())
         self._count += len(places)
 
+    def add_maps(self, first: Tensor, second: Tensor, cells: int, border: int) -> None:
+        """Takes in a layer's maps (B, D, h, w) of two windows, the second `cells` further down and right.
+
+        The `border` outermost cells are left out, fewer where nothing would be left; padding shows in the yardstick
+        too, where it would pass for variety. Nothing is added where the windows show no cell in common.
+        """
+        h, w = (side - cells for side in first.shape[-2:])
+        if min(h, w) > 0:
+            parts = second[..., :h, :w], first[..., cells:, cells:], first, second
+            got, expected, *places = (_cells(part, border) for part in parts)
+            self.add(got, expected, torch.cat(places))
+
     def error(self) -> float | None:
         """0 where all pairs are equal, 1 where they are like unrelated vectors; None where nothing differs at all."""
         n = self._count
@@ -60,115 +76,97 @@ def change(got: Tensor, expected: Tensor) -> float | None:
     return comparison.error()
 
 
-def shifted(x: Tensor, cells: float, *, circular: bool = False) -> Tensor:
-    """A map (B, D, h, w) shifted up and to the left by `cells` ≥ 0, interpolated bilinearly.
-
-    Without `circular`, ⌈cells⌉ rows and columns fewer, none of them invented. Raises `ConfigError` where none is left.
-    """
-    whole, part = math.floor(cells), cells - math.floor(cells)
-    if not circular and min(x.shape[-2:]) <= math.ceil(cells):
-        raise ConfigError(f"a map of {x.shape[-2]}×{x.shape[-1]} cells shifted by {cells:g}; take larger images")
-    for dim in (-2, -1):
-        if circular:
-            near, far = x.roll(-whole, dim), x.roll(-whole - 1, dim)
-        else:
-            length = x.shape[dim] - math.ceil(cells)
-            near, far = x.narrow(dim, whole, length), x.narrow(dim, math.ceil(cells), length)
-        x = near if part == 0 else near.lerp(far, part)
-    return x
+def window(larger: Tensor, size: Sequence[int], shift: int) -> Tensor:
+    """What (h, w) show of (B, C, H, W), `shift` pixels from the top and the left."""
+    return larger[..., shift : shift + size[0], shift : shift + size[1]]
 
 
-def compare(
-    first: Tensor, second: Tensor, cells: float, border: int, to: Comparison, *, circular: bool = False
-) -> None:
-    """Adds a layer's maps (B, D, h, w) of two windows, the second `cells` further down and right, to `to`.
-
-    The `border` outermost cells are left out, fewer where nothing would be left. With `circular`, all count.
-    """
-    expected = shifted(first, cells, circular=circular)
-    got = second[..., : expected.shape[-2], : expected.shape[-1]]
-    if not circular:  # padding shows in the yardstick too, where it would pass for variety
-        got, expected, first, second = (_inside(x, border) for x in (got, expected, first, second))
-    to.add(_cells(got), _cells(expected), torch.cat([_cells(first), _cells(second)]))
-
-
-def windows(larger: Tensor, size: Size, shift: int) -> tuple[Tensor, Tensor]:
-    """Two windows of this size in (B, C, H + m, W + m) images, `shift` ≤ m pixels apart down and to the right."""
-    (h, w), room = size, min(larger.shape[-2] - size[0], larger.shape[-1] - size[1])
-    if not 0 <= shift <= room:
-        raise ConfigError(f"windows of {h}×{w} shifted by {shift} in images that leave room for {room} pixels")
-    return larger[..., :h, :w], larger[..., shift : shift + h, shift : shift + w]
-
-
-class Equivariance:
-    """Error of every layer for several shifts; fed batch by batch."""
-
-    def __init__(self, model: nn.Module, layers: Sequence[Layer], shifts: Sequence[int], size: Size) -> None:
-        if not shifts or min(shifts) < 1 or max(shifts) >= min(size):
-            raise ConfigError(f"shifts {list(shifts)} of images of {size[0]}×{size[1]}, expected 1 to less than a side")
-        self.model, self.layers, self.shifts, self.size = model, layers, tuple(shifts), size
-        self.by_layer = {layer: {shift: Comparison() for shift in shifts} for layer in layers}
-        self.outputs: dict[int, list[tuple[Tensor, Tensor]]] = {shift: [] for shift in shifts}
-        """The model's features of both windows, by shift and batch."""
-
-    @torch.no_grad()
-    def add(self, larger: Tensor, *, circular: bool = False) -> None:
-        """Takes in images (B, C, H + m, W + m) with room for all shifts; with `circular`, (B, C, H, W) turned round."""
-        start = larger if circular else windows(larger, self.size, 0)[0]
-        before, firsts = watch(self.model, self.layers, start)
-        for shift in self.shifts:
-            moved = start.roll((-shift, -shift), (-2, -1)) if circular else windows(larger, self.size, shift)[1]
-            after, seconds = watch(self.model, self.layers, moved)
-            for first, second in zip(firsts, seconds, strict=True):
-                cells = shift / first.layer.stride
-                if circular or min(first.after.shape[-2:]) > math.ceil(cells):
-                    to = self.by_layer[first.layer][shift]
-                    compare(first.after, second.after, cells, BORDER, to, circular=circular)
-            self.outputs[shift].append((before, after))
-
-    def errors(self, layer: Layer) -> dict[int, float | None]:
-        """By shift; None where the map is too small for the shift, or is the same everywhere."""
-        return {shift: comparison.error() for shift, comparison in self.by_layer[layer].items()}
-
-
-@torch.no_grad()
-def errors_alone(
-    model: nn.Module, layers: Sequence[Layer], larger: Tensor, step: int, *, fixed: bool = False
-) -> list[float | None]:
-    """Error of each layer by itself: its own input map, from images that are `step` pixels larger, in two windows.
-
-    So it is not blamed for the layers before it. `step` is a multiple of every stride. `fixed`: with GroupNorm's
-    statistics of the first window for both (`fixed_statistics`). None where the map is too small to tell.
-    """
-    _, watched = watch(model, layers, larger)
-    with evaluating(model):
-        return [_alone(seen, step, fixed) for seen in watched]
-
-
-def _alone(seen: Watched, step: int, fixed: bool) -> float | None:
-    layer, comparison = seen.layer, Comparison()
-    cells, shift = step // layer.stride, step * layer.reduces // layer.stride
-    if cells * layer.stride != step:
-        raise ConfigError(f"a step of {step} pixels is no multiple of {layer.stride}, the cells of {layer.name}")
-    height, width = (side - shift for side in seen.before.shape[-2:])
-    first, second = windows(seen.before, (height, width), shift)
-    if fixed:
-        with fixed_statistics(layer.module):
-            maps = layer.alone(first, seen.first), layer.alone(second, seen.first)
-    else:
-        maps = layer.alone(first, seen.first), layer.alone(second, seen.first)
-    if min(maps[0].shape[-2:]) - cells <= 2 * layer.padded:
-        return None  # padding reaches every cell that both windows show
-    compare(*maps, cells, layer.padded, comparison)
-    return comparison.error()
-
-
-def _inside(x: Tensor, border: int) -> Tensor:
+def _cells(x: Tensor, border: int) -> Tensor:
     for dim in (-2, -1):
         out = min(border, (x.shape[dim] - 1) // 2)
         x = x.narrow(dim, out, x.shape[dim] - 2 * out)
-    return x
-
-
-def _cells(x: Tensor) -> Tensor:
     return x.movedim(1, -1).flatten(0, 2)  # (B·h·w, D)
+
+
+@torch.no_grad()
+def errors_from_image(
+    model: nn.Module, layers: Sequence[Layer], batches: Sequence[Tensor], step: int
+) -> tuple[list[Values], Values]:
+    """From the image to each layer, and of the features; `batches` (B, C, H + step, W + step) hold both windows.
+
+    `step` is a multiple of every stride. None where the map is too small for it, or is the same everywhere.
+    """
+    size = [side - step for side in batches[0].shape[-2:]]
+    comparisons = [Comparison() for _ in layers]
+    features: list[tuple[Tensor, Tensor]] = []
+    for images in batches:
+        (before, firsts), (after, seconds) = (watch(model, layers, window(images, size, at)) for at in (0, step))
+        features.append((after, before))
+        for first, second, comparison in zip(firsts, seconds, comparisons, strict=True):
+            comparison.add_maps(first.after, second.after, step // first.layer.stride, BORDER)
+    after, before = (torch.cat(parts) for parts in zip(*features, strict=True))
+    return [{"error_step": comparison.error()} for comparison in comparisons], {"shift_change": change(after, before)}
+
+
+@torch.no_grad()
+def errors_alone(model: nn.Module, layers: Sequence[Layer], larger: Tensor, step: int) -> list[Values]:
+    """Of each layer by itself: its own input map, from images that are `step` pixels larger, in two windows.
+
+    So it is not blamed for the layers before it. `step` is a multiple of every stride. None where the map is too small
+    to tell. "fixed": with GroupNorm's statistics of the first window for both.
+    """
+    _, watched = watch(model, layers, larger)
+    with evaluating(model):
+        return [{"error_alone": _alone(s, step), "error_alone_fixed": _alone(s, step, fixed=True)} for s in watched]
+
+
+def _alone(seen: Watched, step: int, *, fixed: bool = False) -> float | None:
+    layer, cells, comparison = seen.layer, step // seen.layer.stride, Comparison()
+    shift = cells * layer.reduces
+    size = [side - shift for side in seen.before.shape[-2:]]
+    with fixed_statistics(layer.module) if fixed else nullcontext():
+        first, second = (layer.alone(window(seen.before, size, start), seen.first) for start in (0, shift))
+    if min(first.shape[-2:]) - cells > 2 * layer.padded:  # else padding reaches every cell that both windows show
+        comparison.add_maps(first, second, cells, layer.padded)
+    return comparison.error()
+
+
+def order(pieces: int, seed: int, index: int) -> Tensor:
+    """A random order of so many pieces, int64, the same for every model: by seed and number of the image."""
+    return torch.from_numpy(generator(Stream.PIECES, seed, index).permutation(pieces))
+
+
+def shuffled(images: Tensor, cell: int, seed: int, first: int = 0) -> Tensor:
+    """(B, C, H, W) images cut into squares of `cell` pixels, at least two, which are put back in random order.
+
+    So local texture is left and the arrangement is not. What does not fill a square at the right and the bottom stays.
+    `first` is the number of the first image.
+    """
+    rows, columns = images.shape[2] // cell, images.shape[3] // cell
+    inner = images[..., : rows * cell, : columns * cell]
+    pieces = inner.reshape(*images.shape[:2], rows, cell, columns, cell).permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
+    pieces = torch.stack([p[order(len(p), seed, first + i).to(p.device)] for i, p in enumerate(pieces)])
+    result = images.clone()  # pieces are (B, N, C, cell, cell)
+    back = pieces.reshape(len(pieces), rows, columns, -1, cell, cell).permute(0, 3, 1, 4, 2, 5)
+    result[..., : rows * cell, : columns * cell] = back.reshape(inner.shape)
+    return result
+
+
+def features_of_reordered_tokens(model: ViT, images: Tensor, seed: int, first: int = 0) -> Tensor:
+    """Features of (B, C, H, W) images, (B, D'), with the patch tokens reordered after they got their positions.
+
+    This tells whether anything after the embedding knows what is beside what.
+    """
+    prefix = model.config.prefix
+
+    def reorder(module: nn.Module, given: tuple[Any, ...], tokens: Tensor) -> Tensor:
+        patches = tokens[:, prefix:]
+        orders = torch.stack([order(patches.shape[1], seed, first + i) for i in range(len(patches))])
+        moved = patches.gather(1, orders.to(patches.device)[..., None].expand_as(patches))
+        return torch.cat([tokens[:, :prefix], moved], dim=1)
+
+    hook = model.embedding.register_forward_hook(reorder)
+    try:
+        return model.features(images)
+    finally:
+        hook.remove()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from vitascope.studies.inductive_bias.measure import LayerResult, ModelResult
+from vitascope.studies.inductive_bias.study import Measured
 from vitascope.views.drawing import FIRST, INK, MARK, SECOND, THIRD, figure, tidy
 
 if TYPE_CHECKING:
@@ -14,117 +14,81 @@ if TYPE_CHECKING:
 
 COLOURS = (FIRST, SECOND, THIRD, "#cc79a7", "#e69f00", MARK)
 """Of the Okabe-Ito palette."""
-UNTRAINED: dict[str, Any] = {"linestyle": (0, (4, 2)), "markerfacecolor": "white"}
+_DASHED = (0, (4, 2))
 _FLOOR = 1e-3
 """Errors below are drawn at the foot of the panel; rounding is not a height."""
-_KINDS = ("convolution", "attention", "mlp")
 _CHAIN = ("convolution", "patches", "tokens")
+# Convolutions are without GroupNorm's statistics, which are no layer's.
+_ALONE = {"convolution": "error_alone_fixed", "attention": "error_alone", "MLP": "error_alone"}
 
 
-def draw_study(models: Sequence[ModelResult]) -> Figure:
-    """Six panels; raises nothing for measures that a model does not have, which are left out."""
+def draw_study(models: Sequence[Measured]) -> Figure:
+    """Six panels; measures that a model does not have are left out."""
     drawing = figure(13.5, 7.6)
     drawing.set_layout_engine("constrained", h_pad=0.1, w_pad=0.1)  # six plots, none of which is a square picture
     (path, alone, radius), (distance, shuffle, positions) = drawing.subplots(2, 3)
     names = list(dict.fromkeys(model.name for model in models))
-    colours = {name: COLOURS[n % len(COLOURS)] for n, name in enumerate(names)}
-    for model in models:
-        for axes, kinds, measure in (
-            (path, _CHAIN, "error_step"),
-            (radius, _CHAIN, "field_radius_share"),
-            (distance, ("attention",), "distance_share"),
-        ):
-            _line(axes, model, model.of(*kinds), measure, colours[model.name])
-    _alone(alone, models, colours)
-    _bars(shuffle, models, colours, "shuffle_change")
-    _bars(positions, models, colours, "positions_correlation")
-
-    for axes, what, y in (
+    styled = [(model, _style(COLOURS[names.index(model.name) % len(COLOURS)], model.trained)) for model in models]
+    beside = not all(model.trained for model in models)
+    for number, (model, style) in enumerate(styled):
+        _by_depth(path, model, _CHAIN, "error_step", style)
+        _by_depth(radius, model, _CHAIN, "field_radius_share", style)
+        _by_depth(distance, model, ("attention",), "distance_share", style)
+        for place, (kind, measure) in enumerate(_ALONE.items()):
+            heights = [max(v, _FLOOR) for layer in model.of(kind.lower()) if (v := layer[measure]) is not None]
+            x = place + 0.6 * (number + 0.5) / len(models) - 0.3
+            alone.plot([x] * len(heights), heights, **{**style, "linestyle": ""})
+        x = names.index(model.name) + ((-0.2 if model.trained else 0.2) if beside else 0)
+        for axes, measure in ((shuffle, "shuffle_change"), (positions, "positions_correlation")):
+            if (value := model.whole.get(measure)) is not None:
+                face, edge, line = style["markerfacecolor"], style["color"], style["linestyle"]
+                axes.bar(x, value, 0.36 if beside else 0.6, fc=face, ec=edge, linestyle=line, linewidth=1.3)
+    for axes, title, y in (
         (path, "Shift by whole cells: from the image to each layer", "equivariance error"),
+        (alone, "Each kind of layer by itself", "equivariance error"),
         (radius, "Receptive field by depth", "radius of the gradient's energy\n(1: the whole image alike)"),
         (distance, "Attention by depth", "mean attention distance\n(1: all tokens alike)"),
+        (shuffle, "Cells shuffled", "change of the features\n(1: another image)"),
+        (positions, "Positions", "correlation of similarity with distance\n(−1: two-dimensional)"),
     ):
-        tidy(axes, "relative depth", y)
-        if axes is not path:
-            axes.axhline(1, color=INK, linewidth=0.8, linestyle=(0, (2, 3)), zorder=1)
-        axes.set_title(what, loc="left", fontsize=10.5)
+        axes.set_title(title, loc="left", fontsize=10.5)
+        tidy(axes, "relative depth" if axes in (path, radius, distance) else "", y)
+    for axes in (radius, distance):
+        axes.axhline(1, color=INK, linewidth=0.8, linestyle=(0, (2, 3)), zorder=1)
+    for axes in (path, radius, distance):
         axes.set_xlim(-0.03, 1.03)
         axes.set_ylim(0, 1.06 * max(axes.get_ylim()[1], 1e-6))
-    alone.set_title("Each kind of layer by itself", loc="left", fontsize=10.5)
-    shuffle.set_title("Cells shuffled", loc="left", fontsize=10.5)
-    tidy(shuffle, "", "change of the features\n(1: another image)")
-    positions.set_title("Positions", loc="left", fontsize=10.5)
-    tidy(positions, "", "correlation of similarity with distance\n(−1: two-dimensional)")
+    alone.set_yscale("log")
+    alone.set_ylim(_FLOOR / 1.5, 3)
+    alone.set_yticks([_FLOOR, 1e-2, 1e-1, 1], [f"≤ {_FLOOR:g}", "0.01", "0.1", "1"])
+    alone.set_yticks([], minor=True)
+    alone.set_xticks(range(len(_ALONE)), list(_ALONE))
+    alone.set_xlim(-0.5, len(_ALONE) - 0.5)
+    for axes in (shuffle, positions):
+        axes.set_xlim(-0.6, len(names) - 0.4)
+        axes.set_xticks([])
     positions.axhline(0, color=INK, linewidth=0.8)
     low, high = positions.get_ylim()
     positions.set_ylim(min(low, -0.5), max(high, 0.05))  # what is but noise looks small
-    _key(drawing, names, colours, models)
+    _key(drawing, [(name, _style(COLOURS[n % len(COLOURS)], True)) for n, name in enumerate(names)], beside)
     return drawing
 
 
-def _line(axes: Axes, model: ModelResult, layers: Sequence[LayerResult], measure: str, colour: str) -> None:
-    points = [(layer.depth, value) for layer in layers if (value := layer.values.get(measure)) is not None]
+def _style(colour: str, trained: bool) -> dict[str, Any]:
+    """Of a line with dots."""
+    look = {"color": colour, "linewidth": 1.5, "marker": "o", "markersize": 4}
+    return {**look, "markerfacecolor": colour if trained else "white", "linestyle": "-" if trained else _DASHED}
+
+
+def _by_depth(axes: Axes, model: Measured, kinds: Sequence[str], measure: str, style: dict[str, Any]) -> None:
+    points = [(layer["depth"], layer[measure]) for layer in model.of(*kinds) if layer.get(measure) is not None]
     if points:
-        style: dict[str, Any] = {"color": colour, "linewidth": 1.5, "markersize": 4, "marker": "o"}
-        if not model.trained:
-            style |= UNTRAINED
         axes.plot(*zip(*points, strict=True), **style)
 
 
-def _alone(axes: Axes, models: Sequence[ModelResult], colours: dict[str, str]) -> None:
-    """A dot per layer in a column per kind; convolutions are without GroupNorm's statistics, which are no layer's."""
-    for n, model in enumerate(models):
-        shift = 0.6 * (n + 0.5) / len(models) - 0.3
-        for place, kind in enumerate(_KINDS):
-            measure = "error_alone_fixed" if kind == "convolution" else "error_alone"
-            values = [v for layer in model.of(kind) if (v := layer.values[measure]) is not None]
-            face = colours[model.name] if model.trained else "white"
-            heights = [max(value, _FLOOR) for value in values]
-            axes.plot(
-                [place + shift] * len(heights),
-                heights,
-                "o",
-                color=colours[model.name],
-                markerfacecolor=face,
-                markersize=4,
-            )
-    axes.set_yscale("log")
-    axes.set_ylim(_FLOOR / 1.5, 3)
-    axes.set_yticks([_FLOOR, 1e-2, 1e-1, 1], [f"≤ {_FLOOR:g}", "0.01", "0.1", "1"])
-    axes.set_yticks([], minor=True)
-    tidy(axes, "", "equivariance error")
-    axes.set_xlim(-0.5, len(_KINDS) - 0.5)
-    axes.set_xticks(range(len(_KINDS)), ["convolution", "attention", "MLP"])
-
-
-def _bars(axes: Axes, models: Sequence[ModelResult], colours: dict[str, str], measure: str) -> None:
-    """Trained and untrained side by side, the models in order."""
-    names = list(colours)
-    beside = not all(model.trained for model in models)
-    width = 0.36 if beside else 0.6
-    for model in models:
-        value = model.whole.get(measure)
-        if value is None:
-            continue
-        place = names.index(model.name) + (0 if not beside else -0.2 if model.trained else 0.2)
-        colour = colours[model.name]
-        axes.bar(
-            place,
-            value,
-            width,
-            edgecolor=colour,
-            facecolor=colour if model.trained else "white",
-            linewidth=1.3,
-            linestyle="-" if model.trained else UNTRAINED["linestyle"],
-        )
-    axes.set_xlim(-0.6, len(names) - 0.4)
-    axes.set_xticks([])
-
-
-def _key(drawing: Figure, names: Sequence[str], colours: dict[str, str], models: Sequence[ModelResult]) -> None:
+def _key(drawing: Figure, entries: list[tuple[str, dict[str, Any]]], untrained: bool) -> None:
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], color=colours[name], marker="o", markersize=4, label=name) for name in names]
-    if not all(model.trained for model in models):
-        handles.append(Line2D([], [], color=INK, marker="o", markersize=4, label="untrained", **UNTRAINED))
+    entries += [("untrained", _style(INK, False))] if untrained else []
+    handles = [Line2D([], [], label=name, **style) for name, style in entries]
     drawing.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), 5), frameon=False, fontsize=10)

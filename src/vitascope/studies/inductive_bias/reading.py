@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from vitascope.studies.inductive_bias.equivariance import BORDER
-from vitascope.studies.inductive_bias.measure import LayerResult, ModelResult
+from vitascope.studies.inductive_bias.study import LayerRow, Measured
 from vitascope.studies.verdicts import Outcome
 
 EXACT = 1e-6
@@ -16,6 +15,9 @@ CLOSE = 0.05
 """Error up to which the way from the image to a layer is called equivariant."""
 WIDEST = 7
 """The widest kernel of a ResNet, its root's: a convolution that is local sees no more cells a side."""
+
+Judged = tuple[bool, str] | None
+"""Whether a model bears a statement out, and its numbers; None where it can say nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,163 +33,126 @@ class Reading:
     found: tuple[str, ...] = ()
     """A sentence of numbers for each of those models."""
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
 
-
-def read(models: Sequence[ModelResult]) -> tuple[Reading, Reading, Reading, Reading]:
+def read(models: Sequence[Measured]) -> tuple[Reading, ...]:
     """The three statements, by what was measured of these models; the first of each layer, and of the way to it."""
-    return _convolutions(models), _transformers(models), _two_dimensions(models), _path(models)
+    readings = []
+    for judge, (statement, rule, lacking) in STATEMENTS.items():
+        judged = [(model, *said) for model in models if (said := judge(model))]
+        outcome: Outcome = "holds" if all(ok for _, ok, _ in judged) else "does not hold"
+        if not judged:
+            outcome, rule = "not decidable here", lacking
+        found = tuple(f"{model.name} ({model.kind}, {model.state}){text}." for model, _, text in judged)
+        readings.append(Reading(statement=statement, verdict=outcome, rule=rule, found=found))
+    return tuple(readings)
 
 
-def _convolutions(models: Sequence[ModelResult]) -> Reading:
-    statement = "By itself, every convolutional layer is local, two-dimensional and translation-equivariant."
-    with_them = [(model, model.of("convolution")) for model in models if model.of("convolution")]
-    if not with_them:
-        why = "None of these models has convolutional layers; put a BiT-ResNet or a hybrid beside them."
-        return Reading(statement=statement, verdict="not decidable here", rule=why)
-    said = []
-    for model, layers in with_them:
-        said.append(
-            f"{_name(model)}: each of {len(layers)} convolutional layers sees at most "
-            f"{_most(layers, 'alone_rows'):g}×{_most(layers, 'alone_columns'):g} cells of its input; by itself its "
-            f"equivariance error is {_number(_most(layers, 'error_alone_fixed'))} with GroupNorm's statistics "
-            f"held fixed and {_number(_most(layers, 'error_alone'))} with them."
-        )
-    ok = all(_local(layer) and _below(layer.values["error_alone_fixed"]) for _, layers in with_them for layer in layers)
-    rule = f"No layer sees more than {WIDEST} cells a side of its input, over rows and columns alike, and none "
-    rule += (
-        "errs by more than rounding when two windows of its input are a whole number of cells apart, where its padding "
+def _convolutions(model: Measured) -> Judged:
+    layers = model.of("convolution")
+    if not layers:
+        return None
+    small = all(0 < layer["alone_rows"] <= WIDEST and 0 < layer["alone_columns"] <= WIDEST for layer in layers)
+    square = all(layer["alone_rows"] == layer["alone_columns"] or _sees_all(layer) for layer in layers)
+    return small and square and _exact(layers, "error_alone_fixed"), (
+        f": each of {len(layers)} convolutional layers sees at most {_seen(layers)} cells of its input; by itself its "
+        f"equivariance error is {_most(layers, 'error_alone_fixed')} with GroupNorm's statistics held fixed and "
+        f"{_most(layers, 'error_alone')} with them"
     )
-    rule += "does not reach and GroupNorm's statistics are those of one window. Of the way from the image see below."
-    return Reading(statement=statement, verdict=_verdict(ok), rule=rule, found=tuple(said))
 
 
-def _transformers(models: Sequence[ModelResult]) -> Reading:
-    statement = (
-        "By itself, an MLP of a ViT is local and translation-equivariant; self-attention is neither, but global."
+def _transformers(model: Measured) -> Judged:
+    mlps, attentions = model.of("mlp"), model.of("attention")
+    if not attentions or attentions[0]["input_rows"] == 1:  # in a map of one cell everything is local and global
+        return None
+    local = all(layer["alone_rows"] * layer["alone_columns"] == 1 for layer in mlps) and _exact(mlps, "error_alone")
+    spread = all(_sees_all(layer) and not _exact([layer], "error_alone") for layer in attentions)
+    errors = _known(attentions, "error_alone")
+    return local and spread, (
+        f": an MLP sees {_seen(mlps)} cell and errs by {_most(mlps, 'error_alone')}; attention sees "
+        f"{_seen(attentions)} cells, all there are, errs by {_number(sum(errors) / len(errors) if errors else None)} "
+        f"on average over its layers, and looks {_number(attentions[0]['distance_share'])} times as far as uniform "
+        f"attention in the first layer, {_number(attentions[-1]['distance_share'])} times in the last"
     )
-    with_them = [model for model in models if model.of("attention")]
-    # In a map of one cell everything is local and everything is global.
-    telling = [m for m in with_them if m.of("attention")[0].values["input_rows"] != 1]
-    if not telling:
-        why = "None of these models has attention between several patches; put a ViT beside them."
-        return Reading(statement=statement, verdict="not decidable here", rule=why)
-    ok = True
-    said = []
-    for model in telling:
-        mlps, attentions = model.of("mlp"), model.of("attention")
-        ok &= all(_cells(layer) == 1 and _below(layer.values["error_alone"]) for layer in mlps)
-        ok &= all(_everything(layer) and not _below(layer.values["error_alone"]) for layer in attentions)
-        said.append(
-            f"{_name(model)}: an MLP sees {_most(mlps, 'alone_rows'):g}×{_most(mlps, 'alone_columns'):g} cell and errs "
-            f"by {_number(_most(mlps, 'error_alone'))}; attention sees "
-            f"{_most(attentions, 'alone_rows'):g}×{_most(attentions, 'alone_columns'):g} cells, all there are, errs by "
-            f"{_number(_mean(attentions, 'error_alone'))} on average over its layers, and looks "
-            f"{_number(attentions[0].values['distance_share'])} times as far as uniform attention in the first layer, "
-            f"{_number(attentions[-1].values['distance_share'])} times in the last."
-        )
-    rule = "Every MLP sees one cell and errs by no more than rounding by itself, on two windows of its tokens; "
-    rule += "every attention sees all cells and errs by more."
-    return Reading(statement=statement, verdict=_verdict(ok), rule=rule, found=tuple(said))
 
 
-def _two_dimensions(models: Sequence[ModelResult]) -> Reading:
-    statement = "Behind the patches and positions nothing in a ViT knows of two dimensions."
-    telling = [model for model in models if model.whole.get("order_change") is not None]
-    if not telling:
-        why = "None of these models has tokens whose order could be changed, or the images leave its features alike."
-        return Reading(statement=statement, verdict="not decidable here", rule=why)
-    ok = all(_below(model.whole["order_change"]) for model in telling)
-    said = []
-    for model in telling:
-        whole = model.whole
-        text = f"{_name(model)}: tokens reordered with their positions change the features by "
-        text += f"{_number(whole['order_change'])}, cells of {model.step} pixels shuffled without by "
-        text += f"{_number(whole['shuffle_change'])}"
-        if whole.get("positions_correlation") is not None:
-            text += f"; similarity of positions correlates {_number(whole['positions_correlation'])} with distance in "
-            text += (
-                f"the image and {_number(whole['positions_raster_correlation'])} with distance along the row of tokens"
-            )
-        said.append(f"{text}.")
-    rule = "The features stay the same to rounding when the patch tokens are reordered together with their "
-    rule += "positions, so nothing after the embedding knows what lies beside what. What is left are the patches "
-    rule += "(and a hybrid's stem) and the positions; their resizing happens where sizes change and is not measured."
-    return Reading(statement=statement, verdict=_verdict(ok), rule=rule, found=tuple(said))
+def _two_dimensions(model: Measured) -> Judged:
+    whole, changed = model.whole, model.whole["order_change"]
+    if changed is None:
+        return None
+    text = f": tokens reordered with their positions change the features by {_number(changed)}, cells of "
+    text += f"{model.step} pixels shuffled without by {_number(whole['shuffle_change'])}"
+    if whole.get("positions_correlation") is not None:
+        text += f"; similarity of positions correlates {_number(whole['positions_correlation'])} with distance in the "
+        text += f"image and {_number(whole['positions_raster_correlation'])} with distance along the row of tokens"
+    return changed <= EXACT, text
 
 
-def _path(models: Sequence[ModelResult]) -> Reading:
+def _path(model: Measured) -> Judged:
     """Of the very numbers that the figure's first panel draws for convolutional layers."""
-    statement = "From the image to each of its convolutional layers a network is translation-equivariant."
-    rule = f"No layer errs by more than {CLOSE:g} (0: equivariant, 1: unrelated places) at the step, a whole number of "
-    rule += f"its cells, on those that both windows show but the {BORDER} outermost on each side, where there is room. "
-    rule += "What padding carries further in, and GroupNorm's statistics of each window, count as errors."
-    said, ok = [], True
-    for model in models:
-        layers = [layer for layer in model.of("convolution") if layer.values["error_step"] is not None]
-        if not layers:
-            continue
-        beyond = [layer for layer in layers if (layer.values["error_step"] or 0.0) > CLOSE]
-        ok &= not beyond
-        text = (
-            f"{_name(model)}, shifted by {model.step} pixels: {len(layers) - len(beyond)} of {len(layers)} layers are "
-        )
-        text += f"within {CLOSE:g}, the errors are {_number(min(_known(layers, 'error_step')))} to "
-        text += f"{_number(_most(layers, 'error_step'))}"
-        if beyond:
-            text += f"; the first beyond is {beyond[0].name}, whose cells are {beyond[0].stride} pixels apart, with "
-            text += _number(beyond[0].values["error_step"])
-        between = _known(layers[-1:], "error_between")
-        said.append(f"{text}{f'; at shifts between the cells of the last {_number(between[0])}' if between else ''}.")
-    if not said:
-        why = "None of these models has convolutional layers whose maps leave room for the step."
-        return Reading(statement=statement, verdict="not decidable here", rule=why)
-    return Reading(statement=statement, verdict=_verdict(ok), rule=rule, found=tuple(said))
+    layers = [layer for layer in model.of("convolution") if layer["error_step"] is not None]
+    if not layers:
+        return None
+    beyond = [layer for layer in layers if layer["error_step"] > CLOSE]
+    text = f", shifted by {model.step} pixels: {len(layers) - len(beyond)} of {len(layers)} layers are within "
+    text += f"{CLOSE:g}, the errors are {_number(min(_known(layers, 'error_step')))} to {_most(layers, 'error_step')}"
+    for first in beyond[:1]:
+        text += f"; the first beyond is {first['name']}, whose cells are {first['stride']} pixels apart, with "
+        text += _number(first["error_step"])
+    return not beyond, text
 
 
-def _verdict(ok: bool) -> Outcome:
-    return "holds" if ok else "does not hold"
+def _exact(layers: Iterable[LayerRow], measure: str) -> bool:
+    return all(error <= EXACT for error in _known(layers, measure))
 
 
-def _name(model: ModelResult) -> str:
-    return f"{model.name} ({model.kind}, {'trained' if model.trained else 'untrained'})"
+def _sees_all(layer: LayerRow) -> bool:
+    return all(layer[f"alone_{side}"] == layer[f"input_{side}"] for side in ("rows", "columns"))
 
 
-def _local(layer: LayerResult) -> bool:
-    rows, columns = layer.values["alone_rows"] or 0, layer.values["alone_columns"] or 0
-    return 0 < max(rows, columns) <= WIDEST and (rows == columns or _everything(layer))
+def _known(layers: Iterable[LayerRow], measure: str) -> list[float]:
+    return [value for layer in layers if (value := layer[measure]) is not None]
 
 
-def _everything(layer: LayerResult) -> bool:
-    values = layer.values
-    return (values["alone_rows"], values["alone_columns"]) == (values["input_rows"], values["input_columns"])
+def _most(layers: Iterable[LayerRow], measure: str) -> str:
+    return _number(max(_known(layers, measure), default=None))
 
 
-def _cells(layer: LayerResult) -> float:
-    return (layer.values["alone_rows"] or 0) * (layer.values["alone_columns"] or 0)
-
-
-def _below(error: float | None) -> bool:
-    return error is None or error <= EXACT
-
-
-def _known(layers: Iterable[LayerResult], measure: str) -> list[float]:
-    return [value for layer in layers if (value := layer.values.get(measure)) is not None]
-
-
-def _most(layers: Iterable[LayerResult], measure: str) -> float:
-    return max(_known(layers, measure), default=float("nan"))
-
-
-def _mean(layers: Iterable[LayerResult], measure: str) -> float:
-    known = _known(layers, measure)
-    return sum(known) / len(known) if known else float("nan")
+def _seen(layers: Sequence[LayerRow]) -> str:
+    return f"{_most(layers, 'alone_rows')}×{_most(layers, 'alone_columns')}"
 
 
 def _number(value: float | None) -> str:
     """Three figures; rounding is called 0."""
-    if value is None or value != value:
-        return "(not known)"
-    return "0" if abs(value) <= EXACT else f"{value:.3g}"
+    return "(not known)" if value is None else "0" if abs(value) <= EXACT else f"{value:.3g}"
+
+
+STATEMENTS = {
+    _convolutions: (
+        "By itself, every convolutional layer is local, two-dimensional and translation-equivariant.",
+        f"No layer sees more than {WIDEST} cells a side of its input, over rows and columns alike, and none errs by "
+        "more than rounding when two windows of its input are a whole number of cells apart, where its padding does "
+        "not reach and GroupNorm's statistics are those of one window. Of the way from the image see below.",
+        "None of these models has convolutional layers; put a BiT-ResNet or a hybrid beside them.",
+    ),
+    _transformers: (
+        "By itself, an MLP of a ViT is local and translation-equivariant; self-attention is neither, but global.",
+        "Every MLP sees one cell and errs by no more than rounding by itself, on two windows of its tokens; every "
+        "attention sees all cells and errs by more.",
+        "None of these models has attention between several patches; put a ViT beside them.",
+    ),
+    _two_dimensions: (
+        "Behind the patches and positions nothing in a ViT knows of two dimensions.",
+        "The features stay the same to rounding when the patch tokens are reordered together with their positions, so "
+        "nothing after the embedding knows what lies beside what. What is left are the patches (and a hybrid's stem) "
+        "and the positions; their resizing happens where sizes change and is not measured.",
+        "None of these models has tokens whose order could be changed, or the images leave its features alike.",
+    ),
+    _path: (
+        "From the image to each of its convolutional layers a network is translation-equivariant.",
+        f"No layer errs by more than {CLOSE:g} (0: equivariant, 1: unrelated places) at the step, a whole number of "
+        f"its cells, on those that both windows show but the {BORDER} outermost on each side, where there is room. "
+        "What padding carries further in, and GroupNorm's statistics of each window, count as errors.",
+        "None of these models has convolutional layers whose maps leave room for the step.",
+    ),
+}
+"""By what judges a model: the statement, when it holds, and why nothing can be said where no model tells."""

@@ -3,78 +3,71 @@
 As Luo et al. (2016), from the gradient of the centre cell. The cell's D values are weighted by independent normal
 numbers, so that the squared gradient is, on average, the squared norm of the cell's Jacobian: its energy, by pixel.
 Every image counts alike. GroupNorm's statistics tie each cell to all of the map: the extent is found with them held
-fixed, the energy with them as they are, and how much of it lies outside the extent is told.
+fixed, the energy with them as they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from vitascope.errors import ConfigError
 from vitascope.layers.config import Size
 from vitascope.streams import Stream, seed_of
-from vitascope.studies.inductive_bias.maps import Layer, Watched, fixed_statistics, watch
+from vitascope.studies.inductive_bias.equivariance import Values
+from vitascope.studies.inductive_bias.layers import Layer, fixed_statistics, watch
 from vitascope.views.capture import evaluating
 
 
-@dataclass(frozen=True, kw_only=True)
-class Field:
-    """What the centre cell of a layer sees."""
+def extents_alone(model: nn.Module, layers: Sequence[Layer], images: Tensor) -> list[Values]:
+    """Of each layer by itself, in cells: the box around what its centre cell depends on, and all of its input."""
+    with torch.no_grad():
+        _, watched = watch(model, layers, images)
+    random = torch.Generator().manual_seed(seed_of(Stream.CELL_WEIGHTS, 0))
+    found: list[Values] = []
+    with evaluating(model), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+        for seen in watched:
+            before = seen.before.detach().clone().requires_grad_()
+            with fixed_statistics(seen.layer.module):
+                energy = energy_of(seen.layer.alone(before, seen.first), before, random)
+            rows, columns = extent_of((energy > 0).any(dim=0))
+            sides = {"input_rows": before.shape[2], "input_columns": before.shape[3]}
+            found.append({"alone_rows": rows, "alone_columns": columns, **sides})
+    return found
 
-    extent: Size
-    """Height and width in pixels of the box around all that it depends on, as far as the image goes."""
-    radius: float
-    """RMS distance of the energy from its own centre, pixels."""
-    radius_share: float
-    """The radius relative to that of an energy spread evenly over the image."""
-    area_50: float
-    """Share of the image's pixels that hold half of the energy, the strongest first."""
-    area_90: float
-    """Likewise 90 % of it."""
-    outside: float
-    """Share of the energy beyond the extent: GroupNorm's statistics."""
 
+def receptive_fields(
+    model: nn.Module, layers: Sequence[Layer], batches: Sequence[Tensor], seed: int = 0
+) -> list[Values]:
+    """Of the centre cell of each layer, over batches (B, C, H, W) of images of one size."""
+    random = torch.Generator().manual_seed(seed_of(Stream.CELL_WEIGHTS, seed))
 
-class ReceptiveFields:
-    """The field of every layer, fed batch by batch."""
-
-    def __init__(self, model: nn.Module, layers: Sequence[Layer], seed: int = 0) -> None:
-        self.model, self.layers = model, layers
-        self._random = torch.Generator().manual_seed(seed_of(Stream.CELL_WEIGHTS, seed))
-        self._energy: list[Tensor] = []
-        self._reached: list[Tensor] = []
-        self._normalised = any(isinstance(module, nn.GroupNorm) for module in model.modules())
-
-    def add(self, images: Tensor) -> None:
-        """Takes in (B, C, H, W) images, all of one size."""
-        energies = self._gradients(images, fixed=False)
-        if not self._reached:  # what is wired is wired in every image
-            self._reached = [e > 0 for e in (self._gradients(images, fixed=True) if self._normalised else energies)]
-            self._reached = [mask.any(dim=0).cpu() for mask in self._reached]
-            self._energy = [torch.zeros(mask.shape, dtype=torch.float64) for mask in self._reached]
-        for total, energy in zip(self._energy, energies, strict=True):
-            of_each = energy.sum(dim=(1, 2), keepdim=True)
-            total += torch.where(of_each > 0, energy / of_each, 0.0).sum(dim=0).cpu()
-
-    def fields(self) -> list[Field]:
-        """One for each layer; raises `ConfigError` before any image was added."""
-        if not self._energy:
-            raise ConfigError("a receptive field of no images; add one or more")
-        return [field_of(energy, reached) for energy, reached in zip(self._energy, self._reached, strict=True)]
-
-    def _gradients(self, images: Tensor, *, fixed: bool) -> list[Tensor]:
-        """Energy by pixel of the centre cell of every layer, each float64 (B, H, W)."""
+    def energies(images: Tensor, *, fixed: bool) -> list[Tensor]:
         images = images.detach().clone().requires_grad_()
         # cuDNN may choose a convolution that leaves rounding where there is no wire at all.
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-            with fixed_statistics(self.model) if fixed else nullcontext():
-                _, watched = watch(self.model, self.layers, images)
-            return [energy_of(seen.after, images, self._random) for seen in watched]
+            with fixed_statistics(model) if fixed else nullcontext():
+                _, watched = watch(model, layers, images)
+            return [energy_of(seen.after, images, random) for seen in watched]
+
+    extents: list[Size] = []
+    totals = [torch.zeros(batches[0].shape[-2:], dtype=torch.float64) for _ in layers]
+    for images in batches:
+        found = energies(images, fixed=False)
+        if not extents:  # what is wired is wired in every image
+            normalised = any(isinstance(module, nn.GroupNorm) for module in model.modules())
+            wired = energies(images, fixed=True) if normalised else found
+            extents = [extent_of((energy > 0).any(dim=0)) for energy in wired]
+        for total, energy in zip(totals, found, strict=True):
+            of_each = energy.sum(dim=(1, 2), keepdim=True)
+            total += torch.where(of_each > 0, energy / of_each, 0.0).sum(dim=0).cpu()
+    widest = max(radius_of(torch.ones_like(totals[0])), 1e-12)
+    return [
+        {"field_rows": rows, "field_columns": columns, "field_radius": radius, "field_radius_share": radius / widest}
+        for (rows, columns), radius in zip(extents, map(radius_of, totals), strict=True)
+    ]
 
 
 def energy_of(after: Tensor, before: Tensor, random: torch.Generator) -> Tensor:
@@ -85,44 +78,10 @@ def energy_of(after: Tensor, before: Tensor, random: torch.Generator) -> Tensor:
     return gradient.double().square().sum(dim=1)
 
 
-def extents_alone(model: nn.Module, layers: Sequence[Layer], images: Tensor) -> list[tuple[Size, Size]]:
-    """(box around the cells of its input that the centre cell of each layer depends on, all of its input), in cells.
-
-    With GroupNorm's statistics held fixed.
-    """
-    with torch.no_grad():
-        _, watched = watch(model, layers, images)
-    random = torch.Generator().manual_seed(seed_of(Stream.CELL_WEIGHTS, 0))
-    with evaluating(model), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-        return [_extent_alone(seen, random) for seen in watched]
-
-
-def _extent_alone(seen: Watched, random: torch.Generator) -> tuple[Size, Size]:
-    before = seen.before.detach().clone().requires_grad_()
-    with fixed_statistics(seen.layer.module):
-        energy = energy_of(seen.layer.alone(before, seen.first), before, random)
-    return extent_of((energy > 0).any(dim=0)), (before.shape[2], before.shape[3])
-
-
-def field_of(energy: Tensor, reached: Tensor) -> Field:
-    """The field of an energy (H, W) of any scale, and of the pixels that are reached at all, bool (H, W)."""
-    energy = energy.double() / energy.sum()
-    rows, columns = _box(reached)
-    even = torch.ones_like(energy)
-    return Field(
-        extent=extent_of(reached),
-        radius=radius_of(energy),
-        radius_share=radius_of(energy) / max(radius_of(even), 1e-12),
-        area_50=area_of(energy, 0.5),
-        area_90=area_of(energy, 0.9),
-        outside=max(1.0 - float(energy[rows, columns].sum()), 0.0),
-    )
-
-
 def extent_of(reached: Tensor) -> Size:
     """Height and width of the box around what is True in (H, W)."""
-    rows, columns = _box(reached)
-    return rows.stop - rows.start, columns.stop - columns.start
+    rows, columns = (torch.nonzero(reached.any(dim=1 - dim)).flatten() for dim in (0, 1))
+    return (int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1) if len(rows) else (0, 0)
 
 
 def radius_of(energy: Tensor) -> float:
@@ -134,19 +93,3 @@ def radius_of(energy: Tensor) -> float:
         place = torch.arange(len(along), dtype=torch.float64)
         squared += float((along * (place - (along * place).sum()).square()).sum())
     return squared**0.5
-
-
-def area_of(energy: Tensor, share: float) -> float:
-    """Share of all pixels of (H, W), the strongest first, that together hold this share of the energy."""
-    ordered = energy.double().flatten().sort(descending=True).values.cumsum(0)
-    # Rounding must not ask for a pixel more than it takes.
-    needed = int((ordered < share * ordered[-1] * (1 - 1e-9)).sum()) + 1
-    return needed / ordered.numel()
-
-
-def _box(reached: Tensor) -> tuple[slice, slice]:
-    if not reached.any():
-        return slice(0, 0), slice(0, 0)
-    sides = (torch.nonzero(reached.any(dim=1 - dim)).flatten() for dim in (0, 1))
-    rows, columns = (slice(int(side[0]), int(side[-1]) + 1) for side in sides)
-    return rows, columns

@@ -12,8 +12,8 @@ class InductiveBias:
     """Settings of the study."""
 
     step: int | None = None
-    """Pixels: the largest shift, and the side of the cells that are shuffled; a multiple of every model's pixels per
-    token. None: the smallest common one if two fit in an image, else each model's own."""
+    """Pixels: the shift, and the side of the cells that are shuffled; a multiple of every model's pixels per token.
+    None: the smallest common one if two fit in an image, else each model's own."""
     field_images: int = 8
     """Images that receptive fields are averaged over, each of which takes a backward pass per layer."""
     batch: int = 8
@@ -33,8 +33,7 @@ class InductiveBias:
 
 
 OF_LAYERS: dict[str, str] = {
-    "error_step": "equivariance error of the path from the image to here, image shifted by the step (whole cells)",
-    "error_between": "likewise, mean over the tested shifts that are no whole number of this layer's cells",
+    "error_step": "equivariance error of the path from the image to here, image shifted by the step",
     "error_alone": "equivariance error of this layer by itself, on two windows of its own input",
     "error_alone_fixed": "likewise with GroupNorm's statistics held fixed",
     "alone_rows": "rows of its input that its centre cell depends on, cells",
@@ -45,26 +44,16 @@ OF_LAYERS: dict[str, str] = {
     "field_columns": "width of that box, pixels",
     "field_radius": "RMS distance of the gradient's energy from its centre, pixels",
     "field_radius_share": "that radius relative to the one of an energy spread evenly over the image",
-    "field_area_50": "share of the image's pixels that hold half of the energy",
-    "field_area_90": "share of the image's pixels that hold 90 % of the energy",
-    "field_outside": "share of the energy beyond the box: GroupNorm's statistics",
     "distance": "mean attention distance over heads, pixels",
     "distance_share": "that distance relative to uniform attention",
 }
-"""Measures of a layer; `error_shift_N` are the errors by shift in pixels."""
+"""Measures of a layer."""
 
 OF_MODELS: dict[str, str] = {
-    "uniform_distance": "attention distance of a head that attends to all tokens alike, pixels",
-    "shuffle_change": "change of the features when the image's cells are shuffled; 1 is another image",
-    "shuffle_kept": "share of predictions that survive the shuffling",
-    "accuracy": "accuracy on the images as they are",
-    "accuracy_shuffled": "accuracy on the shuffled images",
-    "order_change": "change of the features when tokens are reordered together with their positions",
+    "shift_change": "change of the features when the image is shifted by the step; 1 is another image",
+    "shuffle_change": "likewise when the image's cells are shuffled",
+    "order_change": "likewise when tokens are reordered together with their positions",
     "positions_correlation": "correlation of position similarity with distance in the image; −1 is two-dimensional",
     "positions_raster_correlation": "likewise with distance along the row of tokens",
-    "positions_same_row": "mean similarity of positions in one row",
-    "positions_same_column": "mean similarity of positions in one column",
-    "positions_elsewhere": "mean similarity of positions that share neither",
-    "positions_nearest_is_neighbour": "share of positions whose most similar other one touches them",
 }
-"""Measures of a whole model; `shift_change_N` and `shift_kept_N` are of features and predictions by shift in pixels."""
+"""Measures of a whole model."""
