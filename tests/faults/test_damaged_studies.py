@@ -34,7 +34,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 def plant(patch: pytest.MonkeyPatch) -> None:
     shrink(patch)
     patch.setitem(LINEUPS, "small", TINY[:1])
-    patch.setattr(report, "draw_data_scaling", lambda *_: "figure")
+    patch.setattr(report, "draw_study", lambda *_: "figure")
     patch.setattr(report, "save_figure", lambda drawing, path: None)
 
 

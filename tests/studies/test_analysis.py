@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tiny_study import diverged, row, rows
-from vitascope.evaluation.interval import interval, student_t
-from vitascope.studies.analysis import Difference, Row, Table, crossover, measures, nearest_cost, rising_zero
+from vitascope.evaluation.interval import Interval, interval, student_t
+from vitascope.studies.analysis import Row, Table, crossover, measures, rising_zero
 
 
 def test_measures_of_a_row() -> None:
@@ -31,21 +31,21 @@ def test_scatter_is_pooled_as_in_an_analysis_of_variance() -> None:
     t = 3.182446305284263  # Student's, two-sided 95 %, three degrees of freedom
     assert student_t(3) == pytest.approx(t)
     difference = table.difference("ViT-a", "BiT-a", 100)
-    assert difference.value == pytest.approx(0.4 - 0.7)
+    assert difference.mean == pytest.approx(0.4 - 0.7)
     assert difference.half == pytest.approx(t * math.sqrt(0.04 / 3) * math.sqrt(1 / 2 + 1 / 3))
-    growth = table.growth("BiT-a", 100, 200)
-    assert (growth.value, growth.half) == (
+    growth = table.sum((1, "BiT-a", 200), (-1, "BiT-a", 100))
+    assert (growth.mean, growth.half) == (
         pytest.approx(0.2),
         pytest.approx(t * math.sqrt(0.04 / 3) * math.sqrt(1 / 3 + 1)),
     )
-    single = table.interval("BiT-a", 200)  # has one seed, and still an interval
+    single = table.mean("BiT-a", 200)  # has one seed, and still an interval
     assert (single.mean, single.half, single.count) == (0.9, pytest.approx(t * math.sqrt(0.04 / 3)), 1)
 
 
 def test_with_one_group_the_interval_is_the_usual_one() -> None:
     values = (0.3, 0.5, 0.45, 0.2)
     table = Table(rows("ViT-a", values), "fine-tuned", "size")
-    usual, pooled = interval(values), table.interval("ViT-a", 100)
+    usual, pooled = interval(values), table.mean("ViT-a", 100)
     assert pooled.mean == pytest.approx(usual.mean)
     assert pooled.half == pytest.approx(usual.half)
 
@@ -53,9 +53,9 @@ def test_with_one_group_the_interval_is_the_usual_one() -> None:
 def test_with_one_seed_each_nobody_knows_the_scatter() -> None:
     table = Table([row("ViT-a", 0.1), row("BiT-a", 0.9)], "fine-tuned", "size")
     assert (table.scatter, table.freedom) == (None, 0)
-    assert table.interval("ViT-a", 100).half is None
+    assert table.mean("ViT-a", 100).half is None
     found = table.difference("ViT-a", "BiT-a", 100)
-    assert (found.value, found.half, found.sign) == (pytest.approx(-0.8), None, 0)
+    assert (found.mean, found.half, found.sign) == (pytest.approx(-0.8), None, 0)
 
 
 def test_a_table_takes_the_measure_and_the_axis_it_is_told() -> None:
@@ -81,12 +81,12 @@ def test_places_are_those_where_all_were_run() -> None:
     [(0.3, 0.2, 1), (-0.3, 0.2, -1), (0.2, 0.2, 0), (-0.1, 0.2, 0), (0.3, None, 0), (0.0, 0.0, 0), (0.1, 0.0, 1)],
 )
 def test_a_sign_is_one_beyond_chance(value: float, half: float | None, sign: int) -> None:
-    assert Difference(value=value, half=half).sign == sign
+    assert Interval(mean=value, half=half, count=2).sign == sign
 
 
 def test_a_difference_in_words() -> None:
-    assert Difference(value=0.031, half=0.008).points() == "+3.1 ± 0.8 points"
-    assert Difference(value=-0.5, half=None).points() == "-50.0 points"
+    assert Interval(mean=0.031, half=0.008, count=2).points() == "+3.1 ± 0.8 points"
+    assert Interval(mean=-0.5, half=None, count=2).points() == "-50.0 points"
 
 
 def curves(vit: list[tuple[float, ...]], bit: list[tuple[float, ...]], sizes: tuple[int, ...]) -> Table:
@@ -173,9 +173,3 @@ def test_a_single_common_size_has_no_crossing() -> None:
 )
 def test_where_values_rise_through_zero(values: list[float], zero: float | None) -> None:
     assert rising_zero([10, 40, 160], values) == (None if zero is None else pytest.approx(zero))
-
-
-def test_the_nearest_cost_is_the_nearest_ratio() -> None:
-    flops = {"v": 100.0, "third": 34.0, "double": 210.0, "far": 10_000.0}
-    assert nearest_cost("v", ("third", "double", "far"), flops) == "double"  # 2.1 times against 2.9 times
-    assert nearest_cost("v", ("third", "far"), flops) == "third"

@@ -19,14 +19,8 @@ from vitascope.data.open import open_data
 from vitascope.errors import DataError
 from vitascope.recipes.settings import to_dict
 from vitascope.studies.analysis import measures
-from vitascope.studies.cells import (
-    finetune_recipe,
-    nested_subset,
-    open_study,
-    pretrain_recipe,
-    read_row,
-    run_cell,
-)
+from vitascope.studies.cells import finetune_recipe, pretrain_recipe, read_row, run_cell
+from vitascope.studies.data import nested_subset, open_study
 from vitascope.studies.settings import Cell, DataScaling
 from vitascope.training import loop
 from vitascope.training.record import read_metrics

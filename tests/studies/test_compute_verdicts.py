@@ -7,20 +7,24 @@ from typing import Any
 
 import pytest
 
-from tiny_study import diverged, row, rows
+from tiny_study import diverged, rows
 from vitascope.models.catalogue import model_config
 from vitascope.studies import cost
 from vitascope.studies.analysis import Row
-from vitascope.studies.compute_verdicts import compute_verdicts, least_compute, saving, training_flops
 from vitascope.studies.cost import forward_flops
-from vitascope.studies.verdicts import Outcome
+from vitascope.studies.saving import least_compute, saving, training_flops
+from vitascope.studies.verdicts import Evidence, Outcome, Verdict, verdicts
 
 FLOPS = {"ViT-s": 1.0, "ViT-l": 4.0, "R+V": 1.0, "BiT-s": 2.0}
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decidable here"
 
 
 def test_a_training_step_is_three_forward_passes_an_image() -> None:
-    assert training_flops(row("ViT-l", 0.5, steps=10), FLOPS, 8) == 3 * 4.0 * 10 * 8
+    assert training_flops(4.0, 10, 8) == 3 * 4.0 * 10 * 8
+
+
+def compute_verdicts(made: list[Row], flops: dict[str, float] = FLOPS) -> list[Verdict]:
+    return verdicts(Evidence(rows=made, flops=flops, axis="steps", batch=8, shots=2))
 
 
 @pytest.mark.parametrize("patch", [4, 8])
@@ -92,15 +96,15 @@ def resnets(factor: float, scatter: float = 1e-4, seeds: int = 2) -> list[Row]:
 
 @pytest.mark.parametrize(("factor", "outcome"), [(4.0, HOLDS), (1.9, OPEN), (1.1, OPEN), (0.9, FAILS), (0.25, FAILS)])
 def test_what_saving_is_enough(factor: float, outcome: Outcome) -> None:
-    found = compute_verdicts(resnets(factor), {"ViT-s": 1.0, "BiT-s": factor}, 8)[0]
+    found = compute_verdicts(resnets(factor), {"ViT-s": 1.0, "BiT-s": factor})[0]
     assert found.outcome == outcome
     assert found.claims[0].text.startswith(f"ResNets need {factor:.2g} times the computation of ViTs")
 
 
 def test_a_saving_within_the_scatter_is_not_decided() -> None:
     costs = {"ViT-s": 1.0, "BiT-s": 4.0}
-    assert compute_verdicts(resnets(4.0, scatter=0.1), costs, 8)[0].outcome == OPEN
-    one_seed = compute_verdicts(resnets(4.0, seeds=1), costs, 8)[0]
+    assert compute_verdicts(resnets(4.0, scatter=0.1), costs)[0].outcome == OPEN
+    one_seed = compute_verdicts(resnets(4.0, seeds=1), costs)[0]
     assert (one_seed.outcome, one_seed.claims[0].text.endswith("accuracy")) == (OPEN, True)
 
 
@@ -124,11 +128,11 @@ def study(*, seeds: int = 3, scatter: float = 0.001, **changes: float) -> list[R
 
 
 def outcomes(made: list[Row]) -> list[str]:
-    return [found.outcome for found in compute_verdicts(made, FLOPS, 8)]
+    return [found.outcome for found in compute_verdicts(made)]
 
 
 def test_what_the_paper_found_holds_on_such_numbers() -> None:
-    found = compute_verdicts(study(), FLOPS, 8)
+    found = compute_verdicts(study())
     assert [one.outcome for one in found] == [HOLDS] * 3
     assert [claim.text.split(": ")[1] for claim in found[1].claims] == ["R+V against ViT-s"] * 2
     assert [claim.text.split(":")[0] for claim in found[1].claims] == ["fine-tuned, 10 steps", "fine-tuned, 160 steps"]
@@ -161,7 +165,7 @@ def test_one_seed_decides_no_difference() -> None:
 
 
 def test_what_was_not_run_is_not_decided() -> None:
-    found = compute_verdicts([one for one in study() if one["kind"] != "hybrid"], FLOPS, 8)
+    found = compute_verdicts([one for one in study() if one["kind"] != "hybrid"])
     assert [one.outcome for one in found] == [HOLDS, OPEN, HOLDS]
     assert found[1].claims[0].text == "no hybrid was run"
     assert outcomes([one for one in study() if one["steps"] == 10]) == [OPEN] * 3
@@ -174,4 +178,4 @@ def test_a_side_of_which_every_run_diverged_is_not_decidable() -> None:
     made += [diverged("BiT-s", steps=steps) for steps in (10, 40, 160)]
     assert outcomes(made) == [OPEN, HOLDS, HOLDS]
     made = [one for one in study() if one["model"] != "ViT-l" or one["steps"] != 40]
-    assert compute_verdicts(made, FLOPS, 8)[2].claims[1].text.endswith("not run, or diverged")
+    assert compute_verdicts(made)[2].claims[1].text.endswith("not run, or diverged")

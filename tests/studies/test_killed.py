@@ -37,7 +37,7 @@ class Crash(BaseException):
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     shrink(monkeypatch)
     monkeypatch.setitem(LINEUPS, "small", TINY[:1])
-    monkeypatch.setattr(report, "draw_data_scaling", scribble)
+    monkeypatch.setattr(report, "draw_study", scribble)
     monkeypatch.setattr(report, "save_figure", lambda drawing, path: path.with_suffix(".png").write_text(drawing))
 
 
@@ -63,7 +63,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Iterator[Pa
     with pytest.MonkeyPatch.context() as patch:
         shrink(patch)
         patch.setitem(LINEUPS, "small", TINY[:1])
-        patch.setattr(report, "draw_data_scaling", scribble)
+        patch.setattr(report, "draw_study", scribble)
         patch.setattr(report, "save_figure", lambda drawing, path: None)
         do(small(out, images))
         yield out
@@ -208,7 +208,7 @@ for holder, name in (
 patch = pytest.MonkeyPatch()
 shrink(patch)
 LINEUPS["small"] = TINY[:1]
-report.draw_data_scaling = lambda *_: "figure"
+report.draw_study = lambda *_: "figure"
 report.save_figure = lambda drawing, path: path.with_suffix(".png").write_text(drawing)
 kills = 0
 while True:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from tiny_study import BIT, TINY, VIT, compute, data_scaling, diverged, rows, shrink
 from vitascope.recipes.run_folder import write_json
-from vitascope.studies import figures
+from vitascope.studies import report as report_module
 from vitascope.studies.analysis import Row
 from vitascope.studies.cells import row_file
 from vitascope.studies.cost import Cost
@@ -112,7 +112,7 @@ def test_study_json_has_settings_costs_tables_crossings_and_verdicts(tmp_path: P
     study = data_scaling(tmp_path / "out", "digits", batch=100)
     _, result = report(study, paper(), left=1, dropped=2)
     assert result["settings"] == study.kept()
-    assert result["models"][BIT] == {"kind": "ResNet", **COSTS[BIT].as_json()}
+    assert result["models"][BIT] == {"kind": "ResNet", **dataclasses.asdict(COSTS[BIT])}
     assert result["runs"] == {"done": 18, "left": 1, "dropped": ["ViT-32_8-9999-1-s1", "ViT-32_8-9999-1-s2"]}
     assert result["diverged"] == []
     assert {entry["measure"] for entry in result["table"]} == {"fine-tuned", "2-shot", "pre-training", "overfit"}
@@ -151,13 +151,13 @@ def test_the_readme_has_the_tables_and_the_reading(tmp_path: Path) -> None:
 
 def test_figures_are_drawn_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Any] = []
-    real = figures._panels
+    real = report_module.draw_study
 
-    def panels(*args: Any) -> Any:
+    def draw(*args: Any) -> Any:
         drawn.append(real(*args))
         return drawn[-1]
 
-    monkeypatch.setattr(figures, "_panels", panels)
+    monkeypatch.setattr(report_module, "draw_study", draw)
     folder, _ = report(data_scaling(tmp_path / "out", "digits"), paper())
     with Image.open(folder / "data-scaling.png") as image:
         assert image.size[0] > image.size[1] > 300
@@ -184,8 +184,8 @@ def test_figures_are_drawn_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_compute_is_drawn_over_operations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Any] = []
-    real = figures._panels
-    monkeypatch.setattr(figures, "_panels", lambda *args: (drawn.append(real(*args)), drawn[-1])[1])
+    real = report_module.draw_study
+    monkeypatch.setattr(report_module, "draw_study", lambda *args: (drawn.append(real(*args)), drawn[-1])[1])
     made = [
         one
         for steps, add in ((10, 0.0), (40, 0.2))

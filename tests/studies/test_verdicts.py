@@ -7,22 +7,19 @@ from typing import Any
 import pytest
 
 from tiny_study import diverged, row, rows
-from vitascope.studies.analysis import Difference, Row
+from vitascope.evaluation.interval import Interval
+from vitascope.studies.analysis import Row
 from vitascope.studies.verdicts import (
-    LARGE,
-    LARGE_FEW,
-    MEDIUM,
-    SMALL,
-    SMALL_FEW,
+    STATEMENTS,
     Claim,
+    Evidence,
     Outcome,
     Verdict,
     above,
     alike,
     below,
-    data_verdicts,
-    sides,
     verdict,
+    verdicts,
 )
 
 FLOPS = {"ViT-s": 1.0, "ViT-l": 4.0, "R+V": 1.0, "BiT-s": 1.1, "BiT-l": 3.9}
@@ -56,26 +53,30 @@ def study(*, seeds: int = 3, scatter: float = 0.001, sizes: tuple[int, ...] = SI
     return made
 
 
+def data_verdicts(made: list[Row], batch: int = BATCH) -> list[Verdict]:
+    return verdicts(Evidence(rows=made, flops=FLOPS, axis="size", batch=batch, shots=2))
+
+
 def outcomes(made: list[Row]) -> list[Outcome]:
-    return [found.outcome for found in data_verdicts(made, FLOPS, 2, BATCH)]
+    return [found.outcome for found in data_verdicts(made)]
 
 
 def test_what_the_paper_found_holds_on_its_own_numbers() -> None:
-    found = data_verdicts(study(), FLOPS, 2, BATCH)
+    found = data_verdicts(study())
     assert [one.outcome for one in found] == [HOLDS] * 5
-    assert [one.statement for one in found] == [SMALL, MEDIUM, LARGE, SMALL_FEW, LARGE_FEW]
+    assert [one.statement for one in found] == list(STATEMENTS["size"])
     places = [{claim.text.split(":")[0].split(", ")[1] for claim in one.claims} for one in found]
     assert places == [{"10 images"}, {"100 images"}, {"1,000 images"}, {"10 images"}, {"1,000 images"}]
 
 
 def test_each_statement_is_made_of_the_comparisons_it_speaks_of() -> None:
-    pairs = [[c.text.split(": ")[1] for c in one.claims] for one in data_verdicts(study(), FLOPS, 2, BATCH)]
+    pairs = [[c.text.split(": ")[1] for c in one.claims] for one in data_verdicts(study())]
     rivals = ["ViT-s against BiT-s", "ViT-l against BiT-l"]  # the nearest in cost
     assert pairs[0] == pairs[1] == ["ViT-l against ViT-s", *rivals]
     assert pairs[2] == ["ViT-l against ViT-s", "ViT-l against BiT-s", "ViT-l against BiT-l"]
     assert pairs[3] == rivals * 2  # overfitting, and accuracy
     assert pairs[4] == ["ViT-l against BiT-s", "ViT-l against BiT-l"]
-    overfit, few = (data_verdicts(study(), FLOPS, 2, BATCH)[3].claims[i] for i in (0, 2))
+    overfit, few = (data_verdicts(study())[3].claims[i] for i in (0, 2))
     assert overfit.text.startswith("overfit, 10 images: ViT-s against BiT-s: +0.400 nats ± 0.00")
     assert few.text.startswith("2-shot, 10 images: ViT-s against BiT-s: -10.0 ± 0.")
 
@@ -104,7 +105,7 @@ def test_scatter_that_hides_a_difference_leaves_it_undecided() -> None:
 
 
 def test_one_seed_decides_nothing() -> None:
-    found = data_verdicts(study(seeds=1), FLOPS, 2, BATCH)
+    found = data_verdicts(study(seeds=1))
     assert [one.outcome for one in found] == [OPEN] * 5
     claims = [claim for one in found for claim in one.claims]
     assert {claim.outcome for claim in claims} == {OPEN}
@@ -113,31 +114,31 @@ def test_one_seed_decides_nothing() -> None:
 
 
 def test_two_sizes_have_no_middle_and_one_has_no_comparison() -> None:
-    found = data_verdicts(study(sizes=(10, 1000)), FLOPS, 2, BATCH)
+    found = data_verdicts(study(sizes=(10, 1000)))
     assert [one.outcome for one in found] == [HOLDS, OPEN, HOLDS, HOLDS, HOLDS]
     assert found[1].claims[0].text == "only two sizes were seen whole"
-    found = data_verdicts(study(sizes=(10,)), FLOPS, 2, BATCH)
+    found = data_verdicts(study(sizes=(10,)))
     assert [one.outcome for one in found] == [OPEN] * 5
     assert {one.claims[0].text for one in found} == {"fewer than two sizes were seen whole"}
 
 
 def test_a_set_that_is_not_seen_whole_says_nothing() -> None:
     steps = study()[0]["steps"]
-    found = data_verdicts(study(), FLOPS, 2, 100 // steps + 1)
+    found = data_verdicts(study(), 100 // steps + 1)
     assert found[1].claims[0].text == "only two sizes were seen whole"
     assert {claim.text.split(":")[0].split(", ")[1] for claim in found[2].claims} == {"100 images"}
 
 
 @pytest.mark.parametrize("kind", ["ViT", "ResNet"])
 def test_one_side_alone_is_not_compared(kind: str) -> None:
-    found = data_verdicts([one for one in study() if one["kind"] == kind], FLOPS, 2, BATCH)
+    found = data_verdicts([one for one in study() if one["kind"] == kind])
     assert [one.outcome for one in found] == [OPEN] * 5
     other = {"ViT": "ResNet", "ResNet": "ViT"}[kind]
     assert {claim.text for one in found for claim in one.claims} == {f"no {other} was run"}
 
 
 def test_a_single_vit_leaves_open_what_larger_ones_do() -> None:
-    found = data_verdicts([one for one in study() if one["model"] != "ViT-s"], FLOPS, 2, BATCH)
+    found = data_verdicts([one for one in study() if one["model"] != "ViT-s"])
     assert [one.outcome for one in found] == [OPEN, HOLDS, OPEN, HOLDS, HOLDS]
     assert not any("ViT-s" in claim.text for one in found for claim in one.claims)
     assert found[0].claims[0].text == found[2].claims[0].text == "larger ViTs: only one was run"
@@ -151,7 +152,7 @@ def test_hybrids_are_on_neither_side() -> None:
 def test_what_diverged_is_not_run_and_not_decided() -> None:
     made = [one for one in study() if (one["model"], one["size"]) != ("ViT-l", 1000)]
     made += [diverged("ViT-l", size=1000, seed=seed) for seed in range(3)]
-    found = data_verdicts(made, FLOPS, 2, BATCH)
+    found = data_verdicts(made)
     assert [one.outcome for one in found] == [HOLDS, HOLDS, OPEN, HOLDS, OPEN]
     assert found[2].claims[0] == Claim(
         text="fine-tuned, 1,000 images: ViT-l against ViT-s: not run, or diverged", outcome=OPEN
@@ -160,9 +161,20 @@ def test_what_diverged_is_not_run_and_not_decided() -> None:
 
 def test_sides_are_by_kind_and_cost() -> None:
     made = [row(name, 0.5) for name in ("BiT-l", "ViT-l", "R+V", "BiT-s", "ViT-s")]
-    who = sides(made, FLOPS)
-    assert (who.vits, who.resnets) == (("ViT-s", "ViT-l"), ("BiT-s", "BiT-l"))
-    assert (who.rival("ViT-s"), who.rival("ViT-l")) == ("BiT-s", "BiT-l")
+    who = Evidence(rows=made, flops=FLOPS, axis="size", batch=BATCH, shots=2)
+    assert (who.models("ViT"), who.models("ResNet")) == (["ViT-s", "ViT-l"], ["BiT-s", "BiT-l"])
+    assert who.nearest("ViT", "ResNet") == [("ViT-s", "BiT-s"), ("ViT-l", "BiT-l")]
+
+
+def test_the_nearest_cost_is_the_nearest_ratio() -> None:
+    flops = {"ViT": 100.0, "BiT-third": 34.0, "BiT-double": 210.0, "BiT-far": 10_000.0}
+
+    def rival(*names: str) -> str:
+        made = [row(name, 0.5) for name in ("ViT", *names)]
+        return Evidence(rows=made, flops=flops, axis="size", batch=1, shots=2).nearest("ViT", "ResNet")[0][1]
+
+    assert rival("BiT-third", "BiT-double", "BiT-far") == "BiT-double"  # 2.1 times against 2.9 times
+    assert rival("BiT-third", "BiT-far") == "BiT-third"
 
 
 @pytest.mark.parametrize(
@@ -181,7 +193,7 @@ def test_sides_are_by_kind_and_cost() -> None:
     ],
 )
 def test_above_below_and_alike(value: float, half: float | None, expected: tuple[Outcome, ...]) -> None:
-    found = Difference(value=value, half=half)
+    found = Interval(mean=value, half=half, count=2)
     assert (above(found), below(found), alike(found)) == expected
 
 
@@ -199,9 +211,3 @@ def test_above_below_and_alike(value: float, half: float | None, expected: tuple
 def test_a_statement_holds_if_all_of_it_does(claims: list[Outcome], outcome: Outcome) -> None:
     found = verdict("s", [Claim(text=str(n), outcome=one) for n, one in enumerate(claims)])
     assert (found.statement, found.outcome) == ("s", outcome)
-
-
-def test_a_verdict_as_json() -> None:
-    found = Verdict(statement="s", outcome="holds", claims=(Claim(text="t", outcome="holds"),))
-    claims = [{"text": "t", "outcome": "holds"}]
-    assert found.as_json() == {"statement": "s", "outcome": "holds", "claims": claims}

@@ -18,7 +18,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """mean ± half."""
+    """mean ± half, of a value or of a difference of two."""
 
     mean: float
     """Of all values."""
@@ -27,9 +27,21 @@ class Interval:
     count: int
     """Values, n."""
 
+    @property
+    def sign(self) -> int:
+        """1 or −1 where the interval leaves 0 out, else 0."""
+        return 0 if self.half is None or abs(self.mean) <= self.half else (1 if self.mean > 0 else -1)
+
     def percent(self) -> str:
         """For tables: "45.3 ± 1.2 %", without the second number of a single value."""
-        return f"{100 * self.mean:.1f}{'' if self.half is None else f' ± {100 * self.half:.1f}'} %"
+        return f"{self._hundredfold('')} %"
+
+    def points(self) -> str:
+        """Of a difference of shares: "+3.1 ± 0.8 points"."""
+        return f"{self._hundredfold('+')} points"
+
+    def _hundredfold(self, sign: str) -> str:
+        return f"{100 * self.mean:{sign}.1f}{'' if self.half is None else f' ± {100 * self.half:.1f}'}"
 
 
 def interval(values: Sequence[float]) -> Interval:

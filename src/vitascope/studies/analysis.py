@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from vitascope.evaluation.interval import Interval, student_t
 
 Row = dict[str, Any]
+"""What `cells.run_cell` found."""
 
 FINETUNED, OVERFIT = "fine-tuned", "overfit"
 
@@ -29,29 +30,6 @@ def measures(row: Row) -> dict[str, float]:
         "pre-training": first["top1"],
         OVERFIT: first["last_loss"] - first["least_loss"],
     }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """One model's mean less another's, at the same place."""
-
-    value: float
-    """In the measure's unit."""
-    half: float | None
-    """Half the width of its 95 % interval; None where no model was run with two seeds, so that nobody knows."""
-
-    @property
-    def sign(self) -> int:
-        """1 or −1 where the interval leaves 0 out, else 0."""
-        return 0 if self.half is None or abs(self.value) <= self.half else (1 if self.value > 0 else -1)
-
-    def points(self) -> str:
-        """ "+3.1 ± 0.8 points"."""
-        return f"{100 * self.value:+.1f}{'' if self.half is None else f' ± {100 * self.half:.1f}'} points"
-
-    def as_json(self) -> dict[str, float | None]:
-        """All of it as JSON values."""
-        return asdict(self)
 
 
 class Table:
@@ -73,33 +51,25 @@ class Table:
         squares = sum(float(((g - g.mean()) ** 2).sum()) for g in groups)
         self.scatter = math.sqrt(squares / self.freedom) if self.freedom else None
 
-    def mean(self, model: str, place: int) -> float:
-        """Over the seeds."""
-        return float(np.mean(self.values[model][place]))
-
     def places(self, *models: str) -> list[int]:
         """Where all of `models` have been run, ascending."""
         return sorted(set.intersection(*(set(self.values.get(model, {})) for model in models)))
 
-    def interval(self, model: str, place: int) -> Interval:
-        """The mean of a model somewhere, with its 95 % interval from the pooled scatter."""
-        values = self.values[model][place]
-        return Interval(mean=float(np.mean(values)), half=self._half(1 / len(values)), count=len(values))
+    def mean(self, model: str, place: int) -> Interval:
+        """Of a model somewhere."""
+        return self.sum((1, model, place))
 
-    def difference(self, model: str, other: str, place: int) -> Difference:
-        """`model` less `other`; raises KeyError where one was not run."""
-        counts = [len(self.values[name][place]) for name in (model, other)]
-        value = self.mean(model, place) - self.mean(other, place)
-        return Difference(value=value, half=self._half(1 / counts[0] + 1 / counts[1]))
+    def difference(self, model: str, other: str, place: int) -> Interval:
+        """`model` less `other`."""
+        return self.sum((1, model, place), (-1, other, place))
 
-    def growth(self, model: str, place: int, later: int) -> Difference:
-        """A model at `later` less the same at `place`."""
-        counts = [len(self.values[model][where]) for where in (place, later)]
-        value = self.mean(model, later) - self.mean(model, place)
-        return Difference(value=value, half=self._half(1 / counts[0] + 1 / counts[1]))
-
-    def _half(self, variance: float) -> float | None:
-        return None if self.scatter is None else student_t(self.freedom) * self.scatter * math.sqrt(variance)
+    def sum(self, *terms: tuple[int, str, int]) -> Interval:
+        """Of means times weights, with its 95 % interval from the pooled scatter; KeyError where one was not run."""
+        groups = [(weight, self.values[model][place]) for weight, model, place in terms]
+        variance = sum(weight**2 / len(values) for weight, values in groups)
+        half = None if self.scatter is None else student_t(self.freedom) * self.scatter * math.sqrt(variance)
+        mean = sum(weight * float(np.mean(values)) for weight, values in groups)
+        return Interval(mean=mean, half=half, count=sum(len(values) for _, values in groups))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,14 +92,11 @@ def crossover(table: Table, model: str, other: str) -> Crossover | None:
     if len(places) < 2:
         return None
     found = [table.difference(model, other, place) for place in places]
-    middle = [d.value for d in found]
-    spread = [math.inf if d.half is None else d.half for d in found]  # one seed: it may be anywhere
-    return Crossover(
-        size=rising_zero(places, middle),
-        low=rising_zero(places, [m + s for m, s in zip(middle, spread, strict=True)]),
-        high=rising_zero(places, [m - s for m, s in zip(middle, spread, strict=True)]),
-        ahead=found[-1].sign,
-    )
+    means = [one.mean for one in found]
+    spread = [math.inf if one.half is None else one.half for one in found]  # one seed: it may be anywhere
+    high, low = ([mean - sign * half for mean, half in zip(means, spread, strict=True)] for sign in (1, -1))
+    size, low_end, high_end = (rising_zero(places, values) for values in (means, low, high))
+    return Crossover(size=size, low=low_end, high=high_end, ahead=found[-1].sign)
 
 
 def rising_zero(places: list[int], values: list[float]) -> float | None:
@@ -139,8 +106,3 @@ def rising_zero(places: list[int], values: list[float]) -> float | None:
         if left < 0 <= right:
             result = math.exp(math.log(a) + (math.log(b) - math.log(a)) * -left / (right - left))
     return result
-
-
-def nearest_cost(model: str, others: Iterable[str], flops: dict[str, float]) -> str:
-    """Which of `others` costs most nearly what `model` does, by the ratio of operations an image."""
-    return min(others, key=lambda name: abs(math.log(flops[name] / flops[model])))

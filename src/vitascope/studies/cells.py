@@ -6,24 +6,20 @@ import logging
 import math
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vitascope.checkpoints.load import load
 from vitascope.checkpoints.output import KINDS, refuse_strangers
 from vitascope.checkpoints.safetensors_file import read_safetensors
-from vitascope.data.memory import in_memory
-from vitascope.data.open import open_data
 from vitascope.data.settings import AugmentConfig
-from vitascope.data.source import Source, Splits, View
+from vitascope.data.source import Splits
 from vitascope.device import resolve_device
-from vitascope.errors import ConfigError, DataError, DivergedError, UserError
+from vitascope.errors import ConfigError, DivergedError, UserError
 from vitascope.evaluation.features import FeatureStore
-from vitascope.evaluation.shots import FewShot, few_shot, labels_as_in, require_shots
+from vitascope.evaluation.shots import FewShot, few_shot
 from vitascope.lock import locked
 from vitascope.precision import processor
 from vitascope.recipes.finetune import finetune
@@ -39,7 +35,7 @@ from vitascope.recipes.run_folder import (
     write_json,
 )
 from vitascope.recipes.settings import FinetuneRecipe, PretrainRecipe
-from vitascope.streams import Stream, generator
+from vitascope.studies.data import StudyData, nested_subset
 from vitascope.studies.settings import Cell, Study, evaluation_interval
 from vitascope.training.loop import best_weights
 from vitascope.training.observer import Observer
@@ -49,78 +45,7 @@ from vitascope.version import source_commit
 
 log = logging.getLogger(__name__)
 
-_MEMORY = 2**30  # bytes of decoded images kept of each split in a process; of larger ones nothing is
 _AUGMENT = AugmentConfig(crop="shift")  # moved and mirrored: all the augmentation there is, for every model and size
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pool:
-    """One source of pre-training."""
-
-    train: Source
-    """What subsets are drawn from."""
-    validation: Source
-    """What the best step is chosen on, the same for all subsets; none of them holds any of it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StudyData:
-    """What all cells read, decoded once."""
-
-    pools: tuple[Pool, ...]
-    """By source."""
-    target: Source
-    """What is fine-tuned and learned from few shots on."""
-    test: Source
-    """What is reported."""
-    contents: dict[str, str] = field(default_factory=dict)
-    """What stands for each of them as it was found (`Source.contents`)."""
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Images to train on, by source."""
-        return tuple(len(pool.train) for pool in self.pools)
-
-
-def open_study(study: Study) -> StudyData:
-    """Opens sources and target; raises `DataError` where the study cannot be made of them."""
-    target = open_data(study.target)
-    test = target.test or target.validation
-    if target.train is None or test is None:
-        lacking = "training images" if target.train is None else "test split to judge on"
-        raise DataError(
-            f"{study.target} has no {lacking}; put its images into train/ and test/, or give another target"
-        )
-    require_shots(target.train, labels_as_in(target.train, test), max(study.shots))  # not found out after training
-    if study.test_images is not None and study.test_images < len(test):
-        chosen = generator(Stream.STUDY_TEST, 0).permutation(len(test))[: study.test_images]
-        test = View(test, np.sort(chosen), f"{test.name} ({study.test_images} images)")
-    sources = {source: open_data(source).train for source in study.sources}
-    found = {**sources, f"{study.target} (train)": target.train, f"{study.target} (test)": test}
-    return StudyData(
-        pools=tuple(_open_pool(source, train, study.validation_images) for source, train in sources.items()),
-        target=in_memory(target.train, _MEMORY),
-        test=in_memory(test, _MEMORY),
-        contents={name: source.contents() for name, source in found.items() if source is not None},
-    )
-
-
-def _open_pool(source: str, train: Source | None, validation: int) -> Pool:
-    if train is None or len(train) < 2 * validation:
-        raise DataError(
-            f"{source} has {0 if train is None else len(train)} training images, too few to keep {validation} of them "
-            "for validation; give other data, or fewer --validation_images"
-        )
-    train = in_memory(train, _MEMORY)
-    order = generator(Stream.STUDY_VALIDATION, 0).permutation(len(train))
-    held, rest = np.sort(order[:validation]), np.sort(order[validation:])
-    return Pool(train=View(train, rest, train.name), validation=View(train, held, f"{train.name} (held out)"))
-
-
-def nested_subset(pool: Source, size: int, seed: int) -> View:
-    """`size` random images of `pool`; with the same seed a smaller subset lies in a larger one."""
-    chosen = generator(Stream.SUBSET, seed).permutation(len(pool))[:size]
-    return View(pool, np.sort(chosen), f"{pool.name} ({size} images, seed {seed})")
 
 
 def row_file(out: str | Path, cell: Cell) -> Path:
@@ -143,12 +68,23 @@ def read_row(out: str | Path, cell: Cell) -> dict[str, Any] | None:
         return None
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """A cell on its way, for its stages."""
+
+    study: Study
+    cell: Cell
+    data: StudyData
+    folder: Path
+    observer: Observer | None
+
+
 def run_cell(study: Study, cell: Cell, data: StudyData, observer: Observer | None = None) -> dict[str, Any]:
     """Does what of a cell is not done yet and writes its row; raises `Stopped` after saving, ImageError.
 
     A run whose loss stops being finite is a result: its row says so and has no accuracies.
     """
-    folder = Path(study.out) / "runs" / cell.key
+    run = _Run(study=study, cell=cell, data=data, folder=Path(study.out) / "runs" / cell.key, observer=observer)
     row: dict[str, Any] = {
         "model": cell.contender.name,
         "kind": cell.contender.kind,
@@ -158,31 +94,56 @@ def run_cell(study: Study, cell: Cell, data: StudyData, observer: Observer | Non
         "seed": cell.seed,
     }
     try:
-        pool = data.pools[cell.source]
-        subset = nested_subset(pool.train, cell.size, cell.seed)
-        first = pretrain_recipe(study, cell, folder / "pretrain")
-        splits = Splits(train=subset, validation=pool.validation)
-        begin = partial(pretrain, first, splits=splits, observer=observer)
-        found = _once(folder / "pretrain", math.ceil(cell.steps / evaluation_interval(cell.steps)), begin)
-        row["pretraining"] = {
-            **_result(found, "validation"),
-            **_curve(folder / "pretrain"),
-            "best_step": found["best_step"],
-        }
-        second = finetune_recipe(study, cell, folder / "pretrain", folder / "finetune")
-        splits = Splits(train=data.target, test=data.test)
-        tuned = _once(folder / "finetune", 0, partial(finetune, second, splits=splits, observer=observer))
-        row["finetuning"] = _result(tuned, "test")
-        row["fewshot"] = _few_shot(study, folder / "pretrain", data)
-        row["seconds"] = {"pretraining": found.get("seconds"), "finetuning": tuned.get("seconds")}
+        for name, stage in STAGES.items():
+            row[name] = stage(run)
+        row["seconds"] = {name: row[name].pop("seconds") for name in ("pretraining", "finetuning")}
     except DivergedError as error:
         log.warning("%s diverged: %s", cell.key, error)
         row["diverged"] = str(error)
     row |= {"processor": processor(), **source_commit()}
     write_json(row_file(study.out, cell), row)
     for part in ("pretrain", "finetune"):  # what a resume would have needed; the models stay
-        shutil.rmtree(folder / part / "checkpoints", ignore_errors=True)
+        shutil.rmtree(run.folder / part / "checkpoints", ignore_errors=True)
     return row
+
+
+def _pretraining(run: _Run) -> dict[str, Any]:
+    """And how far the end lies from the best: losses on training images and on the held-out ones."""
+    cell, pool, folder = run.cell, run.data.pools[run.cell.source], run.folder / "pretrain"
+    recipe = pretrain_recipe(run.study, cell, folder)
+    splits = Splits(train=nested_subset(pool.train, cell.size, cell.seed), validation=pool.validation)
+    looks = math.ceil(cell.steps / evaluation_interval(cell.steps))
+    found = _once(folder, looks, partial(pretrain, recipe, splits=splits, observer=run.observer))
+    validation, training = _losses(folder)
+    return {
+        **_result(found, "validation"),
+        "last_training_loss": training[-1] if training else math.nan,
+        "last_loss": validation[-1],
+        "least_loss": min(validation),
+        "best_step": found["best_step"],
+    }
+
+
+def _finetuning(run: _Run) -> dict[str, Any]:
+    folder = run.folder / "finetune"
+    recipe = finetune_recipe(run.study, run.cell, run.folder / "pretrain", folder)
+    splits = Splits(train=run.data.target, test=run.data.test)
+    return _result(_once(folder, 0, partial(finetune, recipe, splits=splits, observer=run.observer)), "test")
+
+
+def _fewshot(run: _Run) -> list[dict[str, Any]]:
+    checkpoint = load(run.folder / "pretrain" / MODEL)
+    settings = FewShot(shots=run.study.shots, seeds=run.study.draws, methods=("ridge",))
+    store = FeatureStore(checkpoint.model.to(resolve_device(None)), checkpoint.preprocess, batch=run.study.batch)
+    return [outcome.as_json() for outcome in few_shot(settings, run.data.target, run.data.test, store)]
+
+
+STAGES: dict[str, Callable[[_Run], Any]] = {
+    "pretraining": _pretraining,
+    "finetuning": _finetuning,
+    "fewshot": _fewshot,
+}
+"""What is done of a cell, in this order, each kept in its folder, by its name in the row."""
 
 
 def pretrain_recipe(study: Study, cell: Cell, out: Path) -> PretrainRecipe:
@@ -235,26 +196,19 @@ def _once(folder: Path, evaluations: int, begin: Callable[..., Path]) -> dict[st
     What is damaged is done again: from the last sound checkpoint, or from the start where the record of its
     evaluations is not whole.
     """
-    damaged = None
     try:
-        load(folder / MODEL)
-        found = read_json(folder / RESULTS, "it is made again")
-        if len(_losses(folder)[0]) >= evaluations:
-            return found
-        damaged = f"{folder} has lost lines of its record"
-    except UserError as error:
-        if (folder / RESULTS).is_file():
-            log.warning("%s", error)
-    if damaged is None and (folder / CONFIG).is_file():
-        try:
+        found = _done(folder)
+        if found is not None:
+            if len(_losses(folder)[0]) >= evaluations:
+                return found
+            raise ConfigError(f"{folder} has lost lines of its record")
+        if (folder / CONFIG).is_file():
             stored_config(folder)
             stored_data(folder)
             if best_weights(folder).is_file():
                 read_safetensors(best_weights(folder))
-        except UserError as error:
-            damaged = str(error)
-    if damaged is not None:
-        log.warning("%s: it is done again from the start", damaged)
+    except UserError as error:
+        log.warning("%s: it is done again from the start", error)
         with locked(folder):
             refuse_strangers(folder, *KINDS["run"])
             clear(folder)
@@ -263,15 +217,21 @@ def _once(folder: Path, evaluations: int, begin: Callable[..., Path]) -> dict[st
     return read_json(folder / RESULTS, "start the study again")
 
 
+def _done(folder: Path) -> dict[str, Any] | None:
+    """The results of a run that is done; None where they, or its model, cannot be read."""
+    if not (folder / RESULTS).is_file():
+        return None
+    try:
+        load(folder / MODEL)
+        return read_json(folder / RESULTS, "it is made again")
+    except UserError as error:
+        log.warning("%s", error)
+        return None
+
+
 def _result(results: dict[str, Any], split: str) -> dict[str, Any]:
-    return {name: results[split][name] for name in ("top1", "loss", "images")}
-
-
-def _curve(folder: Path) -> dict[str, float]:
-    """How far the end lies from the best: losses on training images and on the held-out ones."""
-    validation, training = _losses(folder)
-    last = training[-1] if training else math.nan
-    return {"last_training_loss": last, "last_loss": validation[-1], "least_loss": min(validation)}
+    judged = results[split]
+    return {name: judged[name] for name in ("top1", "loss", "images")} | {"seconds": results.get("seconds")}
 
 
 def _losses(folder: Path) -> tuple[list[float], list[float]]:
@@ -279,10 +239,3 @@ def _losses(folder: Path) -> tuple[list[float], list[float]]:
     lines = read_metrics(folder)
     validation = [line["validation"]["loss"] for line in lines if "validation" in line]
     return validation, [line["loss"] for line in lines if "loss" in line]
-
-
-def _few_shot(study: Study, folder: Path, data: StudyData) -> list[dict[str, Any]]:
-    checkpoint = load(folder / MODEL)
-    settings = FewShot(shots=study.shots, seeds=study.draws, methods=("ridge",))
-    store = FeatureStore(checkpoint.model.to(resolve_device(None)), checkpoint.preprocess, batch=study.batch)
-    return [outcome.as_json() for outcome in few_shot(settings, data.target, data.test, store)]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -34,10 +33,6 @@ class Cost:
     """Floating-point operations of a forward pass of one image; a multiplication and an addition are two."""
     images_per_second: float
     """In training steps, float32, on the GPU if there is one, otherwise with one job's share of the cores."""
-
-    def as_json(self) -> dict[str, Any]:
-        """All of it as JSON values."""
-        return asdict(self)
 
 
 def measure_cost(study: Study, cell: Cell, classes: int, threads: int) -> Cost:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vitascope.studies.analysis import FINETUNED, OVERFIT, Row, Table
-from vitascope.studies.compute_verdicts import training_flops
+from vitascope.studies.saving import training_flops
+from vitascope.studies.settings import Study
 from vitascope.views.drawing import figure, tidy
 
 if TYPE_CHECKING:
@@ -21,43 +22,24 @@ _LOOKS = {
 }
 
 
-def draw_data_scaling(rows: list[Row], flops: dict[str, float], shots: int) -> Figure:
-    """Accuracy after fine-tuning (Figure 3), few-shot (Figure 4) and overfitting, against images pre-trained on."""
-    panels = [
-        (FINETUNED, "test accuracy, fine-tuned (%)"),
-        (f"{shots}-shot", f"test accuracy, {shots} per class (%)"),
-        (OVERFIT, "rise of validation loss after its least"),
-    ]
-    return _panels(rows, flops, panels, "size", lambda row: float(row["size"]), "images pre-trained on")
+def draw_study(study: Study, rows: Sequence[Row], flops: dict[str, float]) -> Figure:
+    """Accuracy after fine-tuning and few-shot, against images pre-trained on (Figures 3, 4) or computation (Figure 5).
 
-
-def draw_compute(rows: list[Row], flops: dict[str, float], shots: int, batch: int) -> Figure:
-    """Accuracy against the computation of pre-training (Figure 5)."""
-    panels = [
-        (FINETUNED, "test accuracy, fine-tuned (%)"),
-        (f"{shots}-shot", f"test accuracy, {shots} per class (%)"),
-    ]
-    at = {(row["model"], row["steps"]): training_flops(row, flops, batch) for row in rows}
-    return _panels(
-        rows, flops, panels, "steps", lambda row: at[row["model"], row["steps"]], "operations of pre-training"
-    )
-
-
-def _panels(
-    rows: list[Row],
-    flops: dict[str, float],
-    panels: list[tuple[str, str]],
-    axis: str,
-    x: Callable[[Row], float],
-    label: str,
-) -> Figure:
+    Against images also overfitting, which is what they decide.
+    """
+    by_size, shots = study.axis == "size", min(study.shots)
+    panels = {
+        FINETUNED: "test accuracy, fine-tuned (%)",
+        f"{shots}-shot": f"test accuracy, {shots} per class (%)",
+        **({OVERFIT: "rise of validation loss after its least"} if by_size else {}),
+    }
     drawing = figure(4.4 * len(panels), 4.2)
     all_axes = drawing.subplots(1, len(panels), squeeze=False)[0]
-    for axes, (measure, y) in zip(all_axes, panels, strict=True):
-        _panel(axes, rows, flops, Table(rows, measure, axis), axis, x)
+    for axes, (measure, y) in zip(all_axes, panels.items(), strict=True):
+        _panel(axes, study, rows, flops, Table(rows, measure, study.axis))
         axes.set_xscale("log")
-        tidy(axes, label, y)
-        if axis == "size":
+        tidy(axes, "images pre-trained on" if by_size else "operations of pre-training", y)
+        if by_size:
             places = sorted({row["size"] for row in rows})
             axes.set_xticks(places, [f"{place:,}" for place in places])
             axes.minorticks_off()
@@ -67,22 +49,20 @@ def _panels(
     return drawing
 
 
-def _panel(
-    axes: Axes, rows: list[Row], flops: dict[str, float], table: Table, axis: str, x: Callable[[Row], float]
-) -> None:
+def _panel(axes: Axes, study: Study, rows: Sequence[Row], flops: dict[str, float], table: Table) -> None:
     scale = 1.0 if table.measure == OVERFIT else 100.0
     kinds = {row["model"]: row["kind"] for row in rows}
-    at = {(row["model"], row[axis]): x(row) for row in rows}
-    for kind, (marker, colours) in _LOOKS.items():
+    for side, (kind, (marker, colours)) in enumerate(_LOOKS.items()):
         names = sorted((name for name in table.values if kinds[name] == kind), key=lambda name: flops[name])
         for number, name in enumerate(names):
             places = table.places(name)
-            found = [table.interval(name, place) for place in places]
+            means = [table.mean(name, place) for place in places]
+            x = places if table.axis == "size" else [training_flops(flops[name], n, study.batch) for n in places]
             axes.errorbar(
                 # A little apart, so that bars of the same size are all seen.
-                [at[name, place] * 1.02 ** (number + 3 * list(_LOOKS).index(kind) - 4) for place in places],
-                [scale * one.mean for one in found],
-                yerr=[scale * (one.half or 0.0) for one in found],
+                [at * 1.02 ** (number + 3 * side - 4) for at in x],
+                [scale * one.mean for one in means],
+                yerr=[scale * (one.half or 0.0) for one in means],
                 color=colours[number % len(colours)],
                 marker=marker,
                 markersize=5,

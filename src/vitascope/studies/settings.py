@@ -34,11 +34,19 @@ class Cell:
         return f"{name}-{self.size}-{self.steps}-s{self.seed}{f'-d{self.source}' if self.source else ''}"
 
 
+_LEAST = {
+    "batch": 1, "validation_images": 1, "finetune_steps": 1, "draws": 1, "test_images": 1, "shots": 1,
+    "sizes": 2, "seeds": 1, "steps": 1,
+}  # fmt: skip
+
+
 @dataclass(frozen=True, kw_only=True)
 class Study:
     """What all runs of a study share; the same hyper-parameters for every model and size, as in Section 4.3."""
 
     kind: ClassVar[str]
+    axis: ClassVar[str]
+    """What of a cell its results are shown against."""
 
     source: str
     """What models are pre-trained on; its training images, of which some are kept aside for early stopping."""
@@ -78,15 +86,14 @@ class Study:
         for contender in lineup(self.models):
             for size in sizes:  # a model that cannot see them is not found out after hours of pre-training
                 model_config(contender.model, **contender.fields, image_size=size)
-        for name in ("batch", "validation_images", "finetune_steps", "draws"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
-        if self.test_images is not None and self.test_images < 1:
-            raise ConfigError(f"test_images is {self.test_images}, expected at least 1")
-        if not self.shots or min(self.shots) < 1:
-            raise ConfigError(f"shots is {list(self.shots)}, expected one or more numbers of at least 1")
-        if len(set(self.shots)) < len(self.shots):
-            raise ConfigError(f"shots is {list(self.shots)}, expected each once")
+        for name, least in _LEAST.items():
+            value = getattr(self, name, least)
+            numbers = value if isinstance(value, tuple) else (least if value is None else value,)
+            again = len(numbers) - len(set(numbers)) if name != "seeds" else 0
+            if again or min(numbers, default=least if name == "sizes" else 0) < least:
+                several = "numbers of at least {}, each once" if isinstance(value, tuple) else "at least {}"
+                shown = list(value) if isinstance(value, tuple) else value
+                raise ConfigError(f"{name} is {shown}, expected {several.format(least)}")
 
     @property
     def contenders(self) -> tuple[Contender, ...]:
@@ -114,6 +121,7 @@ class DataScaling(Study):
     """Figures 3 and 4: accuracy against the number of images pre-trained on, at the same number of steps."""
 
     kind: ClassVar[str] = "data-scaling"
+    axis: ClassVar[str] = "size"
 
     sizes: tuple[int, ...] = ()
     """Numbers of images, nested random subsets; none: all of the source, a quarter, a sixteenth."""
@@ -127,12 +135,6 @@ class DataScaling(Study):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if any(size < 2 for size in self.sizes) or len(set(self.sizes)) < len(self.sizes):
-            raise ConfigError(f"sizes is {list(self.sizes)}, expected numbers of 2 and more, each once")
-        if not self.seeds or min(self.seeds) < 1:
-            raise ConfigError(f"seeds is {list(self.seeds)}, expected numbers of at least 1")
-        if self.steps < 1:
-            raise ConfigError(f"steps is {self.steps}, expected at least 1")
         if self.sizes and self.further:
             raise ConfigError(f"sizes={list(self.sizes)} and further={list(self.further)}: give only one of them")
 
@@ -143,7 +145,8 @@ class DataScaling(Study):
 
     def grid(self, images: int, *further: int) -> list[Cell]:
         """All seeds 0 first, then the next ones, so that what is done at any time covers all sizes."""
-        sizes = [images, *further] if further else sorted(self.sizes) or _quarters(images)
+        quarters = sorted({max(images // 16, 2), max(images // 4, 2), images})
+        sizes = [images, *further] if further else sorted(self.sizes) or quarters
         if sizes != sorted(set(sizes)):
             raise ConfigError(f"the sources have {sizes} images to train on; give them in ascending order of size")
         if not further and sizes[-1] > images:
@@ -168,6 +171,7 @@ class Compute(Study):
     """Figure 5: accuracy against the computation of pre-training, each budget with a schedule of its own."""
 
     kind: ClassVar[str] = "compute"
+    axis: ClassVar[str] = "steps"
 
     steps: tuple[int, ...] = (2_500, 5_000, 10_000, 20_000)
     """Lengths of pre-training."""
@@ -175,13 +179,6 @@ class Compute(Study):
     """Runs of each model and length; with one, no difference can be told from chance."""
     size: int | None = None
     """Images pre-trained on; none: all of the source."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.steps or min(self.steps) < 1 or len(set(self.steps)) < len(self.steps):
-            raise ConfigError(f"steps is {list(self.steps)}, expected numbers of at least 1, each once")
-        if self.seeds < 1:
-            raise ConfigError(f"seeds is {self.seeds}, expected at least 1")
 
     def grid(self, images: int, *further: int) -> list[Cell]:
         """All seeds 0 first, shorter runs before longer ones."""
@@ -194,10 +191,6 @@ class Compute(Study):
             for steps in sorted(self.steps)
             for contender in self.contenders
         ]
-
-
-def _quarters(images: int) -> list[int]:
-    return sorted({max(images // 16, 2), max(images // 4, 2), images})
 
 
 def cell_images(study: Study, cell: Cell) -> tuple[int, int]:

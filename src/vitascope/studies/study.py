@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from vitascope.errors import ConfigError
 from vitascope.lock import LOCK, locked
 from vitascope.precision import processor
 from vitascope.recipes.run_folder import read_json, write_json
-from vitascope.studies.cells import StudyData, finetune_recipe, open_study, pretrain_recipe, read_row
+from vitascope.studies.cells import finetune_recipe, pretrain_recipe, read_row
 from vitascope.studies.cost import Cost, cell_seconds, measure_cost
+from vitascope.studies.data import StudyData, open_study
 from vitascope.studies.settings import Cell, Study
 from vitascope.studies.workers import Watch, run_cells
 
@@ -125,7 +126,7 @@ def run_study(
     with locked(folder):
         refuse_other(study, plan.contents)  # again, because another process may have come first
         write_json(folder / SETTINGS, {**study.kept(), "data": plan.contents})
-        costs = {name: cost.as_json() for name, cost in plan.costs.items()}
+        costs = {name: asdict(cost) for name, cost in plan.costs.items()}
         write_json(folder / COSTS, {"on": measured_on(plan.jobs), "models": costs})
         if plan.left:
             left = list(plan.left)

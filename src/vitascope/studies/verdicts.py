@@ -1,17 +1,23 @@
-"""What the paper says of data size (Section 4.3), each statement held against a study's differences."""
+"""The paper's statements on data size (Section 4.3) and computation (Section 4.4), held against a study's rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from vitascope.studies.analysis import FINETUNED, OVERFIT, Difference, Row, Table, nearest_cost
+from vitascope.evaluation.interval import Interval
+from vitascope.studies.analysis import FINETUNED, OVERFIT, Row, Table
+from vitascope.studies.saving import curves, saving
 
 Outcome = Literal["holds", "does not hold", "not decidable here"]
+Pair = tuple[str, str]
+Judge = Callable[[Interval], Outcome]
 
 ALIKE = 0.02
 """Accuracies within two points of each other, interval included, are called alike."""
+_BY_SIGN: tuple[Outcome, ...] = ("not decidable here", "holds", "does not hold")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +26,7 @@ class Claim:
 
     text: str
     """With its numbers."""
-    outcome: Outcome
+    outcome: Outcome = "not decidable here"
     """By the interval of the difference."""
 
 
@@ -35,130 +41,184 @@ class Verdict:
     claims: tuple[Claim, ...]
     """What it was judged by."""
 
-    def as_json(self) -> dict[str, Any]:
-        """All of it as JSON values."""
-        claims = [{"text": claim.text, "outcome": claim.outcome} for claim in self.claims]
-        return {"statement": self.statement, "outcome": self.outcome, "claims": claims}
-
 
 @dataclass(frozen=True, kw_only=True)
-class Sides:
-    """Who stands where: names by kind, the cheapest first."""
+class Evidence:
+    """What statements are held against."""
 
-    vits: tuple[str, ...]
-    """Pure ViTs."""
-    resnets: tuple[str, ...]
-    """Baselines."""
+    rows: Sequence[Row]
+    """Of all runs that are done."""
     flops: dict[str, float]
-    """Operations an image, by name."""
+    """Operations an image, by model."""
+    axis: str
+    """"size" or "steps"."""
+    batch: int
+    """Images a step."""
+    shots: int
+    """Images per class of the few-shot accuracy that is judged."""
 
-    def rival(self, vit: str) -> str:
-        """The ResNet that costs most nearly what a ViT does."""
-        return nearest_cost(vit, self.resnets, self.flops)
+    def models(self, kind: str) -> list[str]:
+        """Of a kind, the cheapest first."""
+        return sorted({row["model"] for row in self.rows if row["kind"] == kind}, key=lambda name: self.flops[name])
+
+    def table(self, measure: str) -> Table:
+        """Of one measure."""
+        return Table(self.rows, measure, self.axis)
+
+    def nearest(self, kind: str, other: str) -> list[Pair]:
+        """Each model of a kind beside that of another which costs most nearly as much, by the ratio of operations."""
+
+        def apart(pair: Pair) -> float:
+            return abs(math.log(self.flops[pair[0]] / self.flops[pair[1]]))
+
+        others = self.models(other)
+        return [min(((name, rival) for rival in others), key=apart) for name in self.models(kind) if others]
+
+    @property
+    def places(self) -> list[int]:
+        """Lengths; or sizes that training had time to see whole once, since the others say nothing about the size."""
+        whole = (row for row in self.rows if self.axis == "steps" or row["steps"] * self.batch >= row["size"])
+        return sorted({row[self.axis] for row in whole})
+
+    @property
+    def few(self) -> str:
+        """The few-shot measure that is judged."""
+        return f"{self.shots}-shot"
+
+    def compare(self, measure: str, pairs: Iterable[Pair], place: int, judge: Judge) -> list[Claim]:
+        """The claims that `judge` looks for in the differences of models at one of `places`, by its number there."""
+        at, table = self.places[place], self.table(measure)
+        head = f"{measure}, {at:,} {'images' if self.axis == 'size' else 'steps'}"
+        return [_claim(table, f"{head}: {a} against {b}", judge, (1, a, at), (-1, b, at)) for a, b in pairs]
+
+    @property
+    def missing(self) -> str:
+        """Without what nothing can be said."""
+        if not self.models("ViT"):
+            return "no ViT was run"
+        if self.axis == "size" and not self.models("ResNet"):
+            return "no ResNet was run"
+        return "" if len(self.places) > 1 else f"fewer than two {_NAMES[self.axis]}"
 
 
-def sides(rows: list[Row], flops: dict[str, float]) -> Sides:
-    """From the kinds in the rows."""
-    kinds = {row["model"]: row["kind"] for row in rows}
-    order = sorted(kinds, key=lambda name: flops[name])
-    return Sides(
-        vits=tuple(name for name in order if kinds[name] == "ViT"),
-        resnets=tuple(name for name in order if kinds[name] == "ResNet"),
-        flops=flops,
+_NAMES = {"size": "sizes were seen whole", "steps": "lengths were run"}
+
+
+def verdicts(evidence: Evidence) -> list[Verdict]:
+    """All statements that a study of this axis is about."""
+    if reason := evidence.missing:
+        return [verdict(statement, [Claim(text=reason)]) for statement in STATEMENTS[evidence.axis]]
+    return [verdict(statement, claims(evidence)) for statement, claims in STATEMENTS[evidence.axis].items()]
+
+
+def verdict(statement: str, claims: Sequence[Claim]) -> Verdict:
+    """A statement by its claims."""
+    outcomes = {claim.outcome for claim in claims}
+    outcome: Outcome = "holds" if outcomes == {"holds"} else "not decidable here"
+    return Verdict(
+        statement=statement,
+        outcome="does not hold" if "does not hold" in outcomes else outcome,
+        claims=tuple(claims),
     )
 
 
-SMALL = "Small sets, fine-tuned: larger ViTs below the smaller one, ViTs below ResNets (Fig. 3)"
-MEDIUM = "Medium sets, fine-tuned: ViTs and ResNets alike (Fig. 3)"
-LARGE = "Large sets, fine-tuned: the largest ViT above the smaller ones and the ResNets (Fig. 3)"
-SMALL_FEW = "Small sets, few-shot: ViTs overfit more than ResNets and are worse (Fig. 4)"
-LARGE_FEW = "Large sets, few-shot: the largest ViT above the ResNets (Fig. 4)"
-
-
-def data_verdicts(rows: list[Row], flops: dict[str, float], shots: int, batch: int) -> list[Verdict]:
-    """Of Figure 3 (fine-tuned) and Figure 4 (`shots`-shot), from the smallest, a middle and the largest size.
-
-    Sizes that training had no time to see whole once, at `batch` images a step, say nothing about the size.
-    """
-    who = sides(rows, flops)
-    seen = {row["size"] for row in rows if row["steps"] * batch >= row["size"]}
-    small, middle, large = _ends(sorted(seen))
-    lacking = "no ViT was run" if not who.vits else "no ResNet was run" if not who.resnets else ""
-    if lacking or large is None:
-        reason = lacking or "fewer than two sizes were seen whole"
-        return [undecidable(text, reason) for text in (SMALL, MEDIUM, LARGE, SMALL_FEW, LARGE_FEW)]
-    tuned, few, overfit = (Table(rows, m, "size") for m in (FINETUNED, f"{shots}-shot", OVERFIT))
-    smallest, largest = who.vits[0], who.vits[-1]
-    rivals = [(vit, who.rival(vit)) for vit in who.vits]
-    pairs = [(vit, smallest) for vit in who.vits[1:]] + rivals
-    over = [(largest, name) for name in (*who.vits[:-1], *who.resnets)]
-    alone = [Claim(text="larger ViTs: only one was run", outcome="not decidable here")] if not who.vits[1:] else []
-    return [
-        verdict(SMALL, [*alone, *(compare(tuned, pair, small, below) for pair in pairs)]),
-        undecidable(MEDIUM, "only two sizes were seen whole")
-        if middle is None
-        else verdict(MEDIUM, [compare(tuned, pair, middle, alike) for pair in pairs]),
-        verdict(LARGE, [*alone, *(compare(tuned, pair, large, above) for pair in over)]),
-        verdict(
-            SMALL_FEW,
-            [compare(overfit, pair, small, above) for pair in rivals]
-            + [compare(few, pair, small, below) for pair in rivals],
-        ),
-        verdict(LARGE_FEW, [compare(few, (largest, name), large, above) for name in who.resnets]),
-    ]
-
-
-def _ends(sizes: list[int]) -> tuple[int, int | None, int | None]:
-    """The smallest, a middle and the largest; None for what is not there."""
-    middle = sizes[len(sizes) // 2] if len(sizes) > 2 else None
-    return (sizes[0], middle, sizes[-1]) if len(sizes) > 1 else (0, None, None)
-
-
-def above(found: Difference) -> Outcome:
+def above(found: Interval) -> Outcome:
     """Whether the first is beyond the second."""
-    return ("not decidable here", "holds", "does not hold")[found.sign]
+    return _BY_SIGN[found.sign]
 
 
-def below(found: Difference) -> Outcome:
+def below(found: Interval) -> Outcome:
     """Whether the first is short of the second."""
-    return ("not decidable here", "does not hold", "holds")[found.sign]
+    return _BY_SIGN[-found.sign]
 
 
-def alike(found: Difference) -> Outcome:
+def alike(found: Interval) -> Outcome:
     """Whether both are within ALIKE of each other."""
     if found.half is None:
         return "not decidable here"
-    if abs(found.value) + found.half <= ALIKE:
+    if abs(found.mean) + found.half <= ALIKE:
         return "holds"
-    return "does not hold" if abs(found.value) - found.half > ALIKE else "not decidable here"
+    return "does not hold" if abs(found.mean) - found.half > ALIKE else "not decidable here"
 
 
-def compare(table: Table, pair: tuple[str, str], place: int, judge: Callable[[Difference], Outcome]) -> Claim:
-    """The claim that `judge` looks for in the difference of two models at one place."""
-    unit = {"size": "images", "steps": "steps"}[table.axis]
-    named = f"{table.measure}, {place:,} {unit}: {pair[0]} against {pair[1]}"
-    if place not in table.places(*pair):
-        return Claim(text=f"{named}: not run, or diverged", outcome="not decidable here")
-    found = table.difference(*pair, place)
-    said = found.points() if table.measure != OVERFIT else f"{found.value:+.3f} nats{_half(found)}"
+def _claim(table: Table, named: str, judge: Judge, *terms: tuple[int, str, int]) -> Claim:
+    try:
+        found = table.sum(*terms)
+    except KeyError:
+        return Claim(text=f"{named}: not run, or diverged")
+    said = found.points()
+    if table.measure == OVERFIT:
+        said = f"{found.mean:+.3f} nats{'' if found.half is None else f' ± {found.half:.3f}'}"
     return Claim(text=f"{named}: {said}", outcome=judge(found))
 
 
-def undecidable(statement: str, reason: str) -> Verdict:
-    """A statement about which the runs say nothing at all."""
-    return verdict(statement, [Claim(text=reason, outcome="not decidable here")])
+def _larger(e: Evidence) -> list[Pair]:
+    smallest, *larger = e.models("ViT")
+    return [(vit, smallest) for vit in larger]
 
 
-def _half(found: Difference) -> str:
-    return "" if found.half is None else f" ± {found.half:.3f}"
+def _largest(e: Evidence, others: list[str]) -> list[Pair]:
+    return [(e.models("ViT")[-1], other) for other in others]
 
 
-def verdict(statement: str, claims: list[Claim]) -> Verdict:
-    """A statement by its claims."""
-    outcomes = {claim.outcome for claim in claims}
-    outcome: Outcome = "not decidable here"
-    if "does not hold" in outcomes:
-        outcome = "does not hold"
-    elif outcomes == {"holds"}:
-        outcome = "holds"
-    return Verdict(statement=statement, outcome=outcome, claims=tuple(claims))
+def _only_one(e: Evidence) -> list[Claim]:
+    return [] if _larger(e) else [Claim(text="larger ViTs: only one was run")]
+
+
+def _growth(e: Evidence, vit: str) -> Claim:
+    before, last = e.places[-2:]
+    named = f"{FINETUNED}: {vit}, {last:,} steps against {before:,}"
+    return _claim(e.table(FINETUNED), named, above, (1, vit, last), (-1, vit, before))
+
+
+def _saving(e: Evidence) -> list[Claim]:
+    """Their computation over ours; its interval has every accuracy at the ends of its own."""
+    table = e.table(FINETUNED)
+    middle, low, high = (
+        saving(
+            *(curves(table, e.models(kind), e.flops, e.batch, way * end) for kind, way in (("ViT", -1), ("ResNet", 1)))
+        )
+        for end in (0, 1, -1)
+    )
+    if middle is None:
+        return [Claim(text="no accuracy is reached by both sides")]
+    text = f"ResNets need {middle:.2g} times the computation of ViTs for the same accuracy"
+    if table.scatter is None or low is None or high is None:
+        return [Claim(text=text)]
+    outcome: Outcome = "holds" if low >= 2 else "does not hold" if high <= 1 else "not decidable here"
+    return [Claim(text=f"{text} ({low:.2g} to {high:.2g})", outcome=outcome)]
+
+
+Claims = Callable[[Evidence], list[Claim]]
+STATEMENTS: dict[str, dict[str, Claims]] = {
+    "size": {  # Figure 3 (fine-tuned) and Figure 4 (few-shot)
+        "Small sets, fine-tuned: larger ViTs below the smaller one, ViTs below ResNets (Fig. 3)": lambda e: (
+            _only_one(e) + e.compare(FINETUNED, _larger(e) + e.nearest("ViT", "ResNet"), 0, below)
+        ),
+        "Medium sets, fine-tuned: ViTs and ResNets alike (Fig. 3)": lambda e: (
+            e.compare(FINETUNED, _larger(e) + e.nearest("ViT", "ResNet"), len(e.places) // 2, alike)
+            if len(e.places) > 2
+            else [Claim(text="only two sizes were seen whole")]
+        ),
+        "Large sets, fine-tuned: the largest ViT above the smaller ones and the ResNets (Fig. 3)": lambda e: (
+            _only_one(e) + e.compare(FINETUNED, _largest(e, e.models("ViT")[:-1] + e.models("ResNet")), -1, above)
+        ),
+        "Small sets, few-shot: ViTs overfit more than ResNets and are worse (Fig. 4)": lambda e: (
+            e.compare(OVERFIT, e.nearest("ViT", "ResNet"), 0, above)
+            + e.compare(e.few, e.nearest("ViT", "ResNet"), 0, below)
+        ),
+        "Large sets, few-shot: the largest ViT above the ResNets (Fig. 4)": lambda e: e.compare(
+            e.few, _largest(e, e.models("ResNet")), -1, above
+        ),
+    },
+    "steps": {  # Figure 5
+        "ViTs reach the accuracy of ResNets with half to a quarter of the computation (Fig. 5)": _saving,
+        "Hybrids are ahead of ViTs with little computation, and no longer with much (Fig. 5)": lambda e: (
+            e.compare(FINETUNED, e.nearest("hybrid", "ViT"), 0, above)
+            + e.compare(FINETUNED, e.nearest("hybrid", "ViT"), -1, alike)
+            or [Claim(text="no hybrid was run")]
+        ),
+        "ViTs do not saturate within the range (Fig. 5)": lambda e: [_growth(e, vit) for vit in e.models("ViT")],
+    },
+}
+"""What judges each statement, by what a study's results are shown against."""

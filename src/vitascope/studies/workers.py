@@ -16,7 +16,8 @@ from multiprocessing.context import SpawnProcess
 import torch
 
 from vitascope.errors import Stopped, UserError, VitascopeError
-from vitascope.studies.cells import open_study, run_cell
+from vitascope.studies.cells import run_cell
+from vitascope.studies.data import open_study
 from vitascope.studies.settings import Cell, Study
 from vitascope.training.observer import Observer
 from vitascope.training.signals import StopFlag

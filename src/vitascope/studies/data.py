@@ -1,0 +1,88 @@
+"""What the cells of a study read: subsets of its sources, what is held out of them, and the target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vitascope.data.fingerprint import contents
+from vitascope.data.memory import in_memory
+from vitascope.data.open import open_data
+from vitascope.data.source import Source, Subset
+from vitascope.errors import DataError
+from vitascope.evaluation.shots import labels_as_in, require_shots
+from vitascope.streams import Stream, generator
+from vitascope.studies.settings import Study
+
+_MEMORY = 2**30  # bytes of decoded images kept of each split in a process; of larger ones nothing is
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """One source of pre-training."""
+
+    train: Source
+    """What subsets are drawn from."""
+    validation: Source
+    """What the best step is chosen on, the same for all subsets; none of them holds any of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyData:
+    """What all cells read, decoded once."""
+
+    pools: tuple[Pool, ...]
+    """By source."""
+    target: Source
+    """What is fine-tuned and learned from few shots on."""
+    test: Source
+    """What is reported."""
+    contents: dict[str, str] = field(default_factory=dict)
+    """What stands for each of them as it was found (`vitascope.data.fingerprint.contents`)."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Images to train on, by source."""
+        return tuple(len(pool.train) for pool in self.pools)
+
+
+def open_study(study: Study) -> StudyData:
+    """Opens sources and target; raises `DataError` where the study cannot be made of them."""
+    target = open_data(study.target)
+    test = target.test or target.validation
+    if target.train is None or test is None:
+        lacking = "training images" if target.train is None else "test split to judge on"
+        raise DataError(
+            f"{study.target} has no {lacking}; put its images into train/ and test/, or give another target"
+        )
+    require_shots(target.train, labels_as_in(target.train, test), max(study.shots))  # not found out after training
+    if study.test_images is not None and study.test_images < len(test):
+        chosen = generator(Stream.STUDY_TEST, 0).permutation(len(test))[: study.test_images]
+        test = Subset(test, np.sort(chosen), f"{test.name} ({study.test_images} images)")
+    sources = {source: open_data(source).train for source in study.sources}
+    found = {**sources, f"{study.target} (train)": target.train, f"{study.target} (test)": test}
+    return StudyData(
+        pools=tuple(_open_pool(source, train, study.validation_images) for source, train in sources.items()),
+        target=in_memory(target.train, _MEMORY),
+        test=in_memory(test, _MEMORY),
+        contents={name: contents(source) for name, source in found.items() if source is not None},
+    )
+
+
+def _open_pool(source: str, train: Source | None, validation: int) -> Pool:
+    if train is None or len(train) < 2 * validation:
+        raise DataError(
+            f"{source} has {0 if train is None else len(train)} training images, too few to keep {validation} of them "
+            "for validation; give other data, or fewer --validation_images"
+        )
+    train = in_memory(train, _MEMORY)
+    order = generator(Stream.STUDY_VALIDATION, 0).permutation(len(train))
+    held, rest = np.sort(order[:validation]), np.sort(order[validation:])
+    return Pool(train=Subset(train, rest, train.name), validation=Subset(train, held, f"{train.name} (held out)"))
+
+
+def nested_subset(pool: Source, size: int, seed: int) -> Subset:
+    """`size` random images of `pool`; with the same seed a smaller subset lies in a larger one."""
+    chosen = generator(Stream.SUBSET, seed).permutation(len(pool))[:size]
+    return Subset(pool, np.sort(chosen), f"{pool.name} ({size} images, seed {seed})")
