@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vitascope.data.fingerprint import contents
 from vitascope.data.memory import in_memory
 from vitascope.data.open import open_data
-from vitascope.data.source import Source, Subset
+from vitascope.data.source import Source, View
 from vitascope.errors import DataError
 from vitascope.evaluation.shots import labels_as_in, require_shots
 from vitascope.streams import Stream, generator
@@ -39,7 +38,7 @@ class StudyData:
     test: Source
     """What is reported."""
     contents: dict[str, str] = field(default_factory=dict)
-    """What stands for each of them as it was found (`vitascope.data.fingerprint.contents`)."""
+    """What stands for each of them as it was found (`Source.contents`)."""
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -59,14 +58,14 @@ def open_study(study: Study) -> StudyData:
     require_shots(target.train, labels_as_in(target.train, test), max(study.shots))  # not found out after training
     if study.test_images is not None and study.test_images < len(test):
         chosen = generator(Stream.STUDY_TEST, 0).permutation(len(test))[: study.test_images]
-        test = Subset(test, np.sort(chosen), f"{test.name} ({study.test_images} images)")
+        test = View(test, np.sort(chosen), f"{test.name} ({study.test_images} images)")
     sources = {source: open_data(source).train for source in study.sources}
     found = {**sources, f"{study.target} (train)": target.train, f"{study.target} (test)": test}
     return StudyData(
         pools=tuple(_open_pool(source, train, study.validation_images) for source, train in sources.items()),
         target=in_memory(target.train, _MEMORY),
         test=in_memory(test, _MEMORY),
-        contents={name: contents(source) for name, source in found.items() if source is not None},
+        contents={name: source.contents() for name, source in found.items() if source is not None},
     )
 
 
@@ -79,10 +78,10 @@ def _open_pool(source: str, train: Source | None, validation: int) -> Pool:
     train = in_memory(train, _MEMORY)
     order = generator(Stream.STUDY_VALIDATION, 0).permutation(len(train))
     held, rest = np.sort(order[:validation]), np.sort(order[validation:])
-    return Pool(train=Subset(train, rest, train.name), validation=Subset(train, held, f"{train.name} (held out)"))
+    return Pool(train=View(train, rest, train.name), validation=View(train, held, f"{train.name} (held out)"))
 
 
-def nested_subset(pool: Source, size: int, seed: int) -> Subset:
+def nested_subset(pool: Source, size: int, seed: int) -> View:
     """`size` random images of `pool`; with the same seed a smaller subset lies in a larger one."""
     chosen = generator(Stream.SUBSET, seed).permutation(len(pool))[:size]
-    return Subset(pool, np.sort(chosen), f"{pool.name} ({size} images, seed {seed})")
+    return View(pool, np.sort(chosen), f"{pool.name} ({size} images, seed {seed})")
