@@ -92,7 +92,8 @@ def _laid_over(fixed: Tensor, moved: Tensor, least: float, least_detail: float |
         sane = (inside.mean(dim=(1, 2)) >= _LEAST_OVERLAP) & (move.abs().amax(dim=1) <= _LARGEST_MOVE)
         done = sane & (alike >= least)
         if least_detail is not None:
-            done[done.clone()] = _correlation(_detail(a[done]), _detail(warped[done]), inside[done]) >= least_detail
+            fine, other = (part[done] - _blurred(part[done], 4) for part in (a, warped))
+            done[done.clone()] = _correlation(fine, other, inside[done]) >= least_detail
         result[left[done]] = True
         go_on = ~done & sane & (alike >= _HOPEFUL[min(step, 2)])
         if step == _STEPS or not go_on.any():
@@ -127,10 +128,6 @@ def _correlation(a: Tensor, b: Tensor, inside: Tensor) -> Tensor:
     a, b = ((t - (t * inside).sum(dim=(1, 2), keepdim=True) / count) * inside for t in (a, b))
     norm = (a.square().sum(dim=(1, 2)) * b.square().sum(dim=(1, 2))).sqrt()
     return (a * b).sum(dim=(1, 2)) / norm.clamp(min=1e-6)
-
-
-def _detail(pictures: Tensor) -> Tensor:
-    return pictures - _blurred(pictures, 4)
 
 
 def _blurred(pictures: Tensor, reach: int = 1) -> Tensor:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -79,18 +80,15 @@ class Report:
         return dataclasses.asdict(self)
 
 
-@dataclass
-class _Notebook:
-    """What is gathered while reading."""
+class _Findings:
+    """What is gathered while reading: problems, and notes of what is no problem."""
 
-    problems: list[Finding] = field(default_factory=list)
-    notes: list[Finding] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.problems: list[Finding] = []
+        self.notes: list[Finding] = []
 
-    def problem(self, kind: str, where: str, what: str) -> None:
-        self.problems.append(Finding(kind=kind, where=printable(where), what=what))
-
-    def note(self, kind: str, where: str, what: str) -> None:
-        self.notes.append(Finding(kind=kind, where=printable(where), what=what))
+    def add(self, is_problem: bool, kind: str, where: str, what: str) -> None:
+        (self.problems if is_problem else self.notes).append(Finding(kind=kind, where=printable(where), what=what))
 
 
 def check_data(
@@ -107,60 +105,54 @@ def check_data(
     """
     named = "data" if isinstance(data, Splits) else str(data)
     splits = data if isinstance(data, Splits) else open_data(str(data))
-    book = _Notebook()
+    found = _Findings()
     reports: dict[str, SplitReport] = {}
     for name, source in splits.present().items():
-        tick = partial(progress, name) if progress is not None else None
-        reports[name] = _read_split(name, source, book, tick, workers)
-    _duplicates(splits, book)
+        tick = partial(progress, name) if progress is not None else lambda done, total: None
+        reports[name] = _read_split(name, source, found, tick, workers)
+    _duplicates(splits, found)
     if splits.train is None:
-        book.note("splits", named, f"no train split, only {', '.join(reports) or 'none'}; nothing can be trained on it")
+        said = f"no train split, only {', '.join(reports) or 'none'}; nothing can be trained on it"
+        found.add(False, "splits", named, said)
     elif len(reports) == 1:
-        book.note("splits", named, "only a train split; training has to hold some of it out to measure anything")
+        said = "only a train split; training has to hold some of it out to measure anything"
+        found.add(False, "splits", named, said)
     if len(splits.classes) == 1:
-        book.problem("classes", named, f"one class only ({printable(splits.classes[0])}), expected two or more")
+        found.add(True, "classes", named, f"one class only ({printable(splits.classes[0])}), expected two or more")
     return Report(
         data=named,
         classes=splits.classes,
         splits=reports,
-        problems=tuple(book.problems),
-        notes=tuple(book.notes),
+        problems=tuple(found.problems),
+        notes=tuple(found.notes),
     )
 
 
-def _read_split(split: str, source: Source, book: _Notebook, tick: Progress | None, workers: int | None) -> SplitReport:
-    shapes: list[tuple[int, int]] = []
-    doubtful: list[tuple[int, int, int]] = []
+def _read_split(split: str, source: Source, found: _Findings, tick: Progress, workers: int | None) -> SplitReport:
+    shapes: dict[int, tuple[int, int]] = {}
     remarks = Remarks()
     for index, image in enumerate(decode_all(source, workers=workers, remarks=remarks)):
-        if tick is not None:
-            tick(index + 1, len(source))
+        tick(index + 1, len(source))
         if isinstance(image, ImageError):
-            book.problem("unreadable", source.describe(index), str(image))
-            continue
-        height, width = image.shape[:2]
-        shapes.append((height, width))
-        if min(height, width) < TINY or max(height, width) >= EXTREME_ASPECT * min(height, width):
-            doubtful.append((index, height, width))
-    sizes = np.array(shapes, dtype=np.int64).reshape(-1, 2)
-    typical = int(np.median(sizes.min(axis=1))) if len(sizes) else 0
-    for index, height, width in doubtful:
-        if min(height, width) < TINY <= typical:
-            book.note("tiny", source.describe(index), f"{width}×{height} pixels; is it meant to be there?")
-        elif max(height, width) >= EXTREME_ASPECT * min(height, width):
-            book.note("aspect", source.describe(index), f"{width}×{height} pixels; a square crop shows little of it")
-    counts = np.bincount(source.labels, minlength=len(source.classes))
-    _class_findings(split, source, counts, book)
-    for kind, told in remarks.told(len(source)).items():
-        (book.problem if kind == DARK else book.note)(kind, remarks.first[kind], told)
-    for group in grouped(source.ignored):
-        if group.remedy:
-            book.problem("passed over", group.first, f"{group.count:,} {group.kind}; {group.remedy}")
+            found.add(True, "unreadable", source.describe(index), str(image))
         else:
-            book.note("ignored", group.first, f"{group.count:,} {group.kind}, passed over")
-    common: dict[str, int] = {}
-    for height, width in shapes:
-        common[f"{width}×{height}"] = common.get(f"{width}×{height}", 0) + 1
+            shapes[index] = image.shape[:2]
+    sizes = np.array(list(shapes.values()), dtype=np.int64).reshape(-1, 2)
+    typical = np.median(sizes.min(axis=1)) if len(sizes) else 0
+    for index, (height, width) in shapes.items():
+        if min(height, width) < TINY <= typical:
+            found.add(False, "tiny", source.describe(index), f"{width}×{height} pixels; is it meant to be there?")
+        elif max(height, width) >= EXTREME_ASPECT * min(height, width):
+            said = f"{width}×{height} pixels; a square crop shows little of it"
+            found.add(False, "aspect", source.describe(index), said)
+    counts = np.bincount(source.labels, minlength=len(source.classes))
+    _class_findings(split, source, counts, found)
+    for kind, told in remarks.told(len(source)).items():
+        found.add(kind == DARK, kind, remarks.first[kind], told)
+    for group in grouped(source.ignored):
+        kind, said = ("passed over", f"; {group.remedy}") if group.remedy else ("ignored", ", passed over")
+        found.add(bool(group.remedy), kind, group.first, f"{group.count:,} {group.kind}{said}")
+    common = Counter(f"{width}×{height}" for height, width in shapes.values())
     return SplitReport(
         images=len(source),
         readable=len(shapes),
@@ -171,27 +163,21 @@ def _read_split(split: str, source: Source, book: _Notebook, tick: Progress | No
     )
 
 
-def _class_findings(split: str, source: Source, counts: np.ndarray, book: _Notebook) -> None:
+def _class_findings(split: str, source: Source, counts: np.ndarray, found: _Findings) -> None:
     for label in np.flatnonzero(counts == 0):
-        what = f"no images in {split}, expected some; add images or remove the class"
-        if lost := source.lost.get(source.classes[label]):
-            what = f"no images in {split} can be read; {lost}"
-        if split == "train":
-            book.problem("empty class", source.classes[label], what)
-        else:
-            book.note("empty class", source.classes[label], what)
-    filled = counts[counts > 0]
-    if len(filled) and filled.max() >= IMBALANCE * filled.min():
-        largest, smallest = int(counts.argmax()), int(np.where(counts > 0, counts, counts.max() + 1).argmin())
-        book.note(
-            "imbalance",
-            split,
-            f"{counts[largest]} images of {printable(source.classes[largest])}, {counts[smallest]} of "
-            f"{printable(source.classes[smallest])}; look at the accuracy per class",
-        )
+        name = source.classes[label]
+        lost = source.lost.get(name)
+        why = f" can be read; {lost}" if lost else ", expected some; add images or remove the class"
+        found.add(split == "train", "empty class", name, f"no images in {split}{why}")
+    filled = np.flatnonzero(counts)
+    if len(filled) and counts.max() >= IMBALANCE * counts[filled].min():
+        most, least = int(counts.argmax()), int(filled[counts[filled].argmin()])
+        largest, smallest = (printable(source.classes[label]) for label in (most, least))
+        said = f"{counts[most]} images of {largest}, {counts[least]} of {smallest}; look at the accuracy per class"
+        found.add(False, "imbalance", split, said)
 
 
-def _duplicates(splits: Splits, book: _Notebook) -> None:
+def _duplicates(splits: Splits, found: _Findings) -> None:
     """Copies and near copies: a problem between splits (the measurement is flattered) or under two labels."""
     present = splits.present()
     copies = find_copies(present.values())
@@ -201,25 +187,25 @@ def _duplicates(splits: Splits, book: _Notebook) -> None:
         np.concatenate([nothing, *(copies.of(source, exact=same) for source in present.values())])
         for same in (True, False)
     )
-    found = groups(near)
-    for group in found:
-        where = [printable(present[places[i][0]].describe(places[i][1])) for i in group]
-        labels = {int(present[places[i][0]].labels[places[i][1]]) for i in group}
+    together = groups(near)
+    for group in together:
+        members = [places[i] for i in group]
+        where = [printable(present[split].describe(index)) for split, index in members]
+        labels = sorted({int(present[split].labels[index]) for split, index in members})
+        same = len(set(exact[group].tolist())) == 1
         others = ", ".join(where[1:4]) + (f" and {len(where) - 4} more" if len(where) > 4 else "")
-        alike = f"{'same pixels as' if len(set(exact[group].tolist())) == 1 else 'near copy of'} {others}"
+        alike = f"{'same pixels as' if same else 'near copy of'} {others}"
         if len(labels) > 1:
-            names = " and ".join(printable(splits.classes[label]) for label in sorted(labels))
-            book.problem("conflict", where[0], f"{alike}, under {names}; keep one label")
-        elif len({places[i][0] for i in group}) > 1:
-            book.problem("duplicate", where[0], f"{alike}, in another split; remove one")
+            names = " and ".join(printable(splits.classes[label]) for label in labels)
+            found.add(True, "conflict", where[0], f"{alike}, under {names}; keep one label")
         else:
-            book.note("duplicate", where[0], alike)
-    if found:
-        n = sum(map(len, found))
-        said = f"{n} images are in {count(len(found), 'group')} of copies; a hold-out keeps each whole"
-        book.note("copies", "all splits", said)
+            crosses = len({split for split, _ in members}) > 1
+            found.add(crosses, "duplicate", where[0], alike + ", in another split; remove one" * crosses)
+    if together:
+        said = f"{sum(map(len, together))} images are in {count(len(together), 'group')} of copies"
+        found.add(False, "copies", "all splits", f"{said}; a hold-out keeps each whole")
     if copies.limits:
-        book.note("copies", "all splits", copies.limits)
+        found.add(False, "copies", "all splits", copies.limits)
 
 
 def _spread(values: np.ndarray) -> tuple[int, int, int] | None:

@@ -67,31 +67,25 @@ class Copies:
 
 def find_copies(sources: Iterable[Source], progress: Callable[[int, int], None] | None = None) -> Copies:
     """Groups of exact and near copies within and between sources; `progress(done, total)` while images are read."""
-    origins: list[Source] = []
-    for source in sources:
-        if not any(source.origin()[0] is known for known in origins):
-            origins.append(source.origin()[0])
+    origins = tuple({id(origin): origin for origin in (source.origin()[0] for source in sources)}.values())
     n = sum(map(len, origins))
     alone = np.arange(n, dtype=np.int64)
-    if n > LIMIT:
-        said = f"{n:,} images, more than {LIMIT:,}: copies among them are not looked for"
-        return Copies(tuple(origins), alone, alone, said)
-    if all(source.together for source in origins):
-        return Copies(tuple(origins), alone, alone)
-    key = f"groups {LEAST_SIDE} {[source.fingerprint() for source in origins]}"
-    kept = recall_arrays(_path(key))
+    if n > LIMIT or all(source.together for source in origins):
+        said = f"{n:,} images, more than {LIMIT:,}: copies among them are not looked for" if n > LIMIT else ""
+        return Copies(origins, alone, alone, said)
+    path = _path(f"groups {LEAST_SIDE} {[source.fingerprint() for source in origins]}")
+    kept = recall_arrays(path)
     if not kept:
         read = [_marks(source, progress) for source in origins]
-        digests = np.concatenate([marks["digests"] for marks in read])
-        unknown = digests == 0  # unreadable: like no other
-        exact = np.unique(np.where(unknown, alone, digests), return_inverse=True)[1].astype(np.int64)
+        marks = np.concatenate([digests for digests, _ in read])
+        # Unreadable ones are like no other.
+        exact = np.unique(np.where(marks == 0, alone, marks), return_inverse=True)[1].astype(np.int64)
         near = exact
         if n <= NEAR_LIMIT:
             first = np.unique(exact, return_index=True)[1]  # one of each; copies of it are no news
-            pairs = first[near_pairs(np.concatenate([marks["small"] for marks in read])[first])]
-            near = _connected(exact, pairs)
+            near = _connected(exact, first[near_pairs(np.concatenate([small for _, small in read])[first])])
         kept = {"exact": exact, "near": near}
-        remember_arrays(_path(key), kept)
+        remember_arrays(path, kept)
     exact, near, said = kept["exact"], kept["near"], ""
     largest = int(np.bincount(near).max(initial=0))
     if n > NEAR_LIMIT:
@@ -99,13 +93,13 @@ def find_copies(sources: Iterable[Source], progress: Callable[[int, int], None] 
     elif largest > max(CHAINED * n, 20) and largest > np.bincount(exact).max():
         said = f"{largest:,} of {n:,} images look alike, as of one mould; only exact copies are kept on one side"
         near = exact
-    return Copies(tuple(origins), exact, near, said)
+    return Copies(origins, exact, near, said)
 
 
 def digests(source: Source) -> Int64 | None:
     """Eight bytes for the content of each image, (len(source),), 0 for an unreadable one; None beyond `LIMIT`."""
     origin, positions = source.origin()
-    return None if len(origin) > LIMIT else _marks(origin)["digests"][positions]
+    return None if len(origin) > LIMIT else _marks(origin)[0][positions]
 
 
 def groups(copies: Int64) -> list[Int64]:
@@ -115,36 +109,31 @@ def groups(copies: Int64) -> list[Int64]:
     return sorted((part for part in parts if len(part) > 1), key=lambda part: int(part[0]))
 
 
-def _marks(source: Source, progress: Callable[[int, int], None] | None = None) -> dict[str, np.ndarray]:
-    """ "digests" int64 (n,) and "small" uint8 (n, SIDE, SIDE), zeros where an image is not compared."""
-    n = len(source)
+def _marks(source: Source, progress: Callable[[int, int], None] | None = None) -> tuple[Int64, UInt8]:
+    """Digests (n,), and what is compared of each image (n, SIDE, SIDE), zeros where that is nothing."""
+    n, own = len(source), source.fingerprint()
+    digests, small = np.zeros(n, dtype=np.int64), np.zeros((n, SIDE, SIDE), dtype=np.uint8)
     if source.together:
-        own = source.fingerprint()
-        made = [_eight_bytes(f"{own} {index}".encode()) for index in range(n)]
-        return {"digests": np.array(made, dtype=np.int64), "small": np.zeros((n, SIDE, SIDE), dtype=np.uint8)}
-    key = f"marks {LEAST_SIDE} {source.fingerprint()}"
-    if kept := recall_arrays(_path(key)):
-        return kept
+        digests[:] = [_eight_bytes(f"{own} {index}".encode()) for index in range(n)]
+        return digests, small
+    path = _path(f"marks {LEAST_SIDE} {own}")
+    if kept := recall_arrays(path):
+        return kept["digests"], kept["small"]
     if n >= _SLOW:
         log.info("%s: looking at %d images for copies, once", source.name, n)
-    result: dict[str, np.ndarray] = {
-        "digests": np.zeros(n, dtype=np.int64),
-        "small": np.zeros((n, SIDE, SIDE), dtype=np.uint8),
-    }
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
         for start in range(0, n, _CHUNK):
             chunk = range(start, min(start + _CHUNK, n))
-            for index, (digest, small) in zip(chunk, pool.map(lambda i: _mark(source, i), chunk), strict=True):
-                result["digests"][index] = digest
-                result["small"][index] = small
+            for index, mark in zip(chunk, pool.map(lambda i: _mark(source, i), chunk), strict=True):
+                digests[index], small[index] = mark
             if progress is not None:
                 progress(chunk.stop, n)
-    remember_arrays(_path(key), result)
-    return result
+    remember_arrays(path, {"digests": digests, "small": small})
+    return digests, small
 
 
-def _mark(source: Source, index: int) -> tuple[int, UInt8]:
-    nothing = np.zeros((SIDE, SIDE), dtype=np.uint8)
+def _mark(source: Source, index: int) -> tuple[int, UInt8 | int]:
+    """An image's digest, 0 for an unreadable one; 0 for what is compared where that is nothing."""
     try:
         image = source.open(index)
         if isinstance(image, OpenJpeg):
@@ -155,9 +144,9 @@ def _mark(source: Source, index: int) -> tuple[int, UInt8]:
             digest = _eight_bytes(repr(shape).encode() + np.ascontiguousarray(image).tobytes())
             pixels = np.asarray(Image.fromarray(image).convert("L"))
     except ImageError:
-        return 0, nothing
+        return 0, 0
     if min(shape[:2]) < LEAST_SIDE:
-        return digest, nothing
+        return digest, 0
     return digest, np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
