@@ -55,8 +55,11 @@ def other_images(kind: str, images: Path, folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("missing", "process 1 differs from process 0 (training images: 16, not 17; names and sizes of train: "),
-        ("swapped", "process 1 differs from process 0 (names and sizes of train: "),
+        (
+            "missing",
+            "process 1 differs from process 0 (training images: 16, not 17; names and sizes of train; names and sizes of held out); ",
+        ),
+        ("swapped", "process 1 differs from process 0 (names and sizes of train); give all processes the same"),
         ("renamed", "process 1 differs from process 0 (classes: ('bee', 'cat', 'wasp'), not ('ant', 'bee', 'cat'); "),
         ("unreadable", "process 1: {}/ant/003.png: not a JPEG"),
     ],

@@ -57,8 +57,8 @@ class Run:
     def go(self, until: float = float("inf")) -> Run:
         counters, pace = self.counters, self.pace
         while True:
-            pace.look()
-            self.places.append(counters.place)
+            pace.read_clock()
+            self.places.append(counters.position)
             if pace.evaluates():
                 with pace.spending("evaluating"):
                     took = min(9 * self.image(self.now), pace.until() - self.now)
@@ -123,7 +123,7 @@ def test_what_was_asked_for_is_evaluated_whatever_it_takes(monkeypatch: pytest.M
 
 def test_a_resumed_run_uses_what_was_left_and_goes_on_where_the_schedule_was(monkeypatch: pytest.MonkeyPatch) -> None:
     first = Run(monkeypatch, SPEEDS["as planned"]).go(until=40.0)
-    place, seconds = first.counters.place, first.counters.seconds
+    place, seconds = first.counters.position, first.counters.seconds
     again = Run(monkeypatch, SPEEDS["as planned"], counters=first.counters, begun=5000.0)
     again.now += 3.0  # imports and reading
     again.go()

@@ -65,8 +65,10 @@ def run(
     """
     folder, step = Path(recipe.out), 0.0
     model.to(world.device)
-    told = {"version": __version__, **fixed(recipe), "classes": data.classes, "training images": len(data.train)}
-    told |= {f"names and sizes of {name}": value[:12] for name, value in data.contents.items()}
+    splits = {"training": data.train, "validation": data.validation, "test": data.test}
+    told = {"version": __version__, **fixed(recipe), "classes": data.classes}
+    told |= {f"{name} images": len(source) for name, source in splits.items() if source is not None}
+    told |= {f"names and sizes of {name}": value.encode() for name, value in data.contents.items()}
     world.agree(told, "give all processes the same settings and the same data")
     world.share(model.state_dict().values())
     shown = shown_to(data.train, data.validation, before, chosen=recipe.keep == "best")

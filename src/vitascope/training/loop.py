@@ -45,7 +45,7 @@ def train(job: Job, state: TrainState, world: World, observer: Observer | None =
         run.observer.begun(counters.step, job.steps)
         begun, summary, pace = counters.step, None, run.pace
         while True:
-            pace.look()
+            pace.read_clock()
             run.stop.hurry = counters.step == begun
             if pace.logs():
                 run.log()

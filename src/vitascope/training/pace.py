@@ -53,14 +53,14 @@ class Pace:
         self._image = job.budget.image if job.budget else 0.0
         self._spent = {"training": 0.0, "evaluating": 0.0, "saving": 0.0}
         self._last = dict(self._spent)
-        self._looked = self._aside = self._step = 0.0
+        self._read_at = self._aside = self._step = 0.0
         self._expected = job.steps
         self._lap = (counters.step, 0.0, time.monotonic())
 
-    def look(self) -> None:
+    def read_clock(self) -> None:
         """Reads the clock, between two steps: moves the schedule, or ends the run."""
         budget, counters = self.job.budget, self.counters
-        done = max(counters.place - 1, 0.0)
+        done = max(counters.position - 1, 0.0)
         self.rate = learning_rate(self.job.settings, self.job.steps, done)
         if budget is None:
             self.ended = counters.step == self.job.steps
@@ -68,15 +68,15 @@ class Pace:
         now, aside = self.world.first_says(time.monotonic()), self._spent["evaluating"] + self._spent["saving"]
         counters.seconds = now - budget.begun
         left = budget.end - budget.judging(self._image) - now
-        if self._looked:
-            passed = now - self._looked
-            before = counters.place - 1
+        if self._read_at:
+            passed = now - self._read_at
+            before = counters.position - 1
             part = min(passed / max(passed + left, 1e-9), 1.0)
             counters.ahead = before + (self.job.steps - before) * part - counters.step
             took = passed - (aside - self._aside)
             self._step = (self._step + took) / 2 if self._step else took
-            self._expected = round(counters.step * self.job.steps / counters.place)
-        self._looked, self._aside = now, aside
+            self._expected = round(counters.step * self.job.steps / counters.position)
+        self._read_at, self._aside = now, aside
         self.ended = counters.step > 0 and self.world.first_says(left) < _ROUND * self._step
 
     def evaluates(self) -> bool:

@@ -95,12 +95,16 @@ class World:
             raise _told(error if rank == self.rank else None, f"process {rank}: {texts[rank]}" if rank else texts[0])
 
     def agree(self, values: dict[str, Any], remedy: str) -> None:
-        """`ConfigError` unless all processes have the same values, saying which differs in what; plain data."""
+        """`ConfigError` unless all processes have the same values, saying which differs in what; plain data.
+
+        Of bytes, as of a hash, it says only that they differ.
+        """
         first, *others = self.gather(values)
         for rank, other in enumerate(others, 1):
             wrong = [name for name, value in first.items() if other.get(name) != value]
             if wrong:
-                said = "; ".join(f"{name}: {_short(other.get(name))}, not {_short(first[name])}" for name in wrong[:3])
+                values = {name: f": {_short(other.get(name))}, not {_short(first[name])}" for name in wrong[:3]}
+                said = "; ".join(n if isinstance(first[n], bytes) else f"{n}{value}" for n, value in values.items())
                 raise _told(None, f"process {rank} differs from process 0 ({said}); {remedy}")
 
 

@@ -30,8 +30,10 @@ class Record:
         Lines of later steps, which will be done again, are cut off; so are those that cannot be read, which is said.
         """
         self._board = tensorboard_writer()(str(folder / "tensorboard")) if tensorboard else None
-        path, found = folder / METRICS, _readable_lines(folder / METRICS)
-        kept = [line for line, values in found if values["step"] <= (evaluated if "validation" in values else step)]
+        path, lines_there = folder / METRICS, _readable_lines(folder / METRICS)
+        kept = [
+            line for line, values in lines_there if values["step"] <= (evaluated if "validation" in values else step)
+        ]
         if len(kept) < lines:
             log.warning("%s has lost %d of %d lines, cut or damaged", path, lines - len(kept), lines)
         if not path.exists() or path.read_bytes() != b"".join(kept):
@@ -107,8 +109,8 @@ def time_spent(folder: Path) -> dict[str, float]:
     total = {"images": 0.0, "seconds": 0.0, "training_seconds": 0.0}
     for _, values in _readable_lines(folder / SPEED):
         with suppress(ValueError, KeyError, TypeError):  # a line of an older version
-            found = {name: float(values[name]) for name in total}
-            total = {name: total[name] + found[name] for name in total}
+            line = {name: float(values[name]) for name in total}
+            total = {name: total[name] + line[name] for name in total}
     if not total["images"]:
         return {}
     rate = total["images"] / max(total["training_seconds"], 1e-9)

@@ -57,7 +57,7 @@ class Counters:
     """What such a run has used of its time."""
 
     @property
-    def place(self) -> float:
+    def position(self) -> float:
         """Where in the schedule the next step stands, in steps."""
         return self.step + self.ahead
 
@@ -171,14 +171,14 @@ _DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, CheckpointE
 def _read(path: Path) -> tuple[str, str, Counters, dict[str, dict[str, Tensor]]]:
     """Hash of all, run, counters and tensors by file, each checked against its SHA-256; raises one of `_DAMAGE`."""
     text = (path / _COUNTERS).read_bytes()
-    held = json_text.parse(text)
-    hashes = dict(held["sha256"])
+    stored = json_text.parse(text)
+    hashes = dict(stored["sha256"])
     files = {name: read_safetensors(path / f"{name}.safetensors") for name in hashes if name != "counters"}
-    actual = {name: file.sha256 for name, file in files.items()} | {"counters": _counters_sha256(held["counters"])}
+    actual = {name: file.sha256 for name, file in files.items()} | {"counters": _counters_sha256(stored["counters"])}
     if wrong := [name for name in actual if actual[name] != hashes.get(name)]:
         raise ValueError(f"{' and '.join(wrong)} do not match their SHA-256")
     tensors = {name: file.tensors for name, file in files.items()}
-    return hashlib.sha256(text).hexdigest(), str(held["run"]), Counters(**held["counters"]), tensors
+    return hashlib.sha256(text).hexdigest(), str(stored["run"]), Counters(**stored["counters"]), tensors
 
 
 def _counters_sha256(counters: dict[str, Any]) -> str:

@@ -37,9 +37,10 @@ def training_step(
 ) -> None:
     """One optimiser step on this process's share of the images; left undone where `stop` is raised meanwhile."""
     s, counters = job.settings, state.counters
-    rate = learning_rate(s, job.steps, counters.place)
+    rate = learning_rate(s, job.steps, counters.position)
     set_learning_rate(state.optimizer, rate)
-    loss = gradients(job, runner, batch, counters.step, world, dropped_share(s, counters.place, job.steps), stop)
+    dropped = dropped_share(s, counters.position, job.steps)
+    loss = gradients(job, runner, batch, counters.step, world, dropped, stop)
     if loss is None:
         state.optimizer.zero_grad(set_to_none=True)
         return
