@@ -52,12 +52,15 @@ def other_images(kind: str, images: Path, folder: Path) -> Path:
     return folder
 
 
+DIFFERS = "process 1 differs from process 0"
+
+
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
         (
             "missing",
-            "process 1 differs from process 0 (training images: 16, not 17; names and sizes of train; names and sizes of held out); ",
+            f"{DIFFERS} (training images: 16, not 17; names and sizes of train; names and sizes of held out); ",
         ),
         ("swapped", "process 1 differs from process 0 (names and sizes of train); give all processes the same"),
         ("renamed", "process 1 differs from process 0 (classes: ('bee', 'cat', 'wasp'), not ('ant', 'bee', 'cat'); "),

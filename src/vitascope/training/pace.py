@@ -53,31 +53,26 @@ class Pace:
         self._image = job.budget.image if job.budget else 0.0
         self._spent = {"training": 0.0, "evaluating": 0.0, "saving": 0.0}
         self._last = dict(self._spent)
-        self._read_at = self._aside = self._step = 0.0
-        self._expected = job.steps
+        self._read_at = self._step = 0.0
         self._lap = (counters.step, 0.0, time.monotonic())
 
     def read_clock(self) -> None:
-        """Reads the clock, between two steps: moves the schedule, or ends the run."""
-        budget, counters = self.job.budget, self.counters
-        done = max(counters.position - 1, 0.0)
-        self.rate = learning_rate(self.job.settings, self.job.steps, done)
+        """Between two steps: moves the schedule, or ends the run; in all processes as the first one's clock says."""
+        budget, counters, steps = self.job.budget, self.counters, self.job.steps
+        done = counters.position - 1
+        self.rate = learning_rate(self.job.settings, steps, max(done, 0.0))
         if budget is None:
-            self.ended = counters.step == self.job.steps
+            self.ended = counters.step == steps
             return
-        now, aside = self.world.first_says(time.monotonic()), self._spent["evaluating"] + self._spent["saving"]
-        counters.seconds = now - budget.begun
+        now, ahead = time.monotonic(), counters.ahead
         left = budget.end - budget.judging(self._image) - now
         if self._read_at:
-            passed = now - self._read_at
-            before = counters.position - 1
-            part = min(passed / max(passed + left, 1e-9), 1.0)
-            counters.ahead = before + (self.job.steps - before) * part - counters.step
-            took = passed - (aside - self._aside)
+            passed, took = now - self._read_at, self._last["training"]
+            ahead = done + (steps - done) * min(passed / max(passed + left, 1e-9), 1.0) - counters.step
             self._step = (self._step + took) / 2 if self._step else took
-            self._expected = round(counters.step * self.job.steps / counters.position)
-        self._read_at, self._aside = now, aside
-        self.ended = counters.step > 0 and self.world.first_says(left) < _ROUND * self._step
+        self._read_at = now
+        ended = counters.step > 0 and left < _ROUND * self._step
+        counters.ahead, counters.seconds, self.ended = self.world.first_says((ahead, now - budget.begun, ended))
 
     def evaluates(self) -> bool:
         """Whether the validation set is to be counted now."""
@@ -134,8 +129,7 @@ class Pace:
     @property
     def steps(self) -> int:
         """All steps of the run, as far as can be told."""
-        if self.job.budget is None:
-            return self.job.steps
-        if self.ended:
-            return self.counters.step
-        return max(self._expected, self.counters.step)
+        counters, steps = self.counters, self.job.steps
+        if self.job.budget is None or self.ended:
+            return steps if self.job.budget is None else counters.step
+        return max(round(counters.step * steps / counters.position), counters.step) if counters.step else steps

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ from torch.distributed.rendezvous import rendezvous
 
 from vitascope.device import resolve_device
 from vitascope.errors import ConfigError, PeerError, UserError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,10 @@ class World:
         dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
         return int(tensor.item())
 
-    def first_says(self, value: float) -> float:
-        """The first process's number, for what only one may decide."""
-        if self.size == 1:
-            return value
-        tensor = torch.tensor([value], dtype=torch.float64, device=self.device)
-        dist.broadcast(tensor, src=0)
-        return float(tensor.item())
+    def first_says(self, value: T) -> T:
+        """The first process's value, plain data, for what only one may decide."""
+        first: T = self.gather(value)[0]
+        return first
 
     def wait(self) -> None:
         """Until all processes are here."""

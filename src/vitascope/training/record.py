@@ -30,10 +30,8 @@ class Record:
         Lines of later steps, which will be done again, are cut off; so are those that cannot be read, which is said.
         """
         self._board = tensorboard_writer()(str(folder / "tensorboard")) if tensorboard else None
-        path, lines_there = folder / METRICS, _readable_lines(folder / METRICS)
-        kept = [
-            line for line, values in lines_there if values["step"] <= (evaluated if "validation" in values else step)
-        ]
+        path, present = folder / METRICS, _readable_lines(folder / METRICS)
+        kept = [line for line, values in present if values["step"] <= (evaluated if "validation" in values else step)]
         if len(kept) < lines:
             log.warning("%s has lost %d of %d lines, cut or damaged", path, lines - len(kept), lines)
         if not path.exists() or path.read_bytes() != b"".join(kept):
