@@ -111,6 +111,16 @@ def test_dropout_is_drawn_from_the_step_and_not_from_what_came_before(tmp_path: 
     assert not same(first, stepped(job(tmp_path, seed=1), net))
 
 
+def test_what_the_process_draws_is_left_alone(tmp_path: Path) -> None:
+    j = job(tmp_path, drop_tokens=0.5)
+    state = new_state(model(dropout=0.3).train(), j.settings)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    training_step(j, state, state.model, batch(j), ALONE)
+    assert torch.equal(torch.rand(3), expected)
+
+
 def test_each_step_draws_its_own_dropout(tmp_path: Path) -> None:
     j = job(tmp_path, lr=1e-12)  # the same weights and the same images at both steps
     net, images = model(dropout=0.3), batch(j)

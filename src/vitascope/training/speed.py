@@ -28,6 +28,7 @@ _PROBE = 2.0
 """Seconds after which nothing larger is measured."""
 _ENOUGH = 16
 """Images that are measured even so, unless they take as long: where threads wait for others, one tells little."""
+_CPU_IS_FULL = "can't allocate memory"
 _TIMES = 4
 """How often each number of images is measured, where that is a matter of less than a second."""
 
@@ -38,12 +39,27 @@ def fitting_micro_batch(job: Job, model: ViT | BiT, world: World) -> tuple[int, 
     By formula: nothing is tried, because Linux gives what it does not have, and kills whoever uses it. Raises
     `ConfigError` where not even one image fits, or not the micro-batch that the settings ask for.
     """
-    s = job.settings
+    s, cuda = job.settings, world.device.type == "cuda"
     share = math.ceil(s.batch / world.size)
     asked = s.micro_batch if isinstance(s.micro_batch, int) else None
     micro = min(asked or share, share)
-    free = free_memory(world.device) / (1 if world.device.type == "cuda" else world.size)
-    while (need := _predicted(job, model, micro, share, world.device)) > _MARGIN * free and micro > 1:
+    free = free_memory(world.device) / (1 if cuda else world.size)
+
+    def needed(images: int) -> float:
+        return training_memory(
+            model.config,
+            images,
+            precision=s.precision,
+            optimizer=s.optimizer,
+            ema=s.ema > 0,
+            checkpoint_activations=s.checkpoint_activations,
+            fused_attention=cuda,
+            accumulated=images < share,
+            # Where all tokens come back for the last steps, it is those that have to fit.
+            drop_tokens=s.drop_tokens if s.drop_tokens_for == 1 else 0.0,
+        ).peak
+
+    while (need := needed(micro)) > _MARGIN * free and micro > 1:
         micro = math.ceil(micro / 2)
     micro = -world.largest(-micro)
     if need > _MARGIN * free:
@@ -54,22 +70,6 @@ def fitting_micro_batch(job: Job, model: ViT | BiT, world: World) -> tuple[int, 
     if asked is not None and micro < min(asked, share):
         raise ConfigError(f"micro_batch {asked} does not fit the {memory_text(free)} that are free; {micro} does")
     return micro, need
-
-
-def _predicted(job: Job, model: ViT | BiT, micro: int, share: int, device: torch.device) -> float:
-    s = job.settings
-    return training_memory(
-        model.config,
-        micro,
-        precision=s.precision,
-        optimizer=s.optimizer,
-        ema=s.ema > 0,
-        checkpoint_activations=s.checkpoint_activations,
-        fused_attention=device.type == "cuda",
-        accumulated=micro < share,
-        # Where all tokens come back for the last steps, it is those that have to fit.
-        drop_tokens=s.drop_tokens if s.drop_tokens_for == 1 else 0.0,
-    ).peak
 
 
 def measure_step(job: Job, model: ViT | BiT, world: World) -> tuple[float, int]:
@@ -85,23 +85,21 @@ def measure_step(job: Job, model: ViT | BiT, world: World) -> tuple[float, int]:
     images, begun, one = 1, time.perf_counter(), 0.0
     with StopFlag(hurry=True) as stop:
         while True:
-            took, fits = 0.0, True
+            took, full = 0.0, False
             try:
                 took = sum(part * _gradients_of(job, model, images, dropped, world) for dropped, part in parts.items())
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not _memory_ended(error):
+            except (MemoryError, RuntimeError) as error:
+                full = isinstance(error, MemoryError | torch.OutOfMemoryError) or _CPU_IS_FULL in str(error)
+                if not full:
                     raise
-                fits = False
             if world.device.type == "cuda":
                 gc.collect()
                 torch.cuda.empty_cache()
             if number := world.largest(stop.number):
                 raise Stopped(number, "stopped before the first step: nothing to save", "start again")
-            if world.largest(int(not fits)):
+            if world.largest(int(full)):
                 if images == 1:
-                    raise ConfigError(
-                        "not even one image fits the memory in training: choose a smaller model or --image_size"
-                    )
+                    raise ConfigError("not even one image fits the memory: choose a smaller model or --image_size")
                 micro = images = math.ceil(images / 2)
                 continue
             one = took if images == 1 else one
@@ -138,11 +136,6 @@ def _gradients_of(job: Job, model: ViT | BiT, images: int, dropped: float, world
         torch.set_num_threads(threads)
         model.zero_grad(set_to_none=True)
         model.train(was_training)
-
-
-def _memory_ended(error: Exception) -> bool:
-    said = "can't allocate memory" in str(error)  # what the CPU's allocator says
-    return said or isinstance(error, torch.OutOfMemoryError | MemoryError)
 
 
 def free_memory(device: torch.device) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -75,29 +77,41 @@ def gradients(
     step of minutes must not keep a signal waiting. Not with several processes, of which each would leave at another
     place.
     """
-    s = job.settings
-    # Dropout, stochastic depth and dropped tokens depend on the step alone: a resumed run draws what it would have.
-    torch.manual_seed(seed_of(Stream.STEP, s.seed, step, world.rank))
-    images, labels = (tensor.to(world.device, non_blocking=True) for tensor in batch)
+    s, device = job.settings, world.device
+    images, labels = (tensor.to(device, non_blocking=True) for tensor in batch)
     images = job.preprocess.normalise(images)
     draw = generator(Stream.MIX, s.seed, step, world.rank)
     images, labels = mix_batch(images, labels, job.classes, s.augment, draw)
     micro = s.micro_batch if isinstance(s.micro_batch, int) else len(images)
     # A ResNet has no tokens to drop.
-    told = {"recompute": s.checkpoint_activations} | ({"drop_tokens": dropped} if dropped else {})
-    total = torch.zeros((), device=world.device)
+    options = {"recompute": s.checkpoint_activations} | ({"drop_tokens": dropped} if dropped else {})
+    total = torch.zeros((), device=device)
     starts = range(0, len(images), micro)
-    for start in starts:
-        if start and stop is not None and stop.number and world.size == 1:
-            return None
-        x, y = images[start : start + micro], labels[start : start + micro]
-        last = start == starts[-1]
-        # Gradients travel between processes once a step, with the last micro-batch.
-        if isinstance(runner, nn.parallel.DistributedDataParallel):
-            runner.require_backward_grad_sync = last
-        with autocast(s.precision, world.device):
-            logits = runner(x, **told)
-        loss = objective(logits, y, s.loss, s.label_smoothing) * (len(x) / len(images))
-        loss.backward()  # type: ignore[no-untyped-call]
-        total += loss.detach()
+    with _drawing(seed_of(Stream.STEP, s.seed, step, world.rank), device):
+        for start in starts:
+            if start and stop is not None and stop.number and world.size == 1:
+                return None
+            x, y = images[start : start + micro], labels[start : start + micro]
+            # Gradients travel between processes once a step, with the last micro-batch.
+            if isinstance(runner, nn.parallel.DistributedDataParallel):
+                runner.require_backward_grad_sync = start == starts[-1]
+            with autocast(s.precision, device):
+                logits = runner(x, **options)
+            loss = objective(logits, y, s.loss, s.label_smoothing) * (len(x) / len(images))
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
     return total
+
+
+@contextmanager
+def _drawing(seed: int, device: torch.device) -> Iterator[None]:
+    """Within it dropout, stochastic depth and dropped tokens are drawn from `seed`; what draws elsewhere is left alone.
+
+    They depend on the step alone: a resumed run draws what it would have. PyTorch's dropout takes no generator.
+    """
+    gpu = device.type == "cuda"
+    with torch.random.fork_rng([device] if gpu else []):
+        torch.default_generator.manual_seed(seed)  # `torch.manual_seed` asks every kind of device, for a millisecond
+        if gpu:
+            torch.cuda.manual_seed(seed)
+        yield
