@@ -109,7 +109,7 @@ def subject(name: str, scale: Scale, classes: int = 1000) -> tuple[Checkpoint, n
     nn.init.normal_(model.head.linear.weight, std=0.02)  # new heads are zero, and would pass for equal
     preprocess = Preprocess(size=(scale.size, scale.size))
     labels = numbered_labels(classes)
-    checkpoint = Checkpoint(model=model.eval(), config=model.config, preprocess=preprocess, labels=labels, card={})
+    checkpoint = Checkpoint(model=model.eval(), preprocess=preprocess, labels=labels, card={})
     theirs, images = timm_model(checkpoint).eval(), torch.randn(2, 3, scale.size, scale.size)
     with torch.no_grad():
         gate("timm", theirs(images), model(images), 1e-4)

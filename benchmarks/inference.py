@@ -47,7 +47,7 @@ def random_checkpoint(name: str, size: int, classes: int = 1000, **fields: Any) 
     model = create_model(name, image_size=size, classes=classes, **fields).eval()
     nn.init.normal_(model.head.linear.weight, std=0.05)  # new heads are zero, and would pass for equal
     preprocess, labels = Preprocess(size=(size, size)), numbered_labels(classes)
-    return Checkpoint(model=model, config=model.config, preprocess=preprocess, labels=labels, card={})
+    return Checkpoint(model=model, preprocess=preprocess, labels=labels, card={})
 
 
 def module_run(module: nn.Module, precision: str) -> Run:

@@ -45,7 +45,7 @@ def checkpoint(name: str = "ViT-S/16", size: int = 224, classes: int = 1000) -> 
     torch.nn.init.normal_(model.head.linear.weight, std=0.5)
     preprocess = Preprocess(size=(size, size), fit="squash")
     labels = numbered_labels(classes)
-    return Checkpoint(model=model.eval(), config=model.config, preprocess=preprocess, labels=labels, card={})
+    return Checkpoint(model=model.eval(), preprocess=preprocess, labels=labels, card={})
 
 
 def repeated(files: list[Path], count: int, folder: Path) -> list[Path]:

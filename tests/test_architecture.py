@@ -16,7 +16,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "vitascope"
 # unless the pair is listed. docs/architecture.md draws the same picture.
 FLOORS = [
     {"errors", "version", "cache", "whole", "wording", "streams", "interruption", "json_text", "memory"},
-    {"fields", "lock", "optional", "precision", "device", "yaml_text"},
+    {"fields", "lock", "optional", "precision", "device", "weights", "yaml_text"},
     {"data", "layers"},
     {"models", "evaluation"},
     {"checkpoints"},

@@ -25,4 +25,4 @@ def checkpoint(config: ModelConfig = TINY, **changes: Any) -> Checkpoint:
         "preprocess": Preprocess(size=config.image_size, channels=config.channels),
         "labels": numbered_labels(config.classes),
     }
-    return Checkpoint(model=model, config=config, **(fields | changes))
+    return Checkpoint(model=model, **(fields | changes))

@@ -170,10 +170,10 @@ def test_files_of_shards_stay_in_their_folder(tmp_path: Path) -> None:
 
 def test_a_head_and_a_size_are_replaced_without_touching_the_rest() -> None:
     ck = checkpoint()
-    model = replace_head(ck.model.train(), 5, head_bias=-2.0)
+    model = replace_head(ck.model.train(), 5)
     assert model.training
-    assert model.head.linear.bias.tolist() == [-2.0] * 5
-    assert model.config == replace(TINY, classes=5, head_bias=-2.0)
+    assert model.head.linear.bias.tolist() == [0.0] * 5
+    assert model.config == replace(TINY, classes=5)
     assert model.encoder.blocks[0].mlp.fc1.weight.data_ptr() == ck.model.encoder.blocks[0].mlp.fc1.weight.data_ptr()
     assert replace_head(model, 0).head.linear is None
     assert resize_model(model, 16) is model

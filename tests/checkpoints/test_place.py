@@ -8,22 +8,22 @@ import pytest
 
 import vitascope as vs
 from tiny_checkpoint import checkpoint
-from vitascope.checkpoints.place import looks_like_checkpoint
+from vitascope.checkpoints.place import is_checkpoint
 
 
 @pytest.mark.parametrize("format", ["vitascope", "google", "timm", "huggingface"])
 def test_what_is_written_looks_like_one(format: str, tmp_path: Path) -> None:
     suffix = {"google": ".npz", "timm": ".safetensors"}.get(format, "")
     vs.save(checkpoint(), tmp_path / f"a{suffix}", format=format)
-    assert looks_like_checkpoint(tmp_path / f"a{suffix}")
+    assert is_checkpoint(tmp_path / f"a{suffix}")
 
 
 def test_a_run_looks_like_one(tmp_path: Path) -> None:
     vs.save(checkpoint(), tmp_path / "run/model")
-    assert looks_like_checkpoint(tmp_path / "run")
+    assert is_checkpoint(tmp_path / "run")
     (tmp_path / "begun/checkpoints").mkdir(parents=True)
     (tmp_path / "begun/model").mkdir()
-    assert looks_like_checkpoint(tmp_path / "begun")
+    assert is_checkpoint(tmp_path / "begun")
 
 
 def test_images_and_what_is_not_there_do_not(tmp_path: Path) -> None:
@@ -34,4 +34,4 @@ def test_images_and_what_is_not_there_do_not(tmp_path: Path) -> None:
         (tmp_path / broken).mkdir(exist_ok=True)
         (tmp_path / broken / "config.json").write_text("{'a': 1")
     for name in ("images", "images/ant", "images/ant/0.jpg", "images/notes.txt", "nowhere", "nowhere.npz"):
-        assert not looks_like_checkpoint(tmp_path / name), name
+        assert not is_checkpoint(tmp_path / name), name

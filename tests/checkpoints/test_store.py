@@ -11,7 +11,6 @@ import torch
 
 import vitascope as vs
 from tiny_checkpoint import TINY, checkpoint
-from vitascope.checkpoints.checkpoint import Checkpoint, numbered_labels
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError
 from vitascope.models.config import BiTConfig, ModelConfig, StemConfig, ViTConfig
@@ -275,10 +274,3 @@ def test_a_checkpoint_that_contradicts_itself_cannot_be_made() -> None:
         checkpoint(labels=("a", "b"))
     with pytest.raises(CheckpointError, match="1 channels, the model takes 3"):
         checkpoint(preprocess=Preprocess(size=(16, 16), channels=1))
-    with pytest.raises(CheckpointError, match=r"config=model\.config"):
-        Checkpoint(
-            model=checkpoint().model,
-            config=replace(TINY, depth=2),
-            preprocess=Preprocess(size=(16, 16)),
-            labels=numbered_labels(3),
-        )

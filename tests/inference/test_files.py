@@ -25,7 +25,7 @@ def predictor(batch: int = 4) -> vs.Predictor:
     torch.nn.init.normal_(model.head.linear.weight, std=0.3)
     preprocess = Preprocess(size=(SIDE, SIDE), crop_fraction=0.8)
     return vs.Predictor(
-        Checkpoint(model=model.eval(), config=model.config, preprocess=preprocess, labels=("a", "b", "c")),
+        Checkpoint(model=model.eval(), preprocess=preprocess, labels=("a", "b", "c")),
         engine="eager",
         batch=batch,
     )

@@ -38,7 +38,7 @@ def checkpoint(**changes: Any) -> Checkpoint:
     preprocess = Preprocess(size=(SIDE, SIDE), **changes.pop("preprocess", {}))
     model = create_model("ViT-Ti/8", **FIELDS, classes=7, image_size=SIDE, **changes)
     torch.nn.init.normal_(model.head.linear.weight, std=0.3)
-    return Checkpoint(model=model.eval(), config=model.config, preprocess=preprocess, labels=LABELS)
+    return Checkpoint(model=model.eval(), preprocess=preprocess, labels=LABELS)
 
 
 @pytest.fixture

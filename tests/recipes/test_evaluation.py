@@ -80,9 +80,7 @@ def test_a_checkpoint_without_names_takes_the_datas_with_a_warning(caplog: pytes
 def test_a_checkpoint_without_a_head_is_refused(tmp_path: Path, folder: Path) -> None:
     model = vs.create_model("ViT-Ti/8", width=32, depth=1, heads=2, hidden=8, image_size=16, classes=0)
     vs.save(
-        Checkpoint(
-            model=model, config=model.config, preprocess=vs.data.preprocess.Preprocess(size=(16, 16)), labels=()
-        ),
+        Checkpoint(model=model, preprocess=vs.data.preprocess.Preprocess(size=(16, 16)), labels=()),
         tmp_path / "headless",
     )
     with pytest.raises(CheckpointError, match="no head"):

@@ -25,14 +25,14 @@ def assemble(config: ModelConfig, state: Mapping[str, Tensor]) -> ViT | BiT:
 
 
 @torch.inference_mode(False)
-def replace_head(model: ViT | BiT, classes: int, *, head_bias: float = 0.0) -> ViT | BiT:
+def replace_head(model: ViT | BiT, classes: int) -> ViT | BiT:
     """The model with a new zero-initialised linear layer D×K, as fine-tuning starts (Section 3.2).
 
     The hidden layer of a pre-training head is dropped, as the official code drops `pre_logits`. `classes=0`
     leaves no head. The other weights are the old model's own tensors; the old model should not be used on.
     Raises `ConfigError`.
     """
-    config: ModelConfig = replace(model.config, classes=classes, head_bias=head_bias)
+    config: ModelConfig = replace(model.config, classes=classes, head_bias=0.0)
     if isinstance(config, ViTConfig):
         config = replace(config, representation_size=None, representation_activation="gelu")
     state = {
@@ -44,7 +44,7 @@ def replace_head(model: ViT | BiT, classes: int, *, head_bias: float = 0.0) -> V
         inputs = config.pooled if isinstance(config, ViTConfig) else config.features
         like = next(iter(state.values()))
         state["head.linear.weight"] = like.new_zeros(classes, inputs)
-        state["head.linear.bias"] = like.new_full((classes,), head_bias)
+        state["head.linear.bias"] = like.new_zeros(classes)
     return assemble(config, state).train(model.training)
 
 

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-import numpy as np
 from torch import Tensor
 
 from vitascope.checkpoints.shown import Shown
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError, ConfigError
 from vitascope.models.bit import BiT
-from vitascope.models.config import ModelConfig, config_to_dict
+from vitascope.models.config import ModelConfig
 from vitascope.models.vit import ViT
+from vitascope.weights import model_fingerprint
 
 Activation = Literal["softmax", "sigmoid", "none"]
 Prediction = tuple[str, int, float]
@@ -28,8 +28,6 @@ class Checkpoint:
 
     model: ViT | BiT
     """In evaluation mode, float32, on the CPU, as `load` returns it."""
-    config: ModelConfig
-    """The model's config."""
     preprocess: Preprocess
     """From image to the model's input."""
     labels: tuple[str, ...]
@@ -45,8 +43,6 @@ class Checkpoint:
     """The format it was read from."""
 
     def __post_init__(self) -> None:
-        if self.config != self.model.config:
-            raise CheckpointError("config is not the model's own; pass config=model.config")
         if len(self.labels) != self.config.classes:
             raise CheckpointError(
                 f"{len(self.labels)} labels for a model of {self.config.classes} classes; give one for each"
@@ -57,14 +53,15 @@ class Checkpoint:
                 f"preprocessing makes {self.preprocess.channels} channels, the model takes {self.config.channels}"
             )
 
+    @property
+    def config(self) -> ModelConfig:
+        """The model's config."""
+        return self.model.config
+
     def fingerprint(self) -> str:
         """SHA-256 of all that predictions depend on, every weight included."""
-        parts = config_to_dict(self.config), self.preprocess, self.labels, self.activation
-        digest = hashlib.sha256(repr(parts).encode(errors="surrogatepass"))
-        for name, tensor in self.model.state_dict().items():
-            digest.update(name.encode())
-            digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
-        return digest.hexdigest()
+        parts = model_fingerprint(self.model), self.preprocess, self.labels, self.activation
+        return hashlib.sha256(repr(parts).encode(errors="surrogatepass")).hexdigest()
 
 
 def probabilities(logits: Tensor, activation: Activation) -> Tensor:

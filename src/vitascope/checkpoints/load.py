@@ -78,10 +78,10 @@ def adapt(checkpoint: Checkpoint, *, classes: int | None = None, image_size: Siz
             model.config.classes,
         )
         model, labels = replace_head(model, classes), numbered_labels(classes)
-        checkpoint = replace(checkpoint, model=model, config=model.config, labels=labels, activation="softmax")
+        checkpoint = replace(checkpoint, activation="softmax")
     else:
         _warn_of_zero_head(model)
-    return replace(checkpoint, model=model, config=model.config, preprocess=preprocess, labels=labels)
+    return replace(checkpoint, model=model, preprocess=preprocess, labels=labels)
 
 
 def _read(path: Path, stated: ModelConfig | None, size: Size | None, normalised: bool) -> Checkpoint:
@@ -114,7 +114,6 @@ def understand(found: Found) -> Checkpoint:
     state = to_own(draft.rows, draft.tensors, draft.config, found.path)
     return Checkpoint(
         model=assemble(draft.config, state),
-        config=draft.config,
         preprocess=draft.preprocess,
         labels=draft.labels or numbered_labels(draft.config.classes),
         activation=draft.activation,

@@ -30,8 +30,8 @@ def locate(path: Path) -> Path:
     return place
 
 
-def looks_like_checkpoint(path: Path) -> bool:
-    """Whether `path` is what `load` may read, by the names inside, or a config.json of ours."""
+def is_checkpoint(path: Path) -> bool:
+    """Whether `path` is what `load` may read, by the names inside, or by reading a config.json for our mark."""
     place = settled(path)
     if not place.is_dir():
         return place.suffix in WEIGHT_ENDINGS and place.is_file()

@@ -81,7 +81,6 @@ def read_folder(folder: Path) -> Checkpoint:
     try:
         checkpoint = Checkpoint(
             model=assemble(config, {name: tensor.float() for name, tensor in weights.items()}),
-            config=config,
             preprocess=preprocess,
             labels=labels,
             activation=check_activation(values.get("activation", "softmax")),

@@ -20,6 +20,6 @@ def is_data(word: str) -> bool:
 
 def is_checkpoint(word: str) -> bool:
     """Whether a checkpoint may lie at `word`."""
-    from vitascope.checkpoints.place import looks_like_checkpoint  # with torch, hence late
+    from vitascope.checkpoints import place  # with torch, hence late
 
-    return looks_like_checkpoint(Path(word))
+    return place.is_checkpoint(Path(word))

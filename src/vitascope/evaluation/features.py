@@ -29,6 +29,7 @@ from vitascope.data.source import Int64, Source, View
 from vitascope.errors import CheckpointError
 from vitascope.evaluation.evaluate import Geometry
 from vitascope.version import __version__
+from vitascope.weights import model_fingerprint
 from vitascope.whole import recall_arrays, remember_arrays
 
 log = logging.getLogger(__name__)
@@ -114,11 +115,7 @@ class FeatureStore:
 
     @cached_property
     def _model_key(self) -> str:
-        digest = hashlib.sha256(repr((type(self.model).__name__, getattr(self.model, "config", None))).encode())
-        for name, tensor in self.model.state_dict().items():
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            digest.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+        return model_fingerprint(self.model)
 
 
 def features_folder() -> Path:

@@ -244,7 +244,6 @@ def _write_result(
     model.cpu().eval()
     checkpoint = Checkpoint(
         model=model,
-        config=model.config,
         preprocess=preprocess,
         labels=classes,
         card={**card, "recipe": to_dict(recipe), "results": results},

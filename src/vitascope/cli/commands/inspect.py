@@ -39,7 +39,7 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     check_output(out, WHAT, overwrite=args.overwrite, sources=sources)
     from vitascope.checkpoints.atomic import atomic_folder
     from vitascope.checkpoints.load import load
-    from vitascope.checkpoints.place import looks_like_checkpoint
+    from vitascope.checkpoints.place import is_checkpoint
     from vitascope.device import resolve_device
     from vitascope.inference.files import find_images
     from vitascope.views.report import NamedImage, make_report
@@ -47,7 +47,7 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     from vitascope.web.offline import write_page
 
     paths = [args.checkpoint]
-    while args.others and looks_like_checkpoint(Path(args.others[0])):
+    while args.others and is_checkpoint(Path(args.others[0])):
         paths.append(args.others.pop(0))
     given = [NamedImage(name=str(file), image=file) for file in find_images(args.others)] if args.others else None
     names = checkpoint_names(paths)
