@@ -71,7 +71,7 @@ def changed(what: str) -> tuple[Checkpoint, Source]:
         with torch.no_grad():
             list(ck.model.parameters())[3].view(-1)[0] += 1e-3
     elif what == "the config alone":
-        ck = replace(ck, config=replace(TINY, gelu="erf"), model=checkpoint(replace(TINY, gelu="erf")).model)
+        ck = replace(ck, model=checkpoint(replace(TINY, gelu="erf")).model)
         ck.model.load_state_dict(checkpoint().model.state_dict())
     elif what == "the preprocessing":
         ck = replace(ck, preprocess=replace(ck.preprocess, mean=(0.4,)))
