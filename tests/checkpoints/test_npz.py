@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from vitascope.checkpoints import npz
-from vitascope.checkpoints.npz import read_npz, write_npz
-from vitascope.checkpoints.tensor_file import read_tensors
+from vitascope.checkpoints import tensor_file
+from vitascope.checkpoints.tensor_file import read_tensors, write_npz
 from vitascope.errors import CheckpointError
 
 
@@ -39,7 +38,7 @@ def test_what_numpy_writes_is_read(tmp_path: Path) -> None:
     }
     for save in (np.savez, np.savez_compressed):
         save(tmp_path / "a.npz", **arrays)
-        tensors = read_npz(tmp_path / "a.npz")
+        tensors = read_tensors(tmp_path / "a.npz").tensors
         assert tensors.keys() == arrays.keys()
         for name, array in arrays.items():
             assert tensors[name].shape == array.shape
@@ -49,13 +48,13 @@ def test_what_numpy_writes_is_read(tmp_path: Path) -> None:
 def test_bfloat16_without_a_type_is_read(tmp_path: Path) -> None:
     values = torch.randn(3, 4).bfloat16()
     np.savez(tmp_path / "a.npz", a=values.view(torch.int16).numpy().view("V2"))
-    tensor = read_npz(tmp_path / "a.npz")["a"]
+    tensor = read_tensors(tmp_path / "a.npz").tensors["a"]
     assert tensor.dtype == torch.bfloat16
     assert torch.equal(tensor, values)
 
 
 def test_what_is_written_numpy_reads(tmp_path: Path) -> None:
-    tensors = {"Transformer/a": torch.randn(2, 3), "file": torch.randn(1), "b/c": torch.randn(4).reshape(2, 2).T}
+    tensors = {"Transformer/a": torch.randn(2, 3), "c": torch.randn(1), "b/c": torch.randn(4).reshape(2, 2).T}
     write_npz(tmp_path / "a.npz", tensors)
     back = np.load(tmp_path / "a.npz", allow_pickle=False)
     assert set(back.files) == set(tensors)
@@ -100,17 +99,18 @@ def test_373_gib_are_named(tmp_path: Path) -> None:
 
 
 def test_a_zip_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(npz, "_SLACK", 1 << 20)
+    monkeypatch.setattr(tensor_file, "_SLACK", 1 << 20)
     data = header_claiming((1 << 20,), b"") + bytes(4 << 20)
     path = archive(tmp_path / "a.npz", {"a.npy": data}, zipfile.ZIP_DEFLATED)
     with pytest.raises(CheckpointError, match=r"claims 4\.0 MiB of arrays in a file of 4\.\d KiB"):
         read_tensors(path)
 
 
-def test_more_than_the_limit_is_refused(tmp_path: Path) -> None:
+def test_more_than_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez(tmp_path / "a.npz", a=np.zeros(1000))
+    monkeypatch.setattr(tensor_file, "MAX_BYTES", 1000)
     with pytest.raises(CheckpointError, match="at most"):
-        read_npz(tmp_path / "a.npz", max_bytes=1000)
+        read_tensors(tmp_path / "a.npz")
 
 
 def test_damage_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from tiny_checkpoint import TINY, checkpoint
+from vitascope.checkpoints import tensor_file
 from vitascope.checkpoints.formats.table import Reader
 from vitascope.checkpoints.load import load
 from vitascope.checkpoints.save import save
 from vitascope.checkpoints.tensor_file import read_tensors
-from vitascope.checkpoints.torch_file import read_torch
 from vitascope.checkpoints.unwrap import anchor, unwrap
 from vitascope.errors import CheckpointError
 
@@ -107,7 +107,7 @@ def test_damage_is_refused_in_one_line(tmp_path: Path) -> None:
             assert "\n" not in str(caught.value)
 
 
-def test_other_contents_are_refused(tmp_path: Path) -> None:
+def test_other_contents_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for content, what in (
         (torch.ones(3), "holds a Tensor"),
         ([1, 2], "holds a list"),
@@ -117,8 +117,9 @@ def test_other_contents_are_refused(tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match=what):
             read_tensors(tmp_path / "a.pth")
     torch.save(STATE, tmp_path / "a.pth")
+    monkeypatch.setattr(tensor_file, "MAX_BYTES", 100)
     with pytest.raises(CheckpointError, match="at most"):
-        read_torch(tmp_path / "a.pth", max_bytes=100)
+        read_tensors(tmp_path / "a.pth")
 
 
 def test_views_and_shared_memory_become_tensors_of_their_own(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 import vitascope as vs
 from vitascope.checkpoints.formats import bit, google
 from vitascope.checkpoints.keys import own_shapes
-from vitascope.checkpoints.npz import write_npz
+from vitascope.checkpoints.tensor_file import write_npz
 from vitascope.models.catalogue import model_config
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from vitascope import json_text
-from vitascope.checkpoints.limits import MAX_HEADER, size_text
 from vitascope.errors import CheckpointError
 from vitascope.wording import reason
+
+LARGEST_JSON = 16 << 20
+"""Bytes of a description or of a safetensors file's header; a ViT-H's header takes 60 KB."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a file; raises `CheckpointError` if it is missing, too large or no JSON object."""
     try:
-        size = path.stat().st_size
-        if size > MAX_HEADER:
-            raise CheckpointError(f"{path}: {size_text(size)} of JSON, at most {size_text(MAX_HEADER)}")
-        return parse_json(path.read_bytes(), path)
+        with path.open("rb") as file:
+            text = file.read(LARGEST_JSON + 1)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: missing; expected the description of the weights beside it") from error
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({reason(error)})") from error
+    if len(text) > LARGEST_JSON:
+        raise CheckpointError(f"{path}: more than {LARGEST_JSON >> 20} MiB of JSON, which no description takes")
+    return parse_json(text, path)
 
 
 def parse_json(text: bytes, path: Path) -> dict[str, Any]:
@@ -42,11 +46,10 @@ def dump_json(value: Any) -> bytes:
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in result:
-            raise ValueError(f"name {name!r} occurs twice")
-        result[name] = value
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        name = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"name {name!r} occurs twice")
     return result
 
 

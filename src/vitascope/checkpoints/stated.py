@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vitascope import json_text
-from vitascope.checkpoints.json_file import parse_json
-from vitascope.checkpoints.limits import MAX_HEADER
+from vitascope.checkpoints.json_file import LARGEST_JSON, parse_json
 from vitascope.errors import CheckpointError, ConfigError
 from vitascope.wording import count, reason, some
 
@@ -50,7 +49,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
     hold it as id2label or label_names. Raises `ConfigError`.
     """
     try:
-        if path.stat().st_size > MAX_HEADER:
+        if path.stat().st_size > LARGEST_JSON:
             raise ConfigError(f"{path} is too large for a file of labels; expected one name a line")
         text = path.read_text(encoding="utf-8-sig").strip()
         held = parse_json(text.encode(), path) if text[:1] == "{" else None

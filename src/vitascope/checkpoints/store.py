@@ -17,13 +17,12 @@ from vitascope.checkpoints.card import model_card
 from vitascope.checkpoints.checkpoint import Checkpoint, check_activation
 from vitascope.checkpoints.json_file import dump_json, read_json
 from vitascope.checkpoints.keys import check_tensors, own_shapes
-from vitascope.checkpoints.safetensors_file import read_safetensors, write_safetensors
 from vitascope.checkpoints.shown import read_shown
+from vitascope.checkpoints.tensor_file import read_safetensors, write_safetensors
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError, ConfigError
 from vitascope.models.config import ModelConfig, ViTConfig, config_from_dict, config_to_dict
 from vitascope.version import __version__
-from vitascope.wording import reason
 
 WEIGHTS, CONFIG, PREPROCESSOR, CARD = "model.safetensors", "config.json", "preprocessor.json", "README.md"
 _MARK = "vitascope"
@@ -108,10 +107,7 @@ def _verified_weights(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
         raise CheckpointError(f"{folder / CONFIG}: lacks weights_sha256, without which nothing is trusted")
     if not file.is_file():
         raise CheckpointError(f"{file}: missing; copy the whole folder")
-    try:
-        content = read_safetensors(file)
-    except OSError as error:
-        raise CheckpointError(f"{file}: cannot be read ({reason(error)})") from error
+    content = read_safetensors(file)
     if content.sha256 != stated:
         raise CheckpointError(
             f"{file}: SHA-256 is {content.sha256[:12]}…, {CONFIG} says {stated[:12]}…: "

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from vitascope.checkpoints.checkpoint import Checkpoint
-from vitascope.checkpoints.safetensors_file import read_safetensors
 from vitascope.checkpoints.save import save
 from vitascope.checkpoints.shown import Shown, shown_to
+from vitascope.checkpoints.tensor_file import read_safetensors
 from vitascope.data.copies import digests
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Source

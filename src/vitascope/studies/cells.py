@@ -13,7 +13,7 @@ from typing import Any
 
 from vitascope.checkpoints.load import load
 from vitascope.checkpoints.output import KINDS, refuse_strangers
-from vitascope.checkpoints.safetensors_file import read_safetensors
+from vitascope.checkpoints.tensor_file import read_safetensors
 from vitascope.data.settings import AugmentConfig
 from vitascope.data.source import Splits
 from vitascope.device import resolve_device

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from vitascope.checkpoints.atomic import atomic_file
-from vitascope.checkpoints.safetensors_file import write_safetensors
+from vitascope.checkpoints.tensor_file import write_safetensors
 from vitascope.data.batches import training_batches
 from vitascope.errors import Stopped
 from vitascope.evaluation.evaluate import evaluate

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from vitascope import json_text
 from vitascope.checkpoints.atomic import atomic_folder
-from vitascope.checkpoints.safetensors_file import read_safetensors, write_safetensors
+from vitascope.checkpoints.tensor_file import read_safetensors, write_safetensors
 from vitascope.errors import CheckpointError
 from vitascope.training.ema import Ema
 from vitascope.training.optimizer import make_optimizer

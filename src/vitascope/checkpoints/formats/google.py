@@ -21,7 +21,7 @@ from vitascope.checkpoints.formats import bit
 from vitascope.checkpoints.formats.express import refuse_inexpressible
 from vitascope.checkpoints.formats.found import MAX_DEPTH, Draft, Found, numbered, shape_of, table_size
 from vitascope.checkpoints.keys import Row, row, to_foreign
-from vitascope.checkpoints.npz import write_npz
+from vitascope.checkpoints.tensor_file import write_npz
 from vitascope.checkpoints.unwrap import anchor
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError

@@ -13,7 +13,7 @@ from vitascope.checkpoints.formats.express import WRITTEN_BY, refuse_inexpressib
 from vitascope.checkpoints.formats.huggingface import PREFIXES, PROBLEMS, rows
 from vitascope.checkpoints.json_file import dump_json
 from vitascope.checkpoints.keys import to_foreign
-from vitascope.checkpoints.safetensors_file import write_safetensors
+from vitascope.checkpoints.tensor_file import write_safetensors
 from vitascope.errors import CheckpointError, ConfigError
 from vitascope.models.config import ViTConfig
 

@@ -33,7 +33,7 @@ from vitascope.checkpoints.formats.found import (
 )
 from vitascope.checkpoints.json_file import dump_json
 from vitascope.checkpoints.keys import Row, pair, row, to_foreign
-from vitascope.checkpoints.safetensors_file import write_safetensors
+from vitascope.checkpoints.tensor_file import write_safetensors
 from vitascope.checkpoints.unwrap import anchor
 from vitascope.data.preprocess import Preprocess
 from vitascope.layers.position import Positions

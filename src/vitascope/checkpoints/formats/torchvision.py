@@ -15,8 +15,7 @@ from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.formats.express import labels_of, note, read_note, refuse_inexpressible, vit_only
 from vitascope.checkpoints.formats.found import Draft, Found, heads_for, numbered, shape_of, table_size
 from vitascope.checkpoints.keys import Row, pair, row, to_foreign
-from vitascope.checkpoints.safetensors_file import write_safetensors
-from vitascope.checkpoints.torch_file import write_torch
+from vitascope.checkpoints.tensor_file import write_safetensors, write_torch
 from vitascope.checkpoints.unwrap import anchor
 from vitascope.data.preprocess import Preprocess
 from vitascope.models.config import ViTConfig
