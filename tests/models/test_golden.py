@@ -13,8 +13,8 @@ import torch
 
 import vitascope as vs
 from vitascope.checkpoints.formats import bit, google
-from vitascope.checkpoints.keys import own_shapes
 from vitascope.checkpoints.tensor_file import write_npz
+from vitascope.checkpoints.translate import own_shapes
 from vitascope.models.catalogue import model_config
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -77,7 +77,9 @@ def test_positions_resized_by_load(side: int, tmp_path: Path) -> None:
     golden = np.load(GOLDEN / "posemb_resize.npz")
     config = model_config("ViT-Ti/8", width=16, heads=2, hidden=8, depth=1, image_size=32, classes=3)
     table = "Transformer/posembed_input/pos_embedding"
-    tensors = {key: torch.from_numpy(draw(key, shape)) for key, shape in _shapes(google.rows(config), config).items()}
+    tensors = {
+        key: torch.from_numpy(draw(key, shape)) for key, shape in _shapes(google.layout(config.heads), config).items()
+    }
     write_npz(tmp_path / "model.npz", tensors | {table: torch.from_numpy(golden["source"])})
     ck = vs.load(tmp_path / "model.npz", image_size=8 * side)
     assert ck.config.image_size == ck.preprocess.size == (8 * side, 8 * side)
@@ -89,8 +91,8 @@ def official_shapes(name: str) -> dict[str, tuple[int, ...]]:
     """Keys and shapes of a published model of ten classes, in the numbering of today's official code."""
     config = model_config(name, classes=10)
     if name.startswith("BiT"):
-        return _shapes(bit.rows(config), config)
-    shapes = _shapes(google.rows(config), config)
+        return _shapes(bit.LAYOUT, config)
+    shapes = _shapes(google.layout(config.heads), config)
     renames = (
         ("MultiHeadDotProductAttention_1", "MultiHeadDotProductAttention_0"),
         (
@@ -107,9 +109,8 @@ def official_shapes(name: str) -> dict[str, tuple[int, ...]]:
     return result
 
 
-def _shapes(rows, config) -> dict[str, tuple[int, ...]]:
-    own = own_shapes(config)
-    return {key: r.foreign_shape(own[r.own]) for r in rows if r.own in own for key in r.foreign}
+def _shapes(layout, config) -> dict[str, tuple[int, ...]]:
+    return {name: kept.shape for kept in layout.every(own_shapes(config)).values() for name in kept.names}
 
 
 def draw(key: str, shape: tuple[int, ...]) -> np.ndarray:

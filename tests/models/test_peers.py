@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 import vitascope as vs
 from peers import peer, randomise
 from vitascope.checkpoints.formats import timm as timm_format
-from vitascope.checkpoints.formats.found import Found
-from vitascope.checkpoints.keys import own_shapes
+from vitascope.checkpoints.formats.raw import RawCheckpoint
+from vitascope.checkpoints.translate import own_shapes
 from vitascope.errors import CheckpointError
 from vitascope.models.config import ViTConfig
 
@@ -152,11 +152,11 @@ def test_timm_architectures_are_understood_by_name_or_refused() -> None:
             model = timm.create_model(name)
         said = {"architecture": name, "global_pool": model.global_pool}
         try:
-            draft = timm_format.read(Found(path=Path(name), tensors=model.state_dict(), config=said))
+            draft = timm_format.read(RawCheckpoint(path=Path(name), tensors=model.state_dict(), config=said))
         except CheckpointError:
             continue
-        own = own_shapes(draft.config)
-        wanted = {k: r.foreign_shape(own[r.own]) for r in draft.rows if r.own in own for k in r.foreign}
+        kept = draft.layout.every(own_shapes(draft.config)).values()
+        wanted = {name: place.shape for place in kept for name in place.names}
         if wanted != {key: tuple(tensor.shape) for key, tensor in draft.tensors.items()}:
             continue  # to_own refuses it, listing the differences
         accepted += 1

@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from vitascope.checkpoints.adapt import assemble, replace_head, resize_model
 from vitascope.checkpoints.checkpoint import Checkpoint, numbered_labels
-from vitascope.checkpoints.formats.found import Found
-from vitascope.checkpoints.formats.others import other_architecture
-from vitascope.checkpoints.formats.table import READERS
-from vitascope.checkpoints.keys import to_own
-from vitascope.checkpoints.place import find, locate
+from vitascope.checkpoints.differences import differences
+from vitascope.checkpoints.formats.raw import RawCheckpoint
+from vitascope.checkpoints.formats.table import told_of, understand
+from vitascope.checkpoints.locate import locate, read_raw
 from vitascope.checkpoints.stated import Labels, Statistics, restated
 from vitascope.checkpoints.store import WEIGHTS, is_own, read_folder
-from vitascope.checkpoints.unwrap import unwrap
-from vitascope.errors import CheckpointError, ConfigError
+from vitascope.errors import CheckpointError
 from vitascope.models.bit import BiT
 from vitascope.models.catalogue import model_config
-from vitascope.models.config import ModelConfig, Size, ViTConfig, image_size_pair
+from vitascope.models.config import ModelConfig, Size, image_size_pair
 from vitascope.models.vit import ViT
-from vitascope.wording import some
 
 log = logging.getLogger(__name__)
 
-_FREE = ("image_size", "classes", "head_bias", "dropout", "stochastic_depth")
-"""Fields in which a file may differ from the config that the caller states: sizes of the task, and training alone."""
+_FREE = ("image_size", "classes")
+"""Fields in which a file may differ from the config that the caller states: sizes of the task."""
 _CONVENTIONS = ("gelu", "norm_eps", "representation_size", "representation_activation")
 """Further fields that a mere name leaves open, because libraries and published files differ in them."""
 
@@ -59,7 +55,13 @@ def load(
     """
     stated = model_config(model) if isinstance(model, str) else model
     size = None if image_size is None else image_size_pair(image_size)
-    checkpoint = _read(Path(path), stated, size, mean is not None)
+    place = locate(Path(path))
+    folder = place.parent if place.name == WEIGHTS and place.is_file() else place
+    if folder.is_dir() and is_own(folder):
+        checkpoint = read_folder(folder)
+    else:
+        raw = replace(read_raw(place), model=stated, image_size=size, normalised=mean is not None)
+        checkpoint = _read_foreign(raw)
     if stated is not None:
         free = (*_FREE, *_CONVENTIONS) if isinstance(model, str) else _FREE
         _refuse_other(checkpoint.config, stated, free, Path(path))
@@ -84,70 +86,27 @@ def adapt(checkpoint: Checkpoint, *, classes: int | None = None, image_size: Siz
     return replace(checkpoint, model=model, preprocess=preprocess, labels=labels)
 
 
-def _read(path: Path, stated: ModelConfig | None, size: Size | None, normalised: bool) -> Checkpoint:
-    place = locate(path)
-    if place.is_dir() and is_own(place):
-        return read_folder(place)
-    if place.is_file() and place.name == WEIGHTS and is_own(place.parent):
-        return read_folder(place.parent)
-    return understand(replace(find(place, stated, size), normalised=normalised))
-
-
-def understand(found: Found) -> Checkpoint:
-    """A foreign checkpoint, told by the names of its tensors; raises `CheckpointError`."""
-    taken = unwrap(found.tensors, READERS, found.path)
-    if other := other_architecture(found.tensors if taken is None else taken[1]):
-        raise CheckpointError(f"{found.path}: {other}; what is read are ViTs, their hybrids and BiT-ResNets")
-    if taken is None:
-        raise CheckpointError(
-            f"{found.path}: no known format has these {len(found.tensors)} tensors ({some(list(found.tensors), 4)}); "
-            f"expected vitascope, google, timm, huggingface or torchvision names{_called(found)}"
-        )
-    reader, found = taken[0], replace(found, tensors=taken[1])
+def _read_foreign(raw: RawCheckpoint) -> Checkpoint:
+    format, draft = understand(raw)
     try:
-        draft = reader.read(found)
-    except ConfigError as error:
-        raise CheckpointError(f"{found.path}: {error}") from error
+        return Checkpoint(
+            model=assemble(draft.config, draft.layout.to_own(draft.tensors, draft.config, raw.path)),
+            preprocess=draft.preprocess,
+            labels=draft.labels or numbered_labels(draft.config.classes),
+            activation=draft.activation,
+            card={"origin": {"format": format.name, "file": raw.path.name}},
+            format=format.name,
+        )
     except CheckpointError as error:
-        where = "" if str(found.path) in str(error) else f"{found.path}: "
-        raise CheckpointError(f"{where}{error}") from error
-    state = to_own(draft.rows, draft.tensors, draft.config, found.path)
-    return Checkpoint(
-        model=assemble(draft.config, state),
-        preprocess=draft.preprocess,
-        labels=draft.labels or numbered_labels(draft.config.classes),
-        activation=draft.activation,
-        card={"origin": {"format": reader.name, "file": found.path.name}},
-        format=reader.name,
-    )
-
-
-def _called(found: Found) -> str:
-    name = found.config.get("model_type", found.architecture)
-    return f" (described as {str(name)[:40]})" if name else ""
+        raise CheckpointError(told_of(error, raw.path)) from error
 
 
 def _refuse_other(config: ModelConfig, stated: ModelConfig, free: Collection[str], path: Path) -> None:
     kind, stated_kind = (type(c).__name__.removesuffix("Config") for c in (config, stated))
     if kind != stated_kind:
         raise CheckpointError(f"{path}: holds a {kind}, but model= says {stated_kind}")
-    wanted = _defining(stated)
-    differences = [
-        f"{name} {value} instead of {wanted[name]}"
-        for name, value in _defining(config).items()
-        if name not in free and value != wanted[name]
-    ]
-    if differences:
-        raise CheckpointError(f"{path}: not the model that was stated: {'; '.join(differences)}")
-
-
-def _defining(config: ModelConfig) -> dict[str, Any]:
-    values: dict[str, Any] = {field.name: getattr(config, field.name) for field in fields(config)}
-    if isinstance(config, ViTConfig):  # what has no effect, or only on the start of a training, does not count
-        values |= {"class_row": config.has_class_row, "layer_scale": config.layer_scale is not None}
-        if config.representation_size is None:
-            values["representation_activation"] = None
-    return values
+    if different := differences(config, stated, free):
+        raise CheckpointError(f"{path}: not the model that was stated: {'; '.join(different)}")
 
 
 def _warn_of_zero_head(model: ViT | BiT) -> None:

@@ -16,9 +16,9 @@ from vitascope.checkpoints.atomic import atomic_folder
 from vitascope.checkpoints.card import model_card
 from vitascope.checkpoints.checkpoint import Checkpoint, check_activation
 from vitascope.checkpoints.json_file import dump_json, read_json
-from vitascope.checkpoints.keys import check_tensors, own_shapes
 from vitascope.checkpoints.shown import read_shown
 from vitascope.checkpoints.tensor_file import read_safetensors, write_safetensors
+from vitascope.checkpoints.translate import check_tensors, own_shapes
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError, ConfigError
 from vitascope.models.config import ModelConfig, ViTConfig, config_from_dict, config_to_dict

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 from torch import Tensor
 
@@ -25,31 +24,26 @@ _AVERAGED = re.compile(r"(?<![a-z])(ema|teacher|averaged?|swa)(?![a-z])", re.IGN
 _LONGEST_NAME = 512
 
 
-class Anchored(Protocol):
-    """Something that tells its files by one name."""
-
-    @property
-    def anchor(self) -> re.Pattern[str]:
-        """As `anchor` makes it."""
-
-
-Kind = TypeVar("Kind", bound=Anchored)
-
-
 def anchor(names: str) -> re.Pattern[str]:
     """A pattern for these names (a regular expression) with any wrapping before them, the shortest possible."""
     return re.compile(rf"(?P<wrapping>(?:.*?[./])??)(?:{names})", re.DOTALL)
 
 
-def unwrap(tensors: Mapping[str, Tensor], kinds: Sequence[Kind], path: Path) -> tuple[Kind, dict[str, Tensor]] | None:
-    """Which of `kinds` the tensors are and the model's own, without its wrapping; None if they are of no kind.
+def unwrap(
+    tensors: Mapping[str, Tensor], anchors: Sequence[re.Pattern[str]], path: Path
+) -> tuple[int, dict[str, Tensor]]:
+    """The number of the anchor that is there and the model's tensors without its wrapping; −1 and all if none is.
 
     Of several models the moving average is taken. What is left out is logged. Raises `CheckpointError` where
     several remain.
     """
-    places = _places(tensors, kinds)
+    places: dict[str, int] = {}  # wrapping → number of its anchor
+    for name in tensors:
+        for number, pattern in enumerate(anchors if len(name) <= _LONGEST_NAME else ()):
+            if match := pattern.fullmatch(name):
+                places.setdefault(match["wrapping"], number)
     if not places:
-        return None
+        return -1, dict(tensors)
     taken, *others = sorted(places, key=lambda wrapping: (not _AVERAGED.search(wrapping), len(wrapping), wrapping))
     if others and (not _AVERAGED.search(taken) or _AVERAGED.search(others[0])):
         models = some(list(map(_shown, places)), 3)
@@ -62,15 +56,6 @@ def unwrap(tensors: Mapping[str, Tensor], kinds: Sequence[Kind], path: Path) -> 
             "%s: taken: %s%s; left out: %s", path, "the average, " if others else "", _shown(taken), ", ".join(left)
         )
     return places[taken], own
-
-
-def _places(names: Iterable[str], kinds: Sequence[Kind]) -> dict[str, Kind]:
-    places: dict[str, Kind] = {}
-    for name in names:
-        for kind in kinds if len(name) <= _LONGEST_NAME else ():
-            if match := kind.anchor.fullmatch(name):
-                places.setdefault(match["wrapping"], kind)
-    return places
 
 
 def _shown(wrapping: str) -> str:

@@ -20,6 +20,6 @@ def is_data(word: str) -> bool:
 
 def is_checkpoint(word: str) -> bool:
     """Whether a checkpoint may lie at `word`."""
-    from vitascope.checkpoints import place  # with torch, hence late
+    from vitascope.checkpoints import locate  # with torch, hence late
 
-    return place.is_checkpoint(Path(word))
+    return locate.is_checkpoint(Path(word))

@@ -1,47 +1,68 @@
-"""The foreign formats: how each is told from the others, read and written. One entry per file beside this."""
+"""The foreign formats, and which of them a checkpoint has. One row for each file beside this."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 from vitascope.checkpoints.checkpoint import Checkpoint
-from vitascope.checkpoints.formats import bit, google, huggingface, huggingface_writer, timm, torchvision
-from vitascope.checkpoints.formats.found import Draft, Found
-
-
-class Write(Protocol):
-    """Writes a file or folder atomically; raises `CheckpointError` for what the format cannot say."""
-
-    def __call__(self, checkpoint: Checkpoint, path: Path, *, overwrite: bool = False) -> None: ...
+from vitascope.checkpoints.formats import bit, google, huggingface, timm, torchvision
+from vitascope.checkpoints.formats.others import other_architecture
+from vitascope.checkpoints.formats.raw import Draft, RawCheckpoint
+from vitascope.checkpoints.unwrap import unwrap
+from vitascope.errors import CheckpointError, ConfigError
+from vitascope.models.config import BiTConfig, ViTConfig
+from vitascope.wording import some
 
 
 @dataclass(frozen=True)
-class Reader:
-    """How one foreign format is told from the others and read."""
+class Format:
+    """How one foreign format is told from the others, read and written."""
 
     name: str
-    """As `Checkpoint.format` reports it."""
+    """As `Checkpoint.format` reports it and `save` takes it."""
     anchor: re.Pattern[str]
     """A name that all its files hold once; see `unwrap.py`."""
-    read: Callable[[Found], Draft]
-    """Understands what was found."""
+    read: Callable[[RawCheckpoint], Draft]
+    """Understands what lies there; raises `CheckpointError`."""
+    write: Callable[[Checkpoint], RawCheckpoint]
+    """Its tensors and descriptions of a model, whose config is then `model`."""
+    holds: type[ViTConfig] | type[BiTConfig] = ViTConfig
+    """What kind of model."""
+    unsaid: Callable[[Any], dict[str, bool]] = lambda config: {}
+    """What it cannot hold besides all that does not come back when what is written is read; whether a config has it."""
 
 
-READERS = (
-    Reader("google", google.ANCHOR, google.read),
-    Reader("google", bit.ANCHOR, bit.read),
-    Reader("huggingface", huggingface.ANCHOR, huggingface.read),
-    Reader("timm", timm.ANCHOR, timm.read),
-    Reader("torchvision", torchvision.ANCHOR, torchvision.read),
+FOREIGN = (
+    Format("google", google.ANCHOR, google.read, google.write, unsaid=google.unsaid),
+    Format("google", bit.ANCHOR, bit.read, bit.write, BiTConfig),
+    Format("huggingface", huggingface.ANCHOR, huggingface.read, huggingface.write, unsaid=huggingface.unsaid),
+    Format("timm", timm.ANCHOR, timm.read, timm.write),
+    Format("torchvision", torchvision.ANCHOR, torchvision.read, torchvision.write, unsaid=torchvision.unsaid),
 )
 
-WRITERS: dict[str, Write] = {
-    "google": google.write,
-    "timm": timm.write,
-    "huggingface": huggingface_writer.write,
-    "torchvision": torchvision.write,
-}
+
+def understand(raw: RawCheckpoint) -> tuple[Format, Draft]:
+    """Its format, told by the names of its tensors, and the model that they are; raises `CheckpointError`."""
+    number, tensors = unwrap(raw.tensors, [format.anchor for format in FOREIGN], raw.path)
+    if other := other_architecture(tensors):
+        raise CheckpointError(f"{raw.path}: {other}; what is read are ViTs, their hybrids and BiT-ResNets")
+    if number < 0:
+        name = raw.config.get("model_type", raw.architecture)
+        called = f" (described as {str(name)[:40]})" if name else ""
+        raise CheckpointError(
+            f"{raw.path}: no known format has these {len(tensors)} tensors ({some(list(tensors), 4)}); "
+            f"expected vitascope, google, timm, huggingface or torchvision names{called}"
+        )
+    try:
+        return FOREIGN[number], FOREIGN[number].read(replace(raw, tensors=tensors))
+    except (ConfigError, CheckpointError) as error:
+        raise CheckpointError(told_of(error, raw.path)) from error
+
+
+def told_of(error: Exception, path: Path) -> str:
+    """An error's text with the path before it, where that is not in it."""
+    return str(error) if str(path) in str(error) else f"{path}: {error}"

@@ -6,63 +6,94 @@ Read from .pth or safetensors and written as either, by the ending of the file's
 
 from __future__ import annotations
 
-import logging
-import re
-from pathlib import Path
+import json
 
-from vitascope.checkpoints.atomic import atomic_file
+from vitascope import json_text
 from vitascope.checkpoints.checkpoint import Checkpoint
-from vitascope.checkpoints.formats.express import labels_of, note, read_note, refuse_inexpressible, vit_only
-from vitascope.checkpoints.formats.found import Draft, Found, heads_for, numbered, shape_of, table_size
-from vitascope.checkpoints.keys import Row, pair, row, to_foreign
-from vitascope.checkpoints.tensor_file import write_safetensors, write_torch
+from vitascope.checkpoints.formats.raw import Draft, RawCheckpoint, labels_of, mapping
+from vitascope.checkpoints.formats.sizes import Sizes, heads_for
+from vitascope.checkpoints.translate import Layout
 from vitascope.checkpoints.unwrap import anchor
 from vitascope.data.preprocess import Preprocess
-from vitascope.models.config import ViTConfig
-
-log = logging.getLogger(__name__)
+from vitascope.models.config import ViTConfig, config_to_dict
 
 ANCHOR = anchor(r"encoder\.layers\.encoder_layer_0\.ln_1\.weight")
-
-
-def read(found: Found) -> Draft:
-    """Config and table for the tensors found; raises `CheckpointError` where they are no such ViT."""
-    # Files of before 2022 name the layers of the MLP otherwise.
-    renames = {"mlp.linear_1.": "mlp.0.", "mlp.linear_2.": "mlp.3."}
-    tensors = {
-        re.sub(r"mlp\.linear_[12]\.", lambda m: renames[m[0]], name): tensor for name, tensor in found.tensors.items()
+_BLOCK, _OURS = "encoder.layers.encoder_layer_{0}", "encoder.blocks.*"
+_LAYOUT = Layout(
+    {
+        "patches.projection": "conv_proj",
+        "embedding.class_token": "class_token",
+        "embedding.positions.table": "encoder.pos_embedding",
+        f"{_OURS}.norm1": f"{_BLOCK}.ln_1",
+        f"{_OURS}.attention.qkv.weight": f"{_BLOCK}.self_attention.in_proj_weight",
+        f"{_OURS}.attention.qkv.bias": f"{_BLOCK}.self_attention.in_proj_bias",
+        f"{_OURS}.attention.out": f"{_BLOCK}.self_attention.out_proj",
+        f"{_OURS}.norm2": f"{_BLOCK}.ln_2",
+        f"{_OURS}.mlp.fc1": f"{_BLOCK}.mlp.0",
+        f"{_OURS}.mlp.fc2": f"{_BLOCK}.mlp.3",
+        "encoder.norm": "encoder.ln",
+        "head.hidden": "heads.pre_logits",
+        "head.linear": "heads.head",
     }
-    width, channels, patch, _ = shape_of(found, tensors, "conv_proj.weight", 4)
-    rows_of_positions = shape_of(found, tensors, "encoder.pos_embedding", 3)[1]
-    size, _ = table_size(found, rows_of_positions, class_token=True, pixels_per_token=patch, class_row=True)
-    said = read_note(found.metadata)
-    hidden = "heads.pre_logits.weight" in tensors
-    model = said.get("model")
+)
+_BEFORE_2022 = ((r"mlp\.linear_1\.", "mlp.0."), (r"mlp\.linear_2\.", "mlp.3."))
+_NOTE = "vitascope"
+"""Labels, preprocessing and config, as metadata of a safetensors file: a .pth has no place for them."""
+
+
+def read(raw: RawCheckpoint) -> Draft:
+    """The model that the tensors are; raises `CheckpointError` where they are no such ViT."""
+    tensors = raw.renamed(_BEFORE_2022)
+    sizes = Sizes(raw, tensors, _LAYOUT)
+    fields, noted = sizes.fields(), _read_note(raw)
     config = ViTConfig(
-        image_size=size,
-        channels=channels,
-        patch=patch,
-        width=width,
-        depth=numbered(tensors, r"encoder\.layers\.encoder_layer_(\d+)\."),
-        heads=heads_for(found, width, model.get("heads") if isinstance(model, dict) else None),
-        hidden=shape_of(found, tensors, "encoder.layers.encoder_layer_0.mlp.0.weight", 2)[0],
-        classes=shape_of(found, tensors, "heads.head.weight", 2)[0] if "heads.head.weight" in tensors else 0,
-        representation_size=shape_of(found, tensors, "heads.pre_logits.weight", 2)[0] if hidden else None,
-        representation_activation="tanh" if hidden else "gelu",
+        **fields,
+        image_size=sizes.grid(fields["patch"], (True,))[0],
+        heads=heads_for(raw, fields["width"], mapping(noted.get("model")).get("heads")),
         gelu="erf",
         norm_eps=1e-6,
     )
-    stated = said.get("preprocess")
+    stated = noted.get("preprocess")
     return Draft(
         config=config,
-        rows=rows(config),
+        layout=_LAYOUT,
         tensors=tensors,
-        preprocess=Preprocess.from_dict(stated) if isinstance(stated, dict) else usual_preprocess(config),
-        labels=labels_of(said.get("labels"), config.classes),
+        preprocess=Preprocess.from_dict(stated) if isinstance(stated, dict) else _usual_preprocess(config),
+        labels=labels_of(noted.get("labels"), config.classes),
     )
 
 
-def usual_preprocess(config: ViTConfig) -> Preprocess:
+def write(checkpoint: Checkpoint) -> RawCheckpoint:
+    """A state dict, with all that it cannot say as metadata."""
+    note = {
+        "model": config_to_dict(checkpoint.config),
+        "labels": list(checkpoint.labels),
+        "preprocess": checkpoint.preprocess.to_dict(),
+    }
+    return RawCheckpoint(
+        tensors=_LAYOUT.to_theirs(checkpoint.model.state_dict(), checkpoint.config),
+        metadata={_NOTE: json.dumps(note, ensure_ascii=False)},
+        model=checkpoint.config,
+    )
+
+
+def unsaid(c: ViTConfig) -> dict[str, bool]:
+    """What torchvision's class cannot be, though the tensors could."""
+    return {
+        f"images of {c.image_size[0]}×{c.image_size[1]}, not square": c.image_size[0] != c.image_size[1],
+        f"{c.channels} channels instead of 3": c.channels != 3,
+        "no head": c.classes == 0,
+    }
+
+
+def _read_note(raw: RawCheckpoint) -> dict[str, object]:
+    try:
+        return dict(mapping(json_text.parse(raw.metadata.get(_NOTE, "{}"))))
+    except ValueError:
+        return {}
+
+
+def _usual_preprocess(config: ViTConfig) -> Preprocess:
     """The transforms of torchvision's published weights: 224 of 256 pixels, or all of a larger image."""
     small = max(config.image_size) <= 256
     return Preprocess(
@@ -71,60 +102,3 @@ def usual_preprocess(config: ViTConfig) -> Preprocess:
         crop_fraction=0.875 if small else 1.0,
         interpolation="bilinear" if small else "bicubic",
     ).with_statistics("imagenet" if config.channels == 3 else None, None)
-
-
-def rows(config: ViTConfig) -> list[Row]:
-    """The table of names; every layout is ours."""
-    table = [
-        *pair("patches.projection", "conv_proj"),
-        row("embedding.class_token", "class_token"),
-        row("embedding.positions.table", "encoder.pos_embedding"),
-    ]
-    for i in range(config.depth):
-        own, foreign = f"encoder.blocks.{i}", f"encoder.layers.encoder_layer_{i}"
-        table += [
-            *pair(f"{own}.norm1", f"{foreign}.ln_1"),
-            row(f"{own}.attention.qkv.weight", f"{foreign}.self_attention.in_proj_weight"),
-            row(f"{own}.attention.qkv.bias", f"{foreign}.self_attention.in_proj_bias"),
-            *pair(f"{own}.attention.out", f"{foreign}.self_attention.out_proj"),
-            *pair(f"{own}.norm2", f"{foreign}.ln_2"),
-            *pair(f"{own}.mlp.fc1", f"{foreign}.mlp.0"),
-            *pair(f"{own}.mlp.fc2", f"{foreign}.mlp.3"),
-        ]
-    return [
-        *table,
-        *pair("encoder.norm", "encoder.ln"),
-        *pair("head.hidden", "heads.pre_logits"),
-        *pair("head.linear", "heads.head"),
-    ]
-
-
-def write(checkpoint: Checkpoint, path: Path, *, overwrite: bool = False) -> None:
-    """A .pth file, or safetensors with all that it cannot say; raises `CheckpointError` for what torchvision cannot."""
-    c = vit_only("torchvision", checkpoint.config)
-    refuse_inexpressible(
-        "torchvision",
-        (
-            ("no class token, or pooling other than by it", c.pooling != "token"),
-            ("positions without a class row, or fixed ones", c.positions != "learned" or not c.class_row),
-            (f"{c.registers} register tokens", c.registers > 0),
-            ("GELU by tanh, where torchvision's is exact", c.gelu != "erf"),
-            (f"LayerNorm eps {c.norm_eps:g} instead of 1e-06", c.norm_eps != 1e-6),
-            ("LayerScale", c.layer_scale is not None),
-            ("its last LayerNorm after the pooling", c.norm != "tokens"),
-            (
-                f"{c.representation_activation} in the head's hidden layer instead of tanh",
-                c.representation_size is not None and c.representation_activation != "tanh",
-            ),
-            (f"images of {c.image_size[0]}×{c.image_size[1]}, not square", len(set(c.image_size)) > 1),
-            (f"{c.channels} channels instead of 3", c.channels != 3),
-            ("no head", c.classes == 0),
-        ),
-    )
-    tensors = to_foreign(rows(c), checkpoint.model.state_dict(), c)
-    with atomic_file(path, what="checkpoint", overwrite=overwrite) as temporary:
-        if path.suffix.lower() in (".pth", ".pt"):
-            log.info("%s: holds weights alone; a .safetensors file also has labels, preprocessing and heads", path)
-            write_torch(temporary, tensors)
-        else:
-            write_safetensors(temporary, tensors, note(checkpoint))

@@ -39,7 +39,7 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     check_output(out, WHAT, overwrite=args.overwrite, sources=sources)
     from vitascope.checkpoints.atomic import atomic_folder
     from vitascope.checkpoints.load import load
-    from vitascope.checkpoints.place import is_checkpoint
+    from vitascope.checkpoints.locate import is_checkpoint
     from vitascope.device import resolve_device
     from vitascope.inference.files import find_images
     from vitascope.views.report import NamedImage, make_report

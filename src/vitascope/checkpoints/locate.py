@@ -9,13 +9,12 @@ from typing import Any
 from torch import Tensor
 
 from vitascope.checkpoints.atomic import settled
-from vitascope.checkpoints.formats.found import Found
 from vitascope.checkpoints.formats.names import WEIGHT_ENDINGS
+from vitascope.checkpoints.formats.raw import RawCheckpoint
 from vitascope.checkpoints.json_file import read_json
 from vitascope.checkpoints.store import CONFIG, is_own
 from vitascope.checkpoints.tensor_file import TensorFile, read_tensors
 from vitascope.errors import CheckpointError
-from vitascope.models.config import ModelConfig, Size
 
 _USUAL = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors")
 
@@ -45,7 +44,7 @@ def is_checkpoint(path: Path) -> bool:
         return False
 
 
-def find(place: Path, stated: ModelConfig | None, size: Size | None) -> Found:
+def read_raw(place: Path) -> RawCheckpoint:
     """Foreign tensors at `place` and the descriptions beside them. Raises `CheckpointError`."""
     if place.is_dir():
         folder, file = place, _tensors_in(place)
@@ -54,14 +53,12 @@ def find(place: Path, stated: ModelConfig | None, size: Size | None) -> Found:
     # A config.json beside a file of another name may belong to something else.
     described = place.is_dir() or place.name in _USUAL
     config = folder / CONFIG
-    return Found(
+    return RawCheckpoint(
         path=place,
         tensors=file.tensors,
         metadata=file.metadata,
         config=read_json(config) if described and config.is_file() else {},
         preprocessor=_preprocessor(folder) if described else None,
-        model=stated,
-        image_size=size,
     )
 
 

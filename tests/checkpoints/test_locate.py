@@ -8,7 +8,7 @@ import pytest
 
 import vitascope as vs
 from tiny_checkpoint import checkpoint
-from vitascope.checkpoints.place import is_checkpoint
+from vitascope.checkpoints.locate import is_checkpoint
 
 
 @pytest.mark.parametrize("format", ["vitascope", "google", "timm", "huggingface"])
