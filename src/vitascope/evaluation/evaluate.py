@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from vitascope.data.batches import evaluation_batches
+from vitascope.data.batches import Batch, evaluation_batches
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Source
 from vitascope.evaluation.metrics import Tally
 from vitascope.precision import autocast
 
 
-@torch.no_grad()
 def evaluate(
     model: nn.Module,
     source: Source,
@@ -41,28 +40,44 @@ def evaluate(
     to stop; what cannot be done `until` then, by `time.monotonic`, is not counted. Raises ImageError for an unreadable
     image, unless those are to be left out.
     """
-    device = torch.device(device)
     tally = Tally(len(source.classes))
-    was_training = model.training
-    model.eval()
     done, begun = 0, time.monotonic()
     batches = evaluation_batches(source, Geometry(preprocess), batch, rank, processes, workers, skip_unreadable)
+    with closing(outputs(model, model, batches, preprocess, torch.device(device), precision)) as found:
+        for logits, labels in found:
+            tally.add(logits, labels)
+            if each_batch is not None:
+                each_batch(tally.images)
+            done, now = done + 1, time.monotonic()
+            if now + (now - begun) / done > until:
+                break
+    return tally
+
+
+@torch.no_grad()  # not inference mode: the model may be trained afterwards, with positions it keeps
+def outputs(
+    model: nn.Module,
+    compute: Callable[[Tensor], Tensor],
+    batches: Generator[Batch, None, None],
+    preprocess: Preprocess,
+    device: torch.device,
+    precision: str = "float32",
+) -> Generator[Batch, None, None]:
+    """What `compute`, the model or a part of it, makes of each batch that holds images, and their labels.
+
+    The model is in evaluation mode until the end, or `close()`, which ends the batches too.
+    """
+    was_training = model.training
+    model.eval()
     try:
         with closing(batches):
             for images, labels in batches:
-                if not len(labels):
-                    continue
-                with autocast(precision, device):
-                    logits = model(preprocess.normalise(images.to(device)))
-                tally.add(logits, labels)
-                if each_batch is not None:
-                    each_batch(tally.images)
-                done, now = done + 1, time.monotonic()
-                if now + (now - begun) / done > until:
-                    break
+                if len(labels):
+                    with autocast(precision, device):
+                        found = compute(preprocess.normalise(images.to(device)))
+                    yield found, labels
     finally:
         model.train(was_training)
-    return tally
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from vitascope.data.batches import evaluation_batches
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Int64, Source, View
 from vitascope.errors import CheckpointError
-from vitascope.evaluation.evaluate import Geometry
+from vitascope.evaluation.evaluate import Geometry, outputs
 from vitascope.version import __version__
 from vitascope.weights import model_fingerprint
 from vitascope.whole import recall_arrays, remember_arrays
@@ -78,35 +78,27 @@ class FeatureStore:
                 remember_arrays(path, {"positions": known, "features": rows})
         return rows[np.searchsorted(known, positions)]
 
-    @torch.no_grad()  # not inference mode: the model may be trained afterwards, with positions it keeps
     def _compute(self, source: Source, positions: Int64) -> Float32:
-        was_training = self.model.training
         model = cast(Any, self.model)
         device = next(model.parameters()).device
-        model.eval()
-        parts: list[np.ndarray] = []
-        done = 0
+        parts, done = [np.zeros((0, 0), dtype=np.float32)], 0
         batches = evaluation_batches(
             View(source, positions), Geometry(self.preprocess), self.batch, workers=self.workers
         )
-        try:
-            with closing(batches):
-                for images, _ in batches:
-                    x = model.features(self.preprocess.normalise(images.to(device)))  # (B, D')
-                    parts.append(x.float().cpu().numpy())
-                    done += len(images)
-                    if self.progress is not None:
-                        self.progress(done, len(positions))
-        finally:
-            model.train(was_training)
+        with closing(outputs(model, model.features, batches, self.preprocess, device)) as found:
+            for x, labels in found:  # (B, D')
+                parts.append(x.float().cpu().numpy())
+                done += len(labels)
+                if self.progress is not None:
+                    self.progress(done, len(positions))
         self.computed += done
-        found = np.concatenate(parts) if parts else np.zeros((0, 0), dtype=np.float32)
-        if not np.isfinite(found).all():
+        rows = np.concatenate(parts[1:] or parts)
+        if not np.isfinite(rows).all():
             raise CheckpointError(
                 f"the model's features of {source.name} hold NaN or infinity, expected finite numbers; "
                 "its training may have diverged"
             )
-        return found
+        return rows
 
     def _key(self, source: Source) -> str:
         device = next(self.model.parameters()).device.type

@@ -20,7 +20,7 @@ CONFUSION_CLASSES = 2000
 
 
 class Tally:
-    """Counts over evaluated images; `add` batches, `merge` other tallies, then read the results."""
+    """Counts over evaluated images; `add` batches, `restore` the sum of all processes', then read the results."""
 
     def __init__(self, classes: int) -> None:
         self.classes = classes

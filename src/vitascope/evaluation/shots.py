@@ -23,11 +23,12 @@ from vitascope.evaluation.probe import probe_predict
 from vitascope.streams import Stream, generator
 from vitascope.wording import printable, some
 
-METHODS = ("ridge", "knn", "probe")
-"""The paper's closed form, nearest neighbours, logistic regression."""
-
-Features = Callable[[Source, Int64], npt.NDArray[np.float32]]
+Rows = npt.NDArray[np.float32]
+"""Features (n, d)."""
+Features = Callable[[Source, Int64], Rows]
 """(source, positions (n,)) → features (n, d)."""
+Predicted = tuple[float | None, Int64]
+"""λ, None but for "ridge", and the classes of the test images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ class FewShot:
     """Training images per class; the official code has 1, 5, 10, 25."""
     seeds: int = 5
     """Draws of the training images, seeds 0, 1, …; the official code has 3."""
-    methods: tuple[str, ...] = METHODS
+    methods: tuple[str, ...] = ("ridge", "knn", "probe")
     """Of METHODS."""
     l2: tuple[float, ...] = (1024.0,)
     """λ of the ridge regression; 2¹⁰ is the official code's."""
@@ -60,6 +61,19 @@ class FewShot:
             raise ConfigError(f"no method {unknown[0]!r}; expected one or more of {','.join(METHODS)}")
         if self.neighbours < 1:
             raise ConfigError(f"neighbours is {self.neighbours}, expected at least 1")
+
+
+def _ridge(settings: FewShot, x: Rows, y: Int64, asked: Rows, classes: int) -> list[Predicted]:
+    ridge = Ridge.fit(x, y, classes)
+    return [(l2, ridge.predict(asked, l2)) for l2 in settings.l2]
+
+
+METHODS: dict[str, Callable[[FewShot, Rows, Int64, Rows, int], list[Predicted]]] = {
+    "ridge": _ridge,
+    "knn": lambda settings, x, y, asked, k: [(None, neighbour_predict(x, y, asked, k, settings.neighbours))],
+    "probe": lambda settings, x, y, asked, k: [(None, probe_predict(x, y, asked, k))],
+}
+"""The paper's closed form, nearest neighbours, logistic regression: of features and labels, those asked about, K."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +125,9 @@ def few_shot(
         for shots in settings.shots:
             chosen = np.concatenate([rows[:shots] for rows in draw])
             x, y = known[np.searchsorted(needed, chosen)], train.labels[chosen]
-            for method, l2, predicted in _predictions(settings, x, y, asked, len(train.classes)):
-                right.setdefault((shots, method, l2), []).append(float((predicted == answers).mean()))
+            for method in settings.methods:
+                for l2, predicted in METHODS[method](settings, x, y, asked, len(train.classes)):
+                    right.setdefault((shots, method, l2), []).append(float((predicted == answers).mean()))
             done += 1
             if progress is not None:
                 progress(done, parts)
@@ -120,21 +135,6 @@ def few_shot(
         Outcome(method=method, l2=l2, shots=shots, accuracies=tuple(values))
         for (shots, method, l2), values in right.items()
     ]
-
-
-def _predictions(
-    settings: FewShot, x: npt.NDArray[np.float32], y: Int64, asked: npt.NDArray[np.float32], classes: int
-) -> list[tuple[str, float | None, Int64]]:
-    found: list[tuple[str, float | None, Int64]] = []
-    for method in settings.methods:
-        if method == "ridge":
-            ridge = Ridge.fit(x, y, classes)
-            found += [(method, l2, ridge.predict(asked, l2)) for l2 in settings.l2]
-        elif method == "knn":
-            found.append((method, None, neighbour_predict(x, y, asked, classes, settings.neighbours)))
-        else:
-            found.append((method, None, probe_predict(x, y, asked, classes)))
-    return found
 
 
 def draw_shots(source: Source, shots: int, seed: int) -> list[Int64]:
