@@ -7,9 +7,11 @@ from typing import Any
 import torch
 
 from vitascope.checkpoints.checkpoint import Checkpoint, numbered_labels
+from vitascope.data.images import ImageLike
 from vitascope.data.preprocess import Preprocess
 from vitascope.models.catalogue import build_model
 from vitascope.models.config import ModelConfig, ViTConfig
+from vitascope.views.look import Look, looks
 
 TINY = ViTConfig(image_size=(16, 16), patch=8, width=16, depth=1, heads=2, hidden=24, classes=3)
 
@@ -26,3 +28,9 @@ def checkpoint(config: ModelConfig = TINY, **changes: Any) -> Checkpoint:
         "labels": numbered_labels(config.classes),
     }
     return Checkpoint(model=model, **(fields | changes))
+
+
+def look(checkpoint: Checkpoint, image: ImageLike) -> Look:
+    """At any image, as the checkpoint is shown it."""
+    preprocess = checkpoint.preprocess
+    return next(looks(checkpoint, [preprocess.resize(preprocess.read(image))]))

@@ -13,12 +13,11 @@ from PIL import Image
 
 import vitascope as vs
 from peers import peer, randomise
-from tiny_checkpoint import TINY, checkpoint
+from tiny_checkpoint import TINY, checkpoint, look
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.errors import CheckpointError
 from vitascope.inference.files import predict_files
 from vitascope.recipes.evaluation import evaluate_checkpoint
-from vitascope.views.look import look
 from vitascope.web.engine import Engine
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import vitascope as vs
-from tiny_checkpoint import checkpoint
+from tiny_checkpoint import checkpoint, look
 from vitascope import views
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.errors import ConfigError
@@ -203,7 +203,7 @@ def test_images_that_cannot_be_are_refused(plain: tuple[Checkpoint, Tensor], ima
 def test_a_resnet_is_refused_in_one_line() -> None:
     ck = checkpoint(BiTConfig(units=(1, 1, 1, 1), base_width=32, classes=3, small_images=True, image_size=(16, 16)))
     images = torch.zeros(1, 3, 16, 16)
-    from vitascope.views.look import look, scope
+    from vitascope.views.look import scope
 
     calls = [lambda view=view: view(ck.model, images) for view in OF_IMAGES.values()]
     calls += [lambda: views.position_similarity(ck.model), lambda: views.embedding_filters(ck.model)]

@@ -10,10 +10,11 @@ import pytest
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from tiny_checkpoint import look
 from vitascope import views
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.views.attention_rollout import enlarged, lit, overlaid
-from vitascope.views.look import Look, Scope, look, scope
+from vitascope.views.look import Look, Scope, scope
 from vitascope.views.tiles import columns_for, tiled
 
 FIGURES: dict[str, Callable[[Look, Scope], Figure]] = {
@@ -24,15 +25,15 @@ FIGURES: dict[str, Callable[[Look, Scope], Figure]] = {
     "share": lambda seen, known: views.draw_share(seen.share),
     "class attention": lambda seen, known: views.draw_class_attention(seen.class_maps),
     "attention": lambda seen, known: views.draw_attention(
-        seen.attention(0), seen.grid, (0, seen.grid[1] - 1), prefix=seen.prefix, layer=0
+        seen.attention(0), seen.grid, (0, seen.grid[1] - 1), prefix=seen.config.prefix, layer=0
     ),
     "attention of the first token": lambda seen, known: views.draw_attention(
-        seen.attention(0), seen.grid, prefix=seen.prefix, layer=0
+        seen.attention(0), seen.grid, prefix=seen.config.prefix, layer=0
     ),
     "rollout": lambda seen, known: views.draw_rollout(seen.image, seen.rollout),
     "lens": lambda seen, known: views.draw_lens(seen.lens),
     "norms": lambda seen, known: views.draw_norms(
-        seen.norms, seen.grid, prefix=seen.prefix, class_token=seen.class_token
+        seen.norms, seen.grid, prefix=seen.config.prefix, class_token=seen.config.class_token
     ),
 }
 EXPECTED = {

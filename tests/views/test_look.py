@@ -12,14 +12,14 @@ from torch import Tensor
 
 import vitascope as vs
 from tiny import pixels
-from tiny_checkpoint import TINY, checkpoint
+from tiny_checkpoint import TINY, checkpoint, look
 from vitascope import views
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import ConfigError, ImageError
-from vitascope.models.catalogue import model_config
+from vitascope.models.catalogue import architecture_name, model_config
 from vitascope.models.config import ViTConfig
-from vitascope.views.look import architecture_name, look, scope
+from vitascope.views.look import scope
 
 
 def photograph(channels: int, seed: int = 0) -> np.ndarray:
@@ -50,9 +50,7 @@ def test_a_look_says_what_the_views_say(kind: tuple[Checkpoint, Tensor]) -> None
     resized = ck.preprocess.resize(image)
     shown = resized[..., :3] if c.channels >= 3 else np.repeat(resized, 3, axis=2)
     assert np.array_equal(seen.image, shown)
-    assert (seen.grid, seen.prefix, seen.class_token) == (c.grid, c.prefix, c.class_token)
-    assert seen.grid[0] * seen.pixels_per_token[0] == height
-    assert seen.reads_class_token == ("token" in c.pooling)
+    assert (seen.grid, seen.config) == (c.grid, c)
     arrays = [getattr(seen, f.name) for f in fields(seen)]
     assert seen.nbytes == sum(a.nbytes for a in arrays if isinstance(a, np.ndarray)) > 2 * seen.keys.nbytes
     if not c.classes:
@@ -77,16 +75,18 @@ def test_predictions_are_those_of_predict() -> None:
         assert one[2] == pytest.approx(other[2])
 
 
+def at_size(ck: Checkpoint, size: int | tuple[int, int]) -> Checkpoint:
+    return replace(ck, preprocess=ck.preprocess.with_size(size))
+
+
 def test_another_size() -> None:
     ck = checkpoint()
     image = photograph(3)
-    wide = look(ck, image, size=(16, 40))
+    wide = look(at_size(ck, (16, 40)), image)
     assert (wide.grid, wide.image.shape, wide.rollout.shape) == ((2, 5), (16, 40, 3), (2, 5))
-    assert look(ck, image, size=32).grid == (4, 4)
+    assert look(at_size(ck, 32), image).grid == (4, 4)
     with pytest.raises(ConfigError, match="multiples of 8"):
-        look(ck, image, size=(16, 41))
-    with pytest.raises(ConfigError, match="image_size"):
-        look(ck, image, size=0)
+        look(at_size(ck, (16, 41)), image)
 
 
 def test_what_is_no_image_is_refused() -> None:
@@ -114,7 +114,7 @@ def test_checkpoints_of_every_format(format: str, config: ViTConfig, tmp_path: P
     vs.save(checkpoint(config), tmp_path / "out", format=format)
     ck = vs.load(tmp_path / "out")
     seen, known = look(ck, photograph(3)), scope(ck)
-    assert (known.layers, known.heads, known.labels) == (1, config.heads, config.classes)
+    assert (known.config.depth, known.config.heads, known.config.classes) == (1, config.heads, config.classes)
     assert seen.attention(0).shape == (config.heads, config.tokens, config.tokens)
     assert seen.grid == known.grid == config.grid
 
@@ -123,7 +123,7 @@ def test_a_scope_says_what_the_views_say(kind: tuple[Checkpoint, Tensor]) -> Non
     ck, _ = kind
     c, known = ck.config, scope(ck)
     assert known.parameters == sum(p.numel() for p in ck.model.parameters())
-    assert (known.image_size, known.grid, known.prefix) == (c.image_size, c.grid, c.prefix)
+    assert (known.image_size, known.grid, known.config) == (c.image_size, c.grid, c)
     np.testing.assert_array_equal(known.filters, views.embedding_filters(ck.model).numpy())
     if c.positions == "none":
         assert known.similarity is None

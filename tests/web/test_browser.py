@@ -12,10 +12,10 @@ import pytest
 
 from browsing import Tab, browser
 from serving import Served, png, served
-from tiny_checkpoint import checkpoint
+from tiny_checkpoint import checkpoint, look
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.models.config import ViTConfig
-from vitascope.views.look import Look, look, scope
+from vitascope.views.look import Look, scope
 from vitascope.web.offline import write_page
 from vitascope.web.payload import layer_payload, look_payload, model_payload
 
@@ -74,8 +74,8 @@ def seen(tab: Tab, head: int) -> str:
 def expected(found: Look, layer: int, head: int, row: int, column: int) -> str:
     """What the tile of a head says, computed here; all counted from 1."""
     weights = found.attention(layer - 1)[head - 1]
-    token = found.prefix + (row - 1) * found.grid[1] + column - 1
-    patches = weights[token, found.prefix :]
+    token = found.config.prefix + (row - 1) * found.grid[1] + column - 1
+    patches = weights[token, found.config.prefix :]
     at = int(patches.argmax())
     share = f"{100 * patches[at]:.0f}" if patches[at] >= 0.0995 else f"{100 * patches[at]:.1f}"
     where = f"row {at // found.grid[1] + 1}, column {at % found.grid[1] + 1}"

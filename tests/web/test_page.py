@@ -14,8 +14,7 @@ import pytest
 import torch
 
 from serving import Served, check_words, decoded_rows, error_of, png, served
-from tiny_checkpoint import TINY, checkpoint
-from vitascope.views.look import look
+from tiny_checkpoint import TINY, checkpoint, look
 from vitascope.web.assets import PAGE, page_files, read_assets
 
 

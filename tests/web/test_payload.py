@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from serving import decoded_rows, png
-from tiny_checkpoint import checkpoint
+from tiny_checkpoint import checkpoint, look
 from vitascope.errors import ConfigError
-from vitascope.views.look import Look, look, scope
+from vitascope.views.look import Look, scope
 from vitascope.web import payload
 from vitascope.web.looks import HeldLook, Looks, look_id
 

@@ -8,14 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vitascope.errors import ConfigError
-from vitascope.models.config import (
-    BiTConfig,
-    ModelConfig,
-    StemConfig,
-    ViTConfig,
-    image_size_pair,
-    make_config,
-)
+from vitascope.models.config import BiTConfig, ModelConfig, StemConfig, ViTConfig, image_size_pair, make_config
 
 if TYPE_CHECKING:
     import torch
@@ -76,19 +69,24 @@ def model_names() -> tuple[str, ...]:
 
 def model_config(name: str, **changes: Any) -> ModelConfig:
     """The config behind a name, with any field changed; raises `ConfigError` naming the nearest names or fields."""
-    base = HYBRIDS.get(name) or RESNETS.get(name)
+    match = re.fullmatch(r"ViT-(\w+)/(\d+)", name)
+    if match and match[1] in SIZES and int(match[2]) >= 1:
+        base: ModelConfig | None = _plain(match[1], int(match[2]))
+    else:
+        base = HYBRIDS.get(name) or RESNETS.get(name)
     if base is None:
-        match = re.fullmatch(r"ViT-(\w+)/(\d+)", name)
-        if match is None or match[1] not in SIZES or int(match[2]) < 1:
-            near = difflib.get_close_matches(name, model_names(), 3, cutoff=0.5)
-            hint = f"did you mean {', '.join(near)}?" if near else f"for example {', '.join(model_names()[:6])}"
-            raise ConfigError(f"no model {name!r}; {hint} (ViT-{{Ti,S,b,B,L,H}}/PATCH takes any patch number)")
-        base = make_config(ViTConfig, {**_fields(SIZES[match[1]]), "patch": int(match[2])} | _fit(int(match[2])))
+        near = difflib.get_close_matches(name, model_names(), 3, cutoff=0.5)
+        hint = f"did you mean {', '.join(near)}?" if near else f"for example {', '.join(model_names()[:6])}"
+        raise ConfigError(f"no model {name!r}; {hint} (ViT-{{Ti,S,b,B,L,H}}/PATCH takes any patch number)")
     if "image_size" in changes:
         changes["image_size"] = image_size_pair(changes["image_size"])
-    if isinstance(changes.get("stem"), dict):
-        changes["stem"] = make_config(StemConfig, changes["stem"])
-    return make_config(type(base), {**_fields(base), **changes})
+    return make_config(type(base), {**vars(base), **changes})
+
+
+def _plain(size: str, patch: int) -> ViTConfig:
+    # 224 pixels unless they do not divide by this patch; then the next size down that does.
+    side = max(224 // patch, 1) * patch
+    return replace(SIZES[size], patch=patch, image_size=(side, side))
 
 
 def create_model(name: str, *, generator: torch.Generator | None = None, **changes: Any) -> ViT | BiT:
@@ -125,11 +123,11 @@ def count_parameters(config: ModelConfig) -> int:
     return sum(parameter.numel() for parameter in empty_model(config).parameters())
 
 
-def _fields(config: ModelConfig) -> dict[str, Any]:
-    return {name: getattr(config, name) for name in config.__dataclass_fields__}
-
-
-def _fit(patch: int) -> dict[str, Any]:
-    # 224 pixels unless they do not divide by this patch; then the next size down that does.
-    side = max(224 // patch, 1) * patch
-    return {"image_size": (side, side)}
+def architecture_name(config: ViTConfig) -> str:
+    """ "ViT-B/16" where the catalogue has these sizes, otherwise in words: "ViT 192 wide, 9 deep, patch 4"."""
+    plain = {f"ViT-{size}/{config.patch}": _plain(size, config.patch) for size in SIZES}
+    for name, known in (plain | HYBRIDS).items():
+        if all(getattr(known, f) == getattr(config, f) for f in ("stem", "patch", "width", "depth", "heads", "hidden")):
+            return name
+    kind = "hybrid ViT" if config.stem else "ViT"
+    return f"{kind} {config.width} wide, {config.depth} deep, patch {config.pixels_per_token}"

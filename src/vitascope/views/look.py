@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vitascope.checkpoints.checkpoint import Checkpoint, Prediction, probabilities, ranked
-from vitascope.data.images import ImageLike
+from vitascope.data.batches import to_tensor
+from vitascope.data.images import UInt8
 from vitascope.errors import ConfigError
 from vitascope.layers.attention import attention_weights
-from vitascope.models.catalogue import HYBRIDS, SIZES
-from vitascope.models.config import ViTConfig, image_size_pair
+from vitascope.layers.config import Size, ViTConfig
+from vitascope.models.catalogue import architecture_name
 from vitascope.views.attention_maps import ClassMaps
 from vitascope.views.attention_rollout import Rollouts
 from vitascope.views.attention_share import Shares
@@ -31,19 +33,13 @@ _PREDICTIONS, _LENS = 10, 5
 class Look:
     """Everything the page and the report show of one image."""
 
+    config: ViTConfig
+    """The model's: `class_maps` and `rollout` are the class token's where its head reads that, otherwise means over the
+    patches."""
     image: np.ndarray
     """uint8 (H, W, 3): what the model saw, after geometry and before normalisation."""
-    grid: tuple[int, int]
+    grid: Size
     """Rows and columns of patches."""
-    pixels_per_token: tuple[int, int]
-    """Height and width of a patch in pixels of `image`."""
-    prefix: int
-    """Tokens before the patches: class token and registers."""
-    class_token: bool
-    """Whether the first token is a class token."""
-    reads_class_token: bool
-    """Whether `class_maps` and `rollout` are the class token's; otherwise they are means over the patches, which this
-    model's head pools."""
     predictions: list[Prediction]
     """Best first, at most 10; empty where there is no head."""
     lens: list[list[Prediction]]
@@ -68,43 +64,63 @@ class Look:
         depth = len(self.queries)
         if not isinstance(layer, int) or not 0 <= layer < depth:
             raise ConfigError(f"layer {layer!r} of a model with {depth} layers; expected numbers from 0 to {depth - 1}")
-        with torch.no_grad():
-            q, k = (torch.from_numpy(part[layer]) for part in (self.queries, self.keys))
-            return attention_weights(q, k).numpy()
+        q, k = (torch.from_numpy(part[layer]) for part in (self.queries, self.keys))
+        return attention_weights(q, k).numpy()
 
     @property
     def nbytes(self) -> int:
         """Memory of all arrays."""
-        values = (getattr(self, f.name) for f in fields(self))
-        return sum(value.nbytes for value in values if isinstance(value, np.ndarray))
+        return sum(value.nbytes for value in vars(self).values() if isinstance(value, np.ndarray))
+
+
+def looks(checkpoint: Checkpoint, pixels: Sequence[UInt8]) -> Iterator[Look]:
+    """Everything to be seen of each image, by one forward pass on the model's device.
+
+    `pixels` are uint8 (h, w, C), all of one size, which need not be the checkpoint's. Raises `ConfigError` for a model
+    without attention or a size that the patch does not divide.
+    """
+    model = as_vit(checkpoint.model)
+    shown = iter(pixels)
+    for capture in captures(model, checkpoint.preprocess.normalise(to_tensor(list(pixels))), tokens=True):
+        views = read_attention(capture, Distances, Shares, Rollouts, ClassMaps)
+        norms = norms_by_image(capture)
+        logits = lens_by_image(model, capture) if checkpoint.labels and checkpoint.activation != "none" else None
+        for n in range(capture.images):
+            lens: list[list[Prediction]] = []
+            if logits is not None:
+                likely = probabilities(logits[n], checkpoint.activation).cpu()
+                lens = ranked(likely, checkpoint.labels, _PREDICTIONS)
+            distance, share, rolled, maps = (_array(view[n]) for view in views)
+            yield Look(
+                config=model.config,
+                image=as_rgb(next(shown)),
+                grid=capture.grid,
+                predictions=lens[-1] if lens else [],
+                lens=[layer[:_LENS] for layer in lens],
+                norms=_array(norms[n]),
+                distance=distance,
+                share=share,
+                rollout=rolled,
+                class_maps=maps,
+                queries=_array(torch.stack([q[n] for q in capture.q])),
+                keys=_array(torch.stack([k[n] for k in capture.k])),
+            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scope:
     """What of a checkpoint can be seen without an image."""
 
+    config: ViTConfig
+    """The model's."""
     name: str
     """As the catalogue calls its architecture, such as "ViT-B/16"."""
     parameters: int
     """Number of trainable values."""
-    layers: int
-    """L."""
-    heads: int
-    """h."""
-    image_size: tuple[int, int]
+    image_size: Size
     """Height and width in pixels that preprocessing makes."""
-    grid: tuple[int, int]
+    grid: Size
     """Rows and columns of patches at that size."""
-    pixels_per_token: tuple[int, int]
-    """Height and width of a patch in pixels."""
-    prefix: int
-    """Tokens before the patches: class token and registers."""
-    class_token: bool
-    """Whether the first token is a class token."""
-    reads_class_token: bool
-    """Whether the head reads the class token, rather than the mean of the patches."""
-    labels: int
-    """Number of classes; 0 without a head."""
     uniform_distance: float
     """Mean attention distance, in pixels, of a head that attends to all tokens alike."""
     filters: np.ndarray
@@ -115,68 +131,18 @@ class Scope:
     """How two-dimensional the positions are; None without positions or with a single patch."""
 
 
-def look(checkpoint: Checkpoint, image: ImageLike, *, size: int | tuple[int, int] | None = None) -> Look:
-    """Everything to be seen of one image, by one forward pass on the model's device.
-
-    `image` is a path, encoded bytes, a Pillow image or a uint8 array; `size` is another (height, width) than the
-    checkpoint's own. Raises `ConfigError` for a model without attention or a size that the patch does not divide,
-    `ImageError` for what is no image.
-    """
-    as_vit(checkpoint.model)
-    preprocess = checkpoint.preprocess if size is None else checkpoint.preprocess.with_size(image_size_pair(size))
-    return look_at(checkpoint, preprocess.resize(preprocess.read(image)))
-
-
-def look_at(checkpoint: Checkpoint, pixels: np.ndarray) -> Look:
-    """`look` from pixels of the size that is looked at, uint8 (h, w, C)."""
-    model = as_vit(checkpoint.model)
-    c = model.config
-    batch = checkpoint.preprocess.normalise(torch.from_numpy(pixels.transpose(2, 0, 1).copy()))[None]
-    capture = next(captures(model, batch, tokens=True))
-    distance, share, rolled, maps = read_attention(capture, Distances, Shares, Rollouts, ClassMaps)
-    classifies = checkpoint.labels and checkpoint.activation != "none"
-    lens: list[list[Prediction]] = []
-    if classifies:
-        likely = probabilities(lens_by_image(model, capture)[0], checkpoint.activation).cpu()
-        lens = ranked(likely, checkpoint.labels, _PREDICTIONS)
-    return Look(
-        image=as_rgb(pixels),
-        grid=capture.grid,
-        pixels_per_token=(c.pixels_per_token, c.pixels_per_token),
-        prefix=c.prefix,
-        class_token=c.class_token,
-        reads_class_token="token" in c.pooling,
-        predictions=lens[-1] if lens else [],
-        lens=[layer[:_LENS] for layer in lens],
-        norms=_array(norms_by_image(capture)[0]),
-        distance=_array(distance[0]),
-        share=_array(share[0]),
-        rollout=_array(rolled[0]),
-        class_maps=_array(maps[0]),
-        queries=_array(torch.cat(capture.q)),
-        keys=_array(torch.cat(capture.k)),
-    )
-
-
 def scope(checkpoint: Checkpoint) -> Scope:
     """What of a checkpoint can be seen without an image; raises `ConfigError` for a model without attention."""
     model = as_vit(checkpoint.model)
-    c = model.config
-    height, width = checkpoint.preprocess.size
-    grid = (height // c.pixels_per_token, width // c.pixels_per_token)
+    c, size = model.config, checkpoint.preprocess.size
+    grid = size[0] // c.pixels_per_token, size[1] // c.pixels_per_token
     similarity = position_similarity(model) if c.positions != "none" else None
     return Scope(
+        config=c,
         name=architecture_name(c),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        layers=c.depth,
-        heads=c.heads,
-        image_size=(height, width),
+        image_size=size,
         grid=grid,
-        pixels_per_token=(c.pixels_per_token, c.pixels_per_token),
-        prefix=c.prefix,
-        class_token=c.class_token,
-        reads_class_token="token" in c.pooling,
-        labels=len(checkpoint.labels),
         uniform_distance=uniform_distance(grid, c.pixels_per_token, c.prefix),
         filters=_array(embedding_filters(model)),
         similarity=None if similarity is None else _array(similarity),
@@ -184,23 +150,7 @@ def scope(checkpoint: Checkpoint) -> Scope:
     )
 
 
-def architecture_name(config: ViTConfig) -> str:
-    """ "ViT-B/16" where the catalogue has these sizes, otherwise in words: "ViT 192 wide, 9 deep, patch 4"."""
-
-    def sizes(c: ViTConfig) -> tuple[int, ...]:
-        return c.width, c.depth, c.heads, c.hidden
-
-    for name, known in HYBRIDS.items():
-        if (known.stem, known.patch, sizes(known)) == (config.stem, config.patch, sizes(config)):
-            return name
-    kind = "ViT" if config.stem is None else "hybrid ViT"
-    for name, known in SIZES.items():
-        if config.stem is None and sizes(known) == sizes(config) and name != "b":
-            return f"{kind}-{name}/{config.patch}"
-    return f"{kind} {config.width} wide, {config.depth} deep, patch {config.pixels_per_token}"
-
-
-def as_rgb(pixels: np.ndarray) -> np.ndarray:
+def as_rgb(pixels: UInt8) -> UInt8:
     """uint8 (H, W, C) → (H, W, 3), for showing: the first three channels, or the first alone as grey."""
     return np.ascontiguousarray(pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2))
 

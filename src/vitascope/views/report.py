@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.data.images import ImageLike
 from vitascope.errors import ConfigError, ImageError
-from vitascope.views.attention_share import Shares
-from vitascope.views.capture import as_vit, captures, read_attention
-from vitascope.views.distance import Distances
-from vitascope.views.look import Look, Scope, look, scope
-from vitascope.views.norms import norms_by_image
-
-Progress = Callable[[int, int], None]
+from vitascope.views.look import Look, Scope, looks, scope
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +39,7 @@ class Report:
     """float32 (L, T): mean length of every token after every block."""
     looks: list[tuple[str, Look]]
     """The first images, each looked at wholly, with their names."""
-    unreadable: list[tuple[str, str]] = field(default_factory=list)
+    unreadable: list[tuple[str, str]]
     """(name, why) of images that were left out."""
 
 
@@ -57,7 +50,7 @@ def make_report(
     name: str,
     show: int = 6,
     batch: int = 16,
-    progress: Progress | None = None,
+    progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Report:
     """Looks at `images` with `checkpoint`; an unreadable one is left out and named. On the model's device.
 
@@ -65,39 +58,25 @@ def make_report(
     """
     if show < 1 or batch < 1:
         raise ConfigError(f"show is {show} and batch is {batch}, expected at least 1")
-    model = as_vit(checkpoint.model)
     seen = scope(checkpoint)
-    looks: list[tuple[str, Look]] = []
+    shown: list[tuple[str, Look]] = []
     unreadable: list[tuple[str, str]] = []
-    sums = [np.zeros((seen.layers, n)) for n in (seen.heads, seen.heads, seen.prefix + seen.grid[0] * seen.grid[1])]
-    count = 0
-    for first in range(0, len(images), batch):
-        inputs = []
-        for item in images[first : first + batch]:
+    count, sums = 0, dict.fromkeys(("distance", "share", "norms"), np.zeros(()))
+    for begin in range(0, len(images), batch):
+        names, pixels = [], []
+        for item in images[begin : begin + batch]:
             try:
-                inputs.append(checkpoint.preprocess(item.image))
-                if len(looks) < show:
-                    looks.append((item.name, look(checkpoint, item.image)))
+                pixels.append(checkpoint.preprocess.resize(checkpoint.preprocess.read(item.image)))
+                names.append(item.name)
             except ImageError as error:
                 unreadable.append((item.name, str(error)))
-        for capture in captures(model, torch.stack(inputs), tokens=True) if inputs else ():
-            heads = read_attention(capture, Distances, Shares)
-            for total, view in zip(sums, (*heads, norms_by_image(capture)), strict=True):
-                total += view.double().sum(dim=0).cpu().numpy()
-            count += capture.images
-        if progress is not None:
-            progress(min(first + batch, len(images)), len(images))
+        for called, look in zip(names, looks(checkpoint, pixels) if pixels else (), strict=True):
+            count += 1
+            sums = {view: total + getattr(look, view).astype(np.float64) for view, total in sums.items()}
+            if len(shown) < show:
+                shown.append((called, look))
+        progress(min(begin + batch, len(images)), len(images))
     if not count:
-        why = unreadable[0][1] if unreadable else "none was given"
-        raise ImageError(f"no image could be looked at: {why}")
-    distance, share, norms = ((total / count).astype(np.float32) for total in sums)
-    return Report(
-        name=name,
-        scope=seen,
-        images=count,
-        distance=distance,
-        share=share,
-        norms=norms,
-        looks=looks,
-        unreadable=unreadable,
-    )
+        raise ImageError(f"no image could be looked at: {unreadable[0][1] if unreadable else 'none was given'}")
+    means = {view: (total / count).astype(np.float32) for view, total in sums.items()}
+    return Report(name=name, scope=seen, images=count, looks=shown, unreadable=unreadable, **means)

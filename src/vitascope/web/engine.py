@@ -15,7 +15,7 @@ from vitascope.data.images import UInt8
 from vitascope.device import resolve_device
 from vitascope.inference.engines.auto import make_engine
 from vitascope.inference.engines.table import CPU_ONLY
-from vitascope.views.look import Look, Scope, look_at, scope
+from vitascope.views.look import Look, Scope, looks, scope
 from vitascope.web.examples import Example, examples
 
 Float32 = npt.NDArray[np.float32]
@@ -78,7 +78,7 @@ class Engine:
 
     def look(self, pixels: UInt8) -> Look:
         """Everything the page shows of one image of `decode`; raises ConfigError for a model without attention."""
-        return look_at(self.checkpoint, pixels)
+        return next(looks(self.checkpoint, [pixels]))
 
     def scope(self) -> Scope:
         """Everything the page shows of the model alone; raises ConfigError for a model without attention."""

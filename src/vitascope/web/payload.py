@@ -58,18 +58,19 @@ def labels(predictions: Sequence[tuple[str, int, float]]) -> list[dict[str, Any]
 
 def model_payload(scope: Scope, name: str, examples: Sequence[dict[str, str]] = ()) -> dict[str, Any]:
     """What the page shows of a model without any image."""
+    c = scope.config
     return {
         "name": name,
         "architecture": scope.name,
         "parameters": scope.parameters,
-        "layers": scope.layers,
-        "heads": scope.heads,
+        "layers": c.depth,
+        "heads": c.heads,
         "grid": list(scope.grid),
-        "patch": list(scope.pixels_per_token),
-        "prefix": scope.prefix,
-        "class_token": scope.class_token,
-        "reads_class_token": scope.reads_class_token,
-        "classes": scope.labels,
+        "patch": [c.pixels_per_token] * 2,
+        "prefix": c.prefix,
+        "class_token": c.class_token,
+        "reads_class_token": c.reads_class_token,
+        "classes": c.classes,
         "image_size": list(scope.image_size),
         "uniform_distance": round(scope.uniform_distance, _DISTANCE_DIGITS),
         "filters": array(scope.filters),
@@ -81,16 +82,17 @@ def model_payload(scope: Scope, name: str, examples: Sequence[dict[str, str]] = 
 
 def look_payload(look: Look, id: str, name: str) -> dict[str, Any]:
     """What the page shows of one image, but for the layers."""
+    c = look.config
     return {
         "id": id,
         "name": name,
         "size": list(look.image.shape[:2]),
         "image": picture(look.image),
         "grid": list(look.grid),
-        "patch": list(look.pixels_per_token),
-        "prefix": look.prefix,
-        "class_token": look.class_token,
-        "reads_class_token": look.reads_class_token,
+        "patch": [c.pixels_per_token] * 2,
+        "prefix": c.prefix,
+        "class_token": c.class_token,
+        "reads_class_token": c.reads_class_token,
         "predictions": labels(look.predictions),
         "lens": [labels(layer) for layer in look.lens],
         "norms": array(look.norms),
