@@ -41,9 +41,9 @@ from vitascope.data.source import Splits
 from vitascope.inference.engines.eager import placed
 from vitascope.models.catalogue import create_model
 from vitascope.precision import autocast, processor
-from vitascope.recipes.presets import preset
+from vitascope.recipes.presets import PRESETS
 from vitascope.recipes.pretrain import pretrain
-from vitascope.recipes.settings import PretrainRecipe
+from vitascope.recipes.recipe import PretrainRecipe
 from vitascope.studies.cost import forward_flops
 from vitascope.training.record import SPEED, read_metrics
 from vitascope.training.train_settings import TrainSettings
@@ -214,12 +214,12 @@ def record(scale: Scale, device: torch.device, seeds: int, folder: Path) -> dict
     splits = Splits(train=held.train, validation=judged)
     runs = []
     for seed in range(seeds):
-        settings = {**preset(PretrainRecipe, scale.preset), **scale.recipe, "seed": seed, "keep": "last"}
-        if not settings.get("eval_every"):
-            assert held.train is not None
-            settings["eval_every"] = math.ceil(len(held.train) / settings["batch"])  # every epoch
-        out = folder / f"seed-{seed}"
-        pretrain(PretrainRecipe(data=scale.data, out=str(out), device=str(device), **settings), splits=splits)
+        out, start = folder / f"seed-{seed}", PRESETS[PretrainRecipe][scale.preset]
+        recipe = start(data=scale.data, out=str(out), device=str(device), **scale.recipe, seed=seed, keep="last")
+        assert isinstance(recipe, PretrainRecipe)
+        assert held.train is not None
+        every = recipe.eval_every or math.ceil(len(held.train) / recipe.batch)  # an epoch
+        pretrain(dataclasses.replace(recipe, eval_every=every), splits=splits)
         runs.append({"seed": seed, **reached(out)})
     ways = {}
     for level in LEVELS:

@@ -110,7 +110,7 @@ def test_no_pickle_and_no_prints(path: Path) -> None:
     [
         "vitascope",
         "vitascope.cli",
-        "vitascope.recipes.settings",
+        "vitascope.recipes.recipe",
         "vitascope.recipes.presets",
         "vitascope.models.config",
         "vitascope.evaluation",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from PIL import Image
 from vitascope.data.memory import ArraySource
 from vitascope.data.settings import AugmentConfig
 from vitascope.data.source import Splits
-from vitascope.recipes.settings import FinetuneRecipe, PretrainRecipe
+from vitascope.recipes.asked import Evaluate
+from vitascope.recipes.evaluation import evaluate_checkpoint
+from vitascope.recipes.recipe import FinetuneRecipe, PretrainRecipe
 
 CLASSES = ("ant", "bee", "cat")
 FIELDS: dict[str, Any] = {"width": 32, "depth": 2, "heads": 2, "hidden": 48}
@@ -117,3 +120,10 @@ def command(*words: str | Path, **options: Any) -> tuple[int, str, str]:
     process = start(*words, **options)
     out, err = process.communicate(timeout=120)
     return process.returncode, out, err
+
+
+def evaluated(
+    checkpoint: str, data: str, *, progress: Callable[[int, int], None] | None = None, **how: Any
+) -> dict[str, Any]:
+    """Figures of a checkpoint on data."""
+    return evaluate_checkpoint(Evaluate(checkpoint=checkpoint, data=data, **how), progress)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from types import NoneType
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, fields
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from vitascope.errors import ConfigError
 
@@ -15,7 +15,7 @@ class Range:
     """The numbers that a field may have, both ends included unless `below`."""
 
     least: float
-    most: float
+    most: float = math.inf
     below: bool = False
     """The upper end is not included."""
 
@@ -23,11 +23,15 @@ class Range:
         return self.least <= value < self.most if self.below else self.least <= value <= self.most
 
     def __str__(self) -> str:
+        if self.most == math.inf:
+            return f"of at least {self.least:,}"
         return f"in [{self.least:,}, {self.most:,})" if self.below else f"from {self.least:,} to {self.most:,}"
 
 
 LARGEST_SIDE = 16_384
 """Pixels of an image that a model sees; a file may claim any size, which is refused before memory is taken."""
+Count = Annotated[int, Range(1)]
+"""How many, one or more."""
 Probability = Annotated[float, Range(0, 1, below=True)]
 Side = Annotated[int, Range(1, LARGEST_SIDE)]
 """Pixels along a side of an image."""
@@ -44,6 +48,13 @@ def check_fields(config: Any) -> None:
             raise ConfigError(f"{name} is {_shown(value)}, expected {wanted}")
 
 
+def refuse_idle(config: Any, why: str, *names: str) -> None:
+    """Raises `ConfigError` where one of the fields `names` has another value than its default: it would be ignored."""
+    for f in fields(config):
+        if f.name in names and (value := getattr(config, f.name)) != f.default:
+            raise ConfigError(f"{f.name} is {_shown(value)}, but {why}; leave it out")
+
+
 def _unmet(value: Any, hint: Any) -> str | None:
     """What was expected; None where the value is that."""
     origin, arguments = get_origin(hint), get_args(hint)
@@ -56,12 +67,14 @@ def _unmet(value: Any, hint: Any) -> str | None:
         return None if value in arguments else f"one of {', '.join(arguments)}"
     if origin is tuple:
         several = arguments[-1] is Ellipsis
-        length = len(value) if several and isinstance(value, tuple) and len(value) <= _MOST_STAGES else len(arguments)
+        length = min(len(value), _MOST_VALUES) if several and isinstance(value, tuple) else len(arguments)
         if not isinstance(value, tuple) or len(value) != length:
             return f"{'a few' if several else length} values in brackets"
         return next((w for each in value if (w := _unmet(each, arguments[0]))), None)
-    if NoneType in arguments:  # Python 3.11 has no common type of X | None and Optional[X]
-        return None if value is None else _unmet(value, next(a for a in arguments if a is not NoneType))
+    if origin in (Union, UnionType):
+        wanted_by = {kind: _unmet(value, kind) for kind in arguments}
+        said = [wanted for kind, wanted in wanted_by.items() if wanted and kind is not NoneType]
+        return None if None in wanted_by.values() else " or ".join(said)
     if hint in (int, float):
         kinds = (int,) if hint is int else (int, float)
         is_number = isinstance(value, kinds) and not isinstance(value, bool)
@@ -69,7 +82,8 @@ def _unmet(value: Any, hint: Any) -> str | None:
     return None if isinstance(value, hint) else _words(hint)
 
 
-_MOST_STAGES = 8
+_MOST_VALUES = 100
+"""Of a tuple of any length."""
 
 
 def _words(kind: type) -> str:

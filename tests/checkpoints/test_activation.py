@@ -13,11 +13,11 @@ from PIL import Image
 
 import vitascope as vs
 from peers import peer, randomise
+from tiny import evaluated
 from tiny_checkpoint import TINY, checkpoint, look
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.errors import CheckpointError
 from vitascope.inference.files import predict_files
-from vitascope.recipes.evaluation import evaluate_checkpoint
 from vitascope.web.engine import Engine
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8)
@@ -71,13 +71,13 @@ def test_a_regression_is_no_class_of_a_hundred_percent(tmp_path: Path) -> None:
     assert look(ck, PIXELS).predictions == []
     vs.save(ck, tmp_path / "model")
     with pytest.raises(CheckpointError, match="regression model"):
-        evaluate_checkpoint(str(tmp_path / "model"), "digits")
+        evaluated(str(tmp_path / "model"), "digits")
 
 
 def test_accuracy_of_one_label_is_refused_for_several(tmp_path: Path) -> None:
     vs.save(multi_label(), tmp_path / "model")
     with pytest.raises(CheckpointError, match="judges each label by itself"):
-        evaluate_checkpoint(str(tmp_path / "model"), "digits")
+        evaluated(str(tmp_path / "model"), "digits")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,11 @@ import yaml
 
 from tiny import PRETRAIN_WORDS, image_folder
 from vitascope.cli import COMMANDS, main
+from vitascope.cli.arguments import Arguments
 from vitascope.cli.commands import finetune as finetune_command
 from vitascope.cli.commands import predict as predict_command
 from vitascope.cli.commands import pretrain as pretrain_command
-from vitascope.cli.parser import Parser
-from vitascope.recipes.settings import FinetuneRecipe, PretrainRecipe
+from vitascope.recipes.recipe import FinetuneRecipe, PretrainRecipe
 
 
 def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
@@ -35,18 +36,19 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
     return err
 
 
+def told(name: str, function: Callable[..., Any], *words: str | Path) -> list[Any]:
+    """What a command's function is given."""
+    return Arguments(name, *COMMANDS[name], function).parse([str(word) for word in words])
+
+
 def pretrain_recipe(*words: str | Path) -> PretrainRecipe:
-    parser = Parser("pretrain", "x")
-    pretrain_command.arguments(parser)
-    recipe = parser.recipe(parser.parse([str(word) for word in words]), PretrainRecipe)
+    recipe = told("pretrain", pretrain_command.run, *words)[0]
     assert isinstance(recipe, PretrainRecipe)
     return recipe
 
 
 def finetune_recipe(*words: str | Path) -> FinetuneRecipe:
-    parser = Parser("finetune", "x")
-    finetune_command.arguments(parser)
-    recipe = parser.recipe(parser.parse([str(word) for word in words]), FinetuneRecipe)
+    recipe = told("finetune", finetune_command.run, *words)[0]
     assert isinstance(recipe, FinetuneRecipe)
     return recipe
 
@@ -115,6 +117,7 @@ def test_mistakes_and_help_do_not_load_torch(tmp_path: Path) -> None:
     code = """
 import contextlib, io, json, sys
 from vitascope.cli import COMMANDS, main
+from vitascope.cli.arguments import Arguments
 mistakes = json.loads(sys.argv[1])
 def run(words):
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
@@ -343,7 +346,5 @@ def test_options_may_stand_between_what_is_given_by_place(tmp_path: Path) -> Non
     recipe = finetune_recipe(*words)
     assert (recipe.checkpoint, recipe.data, recipe.out, recipe.sweep) == ("ck", "digits", "x", True)
     assert (recipe.lr, recipe.steps) == (0.1, 7)
-    parser = Parser("predict", "x")
-    predict_command.arguments(parser)
-    args = parser.parse(["--json", "ck", "--top", "2", "a.jpg", "--engine=eager", "b.jpg"])
-    assert (args.checkpoint, args.paths, args.top, args.json) == ("ck", ["a.jpg", "b.jpg"], 2, True)
+    (asked,) = told("predict", predict_command.run, "--json", "ck", "--top", "2", "a.jpg", "--engine=eager", "b.jpg")
+    assert (asked.checkpoint, asked.paths, asked.top, asked.engine) == ("ck", ("a.jpg", "b.jpg"), 2, "eager")

@@ -224,8 +224,11 @@ def test_a_csv_file_is_not_overwritten_and_nothing_is_predicted_first(place: Pat
         (["fewshot", "{}/run", "{}/images", "--test={}/nowhere"], "nowhere: no such file or folder"),
         (["fewshot", "{}/run", "{}/images", "--test={}/others", "--shots=7"], "fewer than 7 images of cat (6)"),
         (["fewshot", "{}/run", "{}/images", "--shots=1,0"], "expected at least 1 image per class"),
-        (["fewshot", "{}/run", "{}/images", "--shots=few"], "--shots is 'few', expected whole numbers"),
-        (["fewshot", "{}/run", "{}/images", "--methods=ridge,svm"], "no method 'svm'"),
+        (["fewshot", "{}/run", "{}/images", "--shots=few"], "--shots: Expected a int. Got value: few"),
+        (
+            ["fewshot", "{}/run", "{}/images", "--methods=ridge,svm"],
+            "choose from 'ridge', 'knn', 'probe'. Got",
+        ),
         (["fewshot", "{}/run", "{}/images", "--l2=0"], "expected numbers above 0"),
         (["fewshot", "{}/run", "{}/images", "--seeds=0"], "seeds is 0"),
         (["fewshot", "{}/run", "{}/images", "--batch=0"], "--batch is 0"),

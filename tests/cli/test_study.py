@@ -12,8 +12,8 @@ import yaml
 
 from tiny_study import BIT, SOURCE, VIT, shrink, target
 from vitascope.cli import COMMANDS, main
+from vitascope.cli.arguments import Arguments
 from vitascope.cli.commands import study_compute, study_data_scaling
-from vitascope.cli.parser import Parser
 from vitascope.studies import workers
 from vitascope.studies.settings import Compute, DataScaling, Study
 
@@ -60,9 +60,8 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def settings(*words: str | Path, kind: type[Study] = DataScaling) -> Any:
     """What a command line means."""
-    parser = Parser("study", "x")
-    (study_data_scaling if kind is DataScaling else study_compute).arguments(parser)
-    return parser.recipe(parser.parse([str(word) for word in words]), kind)
+    module = study_data_scaling if kind is DataScaling else study_compute
+    return Arguments("study", "source target", "x", module.run).parse([str(word) for word in words])[0]
 
 
 @pytest.mark.usefixtures("nothing_runs")
@@ -183,8 +182,8 @@ def test_the_group_is_shown(run: Run) -> None:
         (("study", "computes"), "no command 'study computes'; did you mean 'study compute'?"),
         (("study", "data_scaling"), "did you mean 'study data-scaling'?"),
         (("stuyd", "compute"), "no command 'stuyd'"),
-        (("study", "data-scaling", "--out=x"), "SOURCE is missing: What models are pre-trained on"),
-        (("study", "data-scaling", SOURCE, "--out=x"), "TARGET is missing: What they are fine-tuned and judged on"),
+        (("study", "data-scaling", "--out=x"), "SOURCE is missing: what models are pre-trained on"),
+        (("study", "data-scaling", SOURCE, "--out=x"), "TARGET is missing: what they are fine-tuned and judged on"),
         (("study", "data-scaling", SOURCE, "digits"), "required: out"),
         (("study", "compute", SOURCE, "digits", "--out=x", "--sizes=1,2"), "did you mean --size"),
         (("study", "data-scaling", SOURCE, "digits", "--out=x", "--sizes=1,two"), "--sizes"),

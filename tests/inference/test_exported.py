@@ -15,7 +15,7 @@ import torch
 
 import vitascope as vs
 from optional import needs
-from tiny import CLASSES, image_folder, source
+from tiny import CLASSES, evaluated, image_folder, source
 from tiny_checkpoint import TINY, checkpoint
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.shown import NEW, shown_to
@@ -25,7 +25,6 @@ from vitascope.errors import CheckpointError, ConfigError, ExportError
 from vitascope.inference.engines import openvino as engine
 from vitascope.inference.export import export_onnx, export_openvino
 from vitascope.inference.exported import Exported, open_model
-from vitascope.recipes.evaluation import evaluate_checkpoint
 
 needs("openvino")
 PHOTOS = [np.random.default_rng(i).integers(0, 256, (20, 30, 3), np.uint8) for i in range(5)]
@@ -75,8 +74,8 @@ def test_commands_take_the_folder(exported: Path, tmp_path: Path, capsys: pytest
         predictions = json.loads(capsys.readouterr().out)["predictions"]
         found.append([prediction["labels"][0]["label"] for prediction in predictions])
     assert found[0] == found[1]
-    results = [evaluate_checkpoint(str(model), str(photos)) for model in (tmp_path / "ck", exported)]
-    results.append(evaluate_checkpoint(str(tmp_path / "ck"), str(photos), engine="openvino"))
+    results = [evaluated(str(model), str(photos)) for model in (tmp_path / "ck", exported)]
+    results.append(evaluated(str(tmp_path / "ck"), str(photos), engine="openvino"))
     assert all(r["images"] == 6 for r in results)
     assert all(r["loss"] == pytest.approx(results[0]["loss"], rel=1e-4) for r in results)
 

@@ -13,12 +13,11 @@ from tiny import image_folder, pretrain_recipe
 from tiny_checkpoint import TINY, checkpoint
 from vitascope.cli.commands.fewshot import _table
 from vitascope.errors import CheckpointError, DataError
-from vitascope.evaluation.shots import FewShot
 from vitascope.models.config import BiTConfig
-from vitascope.recipes.fewshot import fewshot_checkpoint
+from vitascope.recipes.asked import FewShotOf
+from vitascope.recipes.fewshot import Progress, fewshot_checkpoint
 from vitascope.recipes.pretrain import pretrain
 
-SETTINGS = FewShot(shots=(1, 3), seeds=2)
 BIT = BiTConfig(image_size=(16, 16), units=(1, 1, 1, 1), base_width=32, classes=3, small_images=True)
 
 
@@ -37,8 +36,9 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(tmp_path / "data")
 
 
-def judge(model: str, data: str, **options: Any) -> dict[str, Any]:
-    return fewshot_checkpoint(model, data, SETTINGS, device="cpu", **options)
+def judge(model: str, data: str, reading: Progress | None = None, **options: Any) -> dict[str, Any]:
+    settings: dict[str, Any] = {"shots": (1, 3), "seeds": 2, "device": "cpu", **options}
+    return fewshot_checkpoint(FewShotOf(checkpoint=model, data=data, **settings), reading)
 
 
 def test_colours_are_told_after_three_images_of_each(model: str, data: str) -> None:
@@ -98,7 +98,7 @@ def test_errors_are_one_line_each(model: str, data: str, tmp_path: Path) -> None
     with pytest.raises(DataError, match="different classes"):
         judge(model, data, test="digits")
     with pytest.raises(DataError, match=r"fewer than 5 images of ant \(4\), bee \(4\), cat \(4\)"):
-        fewshot_checkpoint(model, data, FewShot(shots=(5,)), device="cpu")
+        judge(model, data, shots=(5,), seeds=5)
     image_folder(tmp_path / "half" / "test", 6)
     with pytest.raises(DataError, match="no train split"):
         judge(model, str(tmp_path / "half"))
@@ -123,5 +123,5 @@ def test_what_flatters_is_counted_and_said(
 
 
 def test_one_draw_has_the_interval_of_the_test_images(model: str, data: str) -> None:
-    _, rows = _table(fewshot_checkpoint(model, data, FewShot(shots=(1,), seeds=1), device="cpu")["results"], 9)
+    _, rows = _table(judge(model, data, shots=(1,), seeds=1)["results"], 9)
     assert all(cell.endswith(") of 9") for cell in rows[0][1:])

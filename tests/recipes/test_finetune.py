@@ -15,14 +15,13 @@ import torch
 import yaml
 
 import vitascope as vs
-from tiny import CLASSES, SIDE, finetune_recipe, image_folder, pixels, pretrain_recipe, splits
+from tiny import CLASSES, SIDE, evaluated, finetune_recipe, image_folder, pixels, pretrain_recipe, splits
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.cli import main
 from vitascope.data.memory import ArraySource
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Splits
 from vitascope.errors import CheckpointError, ConfigError, Stopped
-from vitascope.recipes.evaluation import evaluate_checkpoint
 from vitascope.recipes.finetune import finetune, model_to_finetune
 from vitascope.recipes.pretrain import pretrain
 from vitascope.training import loop
@@ -103,7 +102,7 @@ def test_images_need_not_be_square(pretrained: Path, tmp_path: Path) -> None:
     # Its own config file resumes it, and another size is another run.
     assert main(["finetune", "--config", str(out / "config.yaml"), "--resume"]) == 0
     assert main(["finetune", *rest, "--image-size=16", "--resume", "--out", str(out)]) == 2
-    figures = [evaluate_checkpoint(str(out), str(data), image_size=size) for size in (None, (16, 24), (24, 8), 16)]
+    figures = [evaluated(str(out), str(data), image_size=size) for size in (None, (16, 24), (24, 8), 16)]
     assert figures[0] == figures[1]
     assert [f["images"] for f in figures] == [12] * 4
     assert len({f["loss"] for f in figures}) == 3

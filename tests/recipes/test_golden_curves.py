@@ -41,7 +41,7 @@ _FRACTALS = "fractals:classes=4,instances=6,size=32,validation=4"
 
 RECIPES: dict[str, list[str]] = {
     "pretrain": ["pretrain", "IMAGES", *_VIT],
-    "jft": ["pretrain", "IMAGES", "--preset=jft", *_VIT],
+    "jft": ["pretrain", "IMAGES", "--preset=jft", *_VIT, "--model_fields.head_bias=0"],
     "imagenet21k": ["pretrain", "IMAGES", "--preset=imagenet21k", *_VIT],
     "imagenet": ["pretrain", "IMAGES", "--preset=imagenet", *_VIT, "--seed=3"],
     "small": ["pretrain", "IMAGES", "--preset=small", *_VIT],

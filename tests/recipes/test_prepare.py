@@ -14,7 +14,7 @@ from vitascope.data.source import Source
 from vitascope.data.stored import StoredSource
 from vitascope.errors import DataError
 from vitascope.recipes.prepare import prepare_data
-from vitascope.recipes.settings import Recipe
+from vitascope.recipes.recipe import Recipe
 
 KEPT = [("2G", "0"), ("0", "1G"), ("0", "0")]
 

@@ -12,12 +12,11 @@ import pytest
 from PIL import Image
 
 import vitascope as vs
-from tiny import PLAIN, finetune_recipe, image_folder, pretrain_recipe
+from tiny import PLAIN, evaluated, finetune_recipe, image_folder, pretrain_recipe
 from vitascope.checkpoints import shown as module
 from vitascope.checkpoints.shown import FILE
 from vitascope.data.copies import find_copies
 from vitascope.inference.export import export_onnx
-from vitascope.recipes.evaluation import evaluate_checkpoint
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.prepare import prepare_data
 from vitascope.recipes.pretrain import pretrain
@@ -38,7 +37,7 @@ def run(tmp_path: Path, data: Path) -> Path:
 
 
 def test_the_same_data_give_the_held_out_images(run: Path, data: Path, caplog: pytest.LogCaptureFixture) -> None:
-    result = evaluate_checkpoint(str(run), str(data))
+    result = evaluated(str(run), str(data))
     trained = vs.load(run).shown
     assert trained is not None
     assert (len(trained.trained), len(trained.validation)) == (30, 10)
@@ -46,7 +45,7 @@ def test_the_same_data_give_the_held_out_images(run: Path, data: Path, caplog: p
     assert result["top1"] == pytest.approx(_results(run)["validation"]["top1"])
     assert not caplog.records
     with caplog.at_level(logging.WARNING):
-        everything = evaluate_checkpoint(str(run), str(data), split="train")
+        everything = evaluated(str(run), str(data), split="train")
     assert (everything["part"], everything["images"], everything["trained_on"]) == ("all", 40, 30)
     assert "30 of the 40 images counted were trained on" in caplog.text
 
@@ -62,16 +61,16 @@ def test_content_counts_not_names_and_a_copied_model_knows(run: Path, data: Path
         file.rename(file.with_name(f"renamed{i}.png"))
     image = np.random.default_rng(9).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     Image.fromarray(image).save(data / "ant" / "new.png")
-    result = evaluate_checkpoint(str(tmp_path / "copied"), str(data))
+    result = evaluated(str(tmp_path / "copied"), str(data))
     assert (result["part"], result["images"], result["left_out"]) == ("not trained on", 11, 30)
     vs.save(vs.load(tmp_path / "copied"), tmp_path / "saved")
-    assert evaluate_checkpoint(str(tmp_path / "saved"), str(data))["left_out"] == 30
+    assert evaluated(str(tmp_path / "saved"), str(data))["left_out"] == 30
 
 
 def test_an_export_knows(run: Path, data: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     export_onnx(vs.load(run), tmp_path / "exported")
-    assert evaluate_checkpoint(str(tmp_path / "exported"), str(data))["left_out"] == 30
+    assert evaluated(str(tmp_path / "exported"), str(data))["left_out"] == 30
     export_onnx(vs.load(run), tmp_path / "exported", overwrite=True)
 
 
@@ -82,7 +81,7 @@ def test_after_a_sweep_all_of_it_was_trained_on(
     finetune_with_sweep(recipe)
     assert "of 10 validation images are among those that the checkpoint was trained on" not in caplog.text
     caplog.clear()
-    result = evaluate_checkpoint(str(tmp_path / "swept"), str(data))
+    result = evaluated(str(tmp_path / "swept"), str(data))
     assert (result["images"], result["trained_on"], result["left_out"]) == (40, 40, 0)
     assert "40 of the 40 images counted were trained on" in caplog.text
 
@@ -99,7 +98,7 @@ def test_a_second_training_remembers_the_first(
     assert shown is not None
     assert first is not None
     assert set(first.trained) <= set(shown.trained)
-    result = evaluate_checkpoint(str(tmp_path / "second"), str(data))
+    result = evaluated(str(tmp_path / "second"), str(data))
     assert result["images"] == 40 - len(shown.trained) < 10
     assert result["trained_on"] == 0
 
@@ -109,13 +108,13 @@ def test_weights_chosen_by_the_images_that_are_counted(
 ) -> None:
     pretrain(pretrain_recipe(tmp_path / "best", data=str(data), holdout=0.25, keep="best"))
     assert _results(tmp_path / "best")["validation"]["chosen_on"] is True
-    evaluate_checkpoint(str(tmp_path / "best"), str(data))
+    evaluated(str(tmp_path / "best"), str(data))
     assert "weights were chosen by 10 of the 10 images" in caplog.text
 
 
 def test_what_is_not_known_is_said(run: Path, data: Path, caplog: pytest.LogCaptureFixture) -> None:
     (run / "model" / FILE).write_bytes(b"\0" * 320)
-    result = evaluate_checkpoint(str(run), str(data))
+    result = evaluated(str(run), str(data))
     assert (result["images"], result["trained_on"], result["training_known"]) == (40, None, False)
     assert "what was trained on is unknown" in caplog.text
     (run / "model" / FILE).unlink()
@@ -127,7 +126,7 @@ def test_more_images_than_are_recorded(
 ) -> None:
     monkeypatch.setattr(module, "LIMIT", 20)
     pretrain(pretrain_recipe(tmp_path / "run", data=str(data), holdout=0.25))
-    result = evaluate_checkpoint(str(tmp_path / "run"), str(data))
+    result = evaluated(str(tmp_path / "run"), str(data))
     assert (result["trained_on"], result["training_known"]) == (None, False)
     assert "not recorded" in caplog.text
 

@@ -14,7 +14,7 @@ import yaml
 from tiny import pretrain_recipe
 from vitascope.data.settings import AugmentConfig
 from vitascope.errors import ConfigError
-from vitascope.recipes.settings import FinetuneRecipe, PretrainRecipe, differences, to_dict
+from vitascope.recipes.recipe import FinetuneRecipe, PretrainRecipe, differences, to_dict
 from vitascope.training.train_settings import TrainSettings, memory_bytes, seconds
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
@@ -81,7 +81,7 @@ def test_times_and_sizes() -> None:
 
 
 def test_settings_import_no_torch() -> None:
-    code = "import sys, vitascope.recipes.presets, vitascope.recipes.settings; sys.exit('torch' in sys.modules)"
+    code = "import sys, vitascope.recipes.presets, vitascope.recipes.recipe; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

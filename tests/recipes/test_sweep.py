@@ -20,7 +20,7 @@ from vitascope.errors import ConfigError, Stopped
 from vitascope.recipes import sweep as sweep_module
 from vitascope.recipes.plan import Limits
 from vitascope.recipes.pretrain import pretrain
-from vitascope.recipes.settings import FinetuneRecipe
+from vitascope.recipes.recipe import FinetuneRecipe
 from vitascope.recipes.sweep import finetune_with_sweep
 from vitascope.training import loop
 from vitascope.training.train_settings import seconds

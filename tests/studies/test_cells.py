@@ -17,7 +17,7 @@ from tiny import source
 from tiny_study import BIT, SOURCE, TINY, VIT, data_scaling, shrink, target
 from vitascope.data.open import open_data
 from vitascope.errors import DataError
-from vitascope.recipes.settings import to_dict
+from vitascope.recipes.recipe import to_dict
 from vitascope.studies.analysis import measures
 from vitascope.studies.cells import finetune_recipe, pretrain_recipe, read_row, run_cell
 from vitascope.studies.data import nested_subset, open_study

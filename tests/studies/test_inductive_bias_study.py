@@ -16,9 +16,9 @@ import vitascope as vs
 from tiny import image_folder
 from tiny_checkpoint import checkpoint
 from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.cli.arguments import Arguments
 from vitascope.cli.commands import study_inductive_bias
 from vitascope.cli.console import Console
-from vitascope.cli.parser import Parser
 from vitascope.errors import ConfigError, DataError
 from vitascope.models.config import BiTConfig, StemConfig, ViTConfig
 from vitascope.studies.inductive_bias.reading import CLOSE, read
@@ -54,9 +54,8 @@ def study(place: Path) -> tuple[Measured, ...]:
 
 
 def command(*words: str | Path) -> dict[str, Any]:
-    parser, console = Parser("study inductive-bias", "inductive bias"), Console(json_only=True)
-    study_inductive_bias.arguments(parser)
-    return study_inductive_bias.run(parser.parse([str(word) for word in words]), parser, console)
+    arguments = Arguments("study inductive-bias", "checkpoints", "inductive bias", study_inductive_bias.run)
+    return study_inductive_bias.run(*arguments.parse([str(word) for word in words]), Console(json_only=True))
 
 
 def test_all_files_from_the_command(place: Path, tmp_path: Path) -> None:

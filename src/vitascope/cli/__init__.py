@@ -11,44 +11,37 @@ import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
-from typing import Any, Protocol
+from typing import Any
 
+from vitascope.cli.arguments import Arguments
 from vitascope.cli.console import Console
-from vitascope.cli.parser import Parser
+from vitascope.data.open import recognise
 from vitascope.errors import Stopped, UserError, VitascopeError
 from vitascope.interruption import interruptible, number_of
 from vitascope.version import __version__
 from vitascope.wording import meant, printable, reason
 
-COMMANDS: dict[str, str] = {
-    "demo": "the whole path on data that comes with the package",
-    "check": "counts, sizes, classes, every unreadable or doubtful file of a data set",
-    "pretrain": "train from scratch with the paper's pre-training head",
-    "finetune": "continue from a checkpoint on other data, at another resolution",
-    "evaluate": "accuracy, loss, calibration of a checkpoint, per class",
-    "fewshot": "accuracy of frozen features after a few images per class",
-    "predict": "labels and probabilities for image files and folders",
-    "inspect": "every view of the internals as picture and as numbers, and one page",
-    "study data-scaling": "accuracy of ViTs and ResNets against the number of images (Figures 3 and 4)",
-    "study compute": "accuracy against the computation of pre-training (Figure 5)",
-    "study inductive-bias": "how local and equivariant each layer is, checkpoints side by side",
-    "serve": "predictions over HTTP, and a page to look inside",
-    "convert": "write a checkpoint in another format",
-    "export": "write a checkpoint for deployment, checked against the model",
-    "models": "the catalogue of models",
-    "data": "the kinds and names of data",
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("", "the whole path on data that comes with the package"),
+    "check": ("data", "counts, sizes, classes, every unreadable or doubtful file of a data set"),
+    "pretrain": ("data", "train from scratch with the paper's pre-training head"),
+    "finetune": ("checkpoint data", "continue from a checkpoint on other data, at another resolution"),
+    "evaluate": ("checkpoint data", "accuracy, loss, calibration of a checkpoint, per class"),
+    "fewshot": ("checkpoint data", "accuracy of frozen features after a few images per class"),
+    "predict": ("checkpoint paths", "labels and probabilities for image files and folders"),
+    "inspect": ("checkpoint others", "every view of the internals as picture and as numbers, and one page"),
+    "study data-scaling": ("source target", "accuracy of ViTs and ResNets against the number of images (Figures 3, 4)"),
+    "study compute": ("source target", "accuracy against the computation of pre-training (Figure 5)"),
+    "study inductive-bias": ("checkpoints", "how local and equivariant each layer is, checkpoints side by side"),
+    "serve": ("checkpoint", "predictions over HTTP, and a page to look inside"),
+    "convert": ("checkpoint out", "write a checkpoint in another format"),
+    "export": ("checkpoint out", "write a checkpoint for deployment, checked against the model"),
+    "models": ("", "the catalogue of models"),
+    "data": ("", "the kinds and names of data"),
 }
-"""Name → what it does; each is a module of `vitascope.cli.commands`, with _ for what a module cannot be called."""
-
-
-class Command(Protocol):
-    """What a module in `commands/` offers."""
-
-    def arguments(self, parser: Parser) -> None:
-        """Adds the command's arguments; must not import torch."""
-
-    def run(self, args: Any, parser: Parser, console: Console) -> dict[str, Any]:
-        """Does it, shows it on `console`, and returns what --json prints."""
+"""Name → what is given by place, what it does. Each is a module of `vitascope.cli.commands`, with _ for what a module
+cannot be called, and in it the function `run`: of dataclasses, whose fields are the command's options, and of a
+`Console`; it shows what it did and returns what --json prints. It imports torch inside."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -91,15 +84,14 @@ def _main(words: list[str]) -> int:
 
 
 def _run(name: str, words: list[str]) -> int:
-    command: Command = import_module(f"vitascope.cli.commands.{name.replace(' ', '_').replace('-', '_')}")
-    parser = Parser(name, COMMANDS[name])
-    command.arguments(parser)
+    command = import_module(f"vitascope.cli.commands.{name.replace(' ', '_').replace('-', '_')}")
     console = Console(json_only="--json" in words)
     try:
         with interruptible():  # training saves at a signal and stops by itself; everything else ends here, in order
-            args = parser.parse(words)
-            console.start(verbose=args.verbose)
-            result = command.run(args, parser, console)
+            settings = Arguments(name, *COMMANDS[name], command.run).parse(words)
+            _refuse_early(settings)
+            console.start(verbose="--verbose" in words)
+            result: dict[str, Any] = command.run(*settings, console)
     except UserError as error:
         return 2 if console.silent and error.told_by_first else _fail(name, str(error), 2)
     except Stopped as error:
@@ -128,6 +120,14 @@ def _run(name: str, words: list[str]) -> int:
     if console.json_only and not console.silent:
         print(json.dumps({key: value for key, value in result.items() if key != "exit_code"}, ensure_ascii=False))
     return int(result.get("exit_code", 0))
+
+
+def _refuse_early(settings: list[Any]) -> None:
+    """`DataError` for what names no data, before torch is loaded; of several processes all must hear of it."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        for data in (getattr(part, name, None) for part in settings for name in ("data", "test")):
+            if data:
+                recognise(data)
 
 
 def _fail(name: str, message: str, code: int) -> int:
@@ -162,7 +162,7 @@ def _unexpected(name: str, error: Exception) -> int:
 
 def _help(names: Sequence[str] = tuple(COMMANDS)) -> str:
     width = max(map(len, names))
-    lines = [f"  {name:<{width}}  {COMMANDS[name]}" for name in names]
+    lines = [f"  {name:<{width}}  {COMMANDS[name][1]}" for name in names]
     return "\n".join(
         [
             "vitascope: Vision Transformers, from a folder of images to a classifier one can look into.",

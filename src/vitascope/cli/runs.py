@@ -1,53 +1,50 @@
-"""What commands about runs share: options of a run's folder, how its result is shown, and what it is called."""
+"""What commands about runs share: how one is begun, how its result is shown, and what checkpoints are called."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from vitascope.cli.console import Console
-from vitascope.cli.parser import Parser
-from vitascope.data.open import recognise
 from vitascope.wording import count, duration
 
 
-def add_run_arguments(parser: Parser) -> None:
-    """--resume, --overwrite and --yes."""
-    text = "go on with the run in --out, exactly where it stopped; auto: if there is one, else start"
-    parser.add_flag_or("--resume", "auto", text)
-    parser.add("--overwrite", action="store_true", help="delete the run in --out first")
-    add_yes(parser)
+@dataclass(frozen=True, kw_only=True)
+class Begin:
+    """How a run is begun, or gone on with."""
+
+    resume: bool | Literal["auto"] = False
+    """Go on with the run in --out, exactly where it stopped; auto: if there is one, else start."""
+    overwrite: bool = False
+    """Delete the run in --out first."""
+    yes: bool = False
+    """Start even what will take more than a day."""
+
+    def how(self, console: Console, what: str) -> dict[str, Any]:
+        """The same as `pretrain` and `finetune` take it; the time of a run counts from the command's start."""
+        from vitascope.recipes.plan import DAY, Limits
+
+        limits = Limits(begun=console.begun, longest=math.inf if self.yes else DAY)
+        how = {"resume": self.resume, "overwrite": self.overwrite}
+        return {**how, "observer": console.observer(what), "limits": limits}
 
 
-def add_yes(parser: Parser) -> None:
-    """--yes."""
-    parser.add("--yes", action="store_true", help="start even what will take more than a day")
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How a study is begun, or gone on with."""
 
-
-def run_arguments(args: Any, console: Console, what: str) -> dict[str, Any]:
-    """These options as `pretrain` and `finetune` take them; the time of a run counts from the command's start."""
-    from vitascope.recipes.plan import DAY, Limits
-
-    return {
-        "resume": args.resume,
-        "overwrite": args.overwrite,
-        "observer": console.observer(what),
-        "limits": Limits(begun=console.begun, longest=math.inf if args.yes else DAY),
-    }
-
-
-def stated(args: Any) -> dict[str, Any]:
-    """What `Parser.add_stated` asked for, as keywords of `load`."""
-    return {"labels": args.labels, "mean": args.mean, "std": args.std}
-
-
-def refuse_early(data: str) -> None:
-    """`DataError` for what names no data, before torch is loaded; of several processes all must hear of it."""
-    if os.environ.get("WORLD_SIZE", "1") == "1":
-        recognise(data)
+    jobs: int = 1
+    """Runs at a time, each with its share of the cores."""
+    time_budget: str | None = None
+    """Wall time of this start, such as 90m or 8h; runs that do not fit by estimate are left out, and named."""
+    dry_run: bool = False
+    """Show the runs with their estimated times, and start none."""
+    yes: bool = False
+    """Start even what will take more than a day."""
 
 
 def show_run(model: Path, console: Console) -> dict[str, Any]:
@@ -85,7 +82,7 @@ def _figures(found: dict[str, Any]) -> list[Any]:
     return [found["images"], accuracy_text(found), f"{found['loss']:.4f}"]
 
 
-def checkpoint_names(paths: list[str]) -> list[str]:
+def checkpoint_names(paths: Sequence[str]) -> list[str]:
     """A short name for each checkpoint, all different: the last parts of its path in which they differ."""
     places = [Path(path).resolve() for path in paths]
     parts = [[p for p in place.parts if p not in ("model", place.anchor)] or ["model"] for place in places]

@@ -6,8 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from vitascope.cli.console import Console
-from vitascope.cli.parser import Parser
-from vitascope.cli.runs import add_yes
+from vitascope.cli.runs import Schedule
 from vitascope.errors import ConfigError
 from vitascope.studies.settings import Cell, Study, passes
 from vitascope.wording import count, duration
@@ -16,33 +15,20 @@ if TYPE_CHECKING:
     from vitascope.studies.study import Plan
 
 
-def add_study_arguments(kind: type[Study], parser: Parser) -> None:
-    """SOURCE, TARGET, every setting, --jobs, --time-budget, --dry-run and --yes."""
-    parser.add_recipe(kind, ("source", "target"), {})
-    parser.add("--jobs", type=int, default=1, help="runs at a time, each with its share of the cores")
-    parser.add(
-        "--time_budget",
-        help="wall time of this start, such as 90m or 8h; runs that do not fit by estimate are left out, and named",
-    )
-    parser.add("--dry_run", action="store_true", help="show the runs with their estimated times, and start none")
-    add_yes(parser)
-
-
-def run_and_show(kind: type[Study], args: Any, parser: Parser, console: Console) -> dict[str, Any]:
+def run_and_show(study: Study, schedule: Schedule, console: Console) -> dict[str, Any]:
     """Plans a study, shows the plan, does it and shows what came out."""
-    study: Study = parser.recipe(args, kind)
     from vitascope.recipes.plan import DAY
     from vitascope.studies.report import write_report
     from vitascope.studies.study import plan_study, run_study
     from vitascope.training.train_settings import seconds
 
-    budget = None if args.time_budget is None else seconds(args.time_budget)
-    plan = plan_study(study, jobs=args.jobs, budget=budget)
+    budget = None if schedule.time_budget is None else seconds(schedule.time_budget)
+    plan = plan_study(study, jobs=schedule.jobs, budget=budget)
     _show_plan(study, plan, console)
-    if args.dry_run:
+    if schedule.dry_run:
         planned = [{"run": cell.key, "seconds": round(plan.seconds[cell.key], 1)} for cell in plan.left]
         return {"left": planned, "done": len(plan.done), "seconds_left": round(plan.seconds_left, 1)}
-    if budget is None and not args.yes and plan.seconds_left > DAY:
+    if budget is None and not schedule.yes and plan.seconds_left > DAY:
         raise ConfigError(
             f"about {duration(plan.seconds_left)}; give --time_budget 8h, fewer --steps or --seeds, smaller --models, "
             "or --yes to start it so"

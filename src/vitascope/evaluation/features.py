@@ -19,7 +19,6 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import nn
 
 from vitascope.cache import cache_folder

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ from vitascope.evaluation.probe import probe_predict
 from vitascope.streams import Stream, generator
 from vitascope.wording import printable, some
 
+Method = Literal["ridge", "knn", "probe"]
+"""The paper's closed form, nearest neighbours, logistic regression."""
 Rows = npt.NDArray[np.float32]
 """Features (n, d)."""
 Features = Callable[[Source, Int64], Rows]
@@ -39,8 +41,8 @@ class FewShot:
     """Training images per class; the official code has 1, 5, 10, 25."""
     seeds: int = 5
     """Draws of the training images, seeds 0, 1, …; the official code has 3."""
-    methods: tuple[str, ...] = ("ridge", "knn", "probe")
-    """Of METHODS."""
+    methods: tuple[Method, ...] = get_args(Method)
+    """Of ridge (closed form), knn (nearest neighbours) and probe (logistic regression)."""
     l2: tuple[float, ...] = (1024.0,)
     """λ of the ridge regression; 2¹⁰ is the official code's."""
     neighbours: int = NEIGHBOURS
@@ -56,8 +58,7 @@ class FewShot:
             raise ConfigError(f"seeds is {self.seeds}, expected at least 1")
         if not all(value > 0 and math.isfinite(value) for value in self.l2):
             raise ConfigError(f"l2 is {_list(self.l2)}, expected numbers above 0; the official rule has 1024")
-        unknown = [name for name in self.methods if name not in METHODS]
-        if unknown:
+        if unknown := [name for name in self.methods if name not in METHODS]:
             raise ConfigError(f"no method {unknown[0]!r}; expected one or more of {','.join(METHODS)}")
         if self.neighbours < 1:
             raise ConfigError(f"neighbours is {self.neighbours}, expected at least 1")

@@ -13,7 +13,7 @@ from vitascope.checkpoints.checkpoint import Prediction
 from vitascope.data.settings import AugmentConfig
 from vitascope.data.source import Source
 from vitascope.evaluation.metrics import Tally
-from vitascope.recipes.settings import FinetuneRecipe, PretrainRecipe
+from vitascope.recipes.recipe import FinetuneRecipe, PretrainRecipe
 
 MARKER, SUMMARY, REPORT, IMAGES = "demo.json", "summary.json", "report.html", "images"
 PRETRAIN, FINETUNE, SCRATCH, FEW, FEW_SCRATCH = "pretrain", "finetune", "scratch", "few-labels", "few-labels-scratch"

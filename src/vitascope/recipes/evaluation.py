@@ -13,19 +13,19 @@ from torch import Tensor, nn
 
 from vitascope.checkpoints.checkpoint import Checkpoint, are_named, probabilities
 from vitascope.checkpoints.shown import Shown
-from vitascope.checkpoints.stated import Labels, Statistics
 from vitascope.data.copies import LIMIT, digests
 from vitascope.data.open import open_data
 from vitascope.data.remarks import listening, said
 from vitascope.data.source import Source, View
 from vitascope.errors import CheckpointError, ConfigError, DataError
 from vitascope.evaluation.evaluate import evaluate
-from vitascope.evaluation.metrics import Tally, judged
+from vitascope.evaluation.metrics import judged
 from vitascope.inference.class_token import for_prediction
 from vitascope.inference.engines.eager import Engine
 from vitascope.inference.exported import open_model
 from vitascope.inference.predictor import Predictor
 from vitascope.precision import resolve_precision
+from vitascope.recipes.asked import Evaluate
 from vitascope.recipes.figures import draw_confusion
 from vitascope.training.parallel import world
 from vitascope.wording import some
@@ -35,90 +35,76 @@ log = logging.getLogger(__name__)
 _SYNSET = re.compile(r"n\d{8}")
 
 
-def evaluate_checkpoint(
-    checkpoint: str,
-    data: str,
-    *,
-    split: str | None = None,
-    image_size: int | tuple[int, int] | None = None,
-    labels: Labels | None = None,
-    mean: Statistics | None = None,
-    std: Statistics | None = None,
-    batch: int = 64,
-    workers: int = 0,
-    precision: str = "float32",
-    engine: str = "auto",
-    device: str | None = None,
-    skip_unreadable: bool = False,
-    confusion: str | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Any]:
+def evaluate_checkpoint(asked: Evaluate, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
     """Top-1, top-5, loss, calibration, and per class, JSON-able; each readable image is counted once.
 
-    Without `split`, images that the checkpoint was trained on are left out of a training set ("left_out"), so that a
+    Without a split, images that the checkpoint was trained on are left out of a training set ("left_out"), so that a
     run's own data give its held-out images. "part" says what was counted, "trained_on" how many of those are known to
-    have been trained on after all (None: nothing is known), "training_known" whether all of its training is.
-
-    `checkpoint` may be an exported folder; `labels`, `mean`, `std` as for `load`, `engine` as for `Predictor`. `split`
-    None takes test, else validation, else train. Raises `UserError` for what the user can mend.
+    have been trained on after all (None: nothing is known), "training_known" whether all of its training is. Raises
+    `UserError` for what the user can mend.
     """
-    ck = open_model(checkpoint, image_size=image_size, labels=labels, mean=mean, std=std)
+    ck = open_model(asked.checkpoint, **asked.stated)
     if ck.activation == "sigmoid":
         raise CheckpointError(
-            f"{checkpoint} judges each label by itself, so top-1 accuracy says nothing of it: `predict` gives its "
-            "probabilities, `finetune` makes one of several classes of it"
+            f"{asked.checkpoint} judges each label by itself, so top-1 accuracy says nothing of it: `predict` gives "
+            "its probabilities, `finetune` makes one of several classes of it"
         )
     probabilities(torch.zeros(1, 1), ck.activation)  # refuses a regression
-    splits = open_data(data)
-    if split is not None and split not in (present := splits.present()):
-        raise DataError(f"{data} has no {split} split, only {', '.join(present) or 'nothing'}; choose another --split")
-    found = splits.first(split) if split else splits.first()
+    splits = open_data(asked.data)
+    if asked.split is not None and asked.split not in (present := splits.present()):
+        held = ", ".join(present) or "nothing"
+        raise DataError(f"{asked.data} has no {asked.split} split, only {held}; choose another --split")
+    found = splits.first(asked.split) if asked.split else splits.first()
     if found is None:
-        raise DataError(f"{data} holds no images to evaluate on")
+        raise DataError(f"{asked.data} holds no images to evaluate on")
     chosen, source = found[0], relabelled(found[1], ck.labels)
     classes = source.classes
-    source, seen = _unseen(source, ck.shown, alone=split is None and chosen == "train")
+    source, seen = _unseen(source, ck.shown, alone=asked.split is None and chosen == "train")
     if warning := seen.pop("warning"):
         log.warning("%s", warning)
-    with world(device) as w, listening() as odd:
+    with world(asked.device) as w, listening() as odd:
         alone = w.size == 1 and w.device.type == "cpu"
-        if isinstance(ck, Checkpoint) and (engine == "eager" or (engine == "auto" and not alone)):
+        if isinstance(ck, Checkpoint) and (asked.engine == "eager" or (asked.engine == "auto" and not alone)):
             # Images go to the device as uint8.
             model: nn.Module = for_prediction(ck.model.to(w.device))
-            place, products = w.device, resolve_precision(precision, w.device)
+            place, products = w.device, resolve_precision(asked.precision, w.device)
         else:
-            where = device if w.size == 1 else w.device
-            predictor = Predictor(ck, engine, device=where, batch=batch, precision=precision)
+            where = asked.device if w.size == 1 else w.device
+            predictor = Predictor(ck, asked.engine, device=where, batch=asked.batch, precision=asked.precision)
             predictor.expect(len(source) // w.size)
             model, place, products = _Outside(predictor.engine), torch.device("cpu"), "float32"
         tally = evaluate(
             model,
             source,
             ck.preprocess,
-            batch=batch,
+            batch=asked.batch,
             device=place,
             precision=products,
             rank=w.rank,
             processes=w.size,
-            workers=workers,
-            skip_unreadable=skip_unreadable,
+            workers=asked.workers,
+            skip_unreadable=asked.on_error == "skip",
             each_batch=None if progress is None else lambda done: progress(done, -(-len(source) // w.size)),
         )
         tally.restore(w.sum(tally.vector()))
     skipped = len(source) - tally.images
     if tally.images == 0:
-        raise DataError(f"none of the {skipped} images of {data} can be read; `vitascope check` lists them")
+        raise DataError(f"none of the {skipped} images of {asked.data} can be read; `vitascope check` lists them")
     for kind in sorted(odd):
         log.warning("%s: %s", source.name, said(kind, "some images"))
     if skipped:
         log.warning("%s: %d of %d images left out as unreadable", source.name, skipped, len(source))
-    if confusion:
+    if asked.confusion:
         if not tally.confusion.size:
             raise ConfigError(f"--confusion has no picture for {len(classes)} classes; leave it out")
         if w.first:
-            draw_confusion(tally.confusion, classes, confusion)
+            draw_confusion(tally.confusion, classes, asked.confusion)
     figures = judged(tally.summary(), tally.counts[0], classes)
-    return {"split": chosen, **seen, "skipped": skipped, **figures, "per_class": _per_class(tally, classes)}
+    totals, shares = tally.counts[0].tolist(), tally.per_class().tolist()
+    by_class = {
+        label: {"images": n, "top1": share} for label, n, share in zip(classes, totals, shares, strict=True) if n
+    }
+    return {"split": chosen, **seen, "skipped": skipped, **figures, "per_class": by_class}
 
 
 def _unseen(source: Source, shown: Shown | None, *, alone: bool) -> tuple[Source, dict[str, Any]]:
@@ -159,15 +145,6 @@ class _Outside(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.engine(images)
-
-
-def _per_class(tally: Tally, labels: tuple[str, ...]) -> dict[str, dict[str, float | int]]:
-    totals, shares = tally.counts[0], tally.per_class()
-    return {
-        label: {"images": int(n), "top1": float(share)}
-        for label, n, share in zip(labels, totals, shares, strict=True)
-        if n > 0
-    }
 
 
 def relabelled(source: Source, labels: tuple[str, ...]) -> Source:

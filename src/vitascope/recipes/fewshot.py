@@ -16,7 +16,8 @@ from vitascope.device import resolve_device
 from vitascope.errors import DataError
 from vitascope.evaluation.features import FeatureStore, features_folder
 from vitascope.evaluation.metrics import baseline
-from vitascope.evaluation.shots import FewShot, few_shot
+from vitascope.evaluation.shots import few_shot
+from vitascope.recipes.asked import FewShotOf
 
 log = logging.getLogger(__name__)
 
@@ -24,28 +25,18 @@ Progress = Callable[[int, int], None]
 
 
 def fewshot_checkpoint(
-    checkpoint: str,
-    data: str,
-    settings: FewShot,
-    *,
-    test: str | None = None,
-    image_size: int | tuple[int, int] | None = None,
-    batch: int = 64,
-    workers: int = 0,
-    device: str | None = None,
-    reading: Progress | None = None,
-    fitting: Progress | None = None,
+    asked: FewShotOf, reading: Progress | None = None, fitting: Progress | None = None
 ) -> dict[str, Any]:
-    """Accuracy by shots and method, JSON-able: learns from `data`'s train split, is judged on its test split.
+    """Accuracy by shots and method, JSON-able: learns from the data's train split, is judged on its test split.
 
-    With `test`, other data of the same classes, on that one's. Images are prepared as the checkpoint says, which for
-    official ones is not the few-shot evaluator's own crop. Raises `UserError` for what the user can mend.
+    With other data to be judged on, on that one's. Images are prepared as the checkpoint says, which for official ones
+    is not the few-shot evaluator's own crop. Raises `UserError` for what the user can mend.
     """
-    ck = load(checkpoint, image_size=image_size)
-    train = open_data(data).train
+    ck = load(asked.checkpoint, image_size=asked.image_size)
+    train = open_data(asked.data).train
     if train is None or len(train) == 0:
-        raise DataError(f"{data} has no train split to draw shots from; give data that has one")
-    split, judged = _judged(data, test, train)
+        raise DataError(f"{asked.data} has no train split to draw shots from; give data that has one")
+    split, judged = _judged(asked.data, asked.test, train)
     copies = find_copies([train, judged])
     twice = int(np.isin(copies.of(judged), copies.of(train)).sum())
     marks = None if ck.shown is None else digests(judged)
@@ -57,22 +48,22 @@ def fewshot_checkpoint(
         if count:
             log.warning("%d of the %d images that are judged %s: no measure of new ones", count, len(judged), what)
     store = FeatureStore(
-        ck.model.to(resolve_device(device)),
+        ck.model.to(resolve_device(asked.device)),
         ck.preprocess,
-        batch=batch,
-        workers=workers,
+        batch=asked.batch,
+        workers=asked.workers,
         folder=features_folder(),
         progress=reading,
     )
-    outcomes = few_shot(settings, train, judged, store, fitting)
+    outcomes = few_shot(asked, train, judged, store, fitting)
     return {
         "train": {"name": train.name, "images": len(train)},
         "test": {"name": judged.name, "split": split, "images": len(judged)},
         "test_copies": twice,
         "trained_on": trained,
         "baseline": baseline(np.bincount(judged.labels), judged.classes),
-        "seeds": settings.seeds,
-        "neighbours": settings.neighbours,
+        "seeds": asked.seeds,
+        "neighbours": asked.neighbours,
         "features_computed": store.computed,
         "results": [outcome.as_json() for outcome in outcomes],
     }

@@ -15,9 +15,9 @@ from vitascope.models.config import ViTConfig
 from vitascope.models.vit import ViT
 from vitascope.recipes.plan import Limits
 from vitascope.recipes.prepare import prepare_data
+from vitascope.recipes.recipe import FinetuneRecipe, refuse_regularisation
 from vitascope.recipes.run import run
 from vitascope.recipes.run_folder import Resume, decide
-from vitascope.recipes.settings import FinetuneRecipe, refuse_regularisation
 from vitascope.training.observer import Observer
 from vitascope.training.parallel import world
 

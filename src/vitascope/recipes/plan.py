@@ -14,7 +14,7 @@ from vitascope.models.vit import ViT
 from vitascope.precision import resolve_precision
 from vitascope.recipes.prepare import RunData
 from vitascope.recipes.presets import DEFAULT_EPOCHS
-from vitascope.recipes.settings import Recipe
+from vitascope.recipes.recipe import Recipe
 from vitascope.training.job import Budget, Job
 from vitascope.training.parallel import World
 from vitascope.training.record import tensorboard_writer

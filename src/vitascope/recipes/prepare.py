@@ -16,7 +16,7 @@ from vitascope.data.open import open_data
 from vitascope.data.source import Source, Splits, View
 from vitascope.data.stored import Shrunk, on_disk
 from vitascope.errors import DataError, ImageError
-from vitascope.recipes.settings import Recipe
+from vitascope.recipes.recipe import Recipe
 from vitascope.streams import Stream, generator
 from vitascope.training.observer import Observer
 from vitascope.training.train_settings import memory_bytes

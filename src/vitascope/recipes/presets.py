@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 from vitascope.data.settings import AugmentConfig
-from vitascope.errors import ConfigError
-from vitascope.recipes.settings import FinetuneRecipe, PretrainRecipe, Recipe
+from vitascope.recipes.recipe import FinetuneRecipe, PretrainRecipe, Recipe
 
 DEFAULT_EPOCHS: dict[type[Recipe], float] = {PretrainRecipe: 300.0, FinetuneRecipe: 20.0}
 """Length of a run for which nothing else was said: Table 3's for ImageNet; 20 passes for a folder of photographs."""
@@ -17,71 +17,71 @@ _SMALL_IMAGES = AugmentConfig(crop="shift", randaugment_layers=2, erasing=0.25, 
 _SMALLER_RATES = (0.001, 0.003, 0.01, 0.03)
 
 
-def _table_4(steps: int, rates: tuple[float, ...], holdout: float, warmup: float = 500.0) -> dict[str, Any]:
+def _table_4(steps: int, rates: tuple[float, ...], *, holdout: float, warmup: float = 500.0) -> partial[FinetuneRecipe]:
     """A row of Table 4, with the part of the training set that its sweep chooses on (Appendix B.1.1).
 
     The warm-up is the official configs', 100 steps where there are 500. The rate for who does not sweep is the
     recipe's own, which is in every row. VTAB has one rate for all tasks, so nothing is held out.
     """
-    return {
-        "steps": steps,
-        "batch": 512,
-        "image_size": 384,
-        "warmup": warmup,
-        "sweep_rates": rates,
-        "holdout": holdout,
-    }
+    return partial(
+        FinetuneRecipe, steps=steps, batch=512, image_size=384, warmup=warmup, sweep_rates=rates, holdout=holdout
+    )
 
 
-# Each preset is what it changes; the rows of Table 3 are those for ViT-B. Only ImageNet's was trained with clipping;
-# the linear end, the sigmoid loss and the head bias that goes with it are the authors' later word.
-PRESETS: dict[type[Recipe], dict[str, dict[str, Any]]] = {
+# The rows of Table 3 are those for ViT-B. Only ImageNet's was trained with clipping; the linear end, the sigmoid loss
+# and the head bias that goes with it are the authors' later word.
+PRESETS: dict[type[Recipe], dict[str, Callable[..., Recipe]]] = {
     PretrainRecipe: {
-        "jft": {
-            "epochs": 7.0,
-            "batch": 4096,
-            "lr": 8e-4,
-            "weight_decay": 0.1,
-            "decay": "linear",
-            "end_lr": 1e-5,
-            "warmup": 10_000.0,
-            "clip": 0.0,
-            "loss": "sigmoid",
-            "model_fields": {"head_bias": -10.0},
-            "dropout": 0.0,
-        },
-        "imagenet21k": {
-            "epochs": 90.0,
-            "batch": 4096,
-            "lr": 1e-3,
-            "weight_decay": 0.03,
-            "decay": "linear",
-            "end_lr": 1e-5,
-            "warmup": 10_000.0,
-            "clip": 0.0,
-            "dropout": 0.1,
-        },
-        "imagenet": {
-            "epochs": 300.0,
-            "batch": 4096,
-            "lr": 3e-3,
-            "weight_decay": 0.3,
-            "warmup": 10_000.0,
-            "dropout": 0.1,
-        },
-        "small": {
-            "epochs": 100.0,
-            "batch": 128,
-            "lr": 1e-3,
-            "weight_decay": 0.05,
-            "stochastic_depth": 0.1,
-            "label_smoothing": 0.1,
-            "augment": _SMALL_IMAGES,
-        },
+        "jft": partial(
+            PretrainRecipe,
+            epochs=7.0,
+            batch=4096,
+            lr=8e-4,
+            weight_decay=0.1,
+            decay="linear",
+            end_lr=1e-5,
+            warmup=10_000.0,
+            clip=0.0,
+            loss="sigmoid",
+            model_fields={"head_bias": -10.0},
+            dropout=0.0,
+        ),
+        "imagenet21k": partial(
+            PretrainRecipe,
+            epochs=90.0,
+            batch=4096,
+            lr=1e-3,
+            weight_decay=0.03,
+            decay="linear",
+            end_lr=1e-5,
+            warmup=10_000.0,
+            clip=0.0,
+            dropout=0.1,
+        ),
+        "imagenet": partial(
+            PretrainRecipe,
+            epochs=300.0,
+            batch=4096,
+            lr=3e-3,
+            weight_decay=0.3,
+            warmup=10_000.0,
+            dropout=0.1,
+        ),
+        "small": partial(
+            PretrainRecipe,
+            epochs=100.0,
+            batch=128,
+            lr=1e-3,
+            weight_decay=0.05,
+            stochastic_depth=0.1,
+            label_smoothing=0.1,
+            augment=_SMALL_IMAGES,
+        ),
         # Meant for an hour of CIFAR-10 on two CPU cores; what has been tried and what has not: results/cifar10_record/.
-        "record": {
-            "model": "ViT-Ti/4",
-            "model_fields": {
+        "record": partial(
+            PretrainRecipe,
+            model="ViT-Ti/4",
+            model_fields={
                 "width": 160,
                 "depth": 6,
                 "heads": 5,
@@ -89,31 +89,32 @@ PRESETS: dict[type[Recipe], dict[str, dict[str, Any]]] = {
                 "class_token": False,
                 "pooling": "mean",
             },
-            "mlp_head": False,
-            "image_size": 32,
-            "whiten": 2000,
-            "zero_residuals": True,
-            "drop_tokens": 0.6,
-            "drop_tokens_for": 0.75,
-            "epochs": 13.0,  # 62 minutes at the 175 images a second, on average, that were measured
-            "batch": 64,
-            "optimizer": "muon",
-            "momentum": 0.95,
-            "lr": 4e-3,
-            "weight_decay": 0.05,
-            "decay": "linear",
-            "label_smoothing": 0.1,
-            "holdout": 0.0,
-            "augment": AugmentConfig(crop="shift"),
-        },
-        "fractals": {
-            "epochs": 300.0,
-            "batch": 256,
-            "lr": 1e-3,
-            "weight_decay": 0.05,
-            "stochastic_depth": 0.1,
-            "augment": replace(_SMALL_IMAGES, crop="inception", crop_area=(0.2, 1.0)),
-        },
+            mlp_head=False,
+            image_size=32,
+            whiten=2000,
+            zero_residuals=True,
+            drop_tokens=0.6,
+            drop_tokens_for=0.75,
+            epochs=13.0,  # 62 minutes at the 175 images a second, on average, that were measured
+            batch=64,
+            optimizer="muon",
+            momentum=0.95,
+            lr=4e-3,
+            weight_decay=0.05,
+            decay="linear",
+            label_smoothing=0.1,
+            holdout=0.0,
+            augment=AugmentConfig(crop="shift"),
+        ),
+        "fractals": partial(
+            PretrainRecipe,
+            epochs=300.0,
+            batch=256,
+            lr=1e-3,
+            weight_decay=0.05,
+            stochastic_depth=0.1,
+            augment=replace(_SMALL_IMAGES, crop="inception", crop_area=(0.2, 1.0)),
+        ),
     },
     FinetuneRecipe: {
         "imagenet": _table_4(20_000, (0.003, 0.01, 0.03, 0.06), holdout=0.01),
@@ -121,21 +122,17 @@ PRESETS: dict[type[Recipe], dict[str, dict[str, Any]]] = {
         "pets": _table_4(500, _SMALLER_RATES, holdout=0.1, warmup=100.0),
         "flowers": _table_4(500, _SMALLER_RATES, holdout=0.1, warmup=100.0),
         "vtab": _table_4(2_500, (0.01,), holdout=0.0),
-        "small": {
-            "optimizer": "adamw",
-            "batch": 32,
-            "lr": 5e-4,
-            "weight_decay": 0.05,
-            "layer_decay": 0.75,
-            "label_smoothing": 0.1,
-            "augment": AugmentConfig(crop_area=(0.3, 1.0), randaugment_layers=2),
-        },
+        "small": partial(
+            FinetuneRecipe,
+            optimizer="adamw",
+            batch=32,
+            lr=5e-4,
+            weight_decay=0.05,
+            layer_decay=0.75,
+            label_smoothing=0.1,
+            augment=AugmentConfig(crop_area=(0.3, 1.0), randaugment_layers=2),
+        ),
     },
 }
 
-
-def preset(kind: type[Recipe], name: str) -> dict[str, Any]:
-    """The changes a preset makes to the defaults of `kind`; raises `ConfigError` for an unknown name."""
-    if name not in PRESETS[kind]:
-        raise ConfigError(f"no preset {name!r}, expected one of {', '.join(PRESETS[kind])}")
-    return PRESETS[kind][name]
+"""Functions of what a recipe must be told (data, out, checkpoint), by kind and name."""

@@ -20,9 +20,9 @@ from vitascope.models.vit import ViT
 from vitascope.models.whiten import whiten_patches
 from vitascope.recipes.plan import Limits
 from vitascope.recipes.prepare import RunData, prepare_data
+from vitascope.recipes.recipe import PretrainRecipe, refuse_regularisation
 from vitascope.recipes.run import run
 from vitascope.recipes.run_folder import Resume, decide
-from vitascope.recipes.settings import PretrainRecipe, refuse_regularisation
 from vitascope.streams import Stream, seed_of
 from vitascope.training.observer import Observer
 from vitascope.training.parallel import world

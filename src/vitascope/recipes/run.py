@@ -30,8 +30,8 @@ from vitascope.models.vit import ViT
 from vitascope.recipes.figures import draw_curves
 from vitascope.recipes.plan import Limits, by_the_clock, in_steps, resolve
 from vitascope.recipes.prepare import RunData, in_any_order
+from vitascope.recipes.recipe import Recipe, fixed, to_dict
 from vitascope.recipes.run_folder import MODEL, RESULTS, check_free, check_same, start_folder, stored_data, write_json
-from vitascope.recipes.settings import Recipe, fixed, to_dict
 from vitascope.training.job import Job
 from vitascope.training.loop import best_weights, train
 from vitascope.training.observer import Observer

@@ -22,7 +22,7 @@ from vitascope.errors import ConfigError
 from vitascope.lock import LOCK
 from vitascope.precision import processor
 from vitascope.recipes.prepare import RunData
-from vitascope.recipes.settings import Recipe, differences, to_dict
+from vitascope.recipes.recipe import Recipe, differences, to_dict
 from vitascope.training.parallel import World
 from vitascope.version import __version__, source_commit
 from vitascope.wording import some

@@ -19,6 +19,7 @@ from vitascope.lock import locked
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.plan import Limits, in_steps
 from vitascope.recipes.prepare import RunData
+from vitascope.recipes.recipe import FinetuneRecipe
 from vitascope.recipes.run_folder import (
     CONFIG,
     RESULTS,
@@ -32,7 +33,6 @@ from vitascope.recipes.run_folder import (
     stored_data,
     write_json,
 )
-from vitascope.recipes.settings import FinetuneRecipe
 from vitascope.training.observer import Observer
 from vitascope.training.parallel import world
 from vitascope.training.train_settings import seconds

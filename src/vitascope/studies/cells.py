@@ -24,6 +24,7 @@ from vitascope.lock import locked
 from vitascope.precision import processor
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.pretrain import pretrain
+from vitascope.recipes.recipe import FinetuneRecipe, PretrainRecipe
 from vitascope.recipes.run_folder import (
     CONFIG,
     MODEL,
@@ -34,7 +35,6 @@ from vitascope.recipes.run_folder import (
     stored_data,
     write_json,
 )
-from vitascope.recipes.settings import FinetuneRecipe, PretrainRecipe
 from vitascope.studies.data import StudyData, nested_subset
 from vitascope.studies.settings import Cell, Study, evaluation_interval
 from vitascope.training.loop import best_weights

@@ -1,1 +1,1 @@
-"""One module per command: `arguments(parser)` and `run(args, parser, console)`."""
+"""One module per command: a function `run` of the command's dataclasses and a console; see `COMMANDS`."""

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from vitascope.cli.console import Console, Counter
-from vitascope.cli.parser import Parser
 from vitascope.wording import count
 
 
-def arguments(parser: Parser) -> None:
-    """See `vitascope.cli.Command`."""
-    parser.add("data", help="what to check (`vitascope data` lists the kinds)")
-    parser.add("--strict", action="store_true", help="exit with 2 when there are problems")
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """What to look at."""
+
+    data: str
+    """What to check (`vitascope data` lists the kinds)."""
+    strict: bool = False
+    """Exit with 2 when there are problems."""
 
 
-def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
-    """See `vitascope.cli.Command`."""
+def run(asked: Check, console: Console) -> dict[str, Any]:
+    """Reads every image and shows what is there and what is wrong."""
     from vitascope.data.check import check_data
 
     counters: dict[str, Counter] = {}
@@ -24,7 +28,7 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     def progress(split: str, done: int, total: int) -> None:
         counters.setdefault(split, console.counter(f"reading {split}"))(done, total)
 
-    report = check_data(args.data, progress=progress)
+    report = check_data(asked.data, progress=progress)
     for name, split in report.splits.items():
         counts = list(split.per_class.items())
         shown = counts if len(counts) <= 40 else counts[:40]
@@ -43,4 +47,4 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
             )
     if not report.problems:
         console.say("no problems found")
-    return {**report.to_json(), "exit_code": 2 if args.strict and report.problems else 0}
+    return {**report.to_json(), "exit_code": 2 if asked.strict and report.problems else 0}

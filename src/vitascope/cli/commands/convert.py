@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from vitascope.checkpoints.formats.names import FORMATS
 from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
-from vitascope.cli.parser import Parser
-from vitascope.cli.runs import stated
+from vitascope.errors import ConfigError
+from vitascope.recipes.asked import Stated
 
 
-def arguments(parser: Parser) -> None:
-    """See `vitascope.cli.Command`."""
-    parser.add("checkpoint", help="a file, a folder or a run, in any format that loads")
-    parser.add("out", help="what to write: a folder, or a file for google and torchvision")
-    parser.add("--format", choices=list(FORMATS), default="vitascope", help="format to write")
-    parser.add_image_size("resize the positions for images of this size")
-    parser.add_stated()
-    parser.add("--model", help="name in the catalogue, where the file leaves the architecture open")
-    parser.add("--overwrite", action="store_true", help="replace what is at OUT")
+@dataclass(frozen=True, kw_only=True)
+class Convert(Stated):
+    """A checkpoint in another format."""
+
+    out: str
+    """What to write: a folder, or a file for google and torchvision."""
+    format: str = "vitascope"
+    """Format to write: vitascope, google, timm, huggingface or torchvision."""
+    model: str | None = None
+    """Name in the catalogue, where the file leaves the architecture open."""
+    overwrite: bool = False
+    """Replace what is at OUT."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.format not in FORMATS:
+            raise ConfigError(f"format is {self.format!r}, choose from {', '.join(map(repr, FORMATS))}")
 
 
-def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
-    """See `vitascope.cli.Command`."""
-    check_output(args.out, "checkpoint", overwrite=args.overwrite, sources=[args.checkpoint])
+def run(asked: Convert, console: Console) -> dict[str, Any]:
+    """Loads and saves."""
+    check_output(asked.out, "checkpoint", overwrite=asked.overwrite, sources=[asked.checkpoint])
     from vitascope.checkpoints.load import load
     from vitascope.checkpoints.save import save
 
-    checkpoint = load(args.checkpoint, image_size=args.image_size, **stated(args), model=args.model)
-    save(checkpoint, args.out, format=args.format, overwrite=args.overwrite)
+    checkpoint = load(asked.checkpoint, **asked.stated, model=asked.model)
+    save(checkpoint, asked.out, format=asked.format, overwrite=asked.overwrite)
     parameters = sum(p.numel() for p in checkpoint.model.parameters())
-    console.say(f"{args.checkpoint} ({checkpoint.format}, {parameters:,} parameters) → {args.out} ({args.format})")
-    return {"out": args.out, "from": checkpoint.format, "to": args.format, "parameters": parameters}
+    console.say(f"{asked.checkpoint} ({checkpoint.format}, {parameters:,} parameters) → {asked.out} ({asked.format})")
+    return {"out": asked.out, "from": checkpoint.format, "to": asked.format, "parameters": parameters}

@@ -5,15 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from vitascope.cli.console import Console
-from vitascope.cli.parser import Parser
 
 
-def arguments(parser: Parser) -> None:
-    """See `vitascope.cli.Command`."""
-
-
-def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
-    """See `vitascope.cli.Command`."""
+def run(console: Console) -> dict[str, Any]:
+    """Shows the catalogue of data."""
     from vitascope.data.open import CATALOGUE
 
     # Two columns, so that a narrow terminal need not break what is to be typed.

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from vitascope.cli.console import Console, RunObserver
-from vitascope.cli.parser import Parser
+from vitascope.fields import Range, check_fields
 from vitascope.wording import duration
 
 STAGES = 6
 """Four trainings beside pre-training, then evaluation and prediction."""
 
 
-def arguments(parser: Parser) -> None:
-    """See `vitascope.cli.Command`."""
-    parser.add("--out", default="runs/demo", help="the demo's folder; an earlier demo in it is replaced")
-    parser.add("--seed", least=0, default=0, help="fixes fractals, initial values, order and augmentation")
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """Where, and from which seed."""
+
+    out: str = "runs/demo"
+    """The demo's folder; an earlier demo in it is replaced."""
+    seed: Annotated[int, Range(0)] = 0
+    """Fixes fractals, initial values, order and augmentation."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
-def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
-    """See `vitascope.cli.Command`."""
+def run(asked: Demo, console: Console) -> dict[str, Any]:
+    """Runs it, and shows its accuracies and what to do next."""
     from vitascope.recipes.demo import run_demo
     from vitascope.recipes.demo_settings import REPORT, DemoSettings, next_commands
 
@@ -31,14 +39,14 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
         console.say(f"[{begun}/{STAGES}] {title}")
         return console.observer(title, evaluations=False)
 
-    result = run_demo(DemoSettings(out=args.out, seed=args.seed), stage)
+    result = run_demo(DemoSettings(out=asked.out, seed=asked.seed), stage)
     console.stop()
     show(result.summary, console)
-    console.say(f"all of it took {duration(result.summary['seconds'])}; open {args.out}/{REPORT} in a browser")
+    console.say(f"all of it took {duration(result.summary['seconds'])}; open {asked.out}/{REPORT} in a browser")
     console.say("\nnext, with photographs of your own in one folder per class:")
-    for why, command in next_commands(args.out):
+    for why, command in next_commands(asked.out):
         console.say(f"  {command}\n      {why}")
-    return {"report": f"{args.out}/{REPORT}", **result.summary}
+    return {"report": f"{asked.out}/{REPORT}", **result.summary}
 
 
 def show(summary: dict[str, Any], console: Console) -> None:

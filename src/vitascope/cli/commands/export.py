@@ -2,62 +2,75 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
-from vitascope.cli.parser import Parser
-from vitascope.cli.runs import stated
 from vitascope.errors import CheckpointError, ConfigError, DataError
+from vitascope.fields import refuse_idle
+from vitascope.recipes.asked import Stated
 
 
-def arguments(parser: Parser) -> None:
-    """See `vitascope.cli.Command`."""
-    parser.add("checkpoint", help="a file, a folder or a run, in any format that loads")
-    parser.add("out", help="new folder for the model, its labels and its preprocessing")
-    parser.add("--format", choices=["onnx", "openvino"], default="onnx", help="what to write")
-    parser.add_image_size("size of the images the exported model takes; default: as the checkpoint says")
-    parser.add_stated()
-    parser.add("--opset", type=int, default=18, help="version of the ONNX operators, 18 to 23")
-    parser.add(
-        "--precision", choices=["float32", "int8"], default="float32", help="of the products; int8 for openvino only"
-    )
-    parser.add("--calibration", help="for int8: images like those to come (`vitascope data` lists the kinds)")
-    parser.add("--samples", type=int, default=300, help="for int8: images that calibrate, and as many that judge")
-    parser.add(
-        "--tolerance", type=float, default=1e-4, help="largest difference accepted, as a share of the largest logit"
-    )
-    parser.add("--overwrite", action="store_true", help="replace what is at OUT")
+@dataclass(frozen=True, kw_only=True)
+class Export(Stated):
+    """A model for runtimes without PyTorch."""
+
+    out: str
+    """New folder for the model, its labels and its preprocessing."""
+    format: Literal["onnx", "openvino"] = "onnx"
+    """What to write."""
+    opset: int = 18
+    """Version of the ONNX operators, 18 to 23."""
+    precision: Literal["float32", "int8"] = "float32"
+    """Of the products; int8 for openvino only."""
+    calibration: str | None = None
+    """For int8: images like those to come (`vitascope data` lists the kinds)."""
+    samples: int = 300
+    """For int8: images that calibrate, and as many that judge."""
+    tolerance: float = 1e-4
+    """Largest difference accepted, as a share of the largest logit; not for int8."""
+    overwrite: bool = False
+    """Replace what is at OUT."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.precision == "int8":
+            if self.format != "openvino":
+                raise ConfigError(f"--precision int8 is for --format openvino, not {self.format}")
+            refuse_idle(self, "int8 is judged by the labels that stay the same", "tolerance")
+        else:
+            refuse_idle(self, "nothing is calibrated for float32", "samples")
+        if self.format == "openvino":
+            refuse_idle(self, "OpenVINO's files have no ONNX operators", "opset")
+        if (self.precision == "int8") != bool(self.calibration):
+            raise ConfigError("--precision int8 and --calibration DATA belong together; give both or neither")
 
 
-def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
-    """See `vitascope.cli.Command`."""
-    int8 = args.precision == "int8"
-    if int8 and args.format != "openvino":
-        raise ConfigError(f"--precision int8 is for --format openvino, not {args.format}")
-    if int8 != bool(args.calibration):
-        raise ConfigError("--precision int8 and --calibration DATA belong together; give both or neither")
-    sources = [args.checkpoint, *filter(None, [args.calibration])]
-    check_output(args.out, "export", overwrite=args.overwrite, sources=sources)
+def run(asked: Export, console: Console) -> dict[str, Any]:
+    """Exports, and says how well it agrees."""
+    out = Path(asked.out)
+    shared: dict[str, Any] = {"tolerance": asked.tolerance, "overwrite": asked.overwrite}
+    sources = [asked.checkpoint, *filter(None, [asked.calibration])]
+    check_output(asked.out, "export", overwrite=asked.overwrite, sources=sources)
     from vitascope.checkpoints.load import load
     from vitascope.inference.export import export_onnx, export_openvino
 
-    checkpoint = load(args.checkpoint, image_size=args.image_size, **stated(args))
-    shared = {"tolerance": args.tolerance, "overwrite": args.overwrite}
-    if args.format == "onnx":
-        record = export_onnx(checkpoint, Path(args.out), opset=args.opset, **shared)
+    checkpoint = load(asked.checkpoint, **asked.stated)
+    if asked.format == "onnx":
+        record = export_onnx(checkpoint, out, opset=asked.opset, **shared)
     else:
-        calibration = _calibration(args.calibration, checkpoint.labels) if int8 else None
-        record = export_openvino(checkpoint, Path(args.out), calibration=calibration, samples=args.samples, **shared)
-    told = f"{args.checkpoint} → {args.out} ({args.format}, {args.precision}"
-    if int8:
+        images = _calibration(asked.calibration, checkpoint.labels) if asked.calibration else None
+        record = export_openvino(checkpoint, out, calibration=images, samples=asked.samples, **shared)
+    told = f"{asked.checkpoint} → {asked.out} ({asked.format}, {asked.precision}"
+    if asked.calibration:
         console.say(f"{told}; {100 * record['same_label']:.1f} % of {record['judged_on']} labels stay the same)")
         if record["trained_on"]:
             console.say(f"{record['trained_on']:,} of these images were trained on, which flatters the figures")
     else:
         console.say(f"{told}; differs by {max(record['differences'].values()):.1g} at most)")
-    return {"out": args.out, **record}
+    return {"out": asked.out, **record}
 
 
 def _calibration(data: str, labels: tuple[str, ...]) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
-from vitascope.cli.parser import Parser
-from vitascope.cli.runs import checkpoint_names, stated
+from vitascope.cli.runs import checkpoint_names
+from vitascope.recipes.asked import Inspect
 
 if TYPE_CHECKING:
     from vitascope.checkpoints.checkpoint import Checkpoint
@@ -18,25 +19,11 @@ PAGE, WHAT = "inspect.html", "report"
 _ATTENTION_BYTES = 24 * 2**20  # of attention in the page; browsers open twice as much text without a pause
 
 
-def arguments(parser: Parser) -> None:
-    """See `vitascope.cli.Command`."""
-    parser.add("checkpoint", help="a file, a folder or a run, in any format that loads")
-    others = "further checkpoints to show beside it, then image files and folders"
-    parser.add("others", nargs="*", default=[], help=others)
-    parser.add("--out", required=True, help="new folder for the page, figures and numbers")
-    parser.add("--overwrite", action="store_true", help="replace an earlier report in --out")
-    parser.add("--show", least=1, default=6, help="how many of the images are shown one by one")
-    parser.add("--batch", least=1, default=16, help="images per forward pass")
-    parser.add_image_size("size of the images the model sees; default: as the checkpoint says")
-    parser.add_stated()
-    parser.add("--device", help="cpu, cuda, …; default: the GPU if there is one")
-
-
-def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
-    """See `vitascope.cli.Command`."""
-    out = Path(args.out)
-    sources = [args.checkpoint, *args.others]
-    check_output(out, WHAT, overwrite=args.overwrite, sources=sources)
+def run(asked: Inspect, console: Console) -> dict[str, Any]:
+    """Looks, and writes page, figures and numbers."""
+    out = Path(asked.out)
+    sources = [asked.checkpoint, *asked.others]
+    check_output(out, WHAT, overwrite=asked.overwrite, sources=sources)
     from vitascope.checkpoints.atomic import atomic_folder
     from vitascope.checkpoints.load import load
     from vitascope.checkpoints.locate import is_checkpoint
@@ -46,23 +33,22 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
     from vitascope.views.report_files import JSON, write_report
     from vitascope.web.offline import write_page
 
-    paths = [args.checkpoint]
-    while args.others and is_checkpoint(Path(args.others[0])):
-        paths.append(args.others.pop(0))
-    given = [NamedImage(name=str(file), image=file) for file in find_images(args.others)] if args.others else None
+    paths = [asked.checkpoint, *takewhile(lambda path: is_checkpoint(Path(path)), asked.others)]
+    rest = asked.others[len(paths) - 1 :]
+    given = [NamedImage(name=str(file), image=file) for file in find_images(rest)] if rest else None
     names = checkpoint_names(paths)
-    checkpoints = [load(path, image_size=args.image_size, **stated(args)) for path in paths]
+    checkpoints = [load(path, **asked.stated) for path in paths]
     images = given or _examples(checkpoints)
     reports: list[Report] = []
-    with atomic_folder(out, what=WHAT, overwrite=args.overwrite) as folder:
+    with atomic_folder(out, what=WHAT, overwrite=asked.overwrite) as folder:
         for name, checkpoint in zip(names, checkpoints, strict=True):
-            checkpoint.model.to(resolve_device(args.device))
+            checkpoint.model.to(resolve_device(asked.device))
             report = make_report(
                 checkpoint,
                 images,
                 name=name,
-                show=args.show,
-                batch=args.batch,
+                show=asked.show,
+                batch=asked.batch,
                 progress=console.counter(f"looking with {name}"),
             )
             for _, error in report.unreadable:

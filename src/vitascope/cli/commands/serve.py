@@ -4,36 +4,33 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 from vitascope.cli.console import Console
-from vitascope.cli.parser import Parser
-from vitascope.cli.runs import stated
 from vitascope.errors import ConfigError
 from vitascope.optional import needed
+from vitascope.recipes.asked import Serve
 from vitascope.web.settings import ServeSettings, served_name
 
-if TYPE_CHECKING:
-    from vitascope.web.engine import Engine
+
+@dataclass(frozen=True, kw_only=True)
+class Served(ServeSettings):
+    """Address, limits and patience of a server."""
+
+    name: str = ""
+    """What the model is called in /v2/models/NAME; default: after the checkpoint."""
+
+    def __post_init__(self) -> None:
+        if self.name:
+            super().__post_init__()
 
 
-def arguments(parser: Parser) -> None:
-    """See `vitascope.cli.Command`."""
-    parser.add("checkpoint", help="a file, a folder or a run, in any format that loads")
-    parser.add_image_size("size of the images the model sees; default: as the checkpoint says")
-    parser.add_stated()
-    parser.add("--device", help="cpu, cuda, …; default: the GPU if there is one")
-    parser.add_engine("eager")
-    parser.add_settings(ServeSettings)
-    parser.inner.set_defaults({"name": ""})  # then after the checkpoint
-
-
-def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
-    """See `vitascope.cli.Command`. Ends by a signal, so that nothing is returned but for errors."""
-    args.name = args.name or served_name(args.checkpoint)
-    settings: ServeSettings = parser.recipe(args, ServeSettings)
-    if not os.path.exists(args.checkpoint):
-        raise ConfigError(f"{args.checkpoint} does not exist; expected a file, a folder or a run")
+def run(asked: Serve, settings: Served, console: Console) -> dict[str, Any]:
+    """Serves until a signal comes, so that nothing is returned but for errors."""
+    settings = replace(settings, name=settings.name or served_name(asked.checkpoint))
+    if not os.path.exists(asked.checkpoint):
+        raise ConfigError(f"{asked.checkpoint} does not exist; expected a file, a folder or a run")
     needed("serving needs FastAPI and uvicorn", "serve", "fastapi", "python_multipart", "uvicorn")
     from vitascope.web.limits import memory_share
     from vitascope.web.server import address_of, open_socket, serve
@@ -48,13 +45,13 @@ def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
         if console.json_only:
             print(json.dumps({"url": address, "model": settings.name}), flush=True)
 
-    def load() -> Engine:
+    def load() -> Any:
         from vitascope.checkpoints.load import load
         from vitascope.web.engine import Engine
 
-        checkpoint = load(args.checkpoint, image_size=args.image_size, **stated(args))
+        checkpoint = load(asked.checkpoint, **asked.stated)
         limits = {"max_pixels": settings.max_pixels, "batch": settings.batch}
-        return Engine(checkpoint, device=args.device, engine=args.engine, **limits)
+        return Engine(checkpoint, device=asked.device, engine=asked.engine, **limits)
 
     serve(load, settings, opened, ready)
     return {}

@@ -5,16 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from vitascope.cli.console import Console
-from vitascope.cli.parser import Parser
-from vitascope.cli.studies import add_study_arguments, run_and_show
+from vitascope.cli.runs import Schedule
+from vitascope.cli.studies import run_and_show
 from vitascope.studies.settings import DataScaling
 
 
-def arguments(parser: Parser) -> None:
-    """See `vitascope.cli.Command`."""
-    add_study_arguments(DataScaling, parser)
-
-
-def run(args: Any, parser: Parser, console: Console) -> dict[str, Any]:
-    """See `vitascope.cli.Command`."""
-    return run_and_show(DataScaling, args, parser, console)
+def run(study: DataScaling, schedule: Schedule, console: Console) -> dict[str, Any]:
+    """Does what of the study is not done yet."""
+    return run_and_show(study, schedule, console)

@@ -1,0 +1,119 @@
+"""How a checkpoint is opened, and what is asked of it: options of the commands about one; free of torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from vitascope.evaluation.shots import FewShot
+from vitascope.fields import Count, Range, check_fields
+from vitascope.inference.engines.names import EngineName
+from vitascope.training.train_settings import Precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A checkpoint, for images of a size, on a device."""
+
+    checkpoint: str
+    """A file, a folder or a run, in any format that loads."""
+    image_size: int | tuple[int, int] | None = None
+    """Side in pixels of the images the model sees, or [height, width]; none: as the checkpoint says."""
+    device: str | None = None
+    """cpu, cuda, …; none: the GPU if there is one."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stated(Opened):
+    """A checkpoint, with what is stated of it in place of what its file says."""
+
+    labels: str | None = None
+    """File with the names of the classes in the order of the outputs, one a line or as JSON; none: as the checkpoint
+    says."""
+    mean: str | None = None
+    """Mean of the channels in [0, 1], such as 0.5,0.5,0.5, or imagenet, which is --std too; none: as the checkpoint
+    says."""
+    std: str | None = None
+    """Deviation of the channels, as --mean."""
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """Keywords of `load` and `open_model`."""
+        return {"image_size": self.image_size, "labels": self.labels, "mean": self.mean, "std": self.std}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Applied(Stated):
+    """A model applied to many images."""
+
+    checkpoint: str
+    """A file, a folder or a run, in any format that loads, or an exported folder."""
+    batch: Count = 64
+    """Images per forward pass."""
+    engine: EngineName = "auto"
+    """What computes; auto begins with eager and changes where that pays."""
+    precision: Precision = "float32"
+    """Format of the products; auto: whatever is faster here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Applied):
+    """A checkpoint judged on a data set."""
+
+    data: str
+    """What to evaluate on (`vitascope data` lists the kinds)."""
+    split: Literal["train", "validation", "test"] | None = None
+    """None: test, else validation, else all."""
+    workers: Annotated[int, Range(0)] = 0
+    """Processes that read images besides this one."""
+    on_error: Literal["raise", "skip"] = "raise"
+    """Unreadable images: stop at the first, or leave them out and say how many."""
+    confusion: str | None = None
+    """Write a picture of the confusion matrix to this PNG file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewShotOf(FewShot, Opened):
+    """A checkpoint's frozen features learned from a few images per class."""
+
+    checkpoint: str
+    """A file, a folder or a run, in any format that loads; its head plays no part."""
+    data: str
+    """Where shots are drawn from, its train split (`vitascope data` lists the kinds)."""
+    test: str | None = None
+    """Other data of the same classes to be judged on; none: the test split of DATA."""
+    batch: Count = 64
+    """Images per forward pass."""
+    workers: Annotated[int, Range(0)] = 0
+    """Processes that read images besides this one."""
+
+    def __post_init__(self) -> None:
+        FewShot.__post_init__(self)
+        Opened.__post_init__(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspect(Stated):
+    """Checkpoints side by side, on some images."""
+
+    others: tuple[str, ...] = ()
+    """Further checkpoints to show beside it, then image files and folders."""
+    out: str
+    """New folder for the page, figures and numbers."""
+    overwrite: bool = False
+    """Replace an earlier report in --out."""
+    show: Count = 6
+    """How many of the images are shown one by one."""
+    batch: Count = 16
+    """Images per forward pass."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serve(Stated):
+    """The model that is served."""
+
+    engine: EngineName = "eager"
+    """What computes; auto begins with eager and changes where that pays."""
