@@ -149,3 +149,14 @@ def test_a_lap_tells_steps_from_what_is_between_them(monkeypatch: pytest.MonkeyP
     assert first == Lap(images=12, training=4.0, wall=24.0)
     assert first.rate == 3.0
     assert (empty, empty.rate) == (Lap(images=0, training=0.0, wall=0.0), 0.0)
+
+
+def test_all_processes_are_where_the_first_ones_clock_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[Any] = []
+    monkeypatch.setattr(World, "first_says", lambda self, value: said.append(value) or value)  # type: ignore[func-returns-value]
+    first = Run(monkeypatch, SPEEDS["alternating"]).go()
+    heard = iter(said)
+    monkeypatch.setattr(World, "first_says", lambda self, value: next(heard))
+    other = Run(monkeypatch, SPEEDS["as planned"], lambda now: 0.3, begun=7000.0).go()  # another machine's clock
+    assert (other.places, other.counters) == (first.places, first.counters)
+    assert other.pace.rate == first.pace.rate
