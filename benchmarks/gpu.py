@@ -38,7 +38,7 @@ from vitascope.checkpoints.checkpoint import Checkpoint, numbered_labels
 from vitascope.data.open import open_data
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Splits
-from vitascope.inference.engines.eager import placed
+from vitascope.inference.engines.pytorch import placed
 from vitascope.models.catalogue import create_model
 from vitascope.precision import autocast, processor
 from vitascope.recipes.presets import PRESETS

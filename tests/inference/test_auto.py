@@ -16,7 +16,7 @@ from tiny_checkpoint import checkpoint
 from vitascope.errors import ConfigError
 from vitascope.inference.engines import auto
 from vitascope.inference.engines.auto import Auto, make_engine
-from vitascope.inference.engines.eager import Engine
+from vitascope.inference.engines.pytorch import Engine
 
 IMAGES = torch.zeros(10, 3, 16, 16)
 

@@ -19,8 +19,8 @@ from tiny_checkpoint import TINY, checkpoint
 from vitascope.errors import ConfigError
 from vitascope.inference.class_token import ClassTokenViT, for_prediction
 from vitascope.inference.engines import table
-from vitascope.inference.engines.eager import TorchEngine
 from vitascope.inference.engines.names import ENGINES
+from vitascope.inference.engines.pytorch import TorchEngine
 from vitascope.inference.engines.table import BUILDERS, TOLERANCES, build, difference
 from vitascope.models.config import BiTConfig, ModelConfig, StemConfig
 

@@ -22,7 +22,7 @@ from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Source
 from vitascope.errors import ConfigError, DataError, ImageError
 from vitascope.evaluation.evaluate import evaluate
-from vitascope.inference.engines.eager import TorchEngine
+from vitascope.inference.engines.pytorch import TorchEngine
 from vitascope.inference.files import FilePrediction, find_images, predict_files
 from vitascope.inference.partial import partial_csv
 from vitascope.models.catalogue import create_model

@@ -23,7 +23,7 @@ from vitascope.data.source import Source
 from vitascope.errors import ConfigError, ExportError, VitascopeError
 from vitascope.inference import quantise
 from vitascope.inference.engines import onnx, openvino
-from vitascope.inference.engines.eager import Engine
+from vitascope.inference.engines.pytorch import Engine
 from vitascope.inference.engines.table import TOLERANCES, difference
 from vitascope.inference.exported import LABELS, RECORD, sha256
 from vitascope.wording import first_line

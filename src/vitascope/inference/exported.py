@@ -19,7 +19,7 @@ from vitascope.checkpoints.store import PREPROCESSOR
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError, ConfigError, UserError
 from vitascope.inference.engines import onnx, openvino
-from vitascope.inference.engines.eager import Engine
+from vitascope.inference.engines.pytorch import Engine
 from vitascope.wording import first_line
 
 LABELS, RECORD = "labels.json", "export.json"

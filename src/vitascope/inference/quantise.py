@@ -17,7 +17,7 @@ from vitascope.data.source import Source
 from vitascope.errors import ExportError
 from vitascope.inference.class_token import for_prediction
 from vitascope.inference.engines import openvino
-from vitascope.inference.engines.eager import Engine
+from vitascope.inference.engines.pytorch import Engine
 from vitascope.inference.engines.traced import quiet
 from vitascope.optional import needed
 from vitascope.streams import Stream, generator

@@ -21,7 +21,7 @@ from vitascope.errors import CheckpointError, ConfigError, DataError
 from vitascope.evaluation.evaluate import evaluate
 from vitascope.evaluation.metrics import judged
 from vitascope.inference.class_token import for_prediction
-from vitascope.inference.engines.eager import Engine
+from vitascope.inference.engines.pytorch import Engine
 from vitascope.inference.exported import open_model
 from vitascope.inference.predictor import Predictor
 from vitascope.precision import resolve_precision

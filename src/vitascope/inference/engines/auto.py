@@ -23,8 +23,8 @@ from vitascope.cache import cache_folder
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.device import resolve_device
 from vitascope.errors import ConfigError
-from vitascope.inference.engines.eager import Engine
 from vitascope.inference.engines.names import ENGINES
+from vitascope.inference.engines.pytorch import Engine
 from vitascope.inference.engines.table import CPU_ONLY, build
 from vitascope.inference.exported import Exported
 from vitascope.precision import processor, resolve_precision

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.errors import ConfigError
-from vitascope.inference.engines.eager import Engine
+from vitascope.inference.engines.pytorch import Engine
 from vitascope.inference.engines.traced import traceable
 from vitascope.optional import needed
 

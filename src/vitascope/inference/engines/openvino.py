@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vitascope.checkpoints.checkpoint import Checkpoint
-from vitascope.inference.engines.eager import Engine
+from vitascope.inference.engines.pytorch import Engine
 from vitascope.inference.engines.traced import traceable
 from vitascope.optional import needed
 

@@ -9,10 +9,9 @@ import torch
 
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.errors import ConfigError
-from vitascope.inference.engines.compiled import compiled
-from vitascope.inference.engines.eager import Engine, eager
 from vitascope.inference.engines.onnx import onnx
 from vitascope.inference.engines.openvino import openvino
+from vitascope.inference.engines.pytorch import Engine, compiled, eager
 from vitascope.models.evaluated import evaluated
 from vitascope.precision import resolve_precision
 from vitascope.streams import Stream, seed_of

@@ -1,4 +1,4 @@
-"""PyTorch, operation by operation, on any device."""
+"""PyTorch on any device: operation by operation, or fused by its compiler, after a minute of compiling."""
 
 from __future__ import annotations
 
@@ -32,6 +32,21 @@ class TorchEngine:
 def eager(checkpoint: Checkpoint, device: torch.device, precision: str, batch: int) -> Engine:
     """The model as it is, with the last block cut short; the caller's stays on its device."""
     return TorchEngine(placed(checkpoint, device, precision), device, precision)
+
+
+def compiled(checkpoint: Checkpoint, device: torch.device, precision: str, batch: int) -> Engine:
+    """Compiled here and now, for any batch but 1 unless `batch` is 1; raises what the compiler raises."""
+    module = torch.compile(placed(checkpoint, device, precision))
+
+    def run(images: Tensor) -> Tensor:
+        # Otherwise the last, smaller batch of a job would be compiled for itself.
+        torch._dynamo.maybe_mark_dynamic(images, 0)
+        return module(images)
+
+    engine = TorchEngine(run, device, precision)
+    preprocess = checkpoint.preprocess
+    engine(torch.zeros(min(batch, 2), preprocess.channels, *preprocess.size))  # compiles
+    return engine
 
 
 def placed(checkpoint: Checkpoint, device: torch.device, precision: str) -> nn.Module:
