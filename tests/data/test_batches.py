@@ -17,9 +17,9 @@ from PIL import Image
 
 from tiny import SIDE, source
 from vitascope.data.augment import Augment
-from vitascope.data.batches import Batch, Order, evaluation_batches, permutation, to_tensor, training_batches
+from vitascope.data.batches import Batch, Order, evaluation_batches, permutation, training_batches
 from vitascope.data.memory import in_memory
-from vitascope.data.preprocess import Preprocess
+from vitascope.data.preprocess import Preprocess, to_tensor
 from vitascope.data.settings import AugmentConfig
 from vitascope.data.source import Source, View
 from vitascope.data.sources.folder import open_folder
@@ -161,7 +161,7 @@ def test_a_source_that_renders_many_at_once_is_asked_for_a_whole_step() -> None:
             return [np.full((SIDE, SIDE, 3), index, np.uint8) for index in indices]
 
     made = Rendering()
-    images, labels = next(training_batches(made, lambda image, rng: image, order(), 1, 2))
+    images, labels = next(training_batches(made, lambda picture, rng: picture.read(), order(), 1, 2))
     assert made.asked == [[index for _, index in order().items(1)]]
     assert images[:, 0, 0, 0].tolist() == made.asked[0]
     assert labels.tolist() == [index % 2 for index in made.asked[0]]

@@ -17,7 +17,7 @@ from PIL import Image
 from vitascope.data import images
 from vitascope.data.formats import EXTENSIONS, FORMATS, READS_HEIC, format_of
 from vitascope.data.images import MAX_PIXELS, read_image
-from vitascope.data.jpeg import OpenJpeg
+from vitascope.data.picture import open_image
 from vitascope.data.remarks import DAMAGED_EXIF, DARK, listening
 from vitascope.errors import ConfigError, ImageError
 
@@ -322,7 +322,7 @@ def test_damaged_exif_is_a_remark_and_no_warning_in_any_thread() -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        OpenJpeg(broken).part(0, 0, 8, 8)
+        open_image(broken).part((0, 0, 8, 8))
         warnings.warn("of somebody else", UserWarning, stacklevel=1)
     assert sorted(map(len, results)) == [0] * 8 + [1] * 8
     assert {kind for heard in results for kind in heard} == {DAMAGED_EXIF}

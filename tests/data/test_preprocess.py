@@ -171,7 +171,7 @@ def test_normalise_half_is_the_official_formula_exactly() -> None:
     assert result.max() == 1
 
 
-def test_normalise_per_channel_and_back() -> None:
+def test_normalise_per_channel() -> None:
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     preprocess = Preprocess(size=(4, 4), mean=mean, std=std)
     images = torch.from_numpy(noise(4, 4)).permute(2, 0, 1)[None]
@@ -179,7 +179,6 @@ def test_normalise_per_channel_and_back() -> None:
     expected = (images.double() / 255 - torch.tensor(mean).view(-1, 1, 1)) / torch.tensor(std).view(-1, 1, 1)
     result = preprocess.normalise(images)
     torch.testing.assert_close(result.double(), expected, rtol=0, atol=1e-6)
-    assert torch.equal(preprocess.denormalise(result), images)
     assert torch.equal(images, before)
 
 

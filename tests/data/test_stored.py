@@ -67,7 +67,7 @@ def test_stored_images_are_the_same(tmp_path: Path) -> None:
     assert kept.fingerprint() is not None
     kept[0][:] = 0  # the caller's own
     assert np.array_equal(kept[0], source[0])
-    assert np.array_equal(kept.open(3), source[3])
+    assert np.array_equal(kept.open(3).read(), source[3])
 
 
 def test_the_second_time_nothing_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vitascope.data.jpeg import OpenJpeg
+from vitascope.data.images import ImageLike, UInt8
+from vitascope.data.picture import Picture, open_image
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.randaugment import randaugment
-from vitascope.data.resize import resample, resample_quickly, to_array, to_pillow
+from vitascope.data.resize import to_array, to_pillow
 from vitascope.data.settings import AugmentConfig
 from vitascope.errors import ConfigError
 
@@ -47,30 +48,24 @@ class Augment:
         self.config = config
         self.preprocess = preprocess
 
-    def __call__(self, image: np.ndarray | OpenJpeg, rng: np.random.Generator) -> np.ndarray:
-        """uint8 (H, W, C) → uint8 (h, w, C) of the preprocessing's size, its channels perhaps planes in memory.
+    def __call__(self, image: ImageLike | Picture, rng: np.random.Generator) -> UInt8:
+        """Any image → uint8 (h, w, C) of the preprocessing's size, its channels perhaps planes in memory.
 
-        `image` is left unchanged; of an opened JPEG, what is decoded follows from the crop drawn.
+        `image` is left unchanged; how much of an opened one is decoded follows from the crop drawn. Raises ImageError.
         """
         config, preprocess = self.config, self.preprocess
-        if isinstance(image, OpenJpeg) and config.crop != "inception":
-            image = image.read(preprocess.channels)
+        picture = open_image(image)
         if config.crop == "inception":
-            box = inception_box(image.shape[0], image.shape[1], config.crop_area, config.crop_ratio, rng)
-            part, channels = _part(image, box, preprocess.channels), preprocess.channels
-            if preprocess.antialias:
-                quick = resample_quickly(part, preprocess.size, interpolation=preprocess.interpolation)
-                result = quick[:, :, :channels]
-            else:
-                result = resample(
-                    part[:, :, :channels],
-                    preprocess.size,
-                    interpolation=preprocess.interpolation,
-                    antialias=preprocess.antialias,
-                )
+            box = inception_box(*picture.size, config.crop_area, config.crop_ratio, rng)
+            result = picture.crop(
+                box,
+                preprocess.size,
+                preprocess.channels,
+                interpolation=preprocess.interpolation,
+                antialias=preprocess.antialias,
+            )
         else:
-            assert isinstance(image, np.ndarray)
-            result = preprocess.resize(image)
+            result = preprocess.resize(picture.read(preprocess.channels))
             if config.crop == "shift":
                 result = shift(result, config.pad_shift, config.pad_mode, rng)
         if config.rotate or config.zoom:
@@ -82,13 +77,6 @@ class Augment:
         if config.erasing and rng.random() < config.erasing:
             result = erase(result, rng)
         return result
-
-
-def _part(image: np.ndarray | OpenJpeg, box: tuple[int, int, int, int], channels: int) -> np.ndarray:
-    top, left, height, width = box
-    if isinstance(image, OpenJpeg):
-        return image.part_padded(top, left, height, width, channels)
-    return image[top : top + height, left : left + width]
 
 
 def _mirrored(image: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from vitascope.data.source import Source
+from vitascope.data.images import UInt8
+from vitascope.data.picture import Picture
+from vitascope.data.preprocess import to_tensor
+from vitascope.data.source import Int64, Source
 from vitascope.errors import ConfigError, DataError, ImageError, UserError
 from vitascope.streams import Stream, generator
 
-Transform = Callable[[Any, np.random.Generator], np.ndarray]
-"""(uint8 (H, W, C) not to be changed, or an `OpenJpeg`; randomness) → uint8 (h, w, C)."""
+Transform = Callable[[Picture, np.random.Generator], UInt8]
+"""(an opened image; randomness) → uint8 (h, w, C)."""
 Batch = tuple[Tensor, Tensor]
 """Images uint8 (B, C, H, W) and labels int64 (B,)."""
 Item = tuple[int, int]
@@ -76,63 +79,38 @@ class Order:
         return epoch, int(permutation(self.seed, epoch, self.size)[place])
 
 
+@dataclass(frozen=True)
 class _Batches(Dataset[Batch | UserError]):
     """Answers a whole batch's items at once, so that a source which renders many images together may do so."""
 
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.labels = np.asarray(source.labels)
+    make: Callable[[Any], Batch]
 
     def __getitems__(self, items: Any) -> Batch | UserError:
         try:
-            return self._batch(items)
+            return self.make(items)
         except UserError as error:  # handed over whole: a worker's exception would arrive as a traceback
             return error
 
-    def _batch(self, items: Any) -> Batch:
-        raise NotImplementedError
+
+def _augmented(source: Source, labels: Int64, transform: Transform, seed: int, items: list[Item]) -> Batch:
+    indices = [index for _, index in items]
+    images = [
+        transform(picture, generator(Stream.AUGMENT, seed, epoch, index))
+        for picture, (epoch, index) in zip(source.open_many(indices), items, strict=True)
+    ]
+    return to_tensor(images), torch.from_numpy(labels[indices])
 
 
-class _Augmented(_Batches):
-    def __init__(self, source: Source, transform: Transform, seed: int) -> None:
-        super().__init__(source)
-        self.transform, self.seed = transform, seed
-
-    def _batch(self, items: list[Item]) -> Batch:
-        indices = [index for _, index in items]
-        opened = self.source.open_many(indices)
-        images = [
-            self.transform(image, generator(Stream.AUGMENT, self.seed, epoch, index))
-            for image, (epoch, index) in zip(opened, items, strict=True)
-        ]
-        return to_tensor(images), torch.from_numpy(self.labels[indices])
-
-
-class _Resized(_Batches):
-    def __init__(self, source: Source, resize: Callable[[np.ndarray], np.ndarray], skip: bool) -> None:
-        super().__init__(source)
-        self.resize, self.skip = resize, skip
-
-    def _batch(self, items: Sequence[int]) -> Batch:
-        if self.skip:
-            images: dict[int, np.ndarray] = {}
-            for item in items:
-                with suppress(ImageError):
-                    images[item] = self.resize(self.source[item])
-        else:
-            images = dict(zip(items, map(self.resize, self.source.read_many(items)), strict=True))
-        pixels = to_tensor(list(images.values())) if images else torch.empty(0)
-        return pixels, torch.from_numpy(self.labels[list(images)])
-
-
-def to_tensor(images: list[np.ndarray]) -> Tensor:
-    """A list of uint8 (H, W, C) of one size → uint8 (B, C, H, W)."""
-    height, width, channels = images[0].shape
-    batch = torch.empty((len(images), channels, height, width), dtype=torch.uint8)
-    for place, image in zip(batch, images, strict=True):
-        writeable = image if image.flags.writeable else image.copy()  # PyTorch knows no read-only memory
-        place.copy_(torch.from_numpy(writeable).permute(2, 0, 1))
-    return batch
+def _resized(
+    source: Source, labels: Int64, resize: Callable[[UInt8], UInt8], skip: bool, items: Sequence[int]
+) -> Batch:
+    if not skip:
+        return to_tensor([resize(image) for image in source.read_many(items)]), torch.from_numpy(labels[items])
+    images: dict[int, UInt8] = {}
+    for item in items:
+        with suppress(ImageError):
+            images[item] = resize(source[item])
+    return to_tensor(list(images.values())), torch.from_numpy(labels[list(images)])
 
 
 def training_batches(
@@ -142,12 +120,13 @@ def training_batches(
 
     `close()` ends the workers.
     """
-    return _loaded(_Augmented(source, transform, order.seed), _Steps(order, start, stop), workers)
+    make = partial(_augmented, source, np.asarray(source.labels), transform, order.seed)
+    return _loaded(make, map(order.items, range(start, stop)), workers)
 
 
 def evaluation_batches(
     source: Source,
-    resize: Callable[[np.ndarray], np.ndarray],
+    resize: Callable[[UInt8], UInt8],
     batch: int,
     rank: int = 0,
     processes: int = 1,
@@ -162,12 +141,13 @@ def evaluation_batches(
     """
     mine = range(rank, len(source), processes)
     parts = [mine[first : first + batch] for first in range(0, len(mine), batch)]
-    return _loaded(_Resized(source, resize, skip_unreadable), parts, min(workers, len(parts)))
+    make = partial(_resized, source, np.asarray(source.labels), resize, skip_unreadable)
+    return _loaded(make, parts, min(workers, len(parts)))
 
 
-def _loaded(dataset: Dataset[Any], batches: Any, workers: int) -> Generator[Batch, None, None]:
+def _loaded(make: Callable[[Any], Batch], batches: Any, workers: int) -> Generator[Batch, None, None]:
     loader: DataLoader[Batch | UserError] = DataLoader(
-        dataset,
+        _Batches(make),
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=_as_is,
@@ -199,17 +179,6 @@ def _unless_error(batches: Iterator[Batch | UserError]) -> Generator[Batch, None
             yield batch
     finally:
         del batches  # ends the workers now, not when a traceback that holds this frame is let go
-
-
-class _Steps:
-    def __init__(self, order: Order, start: int, stop: int) -> None:
-        self.order, self.start, self.stop = order, start, stop
-
-    def __iter__(self) -> Iterator[list[Item]]:
-        return (self.order.items(step) for step in range(self.start, self.stop))
-
-    def __len__(self) -> int:
-        return max(self.stop - self.start, 0)
 
 
 def _as_is(batch: Any) -> Any:  # already collated by `__getitems__`

@@ -22,7 +22,6 @@ from PIL import Image
 from vitascope.cache import cache_folder
 from vitascope.data.alike import LEAST_SIDE, SIDE, near_pairs
 from vitascope.data.images import UInt8
-from vitascope.data.jpeg import OpenJpeg
 from vitascope.data.source import Int64, Source
 from vitascope.errors import ImageError
 from vitascope.version import __version__
@@ -136,16 +135,10 @@ def _mark(source: Source, index: int) -> tuple[int, UInt8 | int]:
     """An image's digest, 0 for an unreadable one; 0 for what is compared where that is nothing."""
     try:
         image = source.open(index)
-        if isinstance(image, OpenJpeg):
-            digest, shape = _eight_bytes(image.data), image.shape
-            pixels = image.read(1, draft=(_DRAFT, _DRAFT))[:, :, 0]
-        else:
-            shape = image.shape
-            digest = _eight_bytes(repr(shape).encode() + np.ascontiguousarray(image).tobytes())
-            pixels = np.asarray(Image.fromarray(image).convert("L"))
+        digest, pixels = _eight_bytes(image.content), image.read(1, draft=(_DRAFT, _DRAFT))[:, :, 0]
     except ImageError:
         return 0, 0
-    if min(shape[:2]) < LEAST_SIDE:
+    if min(image.size) < LEAST_SIDE:
         return digest, 0
     return digest, np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BOX))
 

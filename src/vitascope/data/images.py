@@ -24,8 +24,10 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Literal
 
@@ -110,38 +112,34 @@ def read_image(
         raise ConfigError(f"channels={channels}, expected 1 (grey) or 3 (RGB); set channels to 3")
     if isinstance(image, Image.Image):
         shown = printable(name or getattr(image, "filename", "") or "the PIL image")
-        return _decode(image, channels, max_pixels, draft=None, shown=shown)
+        return decode(image, channels, max_pixels, shown)
+    with file_of(image, name) as (file, shown), opened(file, max_pixels, shown) as picture:
+        return decode(picture, channels, max_pixels, shown, draft=draft)
+
+
+@contextmanager
+def file_of(image: str | Path | bytes, name: str | None) -> Iterator[tuple[IO[bytes], str]]:
+    """What holds an encoded image, and how messages call it; raises ImageError where there is no such file."""
     if isinstance(image, bytes | bytearray | memoryview):
-        shown = printable(name or f"the {len(image)} bytes received")
-        return _read(io.BytesIO(image), channels, max_pixels, draft, shown)
-    if isinstance(image, str | Path):
-        shown = printable(name or str(image))
-        return _read_path(Path(image), channels, max_pixels, draft, shown)
-    raise ImageError(
-        f"received {type(image).__name__}, expected a path, bytes, a PIL image or a uint8 array; convert it first"
-    )
-
-
-def _read_path(path: Path, channels: int, max_pixels: int, draft: tuple[int, int] | None, shown: str) -> UInt8:
+        yield io.BytesIO(image), printable(name or f"the {len(image)} bytes received")
+        return
+    if not isinstance(image, str | Path):
+        raise ImageError(
+            f"received {type(image).__name__}, expected a path, bytes, a PIL image or a uint8 array; convert it first"
+        )
+    shown = printable(name or str(image))
     try:
-        status = path.stat()
+        status = os.stat(image)
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
             raise ImageError(f"{shown}: not a file, expected a {FORMATS} image; give the path of a file")
         if status.st_size == 0:
             raise ImageError(f"{shown}: empty file, expected a {FORMATS} image; replace or remove it")
-        with path.open("rb") as file:
-            return _read(file, channels, max_pixels, draft, shown)
+        with Path(image).open("rb") as file:
+            yield file, shown
     except FileNotFoundError:
         raise ImageError(f"{shown}: no such file; check the path") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise ImageError(f"{shown}: cannot be opened ({reason(error)}); check its path and permissions") from None
-
-
-def _read(file: IO[bytes], channels: int, max_pixels: int, draft: tuple[int, int] | None, shown: str) -> UInt8:
-    with _opened(file, max_pixels, shown) as image:
-        if image.format == "PNG":
-            note_png_depth(file, image)
-        return _decode(image, channels, max_pixels, draft, shown)
 
 
 def decoding_bytes(content: bytes, max_pixels: int = MAX_PIXELS) -> int:
@@ -150,18 +148,18 @@ def decoding_bytes(content: bytes, max_pixels: int = MAX_PIXELS) -> int:
     Raises ImageError for what cannot be opened or has more than `max_pixels`.
     """
     shown = f"the {len(content)} bytes received"
-    file = io.BytesIO(content)
     if format_of(content[:HEADER]) == "WEBP":
         size = _webp_size(content)
         refuse_large(size, max_pixels, shown)
         return size[0] * size[1] * _BYTES_EACH
-    with _opened(file, max_pixels, shown) as image:
+    with opened(io.BytesIO(content), max_pixels, shown) as image:
         refuse_large(image.size, max_pixels, shown)
         each = _JPEG_BYTES_EACH if isinstance(image, JpegImagePlugin.JpegImageFile) else _BYTES_EACH
         return max(image.width * image.height, math.prod(_tile(image))) * each
 
 
-def _opened(file: IO[bytes], max_pixels: int, shown: str) -> Image.Image:
+def opened(file: IO[bytes], max_pixels: int, shown: str) -> Image.Image:
+    """The header of an encoded image, which is all that has been read; raises ImageError."""
     silence_pillow()
     header = file.read(HEADER)
     file.seek(0)
@@ -177,20 +175,31 @@ def _opened(file: IO[bytes], max_pixels: int, shown: str) -> Image.Image:
     try:
         image = reader(file, shown)
         tile = _tile(image)
+        if kind == "PNG":
+            note_png_depth(file, image)
     except Exception as error:  # whatever a reader meets in a damaged header
-        raise damaged(shown, error) from None
+        raise _damaged(shown, error) from None
     refuse_large(tile, max_pixels, f"{shown}: a tile of it")
     return image
 
 
 def _tile(image: Image.Image) -> tuple[int, int]:
     """(width, height) of a TIFF's tiles, which are decoded whole however small the image is; else (0, 0)."""
-    tags = getattr(image, "tag_v2", {})
-    width, height = (int(np.max(tags.get(tag, 0))) for tag in _TILE)
+    tags = getattr(image, "tag_v2", None)
+    width, height = (int(np.max(tags.get(tag, 0))) if tags else 0 for tag in _TILE)
     return width, height
 
 
-def _decode(image: Image.Image, channels: int, max_pixels: int, draft: tuple[int, int] | None, shown: str) -> UInt8:
+def decode(
+    image: Image.Image,
+    channels: int,
+    max_pixels: int,
+    shown: str,
+    *,
+    draft: tuple[int, int] | None = None,
+    box: tuple[int, int, int, int] | None = None,
+) -> UInt8:
+    """What `read_image` makes of an opened image, or of `box` alone (left, top, right, bottom, as stored)."""
     refuse_large(image.size, max_pixels, shown)
     try:
         if isinstance(image, JpegImagePlugin.JpegImageFile):
@@ -201,18 +210,18 @@ def _decode(image: Image.Image, channels: int, max_pixels: int, draft: tuple[int
         image.load()
         orientation = orientation_of(image)  # only now: Pillow turns a TIFF itself when it loads it
         refuse_large(image.size, max_pixels, shown)  # a GIF frame may be larger than its header says
-        pixels = to_mode(image, "L" if channels == 1 else "RGB", shown)
+        pixels = _to_mode(image if box is None else image.crop(box), "L" if channels == 1 else "RGB", shown)
         if orientation in UPRIGHT:
             pixels = pixels.transpose(UPRIGHT[orientation])
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # truncated and damaged data raise a dozen different types
-        raise damaged(shown, error) from None
+        raise _damaged(shown, error) from None
     array = np.array(pixels, dtype=np.uint8)  # a copy, hence writable
     return array[:, :, None] if channels == 1 else array
 
 
-def to_mode(image: Image.Image, mode: str, shown: str) -> Image.Image:
+def _to_mode(image: Image.Image, mode: str, shown: str) -> Image.Image:
     """Any decoded PIL image → "L" or "RGB", by the table at the top of this file."""
     if image.mode.startswith("I") or image.mode == "F":
         image = deep_grey(image, shown)
@@ -254,7 +263,7 @@ def _from_array(array: np.ndarray, channels: int, max_pixels: int, shown: str) -
         image = Image.merge("LA", [Image.fromarray(np.ascontiguousarray(stacked[:, :, band])) for band in (0, 1)])
     else:
         image = Image.fromarray(squeezed)
-    return _decode(image, channels, max_pixels, draft=None, shown=shown)
+    return decode(image, channels, max_pixels, shown)
 
 
 def orientation_of(image: Image.Image) -> int:
@@ -290,5 +299,5 @@ def refuse_large(size: tuple[int, int], max_pixels: int, shown: str) -> None:
         )
 
 
-def damaged(shown: str, error: Exception) -> ImageError:
+def _damaged(shown: str, error: Exception) -> ImageError:
     return ImageError(f"{shown}: cannot be decoded ({reason(error)}); it is damaged: replace or remove it")

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from vitascope.data.images import UInt8
+from vitascope.data.picture import Picture
 from vitascope.data.remarks import Remarks
 from vitascope.data.room import Room
 from vitascope.data.source import Int64, Source, View
@@ -52,8 +53,8 @@ class ArraySource(Source):
     def __getitem__(self, index: int) -> UInt8:
         return self.images[index].copy()
 
-    def open(self, index: int) -> UInt8:
-        return self.images[index]
+    def open(self, index: int) -> Picture:
+        return Picture(self.images[index])
 
     def describe(self, index: int) -> str:
         return self.descriptions[index] if self.descriptions else super().describe(index)

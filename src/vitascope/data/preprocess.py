@@ -1,7 +1,7 @@
-"""From any image to what the model sees: resize, crop, normalise, in one place for every command.
+"""From any image to what the model sees, one way for training, evaluation, prediction, serving and looking.
 
-Training, evaluation, prediction and serving call the same three steps: `read_image` (bytes → uint8),
-`Preprocess.resize` (geometry, uint8), `Preprocess.normalise` (uint8 → float32, on the images' device).
+`Preprocess.pixels` makes of any image uint8 of the model's size (in training `Augment` does), `to_tensor` a batch of
+many, `Preprocess.normalise` float32 of that, on its device; `Preprocess.__call__` is all of it for one image.
 Shapes: B batch, C channels, H, W the image as read, h, w the size the model sees.
 """
 
@@ -11,17 +11,14 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, get_args, overload
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from vitascope.data import preprocess_formats as formats
-from vitascope.data.images import MAX_PIXELS, read_image
-from vitascope.data.jpeg import OpenJpeg
+from vitascope.data.images import MAX_PIXELS, ImageLike, UInt8, read_image
 from vitascope.data.resize import Interpolation, fit_box, resample
 from vitascope.errors import CheckpointError, ConfigError
 from vitascope.fields import LARGEST_SIDE
@@ -87,42 +84,32 @@ class Preprocess:
         for name in ("mean", "std"):
             object.__setattr__(self, name, _per_channel(name, getattr(self, name), self.channels))
 
-    def __call__(self, image: str | Path | bytes | Image.Image | np.ndarray) -> Tensor:
-        """Path, encoded bytes, Pillow image or uint8 (H, W[, C]) array → normalised float32 (C, h, w) on CPU.
+    def __call__(self, image: ImageLike, *, max_pixels: int = MAX_PIXELS) -> Tensor:
+        """Path, encoded bytes, Pillow image or uint8 (H, W[, C]) array → normalised float32 (C, h, w) on the CPU.
 
         Raises ImageError (not an image, refused, truncated).
         """
-        array = self.resize(self.read(image))
-        return self.normalise(torch.from_numpy(array.transpose(2, 0, 1).copy()))
+        pixels = self.pixels(image, max_pixels=max_pixels)
+        return self.normalise(torch.from_numpy(pixels.transpose(2, 0, 1).copy()))
 
-    @overload
-    def read(self, image: OpenJpeg, *, max_pixels: int = MAX_PIXELS) -> OpenJpeg: ...
+    def pixels(self, image: ImageLike, *, max_pixels: int = MAX_PIXELS) -> UInt8:
+        """What the model sees of an image before `normalise`, uint8 (h, w, C); raises ImageError."""
+        return self.resize(self.read(image, max_pixels=max_pixels))
 
-    @overload
-    def read(
-        self, image: str | Path | bytes | Image.Image | np.ndarray, *, max_pixels: int = MAX_PIXELS
-    ) -> np.ndarray: ...
-
-    def read(
-        self, image: str | Path | bytes | Image.Image | np.ndarray | OpenJpeg, *, max_pixels: int = MAX_PIXELS
-    ) -> np.ndarray | OpenJpeg:
+    def read(self, image: ImageLike, *, max_pixels: int = MAX_PIXELS) -> UInt8:
         """Decodes to uint8 (H, W, C), at reduced scale where `draft` says so. Raises ImageError.
 
-        What has the channels already stays the array it is, and an opened JPEG stays opened.
+        What has the channels already stays the array it is.
         """
-        if isinstance(image, OpenJpeg):
-            return image
         if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3:
             height, width, channels = image.shape
             if channels == self.channels and 0 < height * width <= max_pixels:
                 return image
-        draft = None
-        if self.draft:
-            height, width = (math.ceil(side / self.crop_fraction) for side in self.size)
-            draft = (height, width)
+        height, width = (math.ceil(side / self.crop_fraction) for side in self.size)
+        draft = (height, width) if self.draft else None
         return read_image(image, channels=self.channels, max_pixels=max_pixels, draft=draft)
 
-    def resize(self, array: np.ndarray) -> np.ndarray:
+    def resize(self, array: UInt8) -> UInt8:
         """uint8 (H, W, C) → uint8 (h, w, C): geometry only. The input itself where nothing is to be done."""
         source = (array.shape[0], array.shape[1])
         box = fit_box(source, self.size, self.crop_fraction, keep_ratio=self.fit == "crop")
@@ -151,11 +138,6 @@ class Preprocess:
         for image, place in zip(images, result, strict=True):  # one stays in the processor's cache, a batch does not
             place.copy_(image).sub_(mean).div_(std)
         return result
-
-    def denormalise(self, images: Tensor) -> Tensor:
-        """Undoes `normalise`, for pictures: float (…, C, H, W) → uint8, rounded and clipped to 0–255."""
-        scaled = images.float() * self._scaled(self.std, images) + self._scaled(self.mean, images)
-        return scaled.round_().clamp_(0, 255).to(torch.uint8)
 
     def _scaled(self, values: tuple[float, ...], images: Tensor) -> Tensor | float:
         """255·values, shaped to broadcast over (…, C, H, W); a plain number where all channels agree."""
@@ -221,6 +203,18 @@ class Preprocess:
     def to_timm(self) -> dict[str, Any]:
         """As the preprocessing part of timm's pretrained_cfg; see preprocess_formats.py."""
         return formats.to_timm(self.to_dict())
+
+
+def to_tensor(images: Sequence[UInt8]) -> Tensor:
+    """uint8 (h, w, C), all of one size → uint8 (B, C, h, w); of no image (0,)."""
+    if not images:
+        return torch.empty(0)
+    height, width, channels = images[0].shape
+    batch = torch.empty((len(images), channels, height, width), dtype=torch.uint8)
+    for place, image in zip(batch, images, strict=True):
+        writeable = image if image.flags.writeable else image.copy()  # PyTorch knows no read-only memory
+        place.copy_(torch.from_numpy(writeable).permute(2, 0, 1))
+    return batch
 
 
 def _is_int(value: object) -> bool:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from vitascope.data.fingerprint import joined
 from vitascope.data.images import UInt8, read_image
-from vitascope.data.jpeg import OpenJpeg, open_image
+from vitascope.data.picture import Picture, open_image
 from vitascope.errors import DataError
 from vitascope.wording import printable, some
 
@@ -58,17 +58,17 @@ class Source(ABC):
         """How messages name an item: its path, or "cifar10 train[17]"."""
         return f"{self.name}[{index}]"
 
-    def open(self, index: int, /) -> UInt8 | OpenJpeg:
+    def open(self, index: int, /) -> Picture:
         """An image to be looked at and not changed, where decoding may wait until a part is asked for."""
-        return self[index]
+        return Picture(self[index])
 
     def read_many(self, indices: Sequence[int], /) -> Iterable[UInt8]:
         """The images of `indices`, the same as one by one; ImageError when it comes to an unreadable one."""
         return (self[index] for index in indices)
 
-    def open_many(self, indices: Sequence[int], /) -> Iterable[UInt8 | OpenJpeg]:
+    def open_many(self, indices: Sequence[int], /) -> Iterable[Picture]:
         """The same as `open` gives them."""
-        return self.read_many(indices) if self.together else (self.open(index) for index in indices)
+        return map(Picture, self.read_many(indices)) if self.together else map(self.open, indices)
 
     def origin(self) -> tuple[Source, Int64]:
         """Where the images come from, however they were chosen or kept, and their positions there."""
@@ -117,7 +117,7 @@ class EncodedSource(Source):
         image = self.encoded(index)
         return read_image(image, name=None if isinstance(image, str) else self.describe(index))
 
-    def open(self, index: int) -> UInt8 | OpenJpeg:
+    def open(self, index: int) -> Picture:
         image = self.encoded(index)
         return open_image(image, name=None if isinstance(image, str) else self.describe(index))
 
@@ -147,7 +147,7 @@ class View(Source):
     def describe(self, index: int) -> str:
         return self.source.describe(int(self.indices[index]))
 
-    def open(self, index: int) -> UInt8 | OpenJpeg:
+    def open(self, index: int) -> Picture:
         return self.source.open(int(self.indices[index]))
 
     def read_many(self, indices: Sequence[int]) -> Iterable[UInt8]:

@@ -24,8 +24,8 @@ import PIL
 from vitascope.cache import cache_folder
 from vitascope.data.fingerprint import joined
 from vitascope.data.images import UInt8
-from vitascope.data.jpeg import OpenJpeg
 from vitascope.data.memory import ArraySource, Progress, decode_all, estimate_bytes
+from vitascope.data.picture import Picture
 from vitascope.data.resize import resample
 from vitascope.data.source import Int64, Source, View
 from vitascope.errors import ImageError
@@ -54,16 +54,16 @@ class Shrunk(View):
 
     def __getitem__(self, index: int) -> UInt8:
         image = self.source.open(index)
-        height, width = image.shape[:2]
-        array = image.read(draft=(self.side, self.side)) if isinstance(image, OpenJpeg) else image
+        height, width = image.size
+        array = image.read(draft=(self.side, self.side))
         if min(height, width) > self.side:
             scale = self.side / min(height, width)
             size = (max(round(height * scale), self.side), max(round(width * scale), self.side))
             array = resample(array, size, reducing_gap=3.0)
-        return array.copy() if array is image else array
+        return array.copy()
 
-    def open(self, index: int) -> UInt8:
-        return self[index]
+    def open(self, index: int) -> Picture:
+        return Picture(self[index])
 
     def identity(self) -> Iterable[bytes]:
         yield f"{self.side} {self.source.fingerprint()}".encode()
@@ -85,14 +85,14 @@ class StoredSource(View):
         self._state: dict[str, Any] = {}
 
     def __getitem__(self, index: int) -> UInt8:
-        return self.open(index).copy()
+        return self.open(index).read().copy()
 
-    def open(self, index: int) -> UInt8:
+    def open(self, index: int) -> Picture:
         pixels = self._pixels()
         if pixels is None:
-            return self.source[index]
+            return Picture(self.source[index])
         start, height, width = self.places[index].tolist()
-        return pixels[start : start + height * width * 3].reshape(height, width, 3)
+        return Picture(pixels[start : start + height * width * 3].reshape(height, width, 3))
 
     def identity(self) -> Iterable[bytes]:
         yield self.source.fingerprint().encode()

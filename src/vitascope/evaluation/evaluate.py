@@ -6,9 +6,7 @@ import math
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -42,7 +40,7 @@ def evaluate(
     """
     tally = Tally(len(source.classes))
     done, begun = 0, time.monotonic()
-    batches = evaluation_batches(source, Geometry(preprocess), batch, rank, processes, workers, skip_unreadable)
+    batches = evaluation_batches(source, preprocess.pixels, batch, rank, processes, workers, skip_unreadable)
     with closing(outputs(model, model, batches, preprocess, torch.device(device), precision)) as found:
         for logits, labels in found:
             tally.add(logits, labels)
@@ -78,14 +76,3 @@ def outputs(
                     yield found, labels
     finally:
         model.train(was_training)
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """Resizing alone, which workers do; a class of its own, because they may have to be sent it."""
-
-    preprocess: Preprocess
-    """Of which normalising is left to the device."""
-
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        return self.preprocess.resize(self.preprocess.read(image))

@@ -26,7 +26,7 @@ from vitascope.data.batches import evaluation_batches
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Int64, Source, View
 from vitascope.errors import CheckpointError
-from vitascope.evaluation.evaluate import Geometry, outputs
+from vitascope.evaluation.evaluate import outputs
 from vitascope.version import __version__
 from vitascope.weights import model_fingerprint
 from vitascope.whole import recall_arrays, remember_arrays
@@ -81,9 +81,7 @@ class FeatureStore:
         model = cast(Any, self.model)
         device = next(model.parameters()).device
         parts, done = [np.zeros((0, 0), dtype=np.float32)], 0
-        batches = evaluation_batches(
-            View(source, positions), Geometry(self.preprocess), self.batch, workers=self.workers
-        )
+        batches = evaluation_batches(View(source, positions), self.preprocess.pixels, self.batch, workers=self.workers)
         with closing(outputs(model, model.features, batches, self.preprocess, device)) as found:
             for x, labels in found:  # (B, D')
                 parts.append(x.float().cpu().numpy())

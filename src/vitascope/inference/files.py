@@ -105,7 +105,7 @@ def _resized(
     def one(file: Path) -> np.ndarray | ImageError:
         with remarks.about(str(file)):
             try:
-                return preprocess.resize(preprocess.read(file))
+                return preprocess.pixels(file)
             except ImageError as error:
                 return error
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from vitascope.checkpoints.checkpoint import Checkpoint, Prediction, probabilities, ranked
-from vitascope.data.batches import to_tensor
+from vitascope.data.preprocess import to_tensor
 from vitascope.errors import CheckpointError, ConfigError
 from vitascope.inference.engines.auto import Auto, make_engine
 from vitascope.inference.exported import Exported, open_model
@@ -59,11 +59,10 @@ class Predictor:
     def probabilities(self, images: AnyImage | Sequence[AnyImage]) -> torch.Tensor:
         """By the checkpoint's activation, over the classes or label by label, float32 (n, K) on the CPU."""
         several = [images] if isinstance(images, str | Path | bytes | Image.Image | np.ndarray) else list(images)
-        preprocess = self.checkpoint.preprocess
         if len(several) > self.batch:
             self.expect(len(several))
         parts = [several[first : first + self.batch] for first in range(0, max(len(several), 1), self.batch)]
-        return torch.cat([self.outputs([preprocess.resize(preprocess.read(i)) for i in part]) for part in parts])
+        return torch.cat([self.outputs([self.checkpoint.preprocess.pixels(i) for i in part]) for part in parts])
 
     @torch.inference_mode()
     def outputs(self, pixels: list[np.ndarray]) -> torch.Tensor:

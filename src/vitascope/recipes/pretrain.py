@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from vitascope.checkpoints.shown import NEW
-from vitascope.data.batches import permutation, to_tensor
-from vitascope.data.preprocess import Preprocess
+from vitascope.data.batches import permutation
+from vitascope.data.preprocess import Preprocess, to_tensor
 from vitascope.data.source import Source, Splits
 from vitascope.errors import ConfigError
 from vitascope.models.bit import BiT
@@ -109,8 +109,7 @@ def pretraining_config(recipe: PretrainRecipe, classes: int) -> ModelConfig:
 def _first_images(source: Source, preprocess: Preprocess, count: int, seed: int) -> torch.Tensor:
     """The images that training sees first, unchanged and normalised, (count, C, H, W)."""
     indices = [int(i) for i in permutation(seed, 0, len(source))[:count]]
-    images = [preprocess.resize(preprocess.read(image)) for image in source.read_many(indices)]
-    return preprocess.normalise(to_tensor(images))
+    return preprocess.normalise(to_tensor([preprocess.pixels(image) for image in source.read_many(indices)]))
 
 
 def crop_fraction(side: int) -> float:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from vitascope.data.augment import Augment
 from vitascope.data.batches import Order
@@ -78,15 +75,6 @@ class Job:
         """An interval in steps; None means ten in the run."""
         return wanted or max(math.ceil(self.steps / 10), 1)
 
-    def transform(self) -> Callable[[np.ndarray, np.random.Generator], np.ndarray]:
-        """Augmentation of one image, uint8 (H, W, 3) → (h, w, C)."""
-        return _Transform(Augment(self.settings.augment, self.preprocess), self.preprocess)
-
-
-@dataclass(frozen=True)
-class _Transform:
-    augment: Augment
-    preprocess: Preprocess
-
-    def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return self.augment(self.preprocess.read(image), rng)
+    def transform(self) -> Augment:
+        """What becomes of an image that is trained on."""
+        return Augment(self.settings.augment, self.preprocess)

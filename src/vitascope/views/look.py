@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from vitascope.checkpoints.checkpoint import Checkpoint, Prediction, probabilities, ranked
-from vitascope.data.batches import to_tensor
 from vitascope.data.images import UInt8
+from vitascope.data.preprocess import to_tensor
 from vitascope.errors import ConfigError
 from vitascope.layers.attention import attention_weights
 from vitascope.layers.config import Size, ViTConfig

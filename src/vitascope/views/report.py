@@ -66,7 +66,7 @@ def make_report(
         names, pixels = [], []
         for item in images[begin : begin + batch]:
             try:
-                pixels.append(checkpoint.preprocess.resize(checkpoint.preprocess.read(item.image)))
+                pixels.append(checkpoint.preprocess.pixels(item.image))
                 names.append(item.name)
             except ImageError as error:
                 unreadable.append((item.name, str(error)))

@@ -60,13 +60,11 @@ class Engine:
 
     def decode(self, content: bytes) -> UInt8:
         """Bytes of a file → uint8 (h, w, C) of the model's size, so that no large image waits; raises ImageError."""
-        preprocess = self.checkpoint.preprocess
-        return preprocess.resize(preprocess.read(content, max_pixels=self._max_pixels))
+        return self.checkpoint.preprocess.pixels(content, max_pixels=self._max_pixels)
 
     def prepare(self, content: bytes) -> Float32:
         """Bytes of a file → float32 (C, h, w), what the model takes; raises ImageError."""
-        pixels = torch.from_numpy(self.decode(content).transpose(2, 0, 1).copy())
-        return self.checkpoint.preprocess.normalise(pixels).numpy()
+        return self.checkpoint.preprocess(content, max_pixels=self._max_pixels).numpy()
 
     def forward(self, images: Float32) -> Float32:
         """float32 (n, C, h, w) → logits (n, K), or the features of a model without a head."""
