@@ -131,7 +131,7 @@ def test_options_after_a_path(
         ("digits:size=3", "unknown option 'size', expected none"),
         ("cifar10:size=3", "unknown option 'size', expected none"),
         ("hf:owner/name:split=train", "unknown option 'split', expected image=COLUMN or label=COLUMN"),
-        ("fractals:classes", "option 'classes', expected key=value"),
+        ("fractals:classes", "expected fractals or fractals:KEY=VALUE"),
         ("fractals:=3", "expected key=value"),
         ("hf:", "expected hf:OWNER/NAME"),
         ("absent-{0..3}.tar", "no such tar file"),

@@ -145,10 +145,8 @@ def recognise(spec: str) -> tuple[Entry, str, Options]:
     if not spec:
         raise DataError(f"no data named, expected a path or one of {', '.join(_NAMES)}")
     expanded = os.path.expanduser(spec)
-    path, colon, tail = expanded.rpartition(":")
-    # Whole, then without a last ":key=value,…".
-    for argument, rest in [(expanded, ""), *([(path, tail)] if path and "=" in tail else [])]:
-        kind = _kind_of_path(argument)
+    for argument, rest in ((expanded, ""), _cut(expanded)):
+        kind = _kind_of_path(argument) if argument else None
         # Class folders take no options, so that "fractals:size=16" beside a folder called fractals means the name.
         if kind is not None and not (rest and kind == "folder" and argument in _ENTRIES):
             return _ENTRIES[kind], argument, _options(rest, spec)
@@ -156,13 +154,16 @@ def recognise(spec: str) -> tuple[Entry, str, Options]:
     entry = _ENTRIES.get(name)
     if entry is None or entry.is_path:
         raise _unknown(spec)
-    if not entry.is_named:
-        return entry, name, _options(tail, spec)
-    argument, colon, rest = tail.rpartition(":")
-    argument, rest = (argument, rest) if colon and "=" in rest else (tail, "")
-    if not argument:
-        raise DataError(f"{printable(spec)} names none, expected {entry.typed}")
-    return entry, argument, _options(rest, spec)
+    argument, rest = _cut(tail)
+    if bool(argument) != entry.is_named:
+        raise DataError(f"{printable(spec)} names no data, expected {entry.typed}")
+    return entry, argument or name, _options(rest, spec)
+
+
+def _cut(text: str) -> tuple[str, str]:
+    """Without a last ":key=value,…", and that."""
+    head, _, tail = text.rpartition(":")
+    return (head, tail) if "=" in tail else (text, "")
 
 
 def _kind_of_path(text: str) -> str | None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from vitascope.data.formats import EXTENSIONS, UNREAD
 from vitascope.errors import DataError
@@ -44,7 +45,7 @@ class Folder:
 
     path: str
     above: tuple[str, ...] = ()
-    """Real paths of the folders that led here."""
+    """Paths of the folders that led here."""
 
     @property
     def name(self) -> str:
@@ -98,8 +99,8 @@ class Folder:
         names = {os.path.basename(path) for path in folders + files}
         if any(marks <= names for marks in _OURS):
             return [], [], [self.path]
-        above = (*self.above, os.path.realpath(self.path))
-        return [Folder(path, above) for path in sorted(folders)], sorted(files), sorted(litter)
+        inner = [Folder(path, (*self.above, self.path)) for path in sorted(folders)]
+        return inner, sorted(files), sorted(litter)
 
     def _leads_on(self, entry: os.DirEntry[str]) -> bool:
         try:
@@ -109,5 +110,5 @@ class Folder:
             return False
         if not entry.is_symlink():
             return True
-        real = os.path.join(os.path.realpath(os.path.join(self.path, entry.name)), "")
-        return not any(os.path.join(place, "").startswith(real) for place in (*self.above, os.path.realpath(self.path)))
+        real = os.path.realpath(os.path.join(self.path, entry.name))
+        return not any(Path(place).resolve().is_relative_to(real) for place in (*self.above, self.path))
