@@ -25,7 +25,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, dict[str, str
     """Instead of opening anything, note which entry was asked for with what."""
     asked: list[tuple[str, str, dict[str, str]]] = []
 
-    def noting(entry: Entry, argument: str, options: dict[str, str]) -> Splits:
+    def noting(entry: Entry, argument: str, options: dict[str, str], seed: int) -> Splits:
         asked.append((entry.name, argument, options))
         return Splits()
 
@@ -39,7 +39,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, dict[str, str
         ("digits", ("digits", "digits", {})),
         ("cifar10", ("cifar10", "cifar10", {})),
         ("cifar100", ("cifar100", "cifar100", {})),
-        ("fractals", ("fractals", "fractals", {"seed": "5"})),
+        ("fractals", ("fractals", "fractals", {})),
         ("fractals:classes=10,seed=2", ("fractals", "fractals", {"classes": "10", "seed": "2"})),
         ("hf:owner/name", ("hf", "owner/name", {})),
         ("hf:owner/name:small", ("hf", "owner/name:small", {})),
@@ -162,6 +162,9 @@ def test_data_that_needs_nothing_opens() -> None:
     assert other is not None
     assert (first[0] == again[0]).all()
     assert not (first[0] == other[0]).all()
+    given = open_data("fractals:classes=3,instances=2,seed=1", seed=2).train
+    assert given is not None
+    assert (given[0] == first[0]).all()
 
 
 def test_the_catalogue_says_everything() -> None:

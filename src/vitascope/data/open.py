@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import glob
 import importlib
+import inspect
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,29 +32,27 @@ class Entry:
     needs: str = ""
     """What it takes besides the core package; "" for nothing."""
     opener: str
-    """MODULE.FUNCTION of `vitascope.data.sources`, called with the path, with what stands behind the name, or else with
-    the name, and with options as keywords."""
+    """MODULE.FUNCTION of `vitascope.data.sources`: takes the path, or what stands behind the name, or else the name.
+    Its keywords are the options; one called `seed` is the run's unless it is given."""
     is_path: bool = False
     """Whether it is a path, not a name."""
     is_named: bool = False
     """Whether one of many is named behind the name."""
-    options: tuple[str, ...] = ()
-    """Names of its options; fractals' own are checked where they are read."""
-    seeded: bool = False
-    """Whether it is generated, by the run's seed unless its options give one, and knows its options itself."""
 
-    def open(self, argument: str, options: Options) -> Splits:
+    def open(self, argument: str, options: Options, seed: int = 0) -> Splits:
         """Its splits; raises DataError."""
-        if not self.seeded and (unknown := sorted(set(options) - set(self.options))):
-            expected = " or ".join(f"{name}=COLUMN" for name in self.options) or "none; leave it out"
-            raise DataError(f"{printable(argument)}: unknown option {unknown[0]!r}, expected {expected}")
         module, _, function = self.opener.partition(".")
         opener = getattr(importlib.import_module(f"vitascope.data.sources.{module}"), function)
-        splits: Splits = opener(argument, **options)
+        parameters = inspect.signature(opener).parameters.values()
+        known = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
+        unknown = sorted(set(options) - set(known))
+        if unknown and not any(each.kind is each.VAR_KEYWORD for each in parameters):
+            expected = " or ".join(f"{name}=COLUMN" for name in known) or "none; leave it out"
+            raise DataError(f"{printable(argument)}: unknown option {unknown[0]!r}, expected {expected}")
+        splits: Splits = opener(argument, **({"seed": str(seed)} if "seed" in known else {}) | options)
         return splits
 
 
-_COLUMNS = ("image", "label")
 CATALOGUE: tuple[Entry, ...] = (
     Entry(
         name="folder",
@@ -70,7 +69,6 @@ CATALOGUE: tuple[Entry, ...] = (
         splits="by file name, else train",
         opener="parquet.open_parquet",
         is_path=True,
-        options=_COLUMNS,
     ),
     Entry(
         name="webdataset",
@@ -93,7 +91,6 @@ CATALOGUE: tuple[Entry, ...] = (
         holds="generated fractals, one iterated function system per class",
         splits="train, validation",
         opener="fractals.open_fractals",
-        seeded=True,
     ),
     Entry(
         name="cifar10",
@@ -119,7 +116,6 @@ CATALOGUE: tuple[Entry, ...] = (
         needs="pip install 'vitascope[datasets]'; a download, once",
         opener="huggingface.open_huggingface",
         is_named=True,
-        options=_COLUMNS,
     ),
 )
 
@@ -137,7 +133,7 @@ def open_data(spec: str, *, seed: int = 0) -> Splits:
     Raises DataError, with the nearest names, for what it does not know.
     """
     entry, argument, options = recognise(spec)
-    return entry.open(argument, {"seed": str(seed), **options} if entry.seeded else options)
+    return entry.open(argument, options, seed)
 
 
 def recognise(spec: str) -> tuple[Entry, str, Options]:

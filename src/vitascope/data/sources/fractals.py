@@ -183,7 +183,7 @@ def views(points: np.ndarray, u: np.ndarray, c: FractalConfig) -> np.ndarray:
     return view
 
 
-def open_fractals(name: str = "fractals", **options: str) -> Splits:
+def open_fractals(name: str = "fractals", *, seed: str = "0", **options: str) -> Splits:
     """Open `fractals:key=value,…`: train, and validation with further instances of the same classes; no test split.
 
     Raises DataError for an unknown option or a value out of range.
@@ -192,7 +192,7 @@ def open_fractals(name: str = "fractals", **options: str) -> Splits:
     if unknown := next((key for key in options if key not in kinds), None):
         raise DataError(f"{name}: unknown option {unknown!r}; {meant(unknown, kinds)}")
     try:
-        config = FractalConfig(**{key: _read(text, kinds[key]) for key, text in options.items()})
+        config = FractalConfig(**{key: _read(text, kinds[key]) for key, text in {"seed": seed, **options}.items()})
     except ConfigError as error:
         raise DataError(f"{name}: {error}") from None
     train = Fractals(config)
