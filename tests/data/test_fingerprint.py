@@ -18,8 +18,9 @@ from PIL import Image
 from vitascope.data.memory import ArraySource
 from vitascope.data.open import open_data
 from vitascope.data.source import Source, View
-from vitascope.data.sources.huggingface import HubImages
+from vitascope.data.sources.huggingface import HubSource
 from vitascope.data.sources.table import TableSource
+from vitascope.data.stored import Shrunk
 
 
 def png(value: int) -> bytes:
@@ -81,7 +82,7 @@ def test_a_missing_file_is_left_for_reading_to_say(tmp_path: Path) -> None:
 
 def hub(images: list[dict[str, object]]) -> Source:
     dataset = SimpleNamespace(data=pa.table({"image": images}))
-    return TableSource("table", ("a",), np.zeros(len(images), np.int64), HubImages(dataset, "image"))
+    return HubSource("table", ("a",), np.zeros(len(images), np.int64), dataset, "image")
 
 
 def test_rows_of_any_other_table_are_told_by_their_bytes() -> None:
@@ -170,3 +171,15 @@ def test_contents_of_what_has_no_files_are_its_labels_and_pixels() -> None:
 
     assert of([0, 1], images) == of([0, 1], images.copy())
     assert len({of([0, 1], images), of([1, 0], images), of([0, 1], images + 1)}) == 3
+
+
+def test_fingerprints_are_those_that_caches_have() -> None:
+    whole = ArraySource("any", ("a",), np.zeros(3, np.int64), np.arange(9, dtype=np.uint8).reshape(3, 1, 1, 3))
+    view = View(whole, np.array([2, 0]), "part")
+    prints = [source.fingerprint()[:16] for source in (whole, view, Shrunk(view, 1))]
+    assert prints == PINNED
+    assert [source.contents()[:16] for source in (whole, view)] == CONTENTS
+
+
+PINNED = ["b6a79979150e79c0", "0951cbc4cb641dc8", "a480f20120b685ca"]
+CONTENTS = ["034e2bf17eea150b", "a9e57f28d02df495"]

@@ -41,6 +41,8 @@ class Source(ABC):
     """(n,) int64, each in 0 … len(classes) − 1; known without decoding anything."""
     together: bool = False
     """Whether `read_many` is faster than one by one, because images are generated and share most of the work."""
+    kind: str = ""
+    """How fingerprints call it, where that is not the class's name."""
     ignored: Sequence[str] = ()
     """Paths of what was passed over: litter, formats that are not read, files outside the class folders."""
     lost: Mapping[str, str] = {}
@@ -90,8 +92,7 @@ class Source(ABC):
 
     def fingerprint(self) -> str:
         """64 hexadecimal digits that stand for every image and their order; raises ImageError."""
-        kind = type(self).__name__
-        digest = hashlib.sha256(f"{'Subset' if kind == 'View' else kind} {len(self)}\n".encode())
+        digest = hashlib.sha256(f"{self.kind or type(self).__name__} {len(self)}\n".encode())
         for part in self.identity():
             digest.update(part)
         return digest.hexdigest()
@@ -124,6 +125,8 @@ class EncodedSource(Source):
 
 class View(Source):
     """Items of another source, in the order of `indices` (n,), by default all; perhaps under other labels."""
+
+    kind = "Subset"
 
     def __init__(
         self,

@@ -48,6 +48,8 @@ class Shrunk(View):
     JPEG files are decoded at 1/2, 1/4 or 1/8 where that is no smaller. The same pixels wherever they are kept.
     """
 
+    kind = "Shrunk"
+
     def __init__(self, source: Source, side: int) -> None:
         super().__init__(source)
         self.side, self.together = side, False
@@ -74,6 +76,8 @@ class Shrunk(View):
 
 class StoredSource(View):
     """A source whose decoded images lie in a file; without the file they are decoded again."""
+
+    kind = "StoredSource"
 
     def __init__(self, source: Source, path: Path, places: Int64) -> None:
         super().__init__(source)

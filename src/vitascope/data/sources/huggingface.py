@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from vitascope.data.fingerprint import stamp
 from vitascope.data.source import Source, Splits, split_of_name
 from vitascope.data.sources.classes import number_labels
-from vitascope.data.sources.table import OTHER_LABELS, Images, TableSource, choose_columns
+from vitascope.data.sources.table import OTHER_LABELS, TableSource, choose_columns
 from vitascope.errors import DataError
 from vitascope.optional import needed
 from vitascope.wording import printable, reason
@@ -18,27 +19,29 @@ from vitascope.wording import printable, reason
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class HubImages(Images):
-    """The images of one split; pickled as the data set, which the library maps again instead of copying."""
+@dataclass(frozen=True, eq=False)
+class HubSource(TableSource):
+    """One split; pickled as the data set, which the library maps again instead of copying."""
 
     dataset: Any
+    """As the library gives it."""
     column: str
+    """The column of images."""
 
-    def __getitem__(self, row: int) -> bytes | str | None:
+    def image(self, row: int) -> bytes | str | None:
         value = self.dataset.data.column(self.column)[row].as_py()
         # A row without bytes names a file on this machine, where the library has put it.
         if isinstance(value, dict):
             return value["bytes"] if value["bytes"] is not None else value.get("path") or None
         return value
 
-    def identity(self) -> str:
+    def identity(self) -> Iterable[bytes]:
         digest = hashlib.sha256()
-        for row in range(len(self.dataset.data)):
-            image = self[row]
+        for row in range(len(self)):
+            image = self.image(row)
             content = image if isinstance(image, bytes) else stamp(image or "").encode("utf-8", "surrogateescape")
             digest.update(f"{len(content)}\n".encode() + content)
-        return digest.hexdigest()
+        yield digest.hexdigest().encode()
 
     def parts(self) -> list[str]:
         return [str(self.dataset.data.column(self.column).nbytes)]
@@ -69,11 +72,10 @@ def open_huggingface(name: str, *, image: str | None = None, label: str | None =
     if not parts:
         raise DataError(f"{where}: splits {', '.join(loaded)}, expected train, validation or test; use another")
     first = next(iter(parts.values()))
-    columns = choose_columns(first.data.schema, first.features.to_dict(), where, image, label)
-    given = {split: dataset.data.column(columns.label) for split, dataset in parts.items()}
-    classes, labels = number_labels(given, columns.names, where, OTHER_LABELS)
+    images, answers, names = choose_columns(first.data.schema, first.features.to_dict(), where, image, label)
+    given = {split: dataset.data.column(answers) for split, dataset in parts.items()}
+    classes, labels = number_labels(given, names, where, OTHER_LABELS)
     sources: dict[str, Source] = {
-        split: TableSource(f"{repository} {split}", classes, labels[split], HubImages(parts[split], columns.image))
-        for split in labels
+        split: HubSource(f"{repository} {split}", classes, labels[split], parts[split], images) for split in labels
     }
     return Splits(**sources)

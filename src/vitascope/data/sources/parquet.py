@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from os.path import realpath
@@ -17,7 +17,7 @@ from vitascope.data.fingerprint import joined, named_size, stamp
 from vitascope.data.source import Source, Splits, name_of_split, split_of_name
 from vitascope.data.sources.classes import names_of_feature, number_labels
 from vitascope.data.sources.parquet_file import read_images, read_labels, read_schema
-from vitascope.data.sources.table import OTHER_LABELS, Images, TableSource, choose_columns
+from vitascope.data.sources.table import OTHER_LABELS, TableSource, choose_columns
 from vitascope.errors import DataError
 from vitascope.whole import written_whole
 from vitascope.wording import printable, reason
@@ -28,19 +28,19 @@ MEMORY_BYTES = 512 << 20
 """Encoded images of one split up to this size are held in memory, by each process; more are mapped from a file."""
 
 
-@dataclass(frozen=True)
-class ParquetImages(Images):
-    """The images of some files: in memory, or mapped from a copy in the cache folder, with the CRC-32 of each."""
+@dataclass(frozen=True, eq=False)
+class ParquetSource(TableSource):
+    """Images of some files: held in memory, or mapped from a copy in the cache folder, with the CRC-32 of each."""
 
     files: tuple[str, ...]
+    """In order."""
     column: str
-    rows: int
-    """How many there are."""
+    """The column of images."""
 
-    def __reduce__(self) -> tuple[Any, ...]:  # it travels to other processes as paths, not as pixels
-        return ParquetImages, (self.files, self.column, self.rows)
+    def __getstate__(self) -> dict[str, Any]:  # it travels to other processes as paths, not as pixels
+        return {key: value for key, value in self.__dict__.items() if key != "_held"}
 
-    def __getitem__(self, row: int) -> bytes | None:
+    def image(self, row: int) -> bytes | None:
         for attempt in range(3):
             value = self._held[row].as_py()
             if not isinstance(value, dict):
@@ -53,15 +53,19 @@ class ParquetImages(Images):
                 self._renew()
         return image
 
-    def identity(self) -> str:
-        return joined([self.column, *(stamp(realpath(file)) for file in self.files)])
+    def identity(self) -> Iterable[bytes]:
+        yield self._images.encode()
 
     def parts(self) -> list[str]:
         return [self.column, *map(named_size, self.files)]
 
     @property
+    def _images(self) -> str:
+        return joined([self.column, *(stamp(realpath(file)) for file in self.files)])
+
+    @property
     def _path(self) -> Path:
-        return cache_folder() / "arrow" / f"{self.identity()[:32]}.arrow"
+        return cache_folder() / "arrow" / f"{self._images[:32]}.arrow"
 
     @cached_property
     def _held(self) -> Any:
@@ -81,13 +85,13 @@ class ParquetImages(Images):
             del chunks
             log.info("copying the images of %s to %s, to map them into memory", printable(self.files[0]), self._path)
             self._copy()
-        elif _mapped(self._path, self.rows) is None:
+        elif _mapped(self._path, len(self)) is None:
             self._renew()
-        return self._whole(_mapped(self._path, self.rows))
+        return self._whole(_mapped(self._path, len(self)))
 
     def _whole(self, column: Any) -> Any:
-        if column is None or len(column) != self.rows:
-            raise DataError(f"{printable(self.files[0])}: not the {self.rows} images that it had; fetch it again")
+        if column is None or len(column) != len(self):
+            raise DataError(f"{printable(self.files[0])}: not the {len(self)} images that it had; fetch it again")
         return column
 
     def _renew(self) -> None:
@@ -138,26 +142,25 @@ def open_parquet(path: str | Path, *, image: str | None = None, label: str | Non
     """
     files = _files_by_split(Path(path))
     first = next(iter(files.values()))[0]
-    columns = choose_columns(*read_schema(first), printable(str(path)), image, label)
+    images, answers, names = choose_columns(*read_schema(first), printable(str(path)), image, label)
     given: dict[str, Any] = {}
     for split, members in files.items():
         for member in members:
             schema, features = read_schema(member)
-            names = names_of_feature(features.get(columns.label))
-            if {columns.image, columns.label} - set(schema.names) or names != columns.names:
+            if {images, answers} - set(schema.names) or names_of_feature(features.get(answers)) != names:
                 raise DataError(
                     f"{printable(member)}: columns or class names differ from those of {printable(first)}, "
                     "expected the same; open them apart"
                 )
-        given[split] = read_labels(members, columns.label, printable(str(path)))
+        given[split] = read_labels(members, answers, printable(str(path)))
         if len(given[split]) == 0:
             raise DataError(f"{printable(members[0])}: the {split} split has no rows; remove the file")
-    classes, labels = number_labels(given, columns.names, printable(str(path)), OTHER_LABELS)
+    classes, labels = number_labels(given, names, printable(str(path)), OTHER_LABELS)
     stem = Path(path).resolve().name.removesuffix(".parquet")
-    sources: dict[str, Source] = {}
-    for split in labels:
-        images = ParquetImages(tuple(files[split]), columns.image, len(labels[split]))
-        sources[split] = TableSource(name_of_split(stem, split), classes, labels[split], images)
+    sources: dict[str, Source] = {
+        split: ParquetSource(name_of_split(stem, split), classes, labels[split], tuple(files[split]), images)
+        for split in labels
+    }
     return Splits(**sources)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,22 +17,6 @@ OTHER_LABELS = "mend them or add :label=COLUMN"
 """What to do about labels that are of no use."""
 
 
-class Images(ABC):
-    """The images of a split, encoded, one a row; pickled as what they are read from."""
-
-    @abstractmethod
-    def __getitem__(self, row: int, /) -> bytes | str | None:
-        """An image file, or the path of one; None where the row has neither. ValueError for a path that is no text."""
-
-    @abstractmethod
-    def identity(self) -> str:
-        """See `Source.identity`."""
-
-    @abstractmethod
-    def parts(self) -> list[str]:
-        """See `Source.parts`."""
-
-
 @dataclass(frozen=True, eq=False)
 class TableSource(EncodedSource):
     """Encoded images in one column of Arrow memory (mapped or not), decoded one by one."""
@@ -43,47 +27,34 @@ class TableSource(EncodedSource):
     """Label i is classes[i]."""
     labels: Int64
     """(n,) int64."""
-    images: Images
-    """(n,) rows."""
+
+    kind = "TableSource"
+
+    @abstractmethod
+    def image(self, row: int, /) -> bytes | str | None:
+        """An image file, or the path of one; None where the row has neither. ValueError for a path that is no text."""
 
     def encoded(self, index: int) -> bytes | str:
         if not -len(self) <= index < len(self):
             raise IndexError(f"{self.name} has {len(self)} images, asked for {index}")
         shown = printable(self.describe(row := index % len(self)))
         try:
-            image = self.images[row]
+            image = self.image(row)
         except ValueError as error:
             raise ImageError(f"{shown}: {reason(error)}; remove the row") from None
         if image is None:
             raise ImageError(f"{shown}: no image bytes in this row; remove the row")
         return image
 
-    def identity(self) -> Iterable[bytes]:
-        yield self.images.identity().encode()
-
-    def parts(self) -> list[str]:
-        return self.images.parts()
-
-
-@dataclass(frozen=True)
-class Columns:
-    """What is read of a table."""
-
-    image: str
-    """The column of images."""
-    label: str
-    """The column of labels."""
-    names: tuple[str, ...] | None
-    """The class names that the table has for it."""
-
 
 def choose_columns(
     schema: Any, features: Mapping[str, Any], where: str, image: str | None, label: str | None
-) -> Columns:
-    """The columns that are asked for, else those of the usual names, else the only ones of their kind.
+) -> tuple[str, str, tuple[str, ...] | None]:
+    """(image column, label column, the class names that the table has for it).
 
-    `schema` is a pyarrow.Schema, `features` the Hub's description of the columns (may be empty).
-    Raises DataError, listing the columns, where the choice is not plain.
+    They are those that are asked for, else those of the usual names, else the only ones of their kind. `schema` is a
+    pyarrow.Schema, `features` the Hub's description of the columns (may be empty). Raises DataError, listing the
+    columns, where the choice is not plain.
     """
     import pyarrow as pa
 
@@ -120,4 +91,4 @@ def choose_columns(
         kind = some([str(schema.field(chosen).type)])
         raise DataError(f"{where}: column {some([chosen])} is {kind}, expected image bytes; add :image=COLUMN")
     labels = choose("label", label, ("label", "fine_label", "labels"), holds_labels)
-    return Columns(chosen, labels, names_of_feature(features.get(labels)))
+    return chosen, labels, names_of_feature(features.get(labels))
