@@ -34,3 +34,9 @@ def look(checkpoint: Checkpoint, image: ImageLike) -> Look:
     """At any image, as the checkpoint is shown it."""
     preprocess = checkpoint.preprocess
     return next(looks(checkpoint, [preprocess.resize(preprocess.read(image))]))
+
+
+def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+    """Whether two models have the same tensors to the bit."""
+    a, b = one.state_dict(), other.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 import vitascope as vs
 from peers import peer, randomise
+from tiny_checkpoint import same
 from vitascope.checkpoints.formats import timm as timm_format
 from vitascope.checkpoints.formats.raw import RawCheckpoint
 from vitascope.checkpoints.translate import own_shapes
@@ -317,8 +318,3 @@ def test_timm_description_is_followed(tmp_path: Path, caplog: pytest.LogCaptureF
         (tmp_path / "config.json").write_text(json.dumps(wrong))
         with pytest.raises(CheckpointError, match=value):
             vs.load(tmp_path)
-
-
-def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
-    a, b = one.state_dict(), other.state_dict()
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)

@@ -10,18 +10,16 @@ from __future__ import annotations
 import errno
 import glob
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from safetensors import SafetensorError
-
 from vitascope.checkpoints.output import check_output
 from vitascope.errors import CheckpointError, OutputError
 from vitascope.whole import force_to_disk, umask, written_whole
+from vitascope.wording import reason
 
 
 @contextmanager
@@ -113,15 +111,8 @@ def _clear_remains(path: Path) -> None:
 def _as_checkpoint_error(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, SafetensorError) as error:
-        number = error.errno if isinstance(error, OSError) else _os_error(str(error))
-        full = number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         remedy = "free some space and save again" if full else "choose a place that can be written"
-        reason = "disk full" if full else os.strerror(number) if number else " ".join(str(error).split())
-        raise CheckpointError(f"{path}: cannot be written ({reason}); {remedy}. What was there is unchanged") from error
-
-
-def _os_error(text: str) -> int | None:
-    # The safetensors library tells the system's error only in words.
-    match = re.search(r"os error (\d+)", text)
-    return int(match[1]) if match else None
+        why = "disk full" if full else reason(error)
+        raise CheckpointError(f"{path}: cannot be written ({why}); {remedy}. What was there is unchanged") from error

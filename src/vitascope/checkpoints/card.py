@@ -12,52 +12,53 @@ from vitascope.version import __version__
 
 _SECTIONS = ("task", "data", "recipe", "results", "checkpoint", "origin")
 _SHOWN_LABELS = 40
+_HEAD = """---
+library_name: vitascope
+pipeline_tag: image-classification
+tags: [vision-transformer, image-classification, vitascope]
+---
+
+# {kind} for {classes} classes at {height}×{width}
+
+{count:,} parameters. Written by vitascope {version}.
+
+```python
+import vitascope as vs
+
+checkpoint = vs.load("this/folder")
+print(vs.Predictor(checkpoint)(["photo.jpg"]))
+```
+
+"""
 
 
 def model_card(checkpoint: Checkpoint) -> str:
     """Markdown with the front matter that the Hugging Face Hub reads."""
-    count = sum(p.numel() for p in checkpoint.model.parameters())
-    lines = [
-        "---",
-        "library_name: vitascope",
-        "pipeline_tag: image-classification",
-        "tags: [vision-transformer, image-classification, vitascope]",
-        "---",
-        "",
-        f"# {_title(checkpoint)}",
-        "",
-        f"{count:,} parameters. Written by vitascope {__version__}.",
-        "",
-        "```python",
-        "import vitascope as vs",
-        "",
-        'checkpoint = vs.load("this/folder")',
-        'print(vs.Predictor(checkpoint)(["photo.jpg"]))',
-        "```",
-        "",
-    ]
-    named = [*_SECTIONS, *(name for name in checkpoint.card if name not in _SECTIONS)]
-    for name in named:
-        if checkpoint.card.get(name):
-            lines += [f"## {name.capitalize()}", "", *_body(checkpoint.card[name]), ""]
-    lines += ["## Model", "", *_body(config_to_dict(checkpoint.config)), ""]
-    lines += ["## Preprocessing", "", *_body(checkpoint.preprocess.to_dict()), ""]
-    if checkpoint.activation != "softmax":
-        lines += ["## Probabilities", "", checkpoint.activation, ""]
-    lines += [f"## {len(checkpoint.labels)} classes", "", _classes(checkpoint.labels), ""]
-    return "\n".join(lines)
-
-
-def _title(checkpoint: Checkpoint) -> str:
-    kind = "BiT-ResNet" if config_to_dict(checkpoint.config)["architecture"] == "bit" else "Vision Transformer"
+    config, labels = config_to_dict(checkpoint.config), checkpoint.labels
     height, width = checkpoint.preprocess.size
-    return f"{kind} for {checkpoint.config.classes} classes at {height}×{width}"
+    head = _HEAD.format(
+        kind="BiT-ResNet" if config["architecture"] == "bit" else "Vision Transformer",
+        classes=len(labels),
+        height=height,
+        width=width,
+        count=sum(p.numel() for p in checkpoint.model.parameters()),
+        version=__version__,
+    )
+    known = {name: checkpoint.card.get(name) for name in _SECTIONS}
+    told = {name.capitalize(): value for name, value in (known | checkpoint.card).items() if value}
+    told |= {"Model": config, "Preprocessing": checkpoint.preprocess.to_dict()}
+    if checkpoint.activation != "softmax":
+        told["Probabilities"] = checkpoint.activation
+    bodies = [f"## {title}\n\n{_body(value)}\n" for title, value in told.items()]
+    shown = ", ".join(_text(label) for label in labels[:_SHOWN_LABELS])
+    more = f", … and {len(labels) - _SHOWN_LABELS} more" if len(labels) > _SHOWN_LABELS else ""
+    return head + "\n".join([*bodies, f"## {len(labels)} classes\n\n{shown}{more}\n"])
 
 
-def _body(value: Any) -> list[str]:
+def _body(value: Any) -> str:
     if not isinstance(value, Mapping):
-        return [_text(value)]
-    return ["| | |", "|-|-|", *(f"| {name} | {text} |" for name, text in _flat(value))]
+        return _text(value)
+    return "\n".join(["| | |", "|-|-|", *(f"| {name} | {text} |" for name, text in _flat(value))])
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -74,8 +75,3 @@ def _text(value: Any) -> str:
     text = " ".join(text.split())
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return "".join(f"\\{c}" if c in "|`*_[]#\\" else c for c in text)
-
-
-def _classes(labels: tuple[str, ...]) -> str:
-    shown = ", ".join(_text(label) for label in labels[:_SHOWN_LABELS])
-    return shown + (f", … and {len(labels) - _SHOWN_LABELS} more" if len(labels) > _SHOWN_LABELS else "")

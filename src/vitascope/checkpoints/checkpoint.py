@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from torch import Tensor
 
@@ -84,10 +84,9 @@ def ranked(probabilities: Tensor, labels: Sequence[str], top: int = 5) -> list[l
 
 def check_activation(value: object) -> Activation:
     """The value, if it is one of `Activation`; raises `CheckpointError`."""
-    for known in get_args(Activation):
-        if value == known:
-            return known
-    raise CheckpointError(f"activation is {str(value)[:40]!r}, expected one of {', '.join(get_args(Activation))}")
+    if value not in get_args(Activation):
+        raise CheckpointError(f"activation is {str(value)[:40]!r}, expected one of {', '.join(get_args(Activation))}")
+    return cast(Activation, value)
 
 
 def are_named(labels: Sequence[str]) -> bool:

@@ -40,6 +40,8 @@ KINDS: dict[str, tuple[Kind, ...]] = {
     "run": (("config.yaml", b"eval_every:", rf"(sweep/[^/]+/)?{_RUN}|sweep/results\.json"),),
 }
 """What is written as folders: the file by which each is known, what that holds, and the names of all that belongs."""
+_BEGUN = {"run": r"labels\.json|environment\.json|sweep|\.lock|\..+\.tmp"}
+"""What a start leaves that was killed before it wrote the file by which its folder is known: it may start again."""
 _REMAINS = re.compile(r"\..+\.(tmp|old)|\.lock")  # of killed writers, and what keeps others out (`lock.py`)
 _LARGEST = 100_000_000  # of what is searched for a mark, in bytes
 
@@ -55,30 +57,35 @@ def check_output(
     """Refuses with `OutputError` a place that cannot be written, or where something is that must stay.
 
     What is there is replaced with `overwrite` alone, and only where it is an earlier `what` (of `KINDS`, or a
-    checkpoint in one file), holds nothing else, and neither is, holds nor lies in one of `sources`. None is for what we
-    alone write to.
+    checkpoint in one file), finished or just begun, holds nothing else, and neither is, holds nor lies in one of
+    `sources`. None is for what we alone write to.
     """
     path = Path(path)
     check_writable(path)
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    begun = path.is_dir() and all(re.fullmatch(_BEGUN.get(what or "", ""), p.name) for p in path.iterdir())
+    if not path.exists() or (begun and not overwrite):
         return
     if not overwrite:
         raise OutputError(f"{path} exists; {remedy}")
     if what is None:
         return
-    kinds = [kind for kind in KINDS[what] if _holds(path / kind[0], kind[1])]
+    kinds = [kind for kind in KINDS[what] if begun or _holds(path / kind[0], kind[1])]
     if not kinds and not (what == "checkpoint" and path.is_file() and _is_marked(path)):
         told = f"{path} is not {'an' if what == 'export' else 'a'} {what}"
         raise OutputError(f"{told}, so --overwrite would delete what is not ours; choose another name")
-    refuse_strangers(path, *kinds)
+    _refuse_strangers(path, kinds)
     for source in sources:
         place, read = path.resolve(), Path(source).resolve()
         if place == read or place in read.parents or read in place.parents:
             raise OutputError(f"{path} is, holds or lies in {source}, which is read from; choose another name")
 
 
-def refuse_strangers(folder: Path, *kinds: Kind) -> None:
-    """Refuses with `OutputError` a folder that holds more than files of `kinds` and what a killed writer left."""
+def refuse_strangers(folder: Path, what: str) -> None:
+    """Refuses with `OutputError` a folder that holds more than a `what` of `KINDS` and what a killed writer left."""
+    _refuse_strangers(folder, KINDS[what])
+
+
+def _refuse_strangers(folder: Path, kinds: Sequence[Kind]) -> None:
     for root, folders, files in os.walk(folder):
         for name in files + [name for name in folders if Path(root, name).is_symlink()]:
             place = Path(root, name).relative_to(folder)

@@ -7,9 +7,10 @@ two different models, are noticed; the README is for people, and theirs to chang
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from vitascope.checkpoints.adapt import assemble
 from vitascope.checkpoints.atomic import atomic_folder
@@ -21,7 +22,7 @@ from vitascope.checkpoints.tensor_file import read_safetensors, write_safetensor
 from vitascope.checkpoints.translate import check_tensors, own_shapes
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError, ConfigError
-from vitascope.models.config import ModelConfig, ViTConfig, config_from_dict, config_to_dict
+from vitascope.models.config import ViTConfig, config_from_dict, config_to_dict
 from vitascope.version import __version__
 
 WEIGHTS, CONFIG, PREPROCESSOR, CARD = "model.safetensors", "config.json", "preprocessor.json", "README.md"
@@ -60,28 +61,36 @@ def read_folder(folder: Path) -> Checkpoint:
     """Reads and verifies the folder; raises `CheckpointError` naming the file and what is wrong with it."""
     file = folder / CONFIG
     values = read_json(file)
-    labels, card = _labels(values, file), values.get("card", {})
-    if not isinstance(card, dict):
-        raise CheckpointError(f"{file}: card is a {type(card).__name__}, expected an object")
-    if not isinstance(values.get("model"), dict):
-        raise CheckpointError(f'{file}: lacks "model", the description of the architecture')
+    labels, card, stated = values.get("labels"), values.get("card", {}), values.get("weights_sha256")
+    needed = {
+        "labels must be a list of names, one for each class": _are_texts(labels),
+        f"card is a {type(card).__name__}, expected an object": isinstance(card, dict),
+        'lacks "model", the description of the architecture': isinstance(values.get("model"), dict),
+        "lacks weights_sha256, without which nothing is trusted": isinstance(stated, str) and len(stated) == 64,
+    }
+    for what, is_there in needed.items():
+        if not is_there:
+            raise CheckpointError(f"{file}: {what}")
     try:
         config = config_from_dict(values["model"])
         described = read_json(folder / PREPROCESSOR)
         preprocess = Preprocess.from_dict(described)
     except (ConfigError, CheckpointError, TypeError) as error:
         where = "" if str(folder) in str(error) else f"{folder}: "
-        raise CheckpointError(
-            f"{where}{error} (written by vitascope {_version(values)}, this is {__version__})"
-        ) from error
-    weights = _verified_weights(folder, values)
-    _refuse_deeper(config, len(weights), file)
+        version = f"(written by vitascope {str(values[_MARK])[:32]}, this is {__version__})"
+        raise CheckpointError(f"{where}{error} {version}") from error
+    weights = _verified_weights(folder / WEIGHTS, str(stated))
+    # Even a model without memory for its values costs some for each block, before shapes can be compared.
+    blocks = config.depth if isinstance(config, ViTConfig) else sum(config.units)
+    if blocks > len(weights):
+        told = f"describes {blocks} blocks, the weights have {len(weights)} tensors"
+        raise CheckpointError(f"{file}: {told}; the two do not belong together")
     check_tensors(weights, own_shapes(config), folder / WEIGHTS)
     try:
         checkpoint = Checkpoint(
             model=assemble(config, {name: tensor.float() for name, tensor in weights.items()}),
             preprocess=preprocess,
-            labels=labels,
+            labels=tuple(labels or ()),
             activation=check_activation(values.get("activation", "softmax")),
             card=card,
             shown=read_shown(folder, values.get("shown")),
@@ -92,19 +101,11 @@ def read_folder(folder: Path) -> Checkpoint:
     return checkpoint
 
 
-def _refuse_deeper(config: ModelConfig, tensors: int, file: Path) -> None:
-    # Even a model without memory for its values costs some for each block, before shapes can be compared.
-    blocks = config.depth if isinstance(config, ViTConfig) else sum(config.units)
-    if blocks > tensors:
-        raise CheckpointError(
-            f"{file}: describes {blocks} blocks, the weights have {tensors} tensors; the two do not belong together"
-        )
+def _are_texts(values: object) -> bool:
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
 
 
-def _verified_weights(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
-    file, stated = folder / WEIGHTS, values.get("weights_sha256")
-    if not isinstance(stated, str) or not re.fullmatch(r"[0-9a-f]{64}", stated):
-        raise CheckpointError(f"{folder / CONFIG}: lacks weights_sha256, without which nothing is trusted")
+def _verified_weights(file: Path, stated: str) -> dict[str, Tensor]:
     if not file.is_file():
         raise CheckpointError(f"{file}: missing; copy the whole folder")
     content = read_safetensors(file)
@@ -131,15 +132,3 @@ def _verify_descriptions(folder: Path, config: dict[str, Any], preprocess: dict[
 
 def _sha256(values: dict[str, Any]) -> str:
     return hashlib.sha256(dump_json(values)).hexdigest()
-
-
-def _labels(values: dict[str, Any], file: Path) -> tuple[str, ...]:
-    labels = values.get("labels")
-    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise CheckpointError(f"{file}: labels must be a list of names, one for each class")
-    return tuple(labels)
-
-
-def _version(values: dict[str, Any]) -> str:
-    version = values.get(_MARK)
-    return version[:32] if isinstance(version, str) else "of unknown version"

@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import math
+import os
+import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -198,11 +200,15 @@ def _told(error: UnpicklingError) -> str:
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
-    """Writes a file and returns its SHA-256; raises OSError or SafetensorError. `atomic_folder` forces it to disk."""
+    """Writes a file and returns its SHA-256; raises OSError. `atomic_folder` forces it to disk."""
     path.touch()
     mode = path.stat().st_mode
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    safetensors.torch.save_file(whole, path, {"format": "pt", **metadata})
+    try:
+        safetensors.torch.save_file(whole, path, {"format": "pt", **metadata})
+    except safetensors.SafetensorError as error:  # which tells the system's error in words alone
+        number = int((re.search(r"os error (\d+)", str(error)) or [0, 0])[1])
+        raise OSError(number, os.strerror(number) if number else reason(error)) from error
     path.chmod(mode)  # the library's files can be read by their owner only
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

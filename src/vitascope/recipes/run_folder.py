@@ -17,7 +17,7 @@ import yaml
 
 from vitascope import json_text
 from vitascope.checkpoints.atomic import atomic_file
-from vitascope.checkpoints.output import KINDS, check_output, check_writable, refuse_strangers
+from vitascope.checkpoints.output import check_output, check_writable
 from vitascope.errors import ConfigError
 from vitascope.lock import LOCK
 from vitascope.precision import processor
@@ -51,11 +51,8 @@ def check_free(folder: Path, *, resume: Resume, overwrite: bool, sources: Sequen
         raise ConfigError(f"{folder} holds no run to resume (no {CONFIG}); leave out --resume to start one")
     if resume and there:
         return True
-    if overwrite and folder.exists() and _holds_no_run(folder):
-        refuse_strangers(folder, *KINDS["run"])
-    elif not folder.exists() or not _holds_no_run(folder):
-        remedy = "choose another --out, or give --resume or --overwrite"
-        check_output(folder, "run", overwrite=overwrite, sources=sources, remedy=remedy)
+    remedy = "choose another --out, or give --resume or --overwrite"
+    check_output(folder, "run", overwrite=overwrite, sources=sources, remedy=remedy)
     return False
 
 
@@ -70,12 +67,6 @@ def decide(folder: Path, world: World, *, resume: Resume, overwrite: bool, sourc
         there = "one" if (folder / CONFIG).is_file() else "none"
         world.agree({"run": there}, f"put {folder} on every machine, or on a disk that all share")
     return going_on
-
-
-def _holds_no_run(folder: Path) -> bool:
-    # Nothing, the trials of a sweep, or what a start left that was killed before it wrote the config.
-    ours = {LABELS, ENVIRONMENT, SWEEP, LOCK}
-    return folder.is_dir() and all(p.name in ours or (p.name[0], p.suffix) == (".", ".tmp") for p in folder.iterdir())
 
 
 def start_folder(folder: Path, recipe: Recipe, data: RunData, overwrite: bool) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vitascope.checkpoints.load import load
-from vitascope.checkpoints.output import KINDS, refuse_strangers
+from vitascope.checkpoints.output import refuse_strangers
 from vitascope.checkpoints.tensor_file import read_safetensors
 from vitascope.data.settings import AugmentConfig
 from vitascope.data.source import Splits
@@ -210,7 +210,7 @@ def _once(folder: Path, evaluations: int, begin: Callable[..., Path]) -> dict[st
     except UserError as error:
         log.warning("%s: it is done again from the start", error)
         with locked(folder):
-            refuse_strangers(folder, *KINDS["run"])
+            refuse_strangers(folder, "run")
             clear(folder)
     remove_damaged(folder / "checkpoints")
     begin(resume="auto")

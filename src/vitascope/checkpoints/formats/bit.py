@@ -5,14 +5,12 @@ from __future__ import annotations
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.formats.google import official_preprocess
 from vitascope.checkpoints.formats.raw import Draft, RawCheckpoint
-from vitascope.checkpoints.formats.sizes import numbered
+from vitascope.checkpoints.formats.sizes import Sizes, numbered
 from vitascope.checkpoints.translate import Layout, Shape
 from vitascope.checkpoints.unwrap import anchor
-from vitascope.errors import CheckpointError
 from vitascope.models.config import BiTConfig
 
-_ROOT, _HEAD = "resnet/root_block/standardized_conv2d/kernel", "resnet/head/conv2d"
-ANCHOR = anchor(_ROOT)
+ANCHOR = anchor("resnet/root_block/standardized_conv2d/kernel")
 _UNIT, _OURS = "resnet/block{2}/unit{3:02d}", "stages.*.*"
 
 
@@ -33,7 +31,7 @@ LAYOUT = Layout(
         **{f"{_OURS}.norm{i}": f"{_UNIT}/{part}/group_norm" for i, part in enumerate("abc", start=1)},
         f"{_OURS}.shortcut": f"{_UNIT}/a/proj",
         "norm": "resnet/group_norm",
-        "head.linear": _HEAD,
+        "head.linear": "resnet/head/conv2d",
     },
     _leaf,
 )
@@ -41,13 +39,10 @@ LAYOUT = Layout(
 
 def read(raw: RawCheckpoint) -> Draft:
     """The model that the tensors are; raises `CheckpointError` where they are no BiT-ResNet."""
-    root = raw.tensors.get(_ROOT)
-    if root is None or root.ndim != 4:
-        raise CheckpointError(f"{raw.path}: {_ROOT} is missing or not of 4 axes; expected a BiT-ResNet's root")
+    sizes = Sizes(raw, raw.tensors, LAYOUT)
+    width, channels, kernel, _ = sizes.shape("root.weight", 4)
     stages = numbered(raw.tensors, r"resnet/block(\d+)/")
     units = tuple(numbered(raw.tensors, rf"resnet/block{b}/unit(\d+)/") for b in range(1, stages + 1))
-    kernel, _, channels, width = root.shape
-    head = raw.tensors.get(f"{_HEAD}/kernel")
     config = BiTConfig(
         image_size=raw.image_size or (raw.model.image_size if raw.model else (224, 224)),
         channels=channels,
@@ -55,7 +50,7 @@ def read(raw: RawCheckpoint) -> Draft:
         width_factor=width // 64 if width % 64 == 0 else 1,
         base_width=64 if width % 64 == 0 else width,
         small_images=kernel == 3,
-        classes=head.shape[-1] if head is not None and head.ndim else 0,
+        classes=sizes.shape("head.linear.weight", 2)[0] if sizes.has("head.linear.weight", 2) else 0,
     )
     return Draft(config=config, layout=LAYOUT, tensors=raw.tensors, preprocess=official_preprocess(config))
 

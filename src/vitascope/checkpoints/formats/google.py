@@ -71,17 +71,15 @@ def _leaf(heads: int, own: str, shape: Shape) -> tuple[str, Shape | None, tuple[
 def layout(heads: int, big_vision: bool = False) -> Layout:
     """The released numbering, without a prefix; big_vision has positions of its own."""
     positions = {"embedding.positions.table": _BIG_VISION_POSITIONS} if big_vision else {}
-    return Layout({**_NAMES, **positions}, partial(_leaf, max(heads, 1)))
+    return Layout({**_NAMES, **positions}, partial(_leaf, heads))
 
 
 def read(raw: RawCheckpoint) -> Draft:
     """The model that the tensors are; raises `CheckpointError` where something cannot be represented."""
     tensors = replace(raw, tensors=_unstacked(raw.tensors)).renamed(_TODAY_TO_RELEASED)
-    query = tensors.get(f"{_ATTENTION.format(0)}/query/kernel")
-    if query is None or query.ndim != 3:
-        raise CheckpointError(f"{raw.path}: {_ATTENTION.format(0)}/query/kernel is missing or not of 3 axes")
     big_vision = _BIG_VISION_POSITIONS in tensors
-    table = layout(query.shape[1], big_vision)
+    heads = Sizes(raw, tensors, layout(1)).shape("encoder.blocks.0.attention.qkv.weight", 2)[0]  # of the query
+    table = layout(heads, big_vision)
     sizes = Sizes(raw, tensors, table)
     fields, stem = sizes.fields(), _stem(sizes)
     step = fields["patch"] * (stem.stride if stem else 1)
@@ -96,7 +94,7 @@ def read(raw: RawCheckpoint) -> Draft:
     config = ViTConfig(
         **fields,
         image_size=size,
-        heads=query.shape[1],
+        heads=heads,
         stem=stem,
         pooling="token" if fields["class_token"] else "mean",
         positions="learned" if learned else "sincos",

@@ -48,12 +48,12 @@ class Sizes:
         return self._name(own, axes)[0] in self.tensors
 
     def shape(self, own: str, axes: int) -> Shape:
-        """Shape of a tensor that decides the config; raises `CheckpointError` unless it is there with so many axes."""
+        """Of a tensor that decides the config, by our axes; raises `CheckpointError` unless it is there with all."""
         name, order = self._name(own, axes)
         shape = tuple(self.tensors[name].shape) if name in self.tensors else None
-        if shape is None or len(shape) != axes or 0 in shape:
+        if shape is None or len(shape) != len(order) or 0 in shape:
             got = "is missing" if shape is None else f"is {shape}"
-            raise CheckpointError(f"{self.raw.path}: {name} {got}; expected a tensor of {axes} axes")
+            raise CheckpointError(f"{self.raw.path}: {name} {got}; expected a tensor of {len(order)} axes")
         return tuple(shape[axis] for axis in order)
 
     def _name(self, own: str, axes: int) -> tuple[str, Shape]:
