@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,16 @@ def shrink(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("vitascope.recipes.run.draw_curves", lambda folder: None)
 
 
+def quicker(patch: pytest.MonkeyPatch) -> None:
+    """The same with one model, and a figure in no time."""
+    shrink(patch)
+    patch.setitem(LINEUPS, "small", TINY[:1])
+    patch.setattr("vitascope.studies.report.draw_study", lambda *_: "figure")
+    patch.setattr(
+        "vitascope.studies.report.save_figure", lambda drawing, path: path.with_suffix(".png").write_text(drawing)
+    )
+
+
 def target(folder: Path) -> Path:
     """Class folders with 18 images to train on and 30 to test on."""
     image_folder(folder / "train", 18)
@@ -38,20 +49,23 @@ def target(folder: Path) -> Path:
     return folder
 
 
+SETTINGS: dict[str, Any] = {
+    "image_size": 16, "batch": 8, "validation_images": 12, "finetune_steps": 2, "shots": (2,), "draws": 2,
+}  # fmt: skip
+"""Of a study that takes about a second a run."""
+
+
 def values(out: Path, folder: Path | str, **changes: Any) -> dict[str, Any]:
-    """Settings of a study that takes about a second a run."""
-    settings: dict[str, Any] = {
-        "source": SOURCE,
-        "target": str(folder),
-        "out": str(out),
-        "image_size": 16,
-        "batch": 8,
-        "validation_images": 12,
-        "finetune_steps": 2,
-        "shots": (2,),
-        "draws": 2,
-    }
-    return {**settings, **changes}
+    """SETTINGS with source, target and folder."""
+    return {"source": SOURCE, "target": str(folder), "out": str(out), **SETTINGS, **changes}
+
+
+def words(kind: str, out: Path, folder: Path | str, **changes: Any) -> list[str]:
+    """The same for the command line."""
+    given = values(out, folder, **changes)
+    texts = {n: ",".join(map(str, v)) if isinstance(v, tuple) else str(v) for n, v in given.items()}
+    head = ["study", kind, texts.pop("source"), texts.pop("target")]
+    return [*head, *(f"--{name}={text}" for name, text in texts.items())]
 
 
 def data_scaling(out: Path, folder: Path | str, **changes: Any) -> DataScaling:
@@ -69,6 +83,23 @@ def do(study: Study, *, jobs: int = 1, budget: float | None = None) -> dict[str,
     plan = plan_study(study, jobs=jobs, budget=budget)
     run_study(study, plan, lambda cell, row: None)
     return write_report(study, plan)
+
+
+def kept_rows(out: Path) -> dict[str, Any]:
+    """All rows without what a clock had a say in."""
+    found = {path.name: json.loads(path.read_text()) for path in (out / "cells").glob("*.json")}
+    return {name: {key: value for key, value in row.items() if key != "seconds"} for name, row in found.items()}
+
+
+def same_results(out: Path, expected: Path) -> None:
+    """The folder's results are the expected ones, and nothing else is left in it."""
+    assert (out / "table.csv").read_bytes() == (expected / "table.csv").read_bytes()
+    assert kept_rows(out) == kept_rows(expected)
+    for name in ("settings.json", "costs.json"):
+        assert (out / name).read_bytes() == (expected / name).read_bytes()
+    tables = [json.loads((folder / "study.json").read_text()) for folder in (out, expected)]
+    for name in ("table", "crossovers", "verdicts", "models", "runs", "diverged"):
+        assert tables[0][name] == tables[1][name], name
 
 
 KINDS = {"ViT": "ViT", "BiT": "ResNet", "R+V": "hybrid"}

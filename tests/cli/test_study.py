@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tiny_study import BIT, SOURCE, VIT, shrink, target
+from tiny_study import BIT, SOURCE, VIT, shrink, target, words
 from vitascope.cli import COMMANDS, main
 from vitascope.cli.arguments import Arguments
 from vitascope.cli.commands import study_compute, study_data_scaling
@@ -18,14 +18,6 @@ from vitascope.studies import workers
 from vitascope.studies.settings import Compute, DataScaling, Study
 
 Run = Callable[..., tuple[int, str, str]]
-WORDS = [
-    "--image-size=16",
-    "--batch=8",
-    "--validation-images=12",
-    "--finetune-steps=2",
-    "--shots=2",
-    "--draws=2",
-]
 
 
 @pytest.fixture(autouse=True)
@@ -42,9 +34,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """Exit code, standard output, standard error."""
 
-    def command(*words: str | Path) -> tuple[int, str, str]:
+    def command(*given: str | Path) -> tuple[int, str, str]:
         capsys.readouterr()
-        code = main([str(word) for word in words])
+        code = main([str(word) for word in given])
         return code, *capsys.readouterr()
 
     return command
@@ -58,17 +50,16 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "run_cell", refuse)
 
 
-def settings(*words: str | Path, kind: type[Study] = DataScaling) -> Any:
+def settings(*given: str | Path, kind: type[Study] = DataScaling) -> Any:
     """What a command line means."""
     module = study_data_scaling if kind is DataScaling else study_compute
-    return Arguments("study", "source target", "x", module.run).parse([str(word) for word in words])[0]
+    return Arguments("study", "source target", "x", module.run).parse([str(word) for word in given])[0]
 
 
 @pytest.mark.usefixtures("nothing_runs")
 def test_a_dry_run_shows_the_plan_and_starts_nothing(tmp_path: Path, images: Path, run: Run) -> None:
-    words = ["study", "data-scaling", SOURCE, images, "--out", tmp_path / "out", "--sizes=20,40", "--seeds=1"]
-    words += ["--steps=4", "--dry-run", *WORDS]
-    code, out, err = run(*words)
+    given = [*words("data-scaling", tmp_path / "out", images, sizes=(20, 40), seeds=1, steps=4), "--dry-run"]
+    code, out, err = run(*given)
     assert code == 0
     assert "4 of 4 runs left, about " in out + err
     lines = [line for line in out.splitlines() if VIT in line or BIT in line]
@@ -76,7 +67,7 @@ def test_a_dry_run_shows_the_plan_and_starts_nothing(tmp_path: Path, images: Pat
     assert "1,000" in out.replace("1000", "1,000")  # images a second
     assert "sets of 40 images are not seen whole" in " ".join((out + err).split())  # 4 steps of 8
     assert not (tmp_path / "out").exists()
-    code, out, _ = run(*words, "--json")
+    code, out, _ = run(*given, "--json")
     assert code == 0
     assert out.count("\n") == 1
     plan = json.loads(out)
@@ -93,32 +84,20 @@ def test_a_dry_run_shows_the_plan_and_starts_nothing(tmp_path: Path, images: Pat
 
 @pytest.mark.usefixtures("nothing_runs")
 def test_what_a_budget_leaves_out_is_named(tmp_path: Path, images: Path, run: Run) -> None:
-    words = [
-        "study",
-        "compute",
-        SOURCE,
-        images,
-        "--out",
-        tmp_path / "out",
-        "--steps=4,40000",
-        *WORDS,
-        "--seeds=1",
-        "--dry-run",
-    ]
-    code, out, err = run(*words, "--time-budget=90s")
+    given = [*words("compute", tmp_path / "out", images, steps=(4, 40000), seeds=1), "--dry-run"]
+    code, out, err = run(*given, "--time-budget=90s")
     assert code == 0
     assert "left out for time: ViT-32_8-48-40000-s0, BiT-R14x0.5-48-40000-s0" in " ".join((out + err).split())
     assert "2 of 2 runs left" in out + err
-    code, out, err = run(*words, "--time-budget=0.01s")
+    code, out, err = run(*given, "--time-budget=0.01s")
     assert code == 2
     assert err.splitlines()[-1].startswith("vitascope study compute: error: time_budget 0s leaves 0 of 4 runs")
 
 
 def test_a_study_from_start_to_end_and_again(tmp_path: Path, images: Path, run: Run) -> None:
     out = tmp_path / "out"
-    words = ["study", "data-scaling", SOURCE, images, "--out", out, "--sizes", "20,40", "--seeds=1", "--steps=2"]
-    words += ["--models", VIT, *WORDS]
-    code, shown, err = run(*words)
+    given = words("data-scaling", out, images, sizes=(20, 40), seeds=1, steps=2, models=VIT)
+    code, shown, err = run(*given)
     assert code == 0
     said = shown + err
     assert "ViT-32_8-20-2-s0: " in said
@@ -133,7 +112,7 @@ def test_a_study_from_start_to_end_and_again(tmp_path: Path, images: Path, run: 
         "data-scaling.png", "data-scaling.svg",
     }  # fmt: skip
     table = (out / "table.csv").read_bytes()
-    code, shown, _ = run(*words, "--json")  # all is done: it only reports
+    code, shown, _ = run(*given, "--json")  # all is done: it only reports
     assert code == 0
     assert shown.count("\n") == 1
     result = json.loads(shown)
@@ -142,8 +121,7 @@ def test_a_study_from_start_to_end_and_again(tmp_path: Path, images: Path, run: 
 
 
 def test_json_of_a_run_is_one_object(tmp_path: Path, images: Path, run: Run) -> None:
-    words = ["study", "compute", SOURCE, images, "--out", tmp_path / "out", "--steps=1,2", "--models", VIT, *WORDS]
-    code, out, _ = run(*words, "--json")
+    code, out, _ = run(*words("compute", tmp_path / "out", images, steps=(1, 2), models=VIT), "--json")
     assert code == 0
     assert out.count("\n") == 1
     assert {"settings", "models", "runs", "table", "crossovers", "verdicts"} <= set(json.loads(out))
@@ -152,8 +130,7 @@ def test_json_of_a_run_is_one_object(tmp_path: Path, images: Path, run: Run) -> 
 def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path, images: Path, run: Run) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "settings.json").write_text('{"study": "compute"}')
-    words = ["study", "data-scaling", SOURCE, images, "--out", tmp_path / "out", *WORDS]
-    code, out, err = run(*words)
+    code, out, err = run(*words("data-scaling", tmp_path / "out", images))
     assert (code, out) == (2, "")
     assert "was started with other settings (study: data-scaling, was compute" in err
     assert err.count("\n") == 1
@@ -176,7 +153,7 @@ def test_the_group_is_shown(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("given", "said"),
     [
         (("study", "nonsense"), "no command 'study nonsense'; expected one of study data-scaling, study compute"),
         (("study", "computes"), "no command 'study computes'; did you mean 'study compute'?"),
@@ -207,10 +184,10 @@ def test_the_group_is_shown(run: Run) -> None:
 )
 @pytest.mark.usefixtures("nothing_runs")
 def test_mistakes_are_answered_in_one_line(
-    words: tuple[str, ...], said: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    given: tuple[str, ...], said: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    code, out, err = run(*words)
+    code, out, err = run(*given)
     assert (code, out) == (2, "")
     assert said in err
     assert err.count("\n") == 1
@@ -229,7 +206,7 @@ def test_help_explains_every_setting(command: str, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize(
-    "words",
+    "given",
     [
         ("--sizes", "100,400", "--seeds", "3,1", "--shots=5"),
         ("--sizes=100,400", "--seeds=3,1", "--shots", "5"),
@@ -237,8 +214,8 @@ def test_help_explains_every_setting(command: str, capsys: pytest.CaptureFixture
         ("--sizes=100,400,", "--seeds", "3,1", "--shots", "5,"),
     ],
 )
-def test_lists_need_no_brackets(words: tuple[str, ...]) -> None:
-    study = settings("a", "b", "--out=x", *words)
+def test_lists_need_no_brackets(given: tuple[str, ...]) -> None:
+    study = settings("a", "b", "--out=x", *given)
     assert (study.sizes, study.seeds, study.shots) == ((100, 400), (3, 1), (5,))
 
 
@@ -271,10 +248,10 @@ def test_more_than_a_day_asks_for_consent(
     tmp_path: Path, images: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vitascope.studies.study.cell_seconds", lambda *_: 86400.0)
-    words = ["study", "data-scaling", SOURCE, images, "--out", tmp_path / "out", "--sizes=20", "--seeds=1", "--steps=4"]
-    code, out, err = run(*words, *WORDS)
+    given = words("data-scaling", tmp_path / "out", images, sizes=(20,), seeds=1, steps=4)
+    code, out, err = run(*given)
     assert code == 2
     assert "2 of 2 runs left, about 2d0h" in " ".join((out + err).split())
     assert "error: about 2d0h; give --time_budget 8h, " in " ".join(err.split())
     assert not (tmp_path / "out").exists()
-    assert run(*words, *WORDS, "--dry-run")[0] == 0
+    assert run(*given, "--dry-run")[0] == 0

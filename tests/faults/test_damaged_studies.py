@@ -15,11 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tiny_study import TINY, data_scaling, do, shrink, target
+from tiny_study import data_scaling, do, quicker, target
 from vitascope.errors import ConfigError
 from vitascope.lock import locked
-from vitascope.studies import report
-from vitascope.studies.lineup import LINEUPS
 from vitascope.studies.study import plan_study
 
 KEY = "ViT-32_8-20-4-s0"
@@ -28,14 +26,7 @@ GARBLED = {"empty": b"", "nul": b"\0" * 300, "half": b'{"on": {"proc', "bytes": 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    plant(monkeypatch)
-
-
-def plant(patch: pytest.MonkeyPatch) -> None:
-    shrink(patch)
-    patch.setitem(LINEUPS, "small", TINY[:1])
-    patch.setattr(report, "draw_study", lambda *_: "figure")
-    patch.setattr(report, "save_figure", lambda drawing, path: None)
+    quicker(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +35,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("done")
     target(place / "images")
     with pytest.MonkeyPatch.context() as patch:
-        plant(patch)
+        quicker(patch)
         patch.setattr("vitascope.studies.cells.shutil", SimpleNamespace(rmtree=lambda *_, **__: None))
         do(data_scaling(place / "out", place / "images"))
     return place
