@@ -6,12 +6,11 @@ model from scratch; both with all labels and with a few. Every step is an ordina
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,87 +22,174 @@ from vitascope.checkpoints.checkpoint import Prediction
 from vitascope.checkpoints.load import load
 from vitascope.checkpoints.output import check_writable
 from vitascope.data.open import open_data
+from vitascope.data.settings import AugmentConfig
 from vitascope.data.source import Source, Splits, View
 from vitascope.errors import ConfigError, Stopped
 from vitascope.evaluation.evaluate import evaluate
 from vitascope.evaluation.metrics import Tally
 from vitascope.inference.predictor import Predictor
-from vitascope.recipes.demo_report import write_report
-from vitascope.recipes.demo_settings import (
-    FEW,
-    FEW_SCRATCH,
-    FINETUNE,
-    IMAGES,
-    MARKER,
-    OURS,
-    PRETRAIN,
-    REPORT,
-    SCRATCH,
-    SUMMARY,
-    DemoResult,
-    DemoSettings,
-    finetune_recipe,
-    pretrain_recipe,
-    scratch_recipe,
-)
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.pretrain import pretrain
-from vitascope.recipes.run_folder import RESULTS, check_free, environment, write_json
+from vitascope.recipes.recipe import FinetuneRecipe, PretrainRecipe, Recipe
+from vitascope.recipes.run_folder import RESULTS, check_free, environment, read_json, write_json
 from vitascope.streams import Stream, generator
 from vitascope.training.observer import Observer
 
-_IMAGE = "digit-{}-test-{}.png"
+MARKER, SUMMARY, REPORT, IMAGES, _IMAGE = (
+    "demo.json", "summary.json", "report.html", "images", "digit-{}-test-{}.png",
+)  # fmt: skip
+PRETRAIN, FINETUNE, SCRATCH, FEW, FEW_SCRATCH = "pretrain", "finetune", "scratch", "few-labels", "few-labels-scratch"
+FEW_LABELS = 10
+"""Labels per class in the few-label case."""
+WATCHED = 300
+"""Unlabelled training images on which the few-label runs are watched, and nothing is chosen."""
+TITLES = {
+    PRETRAIN: "pre-training on fractals",
+    FINETUNE: "fine-tuning on digits",
+    SCRATCH: "digits from scratch",
+    FEW: "fine-tuning on few labels",
+    FEW_SCRATCH: "few labels from scratch",
+}
+"""The runs, in their order."""
 Stage = Callable[[str], Observer | None]
 """Told what begins; returns who watches it."""
 
 
-def run_demo(settings: DemoSettings, stage: Stage = lambda title: None) -> DemoResult:
-    """Runs the whole demo, writes its folder, returns what was measured.
+@dataclass(frozen=True, kw_only=True)
+class DemoResult:
+    """What the page shows."""
+
+    out: Path
+    """The demo's folder."""
+    recipes: Mapping[str, Recipe]
+    """Its runs."""
+    summary: dict[str, Any]
+    """What summary.json holds."""
+    test: Source
+    """The 450 digits that were kept for the end."""
+    tally: Tally
+    """The fine-tuned model's counts on them."""
+    probabilities: np.ndarray
+    """What it says of each, float32 (450, 10)."""
+    samples: list[tuple[Path, int, list[Prediction]]]
+    """Ten test images as files, their true class and what the predictor says."""
+
+
+def demo_recipes(out: Path, seed: int = 0) -> dict[str, PretrainRecipe | FinetuneRecipe]:
+    """The runs by their folders. Five settings were tried on the test split too, so their figures lean optimistic."""
+    model: dict[str, Any] = {
+        "model": "ViT-Ti/4",
+        "model_fields": {"width": 128, "depth": 4, "heads": 4, "hidden": 512},
+        "mean": (0.0,),  # the black ground is zero
+    }
+    # Thin fractals of few maps, upright: strokes like those of writing, and a class can be learned from few images. A
+    # crop keeps the share of a side that 12 pixels are of 16, so that strokes are as wide against the patch as they
+    # will be in the digits; without it this pre-training does not pay.
+    fractals = (
+        "fractals:classes=200,size=32,instances=576,validation=0,min_fill=0.02,max_fill=0.15,most_maps=3,jitter=0.1,"
+        f"rotation=0,flips=false,seed={seed}"
+    )
+    crop = AugmentConfig(crop="inception", crop_area=(0.75**2,) * 2, crop_ratio=(1.0, 1.0), flip=False)
+    first = PretrainRecipe(
+        **model,
+        data=fractals,
+        out=str(out / PRETRAIN),
+        image_size=12,
+        steps=3600,  # every image is seen once
+        batch=32,
+        lr=1e-3,
+        warmup=0.1,
+        weight_decay=0.05,
+        memory_budget="0",  # faster to generate in batches than to keep
+        seed=seed,
+        holdout=0.0,
+        save_every=3600,
+        augment=crop,
+    )
+    # What a run with pre-training and the one without have in common: everything but the rate.
+    digits: dict[str, Any] = {
+        "image_size": 16,  # higher than in pre-training, as in Section 3.2
+        "warmup": 0.1,
+        "weight_decay": 0.05,
+        "seed": seed,
+        "augment": AugmentConfig(crop="shift", pad_shift=1, pad_mode="zero", rotate=10, zoom=0.1, flip=False),
+    }
+    every = {**digits, "data": "digits", "steps": 400, "batch": 64, "log_every": 20, "eval_every": 50}
+    few = {**digits, "data": f"digits ({FEW_LABELS} labels per class)", "steps": 150, "batch": 50}
+    few |= {"log_every": 7, "eval_every": 18}
+
+    def tuned(name: str, lr: float, **common: Any) -> FinetuneRecipe:
+        common |= {"out": str(out / name), "save_every": common["steps"], "checkpoint": str(out / PRETRAIN)}
+        return FinetuneRecipe(optimizer="adamw", lr=lr, **common)
+
+    def scratch(name: str, lr: float, **common: Any) -> PretrainRecipe:
+        common |= {"out": str(out / name), "save_every": common["steps"], "holdout": 0.1}
+        return PretrainRecipe(**model, mlp_head=False, lr=lr, **common)
+
+    return {
+        PRETRAIN: first,
+        FINETUNE: tuned(FINETUNE, 1.5e-3, **every),
+        SCRATCH: scratch(SCRATCH, 1.5e-3, **every),
+        FEW: tuned(FEW, 3e-3, **few),
+        FEW_SCRATCH: scratch(FEW_SCRATCH, 1.5e-3, **few),
+    }
+
+
+def run_demo(
+    out: str | Path,
+    seed: int = 0,
+    stage: Stage = lambda title: None,
+    recipes: Mapping[str, PretrainRecipe | FinetuneRecipe] | None = None,
+) -> DemoResult:
+    """Runs the whole demo, writes its folder, returns what was measured; other `recipes` only in tests.
 
     Raises `ConfigError` when the folder holds something else, `Stopped` after a signal.
     """
-    s, out = settings, Path(settings.out)
-    claim_folder(s)
-    begun = time.perf_counter()
+    out, begun = Path(out), time.perf_counter()
+    recipes = recipes or demo_recipes(out, seed)
+    claim_folder(out, seed)
     digits = open_data("digits")
-    few = few_labels(digits, s)
-    with _stoppable():
-        pretrain(pretrain_recipe(s), observer=stage("pre-training on fractals"))
-        finetune(finetune_recipe(s, FINETUNE), splits=digits, observer=stage("fine-tuning on digits"))
-        pretrain(scratch_recipe(s, SCRATCH), splits=digits, observer=stage("digits from scratch"))
-        finetune(finetune_recipe(s, FEW), splits=few, observer=stage("fine-tuning on few labels"))
-        pretrain(scratch_recipe(s, FEW_SCRATCH), splits=few, observer=stage("few labels from scratch"))
-    stage("evaluating, predicting")
     assert digits.test is not None
-    tally, predicted, confidence = judge(out / FINETUNE, digits.test)
-    samples = predict_samples(out, digits.test)
-    summary = summarise(s, tally, time.perf_counter() - begun)
-    result = DemoResult(
-        settings=s,
+    splits = {FINETUNE: digits, SCRATCH: digits}
+    splits[FEW] = splits[FEW_SCRATCH] = few_labels(digits, seed)
+    with _stoppable():
+        for name, recipe in recipes.items():
+            how: dict[str, Any] = {"splits": splits.get(name), "observer": stage(TITLES[name])}
+            if isinstance(recipe, PretrainRecipe):
+                pretrain(recipe, **how)
+            else:
+                finetune(recipe, **how)
+    stage("evaluating, predicting")
+    checkpoint, test = load(out / FINETUNE), digits.test
+    tally = evaluate(checkpoint.model, test, checkpoint.preprocess)
+    predictor = Predictor(checkpoint, device="cpu")
+    probabilities = predictor.probabilities([test[i] for i in range(len(test))]).numpy()
+    files = [_written(out / IMAGES, test, label) for label in range(len(test.classes))]
+    samples = list(zip(files, range(len(files)), predictor(files, top=3), strict=True))
+    summary = _summary(out, seed, tally, time.perf_counter() - begun)
+    write_json(out / SUMMARY, summary)
+    return DemoResult(
+        out=out,
+        recipes=recipes,
         summary=summary,
-        test=digits.test,
+        test=test,
         tally=tally,
-        predicted=predicted,
-        confidence=confidence,
+        probabilities=probabilities,
         samples=samples,
     )
-    write_report(result, out / REPORT)
-    write_json(out / SUMMARY, summary)
-    return result
 
 
-def claim_folder(settings: DemoSettings) -> None:
+def claim_folder(out: Path, seed: int = 0) -> None:
     """Makes the demo's folder, or clears an earlier demo out of it; files that are not the demo's are left alone.
 
     Raises `ConfigError` when the folder has contents but holds no demo.
     """
-    out = Path(settings.out)
     check_writable(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         if not _is_demo(out):
             raise ConfigError(f"{out} exists and is no earlier demo (no {MARKER} of one in it); choose another --out")
         images = out / IMAGES
-        ours = [out / name for name in OURS]
+        ours = [out / name for name in (*TITLES, SUMMARY, REPORT)]
         ours += [images] if images.is_symlink() else images.glob(_IMAGE.format("*", "*"))
         runs = [path for path in ours if path.is_dir() and not path.is_symlink()]
         for path in runs:
@@ -111,10 +197,10 @@ def claim_folder(settings: DemoSettings) -> None:
         for path in runs:
             shutil.rmtree(path)
         # The marker goes last, so that an interrupted clearing can be done again.
-        for path in sorted(set(ours).difference(runs), key=lambda path: path.name == MARKER):
+        for path in [*(path for path in ours if path not in runs), out / MARKER]:
             path.unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / MARKER, {"vitascope": "demo", "settings": dataclasses.asdict(settings)})
+    write_json(out / MARKER, {"vitascope": "demo", "settings": {"out": str(out), "seed": seed}})
 
 
 def _is_demo(folder: Path) -> bool:
@@ -131,66 +217,44 @@ def _stoppable() -> Iterator[None]:
     try:
         yield
     except Stopped as error:
-        raise Stopped(
-            error.signal_number, f"stopped by {error.signal_name}", "run `vitascope demo` again to start afresh"
-        ) from None
+        remedy = "run `vitascope demo` again to start afresh"
+        raise Stopped(error.signal_number, f"stopped by {error.signal_name}", remedy) from None
 
 
-def few_labels(digits: Splits, settings: DemoSettings) -> Splits:
-    """`few_per_class` training images of every class, some others to watch the run on, and the same test split."""
+def few_labels(digits: Splits, seed: int) -> Splits:
+    """`FEW_LABELS` training images of every class, some others to watch the run on, and the same test split."""
     train = digits.train
     assert train is not None
-    rng = generator(Stream.FEW_LABELS, settings.seed, settings.few_per_class)
+    rng = generator(Stream.FEW_LABELS, seed, FEW_LABELS)
     shuffled = rng.permutation(len(train))
     order = [shuffled[train.labels[shuffled] == label] for label in range(len(train.classes))]
-    chosen = np.concatenate([members[: settings.few_per_class] for members in order])
-    others = np.setdiff1d(shuffled, chosen)
-    watched = np.sort(rng.permutation(others)[: settings.watched])
-    name = f"digits, {settings.few_per_class} labels per class"
+    chosen = np.concatenate([members[:FEW_LABELS] for members in order])
+    watched = np.sort(rng.permutation(np.setdiff1d(shuffled, chosen))[:WATCHED])
     return Splits(
-        train=View(train, np.sort(chosen), name),
+        train=View(train, np.sort(chosen), f"digits, {FEW_LABELS} labels per class"),
         validation=View(train, watched, "digits, other training images"),
         test=digits.test,
     )
 
 
-def judge(run: Path, test: Source) -> tuple[Tally, np.ndarray, np.ndarray]:
-    """A run's model on the test images: counts, predicted classes (n,), their probabilities (n,)."""
-    checkpoint = load(run)
-    tally = evaluate(checkpoint.model, test, checkpoint.preprocess)
-    probabilities = Predictor(checkpoint, device="cpu").probabilities([test[i] for i in range(len(test))]).numpy()
-    return tally, probabilities.argmax(axis=1), probabilities.max(axis=1)
+def _written(folder: Path, test: Source, label: int) -> Path:
+    """The first test image of a class as a PNG file."""
+    index = int(np.flatnonzero(test.labels == label)[0])
+    path = folder / _IMAGE.format(test.classes[label], f"{index:03d}")
+    folder.mkdir(exist_ok=True)
+    Image.fromarray(test[index]).save(path)
+    return path
 
 
-def predict_samples(out: Path, test: Source) -> list[tuple[Path, int, list[Prediction]]]:
-    """The first test image of every class, written as PNG files and predicted from them."""
-    (out / IMAGES).mkdir(exist_ok=True)
-    files, labels = [], []
-    for label, name in enumerate(test.classes):
-        index = int(np.flatnonzero(test.labels == label)[0])
-        path = out / IMAGES / _IMAGE.format(name, f"{index:03d}")
-        Image.fromarray(test[index]).save(path)
-        files.append(path)
-        labels.append(label)
-    predictions = Predictor(out / FINETUNE, device="cpu")(files, top=3)
-    return list(zip(files, labels, predictions, strict=True))
-
-
-def read_results(out: Path, name: str) -> dict[str, Any]:
-    """results.json of one of the demo's runs."""
-    results: dict[str, Any] = json.loads((out / name / RESULTS).read_text(encoding="utf-8"))
-    return results
-
-
-def summarise(s: DemoSettings, tally: Tally, seconds: float) -> dict[str, Any]:
+def _summary(out: Path, seed: int, tally: Tally, seconds: float) -> dict[str, Any]:
     """What summary.json holds: accuracies are shares of the test images, in [0, 1]."""
-    runs = {name: read_results(Path(s.out), name) for name in (PRETRAIN, FINETUNE, SCRATCH, FEW, FEW_SCRATCH)}
+    runs = {name: read_json(out / name / RESULTS, "run the demo again") for name in TITLES}
     where = environment()
     return {
         "pretrained_top1": tally.top1,
         "scratch_top1": runs[SCRATCH]["test"]["top1"],
         "few_labels": {
-            "per_class": s.few_per_class,
+            "per_class": FEW_LABELS,
             "pretrained_top1": runs[FEW]["test"]["top1"],
             "scratch_top1": runs[FEW_SCRATCH]["test"]["top1"],
         },
@@ -198,14 +262,21 @@ def summarise(s: DemoSettings, tally: Tally, seconds: float) -> dict[str, Any]:
         "test_images": tally.images,
         "baseline": runs[SCRATCH]["test"]["baseline"],
         "labelled_images": runs[FINETUNE]["train_images"],
-        "seed": s.seed,
+        "seed": seed,
         "runs": {
             name: {key: r[key] for key in ("steps", "train_images", "epochs", "seconds", "images_per_second")}
             for name, r in runs.items()
         },
-        "processor": where["processor"],
-        "threads": where["threads"],
-        "gpu": where["gpu"],
+        **{name: where[name] for name in ("processor", "threads", "gpu")},
         "versions": {key: where[key] for key in ("vitascope", "python", "torch")},
-        "settings": dataclasses.asdict(s),
+        "settings": {"out": str(out), "seed": seed},
     }
+
+
+def accuracies(summary: dict[str, Any]) -> list[tuple[str, float, float]]:
+    """Of a summary: which labels, top-1 with pre-training, and without."""
+    few, every = summary["few_labels"], summary["labelled_images"]
+    return [
+        (f"{every:,} (all)", summary["pretrained_top1"], summary["scratch_top1"]),
+        (f"{10 * few['per_class']} ({few['per_class']} per digit)", few["pretrained_top1"], few["scratch_top1"]),
+    ]

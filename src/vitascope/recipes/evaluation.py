@@ -26,7 +26,7 @@ from vitascope.inference.exported import open_model
 from vitascope.inference.predictor import Predictor
 from vitascope.precision import resolve_precision
 from vitascope.recipes.asked import Evaluate
-from vitascope.recipes.figures import draw_confusion
+from vitascope.recipes.figures import confusion_figure
 from vitascope.training.parallel import world
 from vitascope.wording import some
 
@@ -98,7 +98,7 @@ def evaluate_checkpoint(asked: Evaluate, progress: Callable[[int, int], None] | 
         if not tally.confusion.size:
             raise ConfigError(f"--confusion has no picture for {len(classes)} classes; leave it out")
         if w.first:
-            draw_confusion(tally.confusion, classes, asked.confusion)
+            confusion_figure(tally.confusion, classes).savefig(asked.confusion, dpi=120)
     figures = judged(tally.summary(), tally.counts[0], classes)
     totals, shares = tally.counts[0].tolist(), tally.per_class().tolist()
     by_class = {

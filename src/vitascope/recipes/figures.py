@@ -1,7 +1,8 @@
-"""Pictures of results: learning curves of a run, confusion matrix of an evaluation."""
+"""Pictures of results: learning curves of runs, confusion matrix of an evaluation."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,38 +12,53 @@ from vitascope.training.record import read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 CURVES = "curves.png"
-INK, LOSS, ACCURACY = "#333333", "#3b6ea8", "#c4622d"
+INK, COLOURS = "#333333", ("#3b6ea8", "#c4622d", "#5b8c5a", "#7a5c99")
 
 
 def draw_curves(folder: Path) -> Path | None:
-    """Writes `folder`/curves.png: loss and learning rate on the left, validation on the right; None without lines."""
+    """Writes `folder`/curves.png of its run; None where its record has no lines."""
+    figure = curves({"": folder})
+    if figure is None:
+        return None
+    figure.savefig(folder / CURVES, dpi=120)
+    return folder / CURVES
+
+
+def curves(runs: Mapping[str, Path]) -> Figure | None:
+    """Training loss of runs by their names on the left, of a single one its learning rate too, and validation on the
+    right; None where no record has lines."""
     from matplotlib.figure import Figure
 
-    lines = read_metrics(folder)
-    trained = [line for line in lines if "loss" in line]
-    judged = [line for line in lines if "validation" in line]
-    if not trained:
-        return None
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.plot([x["step"] for x in trained], [x["loss"] for x in trained], color=LOSS, linewidth=1.2)
+    for (name, folder), colour in zip(runs.items(), COLOURS, strict=False):
+        lines = read_metrics(folder)
+        trained = [(x["step"], x["loss"], x["lr"]) for x in lines if "loss" in x]
+        judged = [(x["step"], 100 * x["validation"]["top1"]) for x in lines if "validation" in x]
+        if trained:
+            steps, losses, rates = zip(*trained, strict=True)
+            left.plot(steps, losses, color=colour, linewidth=1.2, label=name)
+        if trained and len(runs) == 1:
+            rate = left.twinx()
+            rate.plot(steps, rates, color=INK, linewidth=0.8, alpha=0.5)
+            rate.set_ylabel("learning rate", color=INK, alpha=0.7)
+            rate.spines[["top"]].set_visible(False)
+        if judged:
+            right.plot(*zip(*judged, strict=True), "o-", color=colour, markersize=3, label=name)
+    if not left.lines:
+        return None
     _label(left, "step", "training loss")
-    rate = left.twinx()
-    rate.plot([x["step"] for x in trained], [x["lr"] for x in trained], color=INK, linewidth=0.8, alpha=0.5)
-    rate.set_ylabel("learning rate", color=INK, alpha=0.7)
-    rate.spines[["top"]].set_visible(False)
-    if judged:
-        steps = [x["step"] for x in judged]
-        right.plot(steps, [100 * x["validation"]["top1"] for x in judged], "o-", color=ACCURACY, markersize=3)
+    if right.lines:
         _label(right, "step", "validation top-1 (%)")
     else:
         right.text(0.5, 0.5, "no validation set", ha="center", va="center", color=INK)
         right.set_axis_off()
-    path = folder / CURVES
-    figure.savefig(path, dpi=120)
-    return path
+    if len(runs) > 1:
+        left.legend(frameon=False)
+    return figure
 
 
 def _label(axes: Axes, x: str, y: str) -> None:
@@ -52,8 +68,8 @@ def _label(axes: Axes, x: str, y: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def draw_confusion(confusion: np.ndarray, labels: tuple[str, ...], path: str | Path) -> None:
-    """Writes a PNG of counts (K, K): rows true, columns predicted, coloured by share of the row."""
+def confusion_figure(confusion: np.ndarray, labels: tuple[str, ...]) -> Figure:
+    """Counts (K, K): rows true, columns predicted, coloured by share of the row."""
     from matplotlib.figure import Figure
 
     k = len(labels)
@@ -71,4 +87,4 @@ def draw_confusion(confusion: np.ndarray, labels: tuple[str, ...], path: str | P
             if count:
                 ink = "white" if share[row, column] > 0.5 else INK
                 axes.text(column, row, str(count), ha="center", va="center", color=ink, fontsize=8)
-    figure.savefig(path, dpi=120)
+    return figure

@@ -9,9 +9,6 @@ from vitascope.cli.console import Console, RunObserver
 from vitascope.fields import Range, check_fields
 from vitascope.wording import duration
 
-STAGES = 6
-"""Four trainings beside pre-training, then evaluation and prediction."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Demo:
@@ -28,39 +25,31 @@ class Demo:
 
 def run(asked: Demo, console: Console) -> dict[str, Any]:
     """Runs it, and shows its accuracies and what to do next."""
-    from vitascope.recipes.demo import run_demo
-    from vitascope.recipes.demo_settings import REPORT, DemoSettings, next_commands
+    from vitascope.evaluation.interval import accuracy_text
+    from vitascope.recipes.demo import TITLES, accuracies, run_demo
+    from vitascope.recipes.demo_page import next_commands, write_demo_page
 
     begun = 0
 
     def stage(title: str) -> RunObserver:
         nonlocal begun
         begun += 1
-        console.say(f"[{begun}/{STAGES}] {title}")
+        console.say(f"[{begun}/{len(TITLES) + 1}] {title}")
         return console.observer(title, evaluations=False)
 
-    result = run_demo(DemoSettings(out=asked.out, seed=asked.seed), stage)
-    console.stop()
-    show(result.summary, console)
-    console.say(f"all of it took {duration(result.summary['seconds'])}; open {asked.out}/{REPORT} in a browser")
-    console.say("\nnext, with photographs of your own in one folder per class:")
-    for why, command in next_commands(asked.out):
-        console.say(f"  {command}\n      {why}")
-    return {"report": f"{asked.out}/{REPORT}", **result.summary}
-
-
-def show(summary: dict[str, Any], console: Console) -> None:
-    """The accuracies as a table."""
-    from vitascope.evaluation.interval import accuracy_text
-
-    few, always = summary["few_labels"], summary["baseline"]
-    rows = [
-        (f"{summary['labelled_images']} (all)", summary["pretrained_top1"], summary["scratch_top1"]),
-        (f"{10 * few['per_class']} ({few['per_class']} per digit)", few["pretrained_top1"], few["scratch_top1"]),
-    ]
-    n = summary["test_images"]
+    result = run_demo(asked.out, asked.seed, stage)
+    page, summary = write_demo_page(result), result.summary
+    n, always = summary["test_images"], summary["baseline"]
     console.table(
         f"handwritten digits, top-1 on {n} test images; always {always['class']!r} {100 * always['top1']:.1f} %",
         ["labelled images", "pre-trained on fractals", "from scratch"],
-        [[name, *(accuracy_text({"top1": found, "images": n}) for found in pair)] for name, *pair in rows],
+        [
+            [name, *(accuracy_text({"top1": share, "images": n}) for share in pair)]
+            for name, *pair in accuracies(summary)
+        ],
     )
+    console.say(f"all of it took {duration(summary['seconds'])}; open {page} in a browser")
+    console.say("\nnext, with photographs of your own in one folder per class:")
+    for why, command in next_commands(result.out):
+        console.say(f"  {command}\n      {why}")
+    return {"report": str(page), **summary}
