@@ -14,6 +14,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from serving import png
+from tiny_checkpoint import checkpoint
+from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.models.config import ViTConfig
+from vitascope.views.look import Look
+
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 PATIENCE = 20_000
 """Milliseconds until something that must happen has not happened."""
@@ -43,6 +49,28 @@ def _skip(reason: str) -> None:
     pytest.skip(reason)
 
 
+CONFIG = ViTConfig(image_size=(16, 16), patch=4, width=16, depth=2, heads=2, hidden=24, classes=3)
+CLASS = "<script>alert('class')</script>"
+FILE = "<img src=x onerror=alert('file')>.png"
+LABELS = (CLASS, "cat & dog", "</script>\u2028")
+IMAGE, OTHER = png(1), png(2)
+
+
+def model(config: ViTConfig = CONFIG) -> Checkpoint:
+    return checkpoint(config, labels=LABELS)
+
+
+def expected(found: Look, layer: int, head: int, row: int, column: int) -> str:
+    """What the tile of a head says, computed here; all counted from 1."""
+    weights = found.attention(layer - 1)[head - 1]
+    token = found.config.prefix + (row - 1) * found.grid[1] + column - 1
+    patches = weights[token, found.config.prefix :]
+    at = int(patches.argmax())
+    share = f"{100 * patches[at]:.0f}" if patches[at] >= 0.0995 else f"{100 * patches[at]:.1f}"
+    where = f"row {at // found.grid[1] + 1}, column {at % found.grid[1] + 1}"
+    return f"Head {head}, layer {layer}: most, {share} %, to {where}"
+
+
 class Tab:
     """A page of its own, with what it did wrong in `errors` and all the addresses it asked for in `requests`."""
 
@@ -69,6 +97,10 @@ class Tab:
     def settle(self) -> None:
         """Waits until everything that was asked for is drawn."""
         self.page.wait_for_selector('#page:not([aria-busy="true"]) [data-testid="heads"][aria-busy="false"]')
+
+    def address_holds(self, *parts: str) -> None:
+        """Waits until the address has all of these."""
+        self.page.wait_for_function("parts => parts.every((part) => location.hash.includes(part))", arg=list(parts))
 
     def hosts(self) -> set[str]:
         """Where the page asked, "" for files and data: addresses."""

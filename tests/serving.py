@@ -123,3 +123,14 @@ def decoded_rows(array: dict[str, Any]) -> np.ndarray:
     u = np.frombuffer(base64.b64decode(array["data"]), np.uint8).reshape(array["shape"])
     largest = np.frombuffer(base64.b64decode(array["row_max"]), "<f4").reshape(array["shape"][:-1])
     return u / 255 * largest[..., None]
+
+
+def pixels(n: int) -> np.ndarray:
+    """What `inference` sends: float32 (n, 3, 16, 16)."""
+    return np.random.default_rng(0).normal(size=(n, 3, 16, 16)).astype(np.float32)
+
+
+def inference(values: np.ndarray, **changes: Any) -> dict[str, Any]:
+    """A request of the Open Inference Protocol, some fields of its tensor changed."""
+    tensor = {"name": "pixel_values", "datatype": "FP32", "shape": list(values.shape), "data": values.ravel().tolist()}
+    return {"inputs": [{**tensor, **changes}]}

@@ -1,33 +1,16 @@
-"""The page in a real browser, served and as a file: what it says, what its address holds, and what it must never do."""
+"""The page in a real browser: what it says, what its address holds, and what it must never do."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from browsing import Tab, browser
-from serving import Served, png, served
-from tiny_checkpoint import checkpoint, look
-from vitascope.checkpoints.checkpoint import Checkpoint
-from vitascope.models.config import ViTConfig
-from vitascope.views.look import Look, scope
-from vitascope.web.offline import write_page
-from vitascope.web.payload import layer_payload, look_payload, model_payload
-
-CONFIG = ViTConfig(image_size=(16, 16), patch=4, width=16, depth=2, heads=2, hidden=24, classes=3)
-CLASS = "<script>alert('class')</script>"
-FILE = "<img src=x onerror=alert('file')>.png"
-LABELS = (CLASS, "cat & dog", "</script>\u2028")
-IMAGE, OTHER = png(1), png(2)
-
-
-def tiny(config: ViTConfig = CONFIG) -> Checkpoint:
-    return checkpoint(config, labels=LABELS)
+from browsing import FILE, IMAGE, LABELS, OTHER, Tab, browser, expected, model
+from serving import Served, served
+from tiny_checkpoint import look
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +21,7 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Served]:
-    with served(tiny()) as running:
+    with served(model()) as running:
         yield running
 
 
@@ -71,31 +54,16 @@ def seen(tab: Tab, head: int) -> str:
     return str(tab[f"head-{head}"].get_attribute("aria-label"))
 
 
-def expected(found: Look, layer: int, head: int, row: int, column: int) -> str:
-    """What the tile of a head says, computed here; all counted from 1."""
-    weights = found.attention(layer - 1)[head - 1]
-    token = found.config.prefix + (row - 1) * found.grid[1] + column - 1
-    patches = weights[token, found.config.prefix :]
-    at = int(patches.argmax())
-    share = f"{100 * patches[at]:.0f}" if patches[at] >= 0.0995 else f"{100 * patches[at]:.1f}"
-    where = f"row {at // found.grid[1] + 1}, column {at % found.grid[1] + 1}"
-    return f"Head {head}, layer {layer}: most, {share} %, to {where}"
-
-
 def click_patch(tab: Tab, row: int, column: int) -> None:
     box = tab["grid"].bounding_box()
     x, y = ((column - 0.5) * box["width"] / 4, (row - 0.5) * box["height"] / 4)
     tab["grid"].click(position={"x": x, "y": y})
 
 
-def address_holds(tab: Tab, *parts: str) -> None:
-    tab.page.wait_for_function("parts => parts.every((part) => location.hash.includes(part))", arg=list(parts))
-
-
 def test_an_own_image_is_shown_with_the_models_numbers(tab: Callable[..., Tab]) -> None:
     from playwright.sync_api import expect
 
-    page, found = tab(), look(tiny(), IMAGE)
+    page, found = tab(), look(model(), IMAGE)
     upload(page, IMAGE)
     best = found.predictions[0]
     expect(page["predictions"].locator("li").first).to_contain_text(best[0].replace("\u2028", "").strip()[:8])
@@ -132,7 +100,7 @@ def test_a_link_brings_back_the_view_in_another_tab(tab: Callable[..., Tab]) -> 
     first["map-rollout"].check()
     first["opacity"].fill("35")
     first["overview-kind-share"].check()
-    address_holds(first, "look=", "layer=1", "head=2", "patch=4,1", "map=rollout", "opacity=35", "overview=share")
+    first.address_holds("look=", "layer=1", "head=2", "patch=4,1", "map=rollout", "opacity=35", "overview=share")
     second = tab(first.page.evaluate("location.hash"))
     expect(second["selected"]).to_contain_text("row 4, column 1")
     expect(second["layer-label"]).to_have_text("Layer 1 of 2")
@@ -140,7 +108,7 @@ def test_a_link_brings_back_the_view_in_another_tab(tab: Callable[..., Tab]) -> 
     expect(second["map-rollout"]).to_be_checked()
     expect(second["overview-kind-share"]).to_be_checked()
     expect(second["opacity"]).to_have_value("35")
-    assert seen(second, 2) == seen(first, 2) == expected(look(tiny(), IMAGE), 1, 2, 4, 1)
+    assert seen(second, 2) == seen(first, 2) == expected(look(model(), IMAGE), 1, 2, 4, 1)
 
 
 def test_going_back_shows_the_image_before(tab: Callable[..., Tab]) -> None:
@@ -150,7 +118,7 @@ def test_going_back_shows_the_image_before(tab: Callable[..., Tab]) -> None:
     expect(page["example-digit-0"]).to_have_attribute("aria-pressed", "true")
     page["example-china"].click()
     expect(page["example-china"]).to_have_attribute("aria-pressed", "true")
-    address_holds(page, "example=china")
+    page.address_holds("example=china")
     page.page.go_back()
     expect(page["example-digit-0"]).to_have_attribute("aria-pressed", "true")
 
@@ -170,7 +138,7 @@ def test_an_image_that_comes_late_does_not_replace_what_is_wanted_by_then(tab: C
         route.continue_()
     page.page.wait_for_timeout(400)
     expect(page["example-digit-1"]).to_have_attribute("aria-pressed", "true")
-    address_holds(page, "example=digit-1")
+    page.address_holds("example=digit-1")
 
 
 @pytest.mark.parametrize("nonsense", ["#layer=99&head=77&patch=500,0&opacity=x&map=none", "#example=%3Cb%3E&layer=-1"])
@@ -209,7 +177,7 @@ def test_the_patch_under_the_pointer_is_asked_but_not_kept(tab: Callable[..., Ta
     expect(page["similarity-says"]).to_have_text("The position of row 2, column 4.")
     page.page.mouse.move(2, 2)
     expect(page["selected"]).to_contain_text("row 1, column 1")
-    address_holds(page, "patch=1,1")
+    page.address_holds("patch=1,1")
 
 
 def test_two_tabs_keep_to_their_own_images(tab: Callable[..., Tab]) -> None:
@@ -221,7 +189,7 @@ def test_two_tabs_keep_to_their_own_images(tab: Callable[..., Tab]) -> None:
     for layer, step in ((1, "layer-previous"), (2, "layer-next")):
         for content, page in pages.items():
             page[step].click()
-            label = expected(look(tiny(), content), layer, 1, 1, 1)
+            label = expected(look(model(), content), layer, 1, 1, 1)
             expect(page["head-1"]).to_have_attribute("aria-label", label)
     assert seen(pages[IMAGE], 1) != seen(pages[OTHER], 1) or seen(pages[IMAGE], 2) != seen(pages[OTHER], 2)
 
@@ -239,11 +207,11 @@ def test_an_image_the_server_forgot_is_sent_again_or_asked_for(tab: Callable[...
 
     page = tab()
     upload(page, IMAGE)
-    address_holds(page, "look=")
+    page.address_holds("look=")
     link = page.page.evaluate("location.hash")
     server.service.looks._held.clear()
     page["layer-previous"].click()
-    expect(page["head-1"]).to_have_attribute("aria-label", expected(look(tiny(), IMAGE), 1, 1, 2, 2))
+    expect(page["head-1"]).to_have_attribute("aria-label", expected(look(model(), IMAGE), 1, 1, 2, 2))
     expect(page["notice"]).to_be_hidden()
     server.service.looks._held.clear()
     other = tab()
@@ -290,46 +258,4 @@ def test_a_phone_in_the_dark_needs_no_sideways_scrolling(chromium: Any, server: 
     light = page.page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
     assert max(light) < 64
     assert page.errors == []
-    context.close()
-
-
-def for_page(ck: Checkpoint, name: str, second: tuple[int, ...] = ()) -> dict[str, Any]:
-    """Two images, with all layers of the first and those of the `second` that are named."""
-    looks = []
-    for n, (file, content) in enumerate(((FILE, IMAGE), ("other.png", OTHER))):
-        found = look(ck, content)
-        layers = {str(layer): layer_payload(found, layer) for layer in (second if n else range(2))}
-        looks.append({**look_payload(found, f"image-{n}", file), "layers": layers})
-    return {"model": model_payload(scope(ck), name), "looks": looks}
-
-
-def test_the_page_as_a_file_works_without_any_network(chromium: Any, tmp_path: Path) -> None:
-    from playwright.sync_api import expect
-
-    finer = ViTConfig(image_size=(32, 16), patch=4, width=16, depth=2, heads=4, hidden=24, classes=3)
-    write_page(tmp_path / "inspect.html", [for_page(tiny(), CLASS), for_page(tiny(finer), "finer", (1,))])
-    context = chromium.new_context(offline=True)
-    page = Tab(context).open((tmp_path / "inspect.html").as_uri())
-    assert page["model-name"].all_text_contents() == [CLASS, "finer"]
-    assert page["file"].count() == 0
-    first, second = page["column-0"], page["column-1"]
-    first.get_by_test_id("grid").focus()
-    page.page.keyboard.press("ArrowRight")
-    page.page.keyboard.press("[")
-    expect(first.get_by_test_id("selected")).to_have_text("Asking the patch in row 2, column 3 of 4 × 4")
-    expect(second.get_by_test_id("selected")).to_have_text("Asking the patch in row 4, column 3 of 8 × 4")
-    for column, config, row in ((first, CONFIG, 2), (second, finer, 4)):
-        label = expected(look(tiny(config), IMAGE), 1, 2, row, 3)
-        expect(column.get_by_test_id("head-2")).to_have_attribute("aria-label", label)
-    address_holds(page, "layer=1", "patch=2,3")
-    link = page.page.evaluate("location.href")
-    again = Tab(context).open(link)
-    expect(again["column-1"].get_by_test_id("selected")).to_contain_text("row 4, column 3")
-    again["example-image-1"].click()
-    expect(first.get_by_test_id("heads-status")).to_have_text("")
-    expect(again["column-0"].get_by_test_id("heads-status")).to_contain_text("first images only")
-    expect(again["column-1"].get_by_test_id("heads-status")).to_contain_text("holds layers 2 of this image")
-    for each in (page, again):
-        assert each.errors == []
-        assert {re.match(r"\w+:", address)[0] for address in each.requests} <= {"file:", "data:"}  # type: ignore[index]
     context.close()

@@ -34,3 +34,4 @@ def test_loopback_addresses_have_loopback_names() -> None:
     for host in ("0.0.0.0", "::", "192.168.1.2", "box"):
         assert ServeSettings(host=host).hosts is None
     assert ServeSettings(host="0.0.0.0", allowed_hosts=("Example.org",)).hosts == {"example.org"}
+    assert len(ServeSettings(allowed_hosts=tuple("abcdefghijkl")).hosts or ()) == 12

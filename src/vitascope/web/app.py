@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from importlib.abc import Traversable
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 from fastapi import APIRouter, FastAPI, Query, Request
 from starlette.responses import Response
 
@@ -60,17 +59,13 @@ def _predict_routes(service: Service) -> APIRouter:
 
     @router.post("/predict", summary="labels and probabilities of one image or several", openapi_extra=_BODY)
     async def predict(request: Request, top: Annotated[int, Query(ge=1, le=2**31)] = 5) -> Response:
-        names = service.engine.labels
-        if not names:
+        if not service.engine.labels:
             raise Refusal(422, "this model has no head, so it cannot predict labels; fine-tune it first")
         async with service.intake.body(request) as body:
             uploads = await _uploads(request, body, service)
-            rows = service.engine.probabilities(await service.outputs([upload.content for upload in uploads]))
-        predictions = []
-        for upload, row in zip(uploads, rows, strict=True):
-            best = np.argsort(-row, kind="stable")[:top].tolist()
-            predictions.append({"name": upload.name, "labels": labels([(names[i], i, float(row[i])) for i in best])})
-        return json_response({"model": service.settings.name, "predictions": predictions})
+            best = service.engine.ranked(await service.outputs([upload.content for upload in uploads]), top)
+        found = [{"name": upload.name, "labels": labels(b)} for upload, b in zip(uploads, best, strict=True)]
+        return json_response({"model": service.settings.name, "predictions": found})
 
     return router
 

@@ -9,8 +9,6 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-_RETRY = ((b"retry-after", b"1"),)
-
 
 class Connection(H11Protocol):
     """Broken off when a request's head, or what a client should take of an answer, is not moving for `patience`.
@@ -36,7 +34,7 @@ class Connection(H11Protocol):
         """As uvicorn; the clock starts."""
         super().connection_made(transport)
         if len(self.connections) > self.most and not self._make_room():
-            self._refuse(503, "too many connections; try again in a second", _RETRY)
+            self._refuse(503, "too many connections; try again in a second", "retry-after: 1\r\n")
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -46,9 +44,7 @@ class Connection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """As uvicorn."""
-        for timer in (self._deadline, self._stalled):
-            if timer is not None:
-                timer.cancel()
+        self._stop()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
@@ -71,31 +67,29 @@ class Connection(H11Protocol):
         """What cannot be read as HTTP, in JSON like every other error."""
         self._refuse(400, "this is not a valid HTTP request")
 
-    def _refuse(self, status: int, message: str, more: tuple[tuple[bytes, bytes], ...] = ()) -> None:
-        body = json.dumps({"error": message}).encode()
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-            (b"connection", b"close"),
-            *more,
-        ]
-        events = (h11.Response(status_code=status, headers=headers), h11.Data(data=body), h11.EndOfMessage())
+    def _refuse(self, status: int, message: str, more: str = "") -> None:
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            for event in events:
-                self.transport.write(self.conn.send(event) or b"")
+            body = json.dumps({"error": message})
+            head = f"HTTP/1.1 {status} Refused\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+            self.transport.write(f"{head}connection: close\r\n{more}\r\n{body}".encode())
         self.transport.close()
 
     def _make_room(self) -> bool:
         """Breaks off the longest idle of the others, if there is one."""
         others = (other for other in self.connections if isinstance(other, Connection) and other._answered is None)
-        idle = [(other._deadline.when(), other._deadline, other) for other in others if other._deadline is not None]
+        idle = [(other._deadline.when(), other) for other in others if other._deadline is not None]
         if not idle:
             return False
-        _, deadline, oldest = min(idle, key=lambda entry: entry[0])
-        deadline.cancel()
-        oldest._deadline = None
+        _, oldest = min(idle, key=lambda entry: entry[0])
+        oldest._stop()
         oldest.transport.abort()
         return True
+
+    def _stop(self) -> None:
+        for timer in (self._deadline, self._stalled):
+            if timer is not None:
+                timer.cancel()
+        self._deadline = self._stalled = None
 
     def _watch(self) -> None:
         """A clock for every state, kept while the state lasts: also for what is closed and not taken."""

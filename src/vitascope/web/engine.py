@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vitascope.checkpoints.checkpoint import Checkpoint, probabilities
+from vitascope.checkpoints.checkpoint import Checkpoint, Prediction, probabilities, ranked
 from vitascope.data.images import UInt8
 from vitascope.device import resolve_device
 from vitascope.inference.engines.auto import make_engine
@@ -73,6 +73,10 @@ class Engine:
     def probabilities(self, logits: Float32) -> Float32:
         """float32 (n, K) → probabilities (n, K), by the checkpoint's activation."""
         return probabilities(torch.from_numpy(logits), self.checkpoint.activation).numpy()
+
+    def ranked(self, logits: Float32, top: int) -> list[list[Prediction]]:
+        """float32 (n, K) → the `top` labels of each, best first."""
+        return ranked(torch.from_numpy(self.probabilities(logits)), self.labels, top)
 
     def look(self, pixels: UInt8) -> Look:
         """Everything the page shows of one image of `decode`; raises ConfigError for a model without attention."""

@@ -24,16 +24,12 @@ class Example:
 
 def examples(size: tuple[int, int]) -> list[Example]:
     """For a model that sees (height, width); digits first, where they are shown."""
-    digits = _digits() if max(size) <= _SMALL else []
-    return [*digits, *_photographs()]
-
-
-def _photographs() -> list[Example]:
     folder = files("sklearn.datasets.images")
-    return [
+    photographs = [
         Example(id=name, name=f"{name}.jpg", content=(folder / f"{name}.jpg").read_bytes())
         for name in ("flower", "china")
     ]
+    return photographs if max(size) > _SMALL else [*_digits(), *photographs]
 
 
 def _digits(count: int = 6) -> list[Example]:

@@ -47,59 +47,41 @@ def page_html(models: Sequence[Mapping[str, Any]]) -> str:
     modules = json.dumps({"imports": {f"{_PREFIX}{name}": _module(text) for name, text in sorted(sources.items())}})
     start = f'import "{_PREFIX}main.js";'
     style = (static / "style.css").read_text("utf-8")
-    policy = "; ".join(
-        (
-            "default-src 'none'",
-            f"script-src data: {_hash(modules)} {_hash(start)}",
-            f"style-src {_hash(style)}",
-            "img-src data:",
-            "base-uri 'none'",
-            "form-action 'none'",
-        )
+    policy = (
+        f"default-src 'none'; script-src data: {_hash(modules)} {_hash(start)}; style-src {_hash(style)}; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
     )
     title = " and ".join(str(model["model"]["name"]) for model in models)
-    icon = base64.b64encode((static / "icon.svg").read_bytes()).decode()
-    return "\n".join(
-        [
-            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            '<meta name="color-scheme" content="light dark">',
-            f"<title>{escape(title)} · Vitascope</title>",
-            f'<link rel="icon" href="data:image/svg+xml;base64,{icon}">',
-            f"<style>{style}</style>",
-            f'<script type="importmap">{modules}</script>',
-            '</head>\n<body>\n<main id="page"></main>',
-            *_data(models),
-            f'<script type="module">{start}</script>',
-            "</body>\n</html>\n",
-        ]
-    )
+    inside = {
+        'name="referrer" content="no-referrer"': f'http-equiv="Content-Security-Policy" content="{policy}"',
+        "<title>Vitascope</title>": f"<title>{escape(title)} · Vitascope</title>",
+        "static/icon.svg": f"data:image/svg+xml;base64,{base64.b64encode((static / 'icon.svg').read_bytes()).decode()}",
+        '<link rel="stylesheet" href="static/style.css">': f"<style>{style}</style>",
+        '<script type="module" src="static/main.js"></script>': f'<script type="importmap">{modules}</script>',
+        "</body>": "\n".join([*_data(models), f'<script type="module">{start}</script>', "</body>"]),
+    }
+    page = (static / "index.html").read_text("utf-8")
+    for outside in inside:
+        assert page.count(outside) == 1, outside
+    return re.sub("|".join(map(re.escape, inside)), lambda match: inside[match[0]], page)
 
 
 def json_in_script(value: Any) -> str:
     """JSON that ends no script element and is one line to every reader: <, >, & and U+2028/9 are escaped."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
+    return text.translate({ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"})
 
 
 def _data(models: Sequence[Mapping[str, Any]]) -> list[str]:
     """A JSON element for each model, look and layer."""
-    elements = []
-
-    def add(id: str, value: Any) -> None:
-        elements.append(f'<script type="application/json" id="data-{id}">{json_in_script(value)}</script>')
-
+    data: dict[str, Any] = {}
     for m, model in enumerate(models):
-        looks = model["looks"]
-        add(f"model-{m}", model["model"])
-        for i, look in enumerate(looks):
-            add(f"look-{m}-{i}", {key: value for key, value in look.items() if key != "layers"})
-            for number, layer in look["layers"].items():
-                add(f"layer-{m}-{i}-{number}", layer)
-    return elements
+        data[f"model-{m}"] = model["model"]
+        for i, look in enumerate(model["looks"]):
+            data[f"look-{m}-{i}"] = {key: value for key, value in look.items() if key != "layers"}
+            data |= {f"layer-{m}-{i}-{number}": layer for number, layer in look["layers"].items()}
+    element = '<script type="application/json" id="data-{}">{}</script>'
+    return [element.format(id, json_in_script(value)) for id, value in data.items()]
 
 
 def _module(text: str) -> str:

@@ -58,19 +58,14 @@ def labels(predictions: Sequence[tuple[str, int, float]]) -> list[dict[str, Any]
 
 def model_payload(scope: Scope, name: str, examples: Sequence[dict[str, str]] = ()) -> dict[str, Any]:
     """What the page shows of a model without any image."""
-    c = scope.config
     return {
         "name": name,
         "architecture": scope.name,
         "parameters": scope.parameters,
-        "layers": c.depth,
-        "heads": c.heads,
-        "grid": list(scope.grid),
-        "patch": [c.pixels_per_token] * 2,
-        "prefix": c.prefix,
-        "class_token": c.class_token,
-        "reads_class_token": c.reads_class_token,
-        "classes": c.classes,
+        "layers": scope.config.depth,
+        "heads": scope.config.heads,
+        "classes": scope.config.classes,
+        **_tokens(scope),
         "image_size": list(scope.image_size),
         "uniform_distance": round(scope.uniform_distance, _DISTANCE_DIGITS),
         "filters": array(scope.filters),
@@ -82,17 +77,12 @@ def model_payload(scope: Scope, name: str, examples: Sequence[dict[str, str]] = 
 
 def look_payload(look: Look, id: str, name: str) -> dict[str, Any]:
     """What the page shows of one image, but for the layers."""
-    c = look.config
     return {
         "id": id,
         "name": name,
         "size": list(look.image.shape[:2]),
         "image": picture(look.image),
-        "grid": list(look.grid),
-        "patch": [c.pixels_per_token] * 2,
-        "prefix": c.prefix,
-        "class_token": c.class_token,
-        "reads_class_token": c.reads_class_token,
+        **_tokens(look),
         "predictions": labels(look.predictions),
         "lens": [labels(layer) for layer in look.lens],
         "norms": array(look.norms),
@@ -106,6 +96,17 @@ def look_payload(look: Look, id: str, name: str) -> dict[str, Any]:
 def layer_payload(look: Look, layer: int) -> dict[str, Any]:
     """The attention of one layer, numbered from 0."""
     return {"layer": layer, "attention": rows(look.attention(layer))}
+
+
+def _tokens(of: Look | Scope) -> dict[str, Any]:
+    """How the tokens lie on the image."""
+    return {
+        "grid": list(of.grid),
+        "patch": [of.config.pixels_per_token] * 2,
+        "prefix": of.config.prefix,
+        "class_token": of.config.class_token,
+        "reads_class_token": of.config.reads_class_token,
+    }
 
 
 def _finite(values: npt.ArrayLike) -> npt.NDArray[np.float64]:

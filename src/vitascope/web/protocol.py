@@ -122,7 +122,7 @@ async def _compressed(response: Response, request: Request, service: Service) ->
     if "gzip" not in asked or len(response.body) < _WORTH_COMPRESSING:
         return response
     headers = {name: value for name, value in response.headers.items() if name != "content-length"}
-    body = await service.read(gzip.compress, bytes(response.body), 1, mtime=0)
+    body = await service.read(gzip.compress, bytes(response.body), 1)
     return Response(body, 200, {**headers, "content-encoding": "gzip", "vary": "accept-encoding"})
 
 

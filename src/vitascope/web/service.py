@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import logging
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from vitascope.data.images import decoding_bytes
-from vitascope.errors import ImageError, UserError
+from vitascope.errors import ImageError
 from vitascope.web.batching import Batcher
 from vitascope.web.errors import Refusal
 from vitascope.web.limits import Intake, Memory, memory_share
@@ -27,10 +25,7 @@ if TYPE_CHECKING:
     from vitascope.web.engine import Engine
     from vitascope.web.examples import Example
 
-log = logging.getLogger(__name__)
-
 Float32 = npt.NDArray[np.float32]
-P = ParamSpec("P")
 T = TypeVar("T")
 
 _READERS = 2
@@ -92,17 +87,16 @@ class Service:
             raise Refusal(503, "the model is being loaded; try again in a second", retry_after=1)
         return self._engine
 
-    async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def read(self, function: Callable[..., T], *args: Any) -> T:
         """`function` in one of the threads that decode."""
-        call = functools.partial(function, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._readers, call)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, function, *args)
 
-    async def read_within(self, size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def read_within(self, size: int, function: Callable[..., T], *args: Any) -> T:
         """As `read`, as soon as `size` bytes of memory are free for it; kept until it ends, whoever still waits."""
 
         def within() -> T:
             with self.memory.take(size):
-                return function(*args, **kwargs)
+                return function(*args)
 
         return await self.read(within)
 
@@ -182,20 +176,14 @@ class Service:
             raise Refusal(503, message, retry_after=5) from None
 
     def _load_beside(self, loop: asyncio.AbstractEventLoop) -> None:
-        engine: Engine | None = None
-        failure: Exception | None = None
-        try:
-            engine = self._load()
-        except Exception as error:
-            failure = error
-            if not isinstance(error, UserError):
-                log.debug("the model cannot be loaded", exc_info=error)
-
-        def finish() -> None:
+        def finish(engine: Engine | None, failure: Exception | None) -> None:
             self._engine, self.failure = engine, failure
             self._on_loaded(failure)
 
+        outcome: tuple[Engine | None, Exception | None]
         try:
-            loop.call_soon_threadsafe(finish)
-        except RuntimeError:
-            log.debug("the server ended before the model was loaded")
+            outcome = self._load(), None
+        except Exception as error:
+            outcome = None, error
+        with suppress(RuntimeError):  # the server ended before
+            loop.call_soon_threadsafe(finish, *outcome)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
-import math
 import re
 from dataclasses import dataclass
+from typing import Annotated
 
 from vitascope.errors import ConfigError
+from vitascope.fields import Range, check_fields
+
+Amount = Annotated[int, Range(1, 2**50)]
+"""Bytes, pixels or images."""
+Seconds = Annotated[float, Range(0.01, 10**6)]
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -19,57 +24,47 @@ class ServeSettings:
 
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 lets the whole network in, without any password."""
-    port: int = 8000
+    port: Annotated[int, Range(0, 65535)] = 8000
     """Port to listen on; 0 takes a free one."""
     name: str = "model"
     """What the model is called in /v2/models/NAME; default: after the checkpoint."""
     allowed_hosts: tuple[str, ...] = ()
     """Names under which browsers may reach the server, without port; none: the loopback names on a loopback
     address, every name elsewhere. It keeps foreign pages from reaching a local server by a name of their own."""
-    max_bytes: int = 32 * 2**20
+    max_bytes: Amount = 32 * 2**20
     """Largest body of a request, in bytes."""
-    max_pixels: int = 50_000_000
+    max_pixels: Amount = 50_000_000
     """Largest height × width of an image, read from its header before it is decoded."""
-    max_images: int = 32
+    max_images: Amount = 32
     """Most images in one request."""
-    intake_bytes: int = 256 * 2**20
+    intake_bytes: Amount = 256 * 2**20
     """Bodies of all requests together, and as much for answers on their way, in bytes; more are answered with 503."""
-    queue: int = 256
+    queue: Amount = 256
     """Images that are being worked on or wait, of all requests together; more are answered with 503."""
-    batch: int = 32
+    batch: Amount = 32
     """Most images in one forward pass."""
-    batch_wait: float = 0.002
+    batch_wait: Annotated[float, Range(0, 1)] = 0.002
     """Seconds that a first image waits for others to share its forward pass."""
-    header_timeout: float = 10.0
+    header_timeout: Seconds = 10.0
     """Seconds in which the head of a request must arrive, and in which a client must take something of its answer."""
-    upload_timeout: float = 60.0
+    upload_timeout: Seconds = 60.0
     """Seconds in which the body of a request must arrive."""
-    answer_timeout: float = 120.0
+    answer_timeout: Seconds = 120.0
     """Seconds in which it must be answered, after which it gets 503; a client has as long to take the answer."""
-    drain_timeout: float = 30.0
+    drain_timeout: Seconds = 30.0
     """Seconds that requests in progress get to end after SIGTERM or Ctrl-C."""
-    looks_bytes: int = 512 * 2**20
+    looks_bytes: Amount = 512 * 2**20
     """Memory for the insides of images looked at lately, in bytes; the longest unused is forgotten first."""
 
     def __post_init__(self) -> None:
-        for name in ("max_bytes", "max_pixels", "max_images", "intake_bytes", "queue", "batch", "looks_bytes"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
-        for name in ("header_timeout", "upload_timeout", "answer_timeout", "drain_timeout"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                raise ConfigError(f"{name} is {getattr(self, name)}, expected seconds above 0")
-        if not 0 <= self.batch_wait <= 1:
-            raise ConfigError(f"batch_wait is {self.batch_wait}, expected seconds from 0 to 1")
-        if not 0 <= self.port <= 65535:
-            raise ConfigError(f"port is {self.port}, expected 0 to 65535")
+        check_fields(self)
         if not _NAME.fullmatch(self.name):
             raise ConfigError(f"name is {self.name!r}, expected letters, digits, '.', '_' and '-', at most 100")
         for larger, smaller in (("intake_bytes", "max_bytes"), ("queue", "max_images")):
-            if getattr(self, larger) < getattr(self, smaller):
-                raise ConfigError(
-                    f"{larger} is {getattr(self, larger)}, less than the {getattr(self, smaller)} that "
-                    f"{smaller} allows one request; raise {larger} or lower {smaller}"
-                )
+            have, need = getattr(self, larger), getattr(self, smaller)
+            if have < need:
+                said = f"less than the {need} that {smaller} allows one request; raise {larger} or lower {smaller}"
+                raise ConfigError(f"{larger} is {have}, {said}")
 
     @property
     def hosts(self) -> frozenset[str] | None:

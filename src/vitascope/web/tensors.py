@@ -143,25 +143,38 @@ def _images(tensor: dict[str, Any], blob: bytes, signature: Signature) -> npt.ND
     most = signature.max_images
     _expect(shape[0] <= most, f"{shape[0]} images in one request, expected at most {most}")
     _expect(shape[1:] == [*row], f"{name} has shape {shape}, expected {[-1, *row]}")
+    data = _data(tensor, blob)
+    if name == IMAGE:
+        files = _elements(data) if isinstance(data, bytes) else _decoded(data)
+        _expect(len(files) == shape[0], f"{IMAGE} holds {len(files)} files, expected {shape[0]} for its shape")
+        return files
+    values = _floats(data, shape) if isinstance(data, bytes) else _numbers(data, shape)
+    finite = np.isfinite(values).all()
+    _expect(finite, f"{PIXELS} holds NaN, or values beyond float32; expected finite numbers")
+    return values.reshape(shape)
+
+
+def _data(tensor: dict[str, Any], blob: bytes) -> bytes | list[Any]:
+    """What follows the JSON, or what stands in it."""
     size, data = _parameters(tensor).get("binary_data_size"), tensor.get("data")
-    if size is not None:
-        _expect(_is_whole(size) and size >= 0, "binary_data_size is expected to be a whole number")
-        _expect(data is None, "the input has both data and binary_data_size; send one of them")
-        _expect(size == len(blob), f"binary_data_size is {size}, but {len(blob)} bytes follow the JSON")
-        return _pixels_of_bytes(blob, shape) if name == PIXELS else _counted(_elements(blob), shape)
-    _expect(not blob, "bytes follow the JSON, but no binary_data_size says what they are")
-    _expect(isinstance(data, list), 'expected "data": a list')
-    assert isinstance(data, list)
-    return _pixels_of_list(data, shape) if name == PIXELS else _counted(_decoded(data), shape)
+    if size is None:
+        _expect(not blob, "bytes follow the JSON, but no binary_data_size says what they are")
+        if not isinstance(data, list):
+            raise Refusal(400, 'expected "data": a list')
+        return data
+    _expect(_is_whole(size) and size >= 0, "binary_data_size is expected to be a whole number")
+    _expect(data is None, "the input has both data and binary_data_size; send one of them")
+    _expect(size == len(blob), f"binary_data_size is {size}, but {len(blob)} bytes follow the JSON")
+    return blob
 
 
-def _pixels_of_bytes(blob: bytes, shape: list[int]) -> npt.NDArray[np.float32]:
+def _floats(blob: bytes, shape: list[int]) -> npt.NDArray[np.float32]:
     expected = 4 * math.prod(shape)
     _expect(len(blob) == expected, f"{PIXELS} has {len(blob)} bytes, expected {expected} for its shape")
-    return _finite(np.frombuffer(blob, "<f4").astype(np.float32)).reshape(shape)
+    return np.frombuffer(blob, "<f4").astype(np.float32)
 
 
-def _pixels_of_list(data: list[Any], shape: list[int]) -> npt.NDArray[np.float32]:
+def _numbers(data: list[Any], shape: list[int]) -> npt.NDArray[np.float32]:
     """Flat, or nested as the shape says."""
     try:
         values = np.array(data)
@@ -171,13 +184,7 @@ def _pixels_of_list(data: list[Any], shape: list[int]) -> npt.NDArray[np.float32
     fits = [*values.shape] in (shape, [math.prod(shape)])
     _expect(fits, f"{PIXELS} has data of shape {[*values.shape]}, expected {shape} or flat")
     with np.errstate(over="ignore"):  # becomes infinite, which is refused
-        return _finite(values.astype(np.float32)).reshape(shape)
-
-
-def _finite(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    finite = bool(np.isfinite(values).all())
-    _expect(finite, f"{PIXELS} holds NaN, or values beyond float32; expected finite numbers")
-    return values
+        return values.astype(np.float32)
 
 
 def _decoded(data: list[Any]) -> list[bytes]:
@@ -196,11 +203,6 @@ def _elements(blob: bytes) -> list[bytes]:
         found.append(blob[at + 4 : end])
         at = end
     return found
-
-
-def _counted(files: list[bytes], shape: list[int]) -> list[bytes]:
-    _expect(len(files) == shape[0], f"{IMAGE} holds {len(files)} files, expected {shape[0]} for its shape")
-    return files
 
 
 def _as_bytes(values: Array) -> bytes:

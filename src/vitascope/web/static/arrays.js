@@ -44,12 +44,18 @@ export class Attention {
   }
 }
 
+/** A position held within a list of this length. */
+export const clamp = (position, length) => Math.max(0, Math.min(length - 1, position));
+
 /** Position of the largest of some numbers. */
 export function largestAt(values) {
   let best = 0;
   for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
   return best;
 }
+
+/** The largest of some numbers. */
+export const largest = (values) => values[largestAt(values)];
 
 /** Middle of some numbers. */
 export function median(values) {

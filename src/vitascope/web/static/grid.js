@@ -1,13 +1,14 @@
 /** The image with its patch grid: point at a patch, click it or walk with the arrow keys; a map lies over it. */
 
+import { clamp, largest } from "./arrays.js";
 import { Legend } from "./colormap.js";
 import { h, segmented, whenChanged } from "./dom.js";
+import { arrow } from "./keys.js";
 import { fit, frame, heat, layOver, lines } from "./paint.js";
-import { attentionMap, similarityMap } from "./view.js";
+import { attentionMap, patchUnder, similarityMap } from "./view.js";
 import { percent, place } from "./words.js";
 
 const SIDE = 768; // pixels of the canvas, twice what is usually seen of it
-const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
 export class Grid {
   constructor(model, store) {
@@ -59,14 +60,7 @@ export class Grid {
   }
 
   under(event) {
-    const { left, top, width, height } = this.canvas.getBoundingClientRect();
-    const [rows, columns] = this.view.grid;
-    const within = (part, length) => Math.max(0, Math.min(length - 1, Math.floor(part * length)));
-    return {
-      row: within((event.clientY - top) / height, rows),
-      column: within((event.clientX - left) / width, columns),
-      of: this.view.grid,
-    };
+    return patchUnder(event, this.canvas, this.view.grid);
   }
 
   hover(patch) {
@@ -81,13 +75,11 @@ export class Grid {
   }
 
   walk(event) {
-    const step = STEPS[event.key];
-    if (!step || event.altKey || event.ctrlKey || event.metaKey) return;
-    event.preventDefault();
+    const step = arrow(event);
+    if (!step) return;
     const { selected, grid } = this.view;
     const from = selected === "class" ? { row: 0, column: 0 } : selected;
-    const to = [from.row + step[0], from.column + step[1]].map((at, axis) => Math.max(0, Math.min(grid[axis] - 1, at)));
-    this.select({ row: to[0], column: to[1], of: grid });
+    this.select({ row: clamp(from.row + step[0], grid[0]), column: clamp(from.column + step[1], grid[1]), of: grid });
   }
 
   update(view) {
@@ -108,7 +100,7 @@ export class Grid {
     const { view } = this;
     const { look, map, layer, head, grid, query } = view;
     const amounts = (values, low, unit, text) => {
-      const high = values.reduce((a, b) => Math.max(a, b), 0);
+      const high = largest(values);
       const canvas = heat(values, grid, "heat", low, high);
       return { canvas, text, legend: ["heat", percent(low), percent(high), unit] };
     };

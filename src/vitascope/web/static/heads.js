@@ -1,11 +1,11 @@
 /** Attention of every head of the chosen layer from the queried patch: one small map each, over the dimmed image. */
 
-import { largestAt } from "./arrays.js";
+import { largest, largestAt } from "./arrays.js";
 import { Legend } from "./colormap.js";
 import { h, section, segmented, whenChanged } from "./dom.js";
 import { LayerControl } from "./layers.js";
 import { fit, frame, heat, layOver } from "./paint.js";
-import { attentionMap } from "./view.js";
+import { attentionMap, patchAt } from "./view.js";
 import { percent, place } from "./words.js";
 
 const SIDE = 280;
@@ -62,7 +62,7 @@ export class Heads {
   paint(look, _attention, _token, opacity, scale) {
     const { view } = this;
     const maps = this.tiles.map((_, head) => attentionMap(view, head));
-    const peaks = maps.map((map) => map[largestAt(map)]);
+    const peaks = maps.map(largest);
     const shared = Math.max(...peaks);
     maps.forEach((map, head) => {
       const { canvas, says, element } = this.tiles[head];
@@ -74,8 +74,7 @@ export class Heads {
         Math.max(opacity, 0.3),
       );
       if (view.query !== "class") frame(context, view.grid, view.query, 1.5);
-      const best = largestAt(map);
-      const at = { row: Math.floor(best / view.grid[1]), column: best % view.grid[1] };
+      const at = patchAt(largestAt(map), view.grid);
       says.textContent = `peak ${percent(peaks[head])}`;
       element.setAttribute(
         "aria-label",

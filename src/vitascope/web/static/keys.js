@@ -1,6 +1,9 @@
 /** Keys that work anywhere on the page; the arrow keys belong to the grids. */
 
+import { clamp } from "./arrays.js";
 import { MAPS } from "./state.js";
+
+const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
 /** What the keys do, for people. */
 export const HELP = [
@@ -10,6 +13,14 @@ export const HELP = [
   ["c", "ask the class token"],
   ["m", "next map over the image"],
 ];
+
+/** Rows and columns that an arrow key moves by on the grid that has the focus, and nothing else; null for other keys. */
+export function arrow(event) {
+  const step = ARROWS[event.key];
+  if (!step || event.altKey || event.ctrlKey || event.metaKey) return null;
+  event.preventDefault();
+  return step;
+}
 
 /** Listens; `view()` gives what the first column shows. */
 export function listen(store, view) {
@@ -23,13 +34,12 @@ export function listen(store, view) {
       return;
     const shown = view();
     if (!shown) return;
-    const within = (value, length) => Math.max(0, Math.min(length - 1, value));
     const { layer, head, model } = shown;
     const changes = {
-      "[": () => ({ layer: within(layer - 1, model.layers) }),
-      "]": () => ({ layer: within(layer + 1, model.layers) }),
-      ",": () => ({ head: within(head - 1, model.heads) }),
-      ".": () => ({ head: within(head + 1, model.heads) }),
+      "[": () => ({ layer: clamp(layer - 1, model.layers) }),
+      "]": () => ({ layer: clamp(layer + 1, model.layers) }),
+      ",": () => ({ head: clamp(head - 1, model.heads) }),
+      ".": () => ({ head: clamp(head + 1, model.heads) }),
       c: () => (model.class_token ? { patch: "class" } : {}),
       m: () => ({ map: MAPS[(MAPS.indexOf(shown.map) + 1) % (model.similarity ? 5 : 4)] }),
     }[event.key];

@@ -1,10 +1,11 @@
 /** Lengths of the tokens through the layers, which expose patches that serve as a notepad ("register" tokens). */
 
-import { largestAt, median } from "./arrays.js";
+import { largest, largestAt, median } from "./arrays.js";
 import { Chart, key } from "./chart.js";
 import { Legend } from "./colormap.js";
 import { h, section, whenChanged } from "./dom.js";
 import { fit, heat, layOver } from "./paint.js";
+import { patchAt } from "./view.js";
 import { place, short } from "./words.js";
 
 export class Norms {
@@ -45,7 +46,7 @@ export class Norms {
     const patches = norms.at(layer).subarray(prefix);
     const rows = Array.from({ length: norms.shape[0] }, (_, l) => norms.at(l));
     const lines = {
-      largest: rows.map((row) => row.subarray(prefix).reduce((a, b) => Math.max(a, b), 0)),
+      largest: rows.map((row) => largest(row.subarray(prefix))),
       middle: rows.map((row) => median(row.subarray(prefix))),
       token: look.class_token ? rows.map((row) => row[0]) : null,
     };
@@ -57,8 +58,7 @@ export class Norms {
       heat(patches, grid, "heat", low, lines.largest[layer]),
       Math.max(opacity, 0.3),
     );
-    const best = largestAt(patches);
-    const where = place({ row: Math.floor(best / grid[1]), column: best % grid[1] });
+    const where = place(patchAt(largestAt(patches), grid));
     const times = short(lines.largest[layer] / (lines.middle[layer] || 1));
     this.says.textContent = `After layer ${layer + 1} the longest patch, in ${where}, is ${times} times as long as the median.`;
     this.canvas.setAttribute("aria-label", `Lengths of the patches after layer ${layer + 1}`);

@@ -1,13 +1,14 @@
 /** All layers and heads at once: a cell each, with its map or its number; a click goes there. */
 
+import { clamp, largest } from "./arrays.js";
 import { Legend, TABLES, level } from "./colormap.js";
 import { h, section, segmented, whenChanged } from "./dom.js";
+import { arrow } from "./keys.js";
 import { heat } from "./paint.js";
 import { percent, short } from "./words.js";
 
 const GAP = 3;
 const LABEL = 24; // room for numbers of layers above and of heads at the left
-const STEPS = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
 
 export class Overview {
   constructor(model, store) {
@@ -115,19 +116,7 @@ export class Overview {
           context.fillRect(x, y, cell.w, cell.h);
         } else {
           const map = look.classMaps.at(l, k);
-          context.drawImage(
-            heat(
-              map,
-              grid,
-              "heat",
-              0,
-              map.reduce((a, b) => Math.max(a, b), 0),
-            ),
-            x,
-            y,
-            cell.w,
-            cell.h,
-          );
+          context.drawImage(heat(map, grid, "heat", 0, largest(map)), x, y, cell.w, cell.h);
         }
       }
     }
@@ -152,20 +141,15 @@ export class Overview {
   click(event) {
     const { left, top } = this.canvas.getBoundingClientRect();
     const cell = this.layout();
-    const at = (position, side, length) =>
-      Math.max(0, Math.min(length - 1, Math.floor((position - LABEL) / (side + GAP))));
+    const at = (position, side, length) => clamp(Math.floor((position - LABEL) / (side + GAP)), length);
     this.go(at(event.clientX - left, cell.w, this.model.layers), at(event.clientY - top, cell.h, this.model.heads));
   }
 
   walk(event) {
-    const step = STEPS[event.key];
-    if (!step || event.altKey || event.ctrlKey || event.metaKey) return;
-    event.preventDefault();
+    const step = arrow(event);
+    if (!step) return;
     const { layers, heads } = this.model;
-    this.go(
-      Math.max(0, Math.min(layers - 1, this.view.layer + step[0])),
-      Math.max(0, Math.min(heads - 1, this.view.head + step[1])),
-    );
+    this.go(clamp(this.view.layer + step[1], layers), clamp(this.view.head + step[0], heads));
   }
 
   go(layer, head) {

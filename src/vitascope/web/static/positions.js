@@ -3,7 +3,7 @@
 import { Legend } from "./colormap.js";
 import { h, section, whenChanged } from "./dom.js";
 import { frame, heat } from "./paint.js";
-import { similarityMap } from "./view.js";
+import { patchUnder, similarityMap } from "./view.js";
 import { percent, place } from "./words.js";
 
 const SIDE = 560;
@@ -98,16 +98,7 @@ export class Positions {
   }
 
   click(event, store) {
-    const { left, top, width, height } = this.all.getBoundingClientRect();
-    const [rows, columns] = this.model.similarity.shape;
-    const at = (part, length) => Math.max(0, Math.min(length - 1, Math.floor(part * length)));
-    store.set({
-      patch: {
-        row: at((event.clientY - top) / height, rows),
-        column: at((event.clientX - left) / width, columns),
-        of: [rows, columns],
-      },
-    });
+    store.set({ patch: patchUnder(event, this.all, this.model.similarity.shape.slice(0, 2)) });
   }
 }
 

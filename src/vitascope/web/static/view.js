@@ -1,6 +1,19 @@
 /** What a model's column shows for a state: the state's numbers held within this model's layers, heads and grid. */
 
-const clamp = (value, length) => Math.max(0, Math.min(length - 1, value));
+import { clamp } from "./arrays.js";
+
+/** The patch with this number, counted row by row. */
+export const patchAt = (number, [, columns]) => ({ row: Math.floor(number / columns), column: number % columns });
+
+/** The patch under the pointer, on a canvas that shows the whole of `grid`. */
+export function patchUnder(event, canvas, grid) {
+  const { left, top, width, height } = canvas.getBoundingClientRect();
+  return {
+    row: clamp(Math.floor(((event.clientY - top) / height) * grid[0]), grid[0]),
+    column: clamp(Math.floor(((event.clientX - left) / width) * grid[1]), grid[1]),
+    of: grid,
+  };
+}
 
 /** A patch of one grid at the same place of another grid. */
 export function related(patch, [rows, columns], [otherRows, otherColumns]) {
