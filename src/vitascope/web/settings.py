@@ -26,7 +26,7 @@ class ServeSettings:
     """Address to listen on; 0.0.0.0 lets the whole network in, without any password."""
     port: Annotated[int, Range(0, 65535)] = 8000
     """Port to listen on; 0 takes a free one."""
-    name: str = "model"
+    name: str = ""
     """What the model is called in /v2/models/NAME; default: after the checkpoint."""
     allowed_hosts: tuple[str, ...] = ()
     """Names under which browsers may reach the server, without port; none: the loopback names on a loopback
@@ -58,7 +58,7 @@ class ServeSettings:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if not _NAME.fullmatch(self.name):
+        if self.name and not _NAME.fullmatch(self.name):
             raise ConfigError(f"name is {self.name!r}, expected letters, digits, '.', '_' and '-', at most 100")
         for larger, smaller in (("intake_bytes", "max_bytes"), ("queue", "max_images")):
             have, need = getattr(self, larger), getattr(self, smaller)

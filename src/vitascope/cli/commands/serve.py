@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from vitascope.cli.console import Console
@@ -14,19 +14,7 @@ from vitascope.recipes.asked import Serve
 from vitascope.web.settings import ServeSettings, served_name
 
 
-@dataclass(frozen=True, kw_only=True)
-class Served(ServeSettings):
-    """Address, limits and patience of a server."""
-
-    name: str = ""
-    """What the model is called in /v2/models/NAME; default: after the checkpoint."""
-
-    def __post_init__(self) -> None:
-        if self.name:
-            super().__post_init__()
-
-
-def run(asked: Serve, settings: Served, console: Console) -> dict[str, Any]:
+def run(asked: Serve, settings: ServeSettings, console: Console) -> dict[str, Any]:
     """Serves until a signal comes, so that nothing is returned but for errors."""
     settings = replace(settings, name=settings.name or served_name(asked.checkpoint))
     if not os.path.exists(asked.checkpoint):
