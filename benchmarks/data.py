@@ -32,13 +32,13 @@ from contest import Way, contest, keep, ratios, summary
 from peer_models import import_peer
 from vitascope.data.augment import Augment, inception_box
 from vitascope.data.batches import Order, training_batches
-from vitascope.data.memory import in_memory
+from vitascope.data.kept import ArraySource, Mapped, in_memory, on_disk
 from vitascope.data.open import open_data
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.resize import resample
 from vitascope.data.settings import AugmentConfig
+from vitascope.data.shrunk import Shrunk
 from vitascope.data.source import Source
-from vitascope.data.stored import Shrunk, StoredSource, on_disk
 
 SIZE, BATCH = 224, 32
 AREA, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
@@ -129,9 +129,9 @@ def kept(source: Source, folder: Path) -> tuple[Source, dict[str, float]]:
     start = time.perf_counter()
     stored = on_disk(source, 1 << 40, folder=folder, workers=1)
     took = time.perf_counter() - start
-    if not isinstance(stored, StoredSource):
+    if not isinstance(stored, ArraySource) or not isinstance(stored.images, Mapped):
         sys.exit(f"{source.name} could not be kept in {folder}; is there room on the disk?")
-    return stored, {"microseconds_per_image": 1e6 * took / len(source), "bytes": stored.path.stat().st_size}
+    return stored, {"microseconds_per_image": 1e6 * took / len(source), "bytes": stored.images.path.stat().st_size}
 
 
 def profile(run: Callable[[], object], lines: int = 15) -> str:

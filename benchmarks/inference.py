@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from contest import Way, contest, gate, keep, product, ratios, summary
 from peer_models import timm_model, transformers_model
 from vitascope.checkpoints.checkpoint import Checkpoint, numbered_labels
-from vitascope.data.memory import ArraySource
+from vitascope.data.kept import ArraySource
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import ConfigError
 from vitascope.inference.engines.openvino import OpenVinoEngine, convert, library

@@ -29,7 +29,7 @@ import torch
 
 from contest import keep, spread
 from vitascope.checkpoints.checkpoint import numbered_labels
-from vitascope.data.memory import ArraySource
+from vitascope.data.kept import ArraySource
 from vitascope.data.preprocess import Preprocess
 from vitascope.models.catalogue import create_model, model_config
 from vitascope.models.memory import Memory, training_memory

@@ -25,7 +25,7 @@ from inference import limit, random_checkpoint
 from peer_models import timm_model
 from profiles import of_torch, table, write_profile
 from vitascope.checkpoints.checkpoint import Checkpoint
-from vitascope.data.memory import ArraySource
+from vitascope.data.kept import ArraySource
 from vitascope.precision import autocast, resolve_precision
 from vitascope.studies.cost import forward_flops
 from vitascope.training.job import Job

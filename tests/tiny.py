@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vitascope.data.memory import ArraySource
+from vitascope.data.kept import ArraySource
 from vitascope.data.settings import AugmentConfig
 from vitascope.data.source import Splits
 from vitascope.recipes.asked import Evaluate

@@ -10,9 +10,9 @@ from PIL import Image
 
 import data
 import streaming
-from vitascope.data import stored
+from vitascope.data import kept as module
 from vitascope.data.open import open_data
-from vitascope.data.stored import Shrunk
+from vitascope.data.shrunk import Shrunk
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_an_epoch_is_of_whole_batches(photographs: Path) -> None:
 
 
 def test_what_is_kept_is_told(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stored, "_SPARE", 0)
+    monkeypatch.setattr(module, "_SPARE", 0)
     source = open_data(str(photographs)).train
     assert source is not None
     small = Shrunk(source, 15)

@@ -18,7 +18,7 @@ from PIL import Image
 from tiny import SIDE, source
 from vitascope.data.augment import Augment
 from vitascope.data.batches import Batch, Order, evaluation_batches, permutation, training_batches
-from vitascope.data.memory import in_memory
+from vitascope.data.kept import in_memory
 from vitascope.data.preprocess import Preprocess, to_tensor
 from vitascope.data.settings import AugmentConfig
 from vitascope.data.source import Source, View

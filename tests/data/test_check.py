@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from vitascope.data.check import Finding, Report, check_data
-from vitascope.data.memory import ArraySource
+from vitascope.data.kept import ArraySource
 from vitascope.data.source import Splits
 from vitascope.errors import DataError
 

@@ -11,10 +11,10 @@ from tests.data.test_alike import CHANGES, scene
 from vitascope.data import copies as module
 from vitascope.data.copies import digests, find_copies, groups
 from vitascope.data.holdout import stratified_holdout
-from vitascope.data.memory import ArraySource, in_memory
+from vitascope.data.kept import ArraySource, in_memory
 from vitascope.data.open import open_data
+from vitascope.data.shrunk import Shrunk
 from vitascope.data.source import View
-from vitascope.data.stored import Shrunk
 
 
 @pytest.fixture

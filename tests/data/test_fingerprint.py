@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from vitascope.data.memory import ArraySource
+from vitascope.data.kept import ArraySource
 from vitascope.data.open import open_data
+from vitascope.data.shrunk import Shrunk
 from vitascope.data.source import Source, View
 from vitascope.data.sources.huggingface import HubSource
 from vitascope.data.sources.table import TableSource
-from vitascope.data.stored import Shrunk
 
 
 def png(value: int) -> bytes:

@@ -10,8 +10,9 @@ import weakref
 import numpy as np
 import pytest
 
+from vitascope.data.decode import decode_all, estimate_bytes
 from vitascope.data.holdout import stratified_holdout
-from vitascope.data.memory import ArraySource, decode_all, estimate_bytes, in_memory
+from vitascope.data.kept import ArraySource, in_memory
 from vitascope.data.open import open_data
 from vitascope.data.remarks import DARK, remark
 from vitascope.data.source import Source, Splits, View, split_of_name
@@ -126,8 +127,6 @@ def test_in_memory_decodes_each_image_once() -> None:
     calls: list[tuple[int, int]] = []
     loaded = in_memory(source, 10**6, progress=lambda done, total: calls.append((done, total)), workers=2)
     assert isinstance(loaded, ArraySource)
-    assert isinstance(loaded.images, np.ndarray)
-    assert loaded.images.shape == (300, 4, 4, 3)
     assert source.reads == 300 + 16  # and a few to guess the size
     assert all(np.array_equal(loaded[i], square(i % 256)) for i in range(300))
     assert calls == [(i + 1, 300) for i in range(300)]
@@ -140,11 +139,9 @@ def test_in_memory_decodes_each_image_once() -> None:
     assert np.array_equal(copy[3], loaded[3])
 
 
-def test_in_memory_keeps_images_of_several_sizes_in_a_list() -> None:
+def test_in_memory_keeps_images_of_several_sizes() -> None:
     source = Listed([square(1, 4), square(2, 5)], [0, 1])
     loaded = in_memory(source, 10**4)
-    assert isinstance(loaded, ArraySource)
-    assert isinstance(loaded.images, list)
     assert loaded[1].shape == (5, 5, 3)
 
 
@@ -175,7 +172,7 @@ def test_in_memory_names_a_bad_image() -> None:
 def test_in_memory_drops_and_counts_bad_images(budget: int, caplog: pytest.LogCaptureFixture) -> None:
     source = Listed([square(1), None, square(3)], [0, 1, 1])
     dropped: list[ImageError] = []
-    loaded = in_memory(source, budget, on_error="skip", dropped=dropped)
+    loaded = in_memory(source, budget, skip_unreadable=True, dropped=dropped)
     assert [loaded[i][0, 0, 0] for i in range(len(loaded))] == [1, 3]
     assert loaded.labels.tolist() == [0, 1]
     assert loaded.describe(1) == "file2.jpg"
@@ -185,9 +182,7 @@ def test_in_memory_drops_and_counts_bad_images(budget: int, caplog: pytest.LogCa
 
 def test_in_memory_refuses_a_source_without_any_readable_image() -> None:
     with pytest.raises(DataError, match=r"none of 2 images can be read; first: file0\.jpg"):
-        in_memory(Listed([None, None], [0, 1]), 10**6, on_error="skip")
-    with pytest.raises(ConfigError, match="on_error='drop'"):
-        in_memory(Listed([], []), 1, on_error="drop")  # type: ignore[arg-type]
+        in_memory(Listed([None, None], [0, 1]), 10**6, skip_unreadable=True)
 
 
 def test_generated_images_are_made_together_and_are_the_same() -> None:

@@ -14,7 +14,7 @@ import torch
 from tiny import CLASSES, image_folder, pixels, source
 from tiny_checkpoint import TINY, checkpoint
 from vitascope.checkpoints.checkpoint import Checkpoint
-from vitascope.data.memory import ArraySource
+from vitascope.data.kept import ArraySource
 from vitascope.data.open import open_data
 from vitascope.data.source import Source
 from vitascope.errors import CheckpointError, ImageError

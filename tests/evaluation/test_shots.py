@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vitascope.data.memory import ArraySource
+from vitascope.data.kept import ArraySource
 from vitascope.data.source import Source
 from vitascope.errors import ConfigError, DataError
 from vitascope.evaluation.fewshot import fewshot_predict

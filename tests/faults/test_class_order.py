@@ -17,7 +17,7 @@ from peers import peer
 from tiny_checkpoint import TINY, checkpoint
 from vitascope.checkpoints.stated import read_labels
 from vitascope.cli import main
-from vitascope.data.memory import ArraySource
+from vitascope.data.kept import ArraySource
 from vitascope.errors import ConfigError, DataError
 from vitascope.models.config import ViTConfig
 from vitascope.recipes.evaluation import relabelled

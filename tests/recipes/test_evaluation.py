@@ -13,7 +13,7 @@ import vitascope as vs
 from tiny import CLASSES, evaluated, image_folder, pixels, pretrain_recipe, splits
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.data import source as data_source
-from vitascope.data.memory import ArraySource
+from vitascope.data.kept import ArraySource
 from vitascope.errors import CheckpointError, ConfigError, DataError, ImageError
 from vitascope.recipes.evaluation import relabelled
 from vitascope.recipes.pretrain import pretrain

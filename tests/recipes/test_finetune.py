@@ -18,7 +18,7 @@ import vitascope as vs
 from tiny import CLASSES, SIDE, evaluated, finetune_recipe, image_folder, pixels, pretrain_recipe, splits
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.cli import main
-from vitascope.data.memory import ArraySource
+from vitascope.data.kept import ArraySource
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Splits
 from vitascope.errors import CheckpointError, ConfigError, Stopped

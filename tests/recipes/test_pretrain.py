@@ -13,7 +13,7 @@ import yaml
 import vitascope as vs
 from short_run import differ, weights
 from tiny import CLASSES, FIELDS, image_folder, pixels, pretrain_recipe, source, splits
-from vitascope.data.memory import ArraySource
+from vitascope.data.kept import ArraySource
 from vitascope.data.settings import AugmentConfig
 from vitascope.data.source import Splits
 from vitascope.errors import ConfigError, DataError, ImageError

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from short_run import BASE, differ, weights
 from tiny import FIELDS, pixels, pretrain_recipe, source, splits
-from vitascope.data.memory import ArraySource
+from vitascope.data.kept import ArraySource
 from vitascope.data.source import Splits
 from vitascope.errors import CheckpointError, ConfigError, DivergedError
 from vitascope.recipes.pretrain import pretrain

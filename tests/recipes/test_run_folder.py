@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tiny import pretrain_recipe
-from vitascope.data.memory import ArraySource
+from vitascope.data.kept import ArraySource
 from vitascope.errors import ConfigError
 from vitascope.lock import locked
 from vitascope.recipes.prepare import RunData
@@ -162,7 +162,7 @@ def test_names_of_classes_do_not_depend_on_the_machines_encoding(tmp_path: Path)
 import locale
 from pathlib import Path
 from tiny import pretrain_recipe
-from vitascope.data.memory import ArraySource
+from vitascope.data.kept import ArraySource
 from vitascope.recipes.prepare import RunData
 from vitascope.recipes.run_folder import start_folder, stored_config, stored_data
 assert locale.getencoding() != "UTF-8"

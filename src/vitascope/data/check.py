@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from vitascope.data.copies import find_copies, groups
-from vitascope.data.memory import Progress, decode_all
+from vitascope.data.decode import Progress, decode_all
 from vitascope.data.open import open_data
 from vitascope.data.passed_over import grouped
 from vitascope.data.remarks import DARK, Remarks
@@ -147,7 +147,7 @@ def _read_split(split: str, source: Source, found: _Findings, tick: Progress, wo
             found.add(False, "aspect", source.describe(index), said)
     counts = np.bincount(source.labels, minlength=len(source.classes))
     _class_findings(split, source, counts, found)
-    for kind, told in remarks.told(len(source)).items():
+    for kind, told in remarks.told().items():
         found.add(kind == DARK, kind, remarks.first[kind], told)
     for group in grouped(source.ignored):
         kind, said = ("passed over", f"; {group.remedy}") if group.remedy else ("ignored", ", passed over")

@@ -63,6 +63,8 @@ class Remarks:
         """Kind → the first item by name that it was made about."""
         self.counts: dict[str, int] = {}
         """Kind → how many."""
+        self.items = 0
+        """How many were looked at."""
 
     @contextmanager
     def about(self, item: str) -> Iterator[None]:
@@ -70,10 +72,11 @@ class Remarks:
         with listening() as kinds:
             yield
         with self._alone:
+            self.items += 1
             for kind in kinds:
                 self.first[kind] = min(item, self.first.get(kind, item))  # whichever thread comes first
                 self.counts[kind] = self.counts.get(kind, 0) + 1
 
-    def told(self, total: int) -> dict[str, str]:
+    def told(self) -> dict[str, str]:
         """Kind → a line for people, "3 of 30 images …"."""
-        return {kind: said(kind, f"{self.counts[kind]:,} of {total:,} images") for kind in sorted(self.counts)}
+        return {kind: said(kind, f"{self.counts[kind]:,} of {self.items:,} images") for kind in sorted(self.counts)}

@@ -90,7 +90,7 @@ def predict_files(predictor: Predictor, files: Sequence[Path], top: int = 5) -> 
                     yield FilePrediction(str(file), [], str(image))
                 else:
                     yield FilePrediction(str(file), next(predicted))
-    for told in remarks.told(len(files)).values():
+    for told in remarks.told().values():
         log.warning("%s", told)
 
 

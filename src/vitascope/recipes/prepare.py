@@ -11,10 +11,10 @@ import numpy as np
 from vitascope.data.copies import find_copies, groups
 from vitascope.data.fingerprint import joined
 from vitascope.data.holdout import stratified_holdout
-from vitascope.data.memory import in_memory
+from vitascope.data.kept import in_memory, on_disk
 from vitascope.data.open import open_data
+from vitascope.data.shrunk import Shrunk
 from vitascope.data.source import Source, Splits, View
-from vitascope.data.stored import Shrunk, on_disk
 from vitascope.errors import DataError, ImageError
 from vitascope.recipes.recipe import Recipe
 from vitascope.streams import Stream, generator
@@ -77,12 +77,12 @@ def prepare_data(recipe: Recipe, splits: Splits | None = None, observer: Observe
     if recipe.shrink is not None:
         train = Shrunk(train, recipe.shrink)
     memory, disk = memory_bytes(recipe.memory_budget), memory_bytes(recipe.disk_budget, "disk_budget")
-    dropped: list[ImageError] = []
+    skip, dropped = recipe.on_error == "skip", list[ImageError]()
     kept: dict[str, Source | None] = {}
     for name, source in {"train": train, "validation": validation, "test": splits.test}.items():
         if source is not None:
             counted = partial((observer or Observer()).counted, f"reading {name}")
-            source = in_memory(source, memory, on_error=recipe.on_error, dropped=dropped, progress=counted)
+            source = in_memory(source, memory, skip_unreadable=skip, dropped=dropped, progress=counted)
             source = on_disk(source, disk, beside=tuple(kept.values()))
         kept[name] = source
     assert kept["train"] is not None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vitascope.data.memory import in_memory
+from vitascope.data.kept import in_memory
 from vitascope.data.open import open_data
 from vitascope.data.source import Source, View
 from vitascope.errors import DataError

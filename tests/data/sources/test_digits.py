@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from vitascope.data.memory import ArraySource
+from vitascope.data.kept import ArraySource
 from vitascope.data.sources.digits import open_digits
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from vitascope.cache import cache_folder
-from vitascope.data.memory import ArraySource
+from vitascope.data.kept import ArraySource
 from vitascope.data.source import Splits
 from vitascope.errors import DataError
 from vitascope.whole import written_whole

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vitascope.data.memory import ArraySource
+from vitascope.data.kept import ArraySource
 from vitascope.data.source import Splits
 
 

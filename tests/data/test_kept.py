@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitascope.data import stored
+from vitascope.data import kept as module
 from vitascope.data.images import read_image
-from vitascope.data.memory import in_memory
+from vitascope.data.kept import ArraySource, Mapped, in_memory, on_disk
 from vitascope.data.resize import resample
+from vitascope.data.shrunk import Shrunk
 from vitascope.data.source import Source, View
 from vitascope.data.sources.folder import open_folder
 from vitascope.data.sources.fractals import FractalConfig, Fractals
-from vitascope.data.stored import Shrunk, StoredSource, on_disk
 from vitascope.errors import ImageError
 
 PLENTY = 10**9
@@ -30,7 +30,7 @@ PLENTY = 10**9
 @pytest.fixture(autouse=True)
 def small_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing need stay free."""
-    monkeypatch.setattr(stored, "_SPARE", 0)
+    monkeypatch.setattr(module, "_SPARE", 0)
 
 
 def photographs(folder: Path, n: int = 5, seed: int = 0) -> Source:
@@ -49,6 +49,13 @@ def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*.pixels"))
 
 
+def mapped(source: Source) -> Path:
+    """The file that holds its images."""
+    assert isinstance(source, ArraySource)
+    assert isinstance(source.images, Mapped)
+    return source.images.path
+
+
 def assert_same(one: Source, other: Source) -> None:
     assert len(one) == len(other)
     assert one.classes == other.classes
@@ -61,7 +68,7 @@ def assert_same(one: Source, other: Source) -> None:
 def test_stored_images_are_the_same(tmp_path: Path) -> None:
     source = photographs(tmp_path / "data")
     kept = on_disk(source, PLENTY, folder=tmp_path / "cache")
-    assert isinstance(kept, StoredSource)
+    assert mapped(kept).exists()
     assert_same(kept, source)
     assert_same(pickle.loads(pickle.dumps(kept)), source)
     assert kept.fingerprint() is not None
@@ -119,7 +126,7 @@ def test_what_does_not_fit_is_left(tmp_path: Path, caplog: pytest.LogCaptureFixt
 
 
 def test_what_turns_out_too_large_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stored, "estimate_bytes", lambda source: 1)
+    monkeypatch.setattr(module, "estimate_bytes", lambda source: 1)
     source = photographs(tmp_path / "data")
     assert on_disk(source, 20_000, folder=tmp_path / "cache") is source
     assert files(tmp_path / "cache") == []
@@ -129,14 +136,14 @@ def test_a_full_disk_is_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = photographs(tmp_path / "data")
-    monkeypatch.setattr(stored, "_SPARE", 1 << 60)
+    monkeypatch.setattr(module, "_SPARE", 1 << 60)
     assert on_disk(source, PLENTY, folder=tmp_path / "cache") is source
-    monkeypatch.setattr(stored, "_SPARE", 0)
+    monkeypatch.setattr(module, "_SPARE", 0)
 
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(stored, "_write", full)
+    monkeypatch.setattr(module, "_write", full)
     assert on_disk(source, PLENTY, folder=tmp_path / "cache") is source
     assert "No space left" in caplog.text
 
@@ -147,11 +154,11 @@ def test_the_file_used_longest_ago_makes_room(tmp_path: Path) -> None:
     names = []
     for age, source in enumerate(sources[:2]):
         kept = on_disk(source, PLENTY, folder=tmp_path / "cache")
-        assert isinstance(kept, StoredSource)
-        names.append(kept.path.name)
-        os.utime(kept.path, (age, age))
+        assert mapped(kept).exists()
+        names.append(mapped(kept).name)
+        os.utime(mapped(kept), (age, age))
     on_disk(sources[0], PLENTY, folder=tmp_path / "cache")  # used again: now the younger of the two
-    assert isinstance(on_disk(sources[2], round(2.5 * size), folder=tmp_path / "cache"), StoredSource)
+    assert mapped(on_disk(sources[2], round(2.5 * size), folder=tmp_path / "cache")).exists()
     assert len(files(tmp_path / "cache")) == 2
     assert names[0] in files(tmp_path / "cache")
 
@@ -162,16 +169,16 @@ def test_sources_of_one_run_do_not_push_each_other_out(tmp_path: Path) -> None:
     budget, folder = round(1.5 * size), tmp_path / "cache"
     for _ in range(2):
         kept = on_disk(train, budget, folder=folder)
-        assert isinstance(kept, StoredSource)
+        assert mapped(kept).exists()
         assert on_disk(validation, budget, beside=(kept, None), folder=folder) is validation
-        assert files(folder) == [kept.path.name]
-    assert isinstance(on_disk(validation, budget, folder=folder), StoredSource)  # another run may
+        assert files(folder) == [mapped(kept).name]
+    assert mapped(on_disk(validation, budget, folder=folder)).exists()  # another run may
 
 
 def test_another_version_decodes_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = photographs(tmp_path / "data")
     on_disk(source, PLENTY, folder=tmp_path / "cache")
-    monkeypatch.setattr(stored, "__version__", "99")
+    monkeypatch.setattr(module, "__version__", "99")
     on_disk(source, PLENTY, folder=tmp_path / "cache")
     assert len(files(tmp_path / "cache")) == 2
 
@@ -179,13 +186,13 @@ def test_another_version_decodes_anew(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_remains_of_a_kill_are_cleared_away(tmp_path: Path) -> None:
     source = photographs(tmp_path / "data")
     kept = on_disk(source, PLENTY, folder=tmp_path / "cache")
-    assert isinstance(kept, StoredSource)
-    left = kept.path.parent / f".{kept.path.name}.abc.tmp"
-    old, other = kept.path.parent / ".old.pixels.x.tmp", kept.path.parent / ".other.pixels.x.tmp"
+    assert mapped(kept).exists()
+    left = mapped(kept).parent / f".{mapped(kept).name}.abc.tmp"
+    old, other = mapped(kept).parent / ".old.pixels.x.tmp", mapped(kept).parent / ".other.pixels.x.tmp"
     for path in (left, old, other):
         path.write_bytes(b"x")
     os.utime(old, (1, 1))
-    kept.path.unlink()
+    mapped(kept).unlink()
     on_disk(source, PLENTY, folder=tmp_path / "cache")
     assert [path.exists() for path in (left, old, other)] == [False, False, True]
 
@@ -201,8 +208,8 @@ def test_an_unreadable_image_is_refused_and_leaves_nothing(tmp_path: Path) -> No
 def test_several_at_once_decode_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = photographs(tmp_path / "data")
     written = []
-    write = stored._write
-    monkeypatch.setattr(stored, "_write", lambda *args: written.append(1) or write(*args))
+    write = module._write
+    monkeypatch.setattr(module, "_write", lambda *args: written.append(1) or write(*args))
     results: list[Source] = []
     threads = [
         threading.Thread(target=lambda: results.append(on_disk(source, PLENTY, folder=tmp_path / "cache")))
