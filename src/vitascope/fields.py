@@ -28,6 +28,21 @@ class Range:
         return f"in [{self.least:,}, {self.most:,})" if self.below else f"from {self.least:,} to {self.most:,}"
 
 
+@dataclass(frozen=True)
+class Several:
+    """The tuples that a field may be."""
+
+    least: int = 1
+    again: bool = False
+    """A value may occur more than once."""
+
+    def __contains__(self, values: tuple[Any, ...]) -> bool:
+        return len(values) >= self.least and (self.again or len(set(values)) == len(values))
+
+    def __str__(self) -> str:
+        return f"{self.least} or more{'' if self.again else ', each once'}"
+
+
 LARGEST_SIDE = 16_384
 """Pixels of an image that a model sees; a file may claim any size, which is refused before memory is taken."""
 Count = Annotated[int, Range(1)]
@@ -41,9 +56,10 @@ Units = tuple[Annotated[int, Range(1, 1024)], ...]
 
 def check_fields(config: Any) -> None:
     """Raises `ConfigError` for the first field of a dataclass whose value is not of the kind or range declared."""
-    for name, hint in get_type_hints(type(config), include_extras=True).items():
+    hints = get_type_hints(type(config), include_extras=True)
+    for name in (f.name for f in fields(config)):
         value = getattr(config, name)
-        wanted = _unmet(value, hint)
+        wanted = _unmet(value, hints[name])
         if wanted:
             raise ConfigError(f"{name} is {_shown(value)}, expected {wanted}")
 
@@ -87,6 +103,8 @@ _MOST_VALUES = 100
 
 
 def _words(kind: type) -> str:
+    if get_origin(kind) is tuple:
+        return "values,"
     return {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, f"a {kind.__name__}")
 
 

@@ -223,7 +223,7 @@ def test_a_csv_file_is_not_overwritten_and_nothing_is_predicted_first(place: Pat
         (["fewshot", "{}/run", "{}/images", "--test=digits"], "different classes"),
         (["fewshot", "{}/run", "{}/images", "--test={}/nowhere"], "nowhere: no such file or folder"),
         (["fewshot", "{}/run", "{}/images", "--test={}/others", "--shots=7"], "fewer than 7 images of cat (6)"),
-        (["fewshot", "{}/run", "{}/images", "--shots=1,0"], "expected at least 1 image per class"),
+        (["fewshot", "{}/run", "{}/images", "--shots=1,0"], "shots is (1, 0), expected a whole number of at least 1"),
         (["fewshot", "{}/run", "{}/images", "--shots=few"], "--shots: Expected a int. Got value: few"),
         (
             ["fewshot", "{}/run", "{}/images", "--methods=ridge,svm"],

@@ -6,10 +6,9 @@ into features is passed in, so that this file knows no model.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +19,7 @@ from vitascope.evaluation.fewshot import Ridge
 from vitascope.evaluation.interval import Interval, interval
 from vitascope.evaluation.neighbours import NEIGHBOURS, neighbour_predict
 from vitascope.evaluation.probe import probe_predict
+from vitascope.fields import Count, Several, check_fields
 from vitascope.streams import Stream, generator
 from vitascope.wording import printable, some
 
@@ -37,31 +37,21 @@ Predicted = tuple[float | None, Int64]
 class FewShot:
     """What to try. Raises ConfigError for what cannot be."""
 
-    shots: tuple[int, ...] = (1, 5, 10)
+    shots: Annotated[tuple[Count, ...], Several()] = (1, 5, 10)
     """Training images per class; the official code has 1, 5, 10, 25."""
-    seeds: int = 5
+    seeds: Count = 5
     """Draws of the training images, seeds 0, 1, …; the official code has 3."""
-    methods: tuple[Method, ...] = get_args(Method)
+    methods: Annotated[tuple[Method, ...], Several()] = get_args(Method)
     """Of ridge (closed form), knn (nearest neighbours) and probe (logistic regression)."""
-    l2: tuple[float, ...] = (1024.0,)
+    l2: Annotated[tuple[float, ...], Several()] = (1024.0,)
     """λ of the ridge regression; 2¹⁰ is the official code's."""
-    neighbours: int = NEIGHBOURS
+    neighbours: Count = NEIGHBOURS
     """How many vote in "knn", at most."""
 
     def __post_init__(self) -> None:
-        for name, values in (("shots", self.shots), ("l2", self.l2), ("methods", self.methods)):
-            if not values or len(set(values)) < len(values):
-                raise ConfigError(f"{name} is {_list(values) or 'empty'}, expected one or more, each once")
-        if min(self.shots) < 1:
-            raise ConfigError(f"shots is {_list(self.shots)}, expected at least 1 image per class")
-        if self.seeds < 1:
-            raise ConfigError(f"seeds is {self.seeds}, expected at least 1")
-        if not all(value > 0 and math.isfinite(value) for value in self.l2):
-            raise ConfigError(f"l2 is {_list(self.l2)}, expected numbers above 0; the official rule has 1024")
-        if unknown := [name for name in self.methods if name not in METHODS]:
-            raise ConfigError(f"no method {unknown[0]!r}; expected one or more of {','.join(METHODS)}")
-        if self.neighbours < 1:
-            raise ConfigError(f"neighbours is {self.neighbours}, expected at least 1")
+        check_fields(self)
+        if min(self.l2) <= 0:
+            raise ConfigError(f"l2 is {self.l2}, expected numbers above 0; the official rule has 1024")
 
 
 def _ridge(settings: FewShot, x: Rows, y: Int64, asked: Rows, classes: int) -> list[Predicted]:
@@ -172,7 +162,3 @@ def require_shots(train: Source, answers: Int64, shots: int) -> None:
         )
     if np.count_nonzero(counts) < 2:
         raise DataError(f"{printable(train.name)} has images of one class only, expected two or more to tell apart")
-
-
-def _list(values: tuple[object, ...]) -> str:
-    return ",".join(map(str, values))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from vitascope.errors import ConfigError
+from vitascope.fields import Count, Range, Several, check_fields
 from vitascope.models.catalogue import model_config
 from vitascope.studies.lineup import Contender, lineup
 
@@ -34,12 +35,6 @@ class Cell:
         return f"{name}-{self.size}-{self.steps}-s{self.seed}{f'-d{self.source}' if self.source else ''}"
 
 
-_LEAST = {
-    "batch": 1, "validation_images": 1, "finetune_steps": 1, "draws": 1, "test_images": 1, "shots": 1,
-    "sizes": 2, "seeds": 1, "steps": 1,
-}  # fmt: skip
-
-
 @dataclass(frozen=True, kw_only=True)
 class Study:
     """What all runs of a study share; the same hyper-parameters for every model and size, as in Section 4.3."""
@@ -58,7 +53,7 @@ class Study:
     """A line-up (small, paper) or names with commas between (`vitascope models`)."""
     image_size: int = 32
     """Side in pixels at pre-training."""
-    batch: int = 64
+    batch: Count = 64
     """Images per step, in pre-training and fine-tuning."""
     lr: float = 1e-3
     """Peak rate of AdamW at pre-training."""
@@ -66,34 +61,27 @@ class Study:
     """At pre-training, decoupled."""
     warmup: float = 0.1
     """Share of the steps, at both."""
-    validation_images: int = 1000
+    validation_images: Count = 1000
     """Images kept out of every subset, on which the best step is chosen (early stopping)."""
     finetune_size: int | None = None
     """Side in pixels at fine-tuning; none: as at pre-training."""
-    finetune_steps: int = 500
+    finetune_steps: Count = 500
     """Steps of fine-tuning: SGD with momentum, cosine, no weight decay (Table 4)."""
     finetune_lr: float = 0.03
     """Peak rate of fine-tuning."""
-    shots: tuple[int, ...] = (5, 50)
+    shots: Annotated[tuple[Count, ...], Several()] = (5, 50)
     """Images per class for linear few-shot accuracy; the paper's Figure 4 has 5."""
-    draws: int = 3
+    draws: Count = 3
     """Draws of the shots."""
-    test_images: int | None = None
+    test_images: Count | None = None
     """So many of the target's test images, drawn once; none: all."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         sizes = {self.image_size, self.image_size if self.finetune_size is None else self.finetune_size}
         for contender in lineup(self.models):
             for size in sizes:  # a model that cannot see them is not found out after hours of pre-training
                 model_config(contender.model, **contender.fields, image_size=size)
-        for name, least in _LEAST.items():
-            value = getattr(self, name, least)
-            numbers = value if isinstance(value, tuple) else (least if value is None else value,)
-            again = len(numbers) - len(set(numbers)) if name != "seeds" else 0
-            if again or min(numbers, default=least if name == "sizes" else 0) < least:
-                several = "numbers of at least {}, each once" if isinstance(value, tuple) else "at least {}"
-                shown = list(value) if isinstance(value, tuple) else value
-                raise ConfigError(f"{name} is {shown}, expected {several.format(least)}")
 
     @property
     def contenders(self) -> tuple[Contender, ...]:
@@ -123,14 +111,14 @@ class DataScaling(Study):
     kind: ClassVar[str] = "data-scaling"
     axis: ClassVar[str] = "size"
 
-    sizes: tuple[int, ...] = ()
+    sizes: Annotated[tuple[Annotated[int, Range(2)], ...], Several(0)] = ()
     """Numbers of images, nested random subsets; none: all of the source, a quarter, a sixteenth."""
     further: tuple[str, ...] = ()
     """Instead of sizes: further sources, larger each time, all used whole (as ImageNet, ImageNet-21k, JFT);
     several as ["one", "two"]."""
-    seeds: tuple[int, ...] = (3,)
+    seeds: Annotated[tuple[Count, ...], Several(again=True)] = (3,)
     """Seeds of each size, ascending, or one number for all."""
-    steps: int = 10_000
+    steps: Count = 10_000
     """Of every pre-training."""
 
     def __post_init__(self) -> None:
@@ -173,9 +161,9 @@ class Compute(Study):
     kind: ClassVar[str] = "compute"
     axis: ClassVar[str] = "steps"
 
-    steps: tuple[int, ...] = (2_500, 5_000, 10_000, 20_000)
+    steps: Annotated[tuple[Count, ...], Several()] = (2_500, 5_000, 10_000, 20_000)
     """Lengths of pre-training."""
-    seeds: int = 2
+    seeds: Count = 2
     """Runs of each model and length; with one, no difference can be told from chance."""
     size: int | None = None
     """Images pre-trained on; none: all of the source."""

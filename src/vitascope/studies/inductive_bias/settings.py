@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from vitascope.errors import ConfigError
+from vitascope.fields import Count, Range, check_fields
 
 
 @dataclass(frozen=True, kw_only=True)
 class InductiveBias:
     """Settings of the study."""
 
-    step: int | None = None
+    step: Count | None = None
     """Pixels: the shift, and the side of the cells that are shuffled; a multiple of every model's pixels per token.
     None: the smallest common one if two fit in an image, else each model's own."""
-    field_images: int = 8
+    field_images: Count = 8
     """Images that receptive fields are averaged over, each of which takes a backward pass per layer."""
-    batch: int = 8
+    batch: Count = 8
     """Images per pass."""
-    seed: int = 0
+    seed: Annotated[int, Range(0)] = 0
     """Of the untrained models, the orders of the pieces, and the choice of images."""
     untrained: bool = True
     """Measure every model untrained as well."""
 
     def __post_init__(self) -> None:
-        for name in ("step", "field_images", "batch"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} is {value}, expected at least 1")
-        if self.seed < 0:
-            raise ConfigError(f"seed is {self.seed}, expected 0 or more")
+        check_fields(self)
 
 
 OF_LAYERS: dict[str, str] = {
