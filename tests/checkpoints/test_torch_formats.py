@@ -82,7 +82,7 @@ def test_torchvision_files_of_before_2022(tmp_path: Path) -> None:
         ({"model_type": "deit"}, "model_type 'deit'"),
         ({"model_type": "swin"}, "model_type 'swin'"),
         ({"hidden_act": "relu"}, "hidden_act 'relu'"),
-        ({"layer_norm_eps": "small"}, "layer_norm_eps 'small'"),
+        ({"layer_norm_eps": "small"}, "norm_eps is 'small'"),
         ({"num_attention_heads": 7}, "not divisible by heads 7"),
         ({"num_attention_heads": -4}, "heads"),
     ],

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from torch import Tensor
@@ -62,6 +64,15 @@ class Checkpoint:
         """SHA-256 of all that predictions depend on, every weight included."""
         parts = model_fingerprint(self.model), self.preprocess, self.labels, self.activation
         return hashlib.sha256(repr(parts).encode(errors="surrogatepass")).hexdigest()
+
+
+@contextmanager
+def read_from(path: Path) -> Iterator[None]:
+    """Whatever is wrong within is a `CheckpointError` that names `path`."""
+    try:
+        yield
+    except (ConfigError, CheckpointError) as error:
+        raise CheckpointError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
 
 
 def probabilities(logits: Tensor, activation: Activation) -> Tensor:

@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 
 from vitascope.checkpoints.adapt import assemble, replace_head, resize_model
-from vitascope.checkpoints.checkpoint import Checkpoint, numbered_labels
+from vitascope.checkpoints.checkpoint import Checkpoint, numbered_labels, read_from
 from vitascope.checkpoints.differences import differences
 from vitascope.checkpoints.formats.raw import RawCheckpoint
-from vitascope.checkpoints.formats.table import told_of, understand
+from vitascope.checkpoints.formats.table import understand
 from vitascope.checkpoints.locate import locate, read_raw
 from vitascope.checkpoints.stated import Labels, Statistics, restated
 from vitascope.checkpoints.store import WEIGHTS, is_own, read_folder
@@ -87,8 +87,8 @@ def adapt(checkpoint: Checkpoint, *, classes: int | None = None, image_size: Siz
 
 
 def _read_foreign(raw: RawCheckpoint) -> Checkpoint:
-    format, draft = understand(raw)
-    try:
+    with read_from(raw.path):
+        format, draft = understand(raw)
         return Checkpoint(
             model=assemble(draft.config, draft.layout.to_own(draft.tensors, draft.config, raw.path)),
             preprocess=draft.preprocess,
@@ -97,8 +97,6 @@ def _read_foreign(raw: RawCheckpoint) -> Checkpoint:
             card={"origin": {"format": format.name, "file": raw.path.name}},
             format=format.name,
         )
-    except CheckpointError as error:
-        raise CheckpointError(told_of(error, raw.path)) from error
 
 
 def _refuse_other(config: ModelConfig, stated: ModelConfig, free: Collection[str], path: Path) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from vitascope.checkpoints.adapt import assemble
 from vitascope.checkpoints.atomic import atomic_folder
 from vitascope.checkpoints.card import model_card
-from vitascope.checkpoints.checkpoint import Checkpoint, check_activation
+from vitascope.checkpoints.checkpoint import Checkpoint, check_activation, read_from
 from vitascope.checkpoints.json_file import dump_json, read_json
 from vitascope.checkpoints.shown import read_shown
 from vitascope.checkpoints.tensor_file import read_safetensors, write_safetensors
@@ -71,14 +71,12 @@ def read_folder(folder: Path) -> Checkpoint:
     for what, is_there in needed.items():
         if not is_there:
             raise CheckpointError(f"{file}: {what}")
+    described = read_json(folder / PREPROCESSOR)
     try:
-        config = config_from_dict(values["model"])
-        described = read_json(folder / PREPROCESSOR)
-        preprocess = Preprocess.from_dict(described)
+        config, preprocess = config_from_dict(values["model"]), Preprocess.from_dict(described)
     except (ConfigError, CheckpointError, TypeError) as error:
-        where = "" if str(folder) in str(error) else f"{folder}: "
         version = f"(written by vitascope {str(values[_MARK])[:32]}, this is {__version__})"
-        raise CheckpointError(f"{where}{error} {version}") from error
+        raise CheckpointError(f"{folder}: {error} {version}") from error
     weights = _verified_weights(folder / WEIGHTS, str(stated))
     # Even a model without memory for its values costs some for each block, before shapes can be compared.
     blocks = config.depth if isinstance(config, ViTConfig) else sum(config.units)
@@ -86,7 +84,7 @@ def read_folder(folder: Path) -> Checkpoint:
         told = f"describes {blocks} blocks, the weights have {len(weights)} tensors"
         raise CheckpointError(f"{file}: {told}; the two do not belong together")
     check_tensors(weights, own_shapes(config), folder / WEIGHTS)
-    try:
+    with read_from(folder):
         checkpoint = Checkpoint(
             model=assemble(config, {name: tensor.float() for name, tensor in weights.items()}),
             preprocess=preprocess,
@@ -95,8 +93,6 @@ def read_folder(folder: Path) -> Checkpoint:
             card=card,
             shown=read_shown(folder, values.get("shown")),
         )
-    except CheckpointError as error:
-        raise CheckpointError(f"{folder}: {error}") from error
     _verify_descriptions(folder, values, described)  # last, because whatever else is wrong says more
     return checkpoint
 

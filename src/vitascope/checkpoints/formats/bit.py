@@ -50,7 +50,7 @@ def read(raw: RawCheckpoint) -> Draft:
         width_factor=width // 64 if width % 64 == 0 else 1,
         base_width=64 if width % 64 == 0 else width,
         small_images=kernel == 3,
-        classes=sizes.shape("head.linear.weight", 2)[0] if sizes.has("head.linear.weight", 2) else 0,
+        classes=sizes.side("head.linear.weight", 2),
     )
     return Draft(config=config, layout=LAYOUT, tensors=raw.tensors, preprocess=official_preprocess(config))
 

@@ -169,21 +169,21 @@ def _config(raw: RawCheckpoint, tensors: dict[str, Tensor], kind: str) -> ViTCon
     sizes = Sizes(raw, tensors, _LAYOUTS[kind])
     fields = sizes.fields()
     gelu = raw.meaning(_GELU, said.get("hidden_act", "gelu"), "hidden_act")
-    scale, eps = said.get("layerscale_value", 1.0), said.get("layer_norm_eps", _EPS[kind])
-    if not isinstance(eps, int | float) or not 0 <= eps < 1 or not isinstance(scale, int | float):
-        raise CheckpointError(f"{raw.path}: layer_norm_eps {eps!r} or layerscale_value {scale!r} in config.json")
-    if fields["representation_size"]:
-        fields["representation_activation"] = _pooler_activation(raw, gelu)
+    pooler = said.get("pooler_act", "tanh")
+    if fields["representation_size"] and pooler != "tanh":
+        if raw.meaning(_GELU, pooler, "pooler_act") != gelu:
+            raise CheckpointError(f"{raw.path}: pooler_act {pooler!r} differs in kind from hidden_act")
+        fields["representation_activation"] = "gelu"
     return ViTConfig(
         **fields | {"class_token": True},
         image_size=sizes.grid(fields["patch"], (True,), stated_size(said.get("image_size")))[0],
         heads=heads_for(raw, fields["width"], said.get("num_attention_heads")),
         pooling="token" if vit or not fields["classes"] else "token+mean",
         gelu=gelu,
-        norm_eps=float(eps),
-        layer_scale=None if vit else scale,
-        dropout=_rate(said.get("hidden_dropout_prob")),
-        stochastic_depth=0.0 if vit else _rate(said.get("drop_path_rate")),
+        norm_eps=said.get("layer_norm_eps", _EPS[kind]),
+        layer_scale=None if vit else said.get("layerscale_value", 1.0),
+        dropout=said.get("hidden_dropout_prob", 0.0),
+        stochastic_depth=0.0 if vit else said.get("drop_path_rate", 0.0),
     )
 
 
@@ -210,25 +210,12 @@ def _usual_preprocess(config: ViTConfig, kind: str) -> Preprocess:
     ).with_statistics("imagenet", None)
 
 
-def _pooler_activation(raw: RawCheckpoint, gelu: str) -> Any:
-    stated = raw.config.get("pooler_act", "tanh")
-    if stated == "tanh":
-        return "tanh"
-    if raw.meaning(_GELU, stated, "pooler_act") != gelu:
-        raise CheckpointError(f"{raw.path}: pooler_act {stated!r} differs in kind from hidden_act")
-    return "gelu"
-
-
 def _activation(raw: RawCheckpoint, classes: int) -> Activation:
     # As transformers' image-classification pipeline decides.
     problem = raw.config.get("problem_type")
     if classes and problem == "regression":
         return "none"
     return "sigmoid" if problem == _PROBLEMS["sigmoid"] or classes == 1 else "softmax"
-
-
-def _rate(stated: object) -> float:
-    return float(stated) if isinstance(stated, int | float) and 0 <= stated < 1 else 0.0
 
 
 def _description(checkpoint: Checkpoint, c: ViTConfig, kind: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -47,6 +47,10 @@ class Sizes:
         """Whether our tensor of so many axes is there."""
         return self._name(own, axes)[0] in self.tensors
 
+    def side(self, own: str, axes: int, axis: int = 0) -> int:
+        """Size along one of them; 0 where the tensor is not there."""
+        return self.shape(own, axes)[axis] if self.has(own, axes) else 0
+
     def shape(self, own: str, axes: int) -> Shape:
         """Of a tensor that decides the config, by our axes; raises `CheckpointError` unless it is there with all."""
         name, order = self._name(own, axes)
@@ -64,18 +68,18 @@ class Sizes:
         """All fields of a ViT's config that shapes tell; raises `CheckpointError`."""
         width, channels, patch, _ = self.shape("patches.projection.weight", 4)
         block = str(self.layout.names["encoder.blocks.*.norm1"]).partition("{0}")[0]
-        hidden = self.has("head.hidden.weight", 2)
+        hidden = self.side("head.hidden.weight", 2)
         return {
             "width": width,
             "channels": channels,
             "patch": patch,
             "depth": numbered(self.tensors, rf"{re.escape(block)}(\d+)\W"),
             "hidden": self.shape("encoder.blocks.0.mlp.fc1.weight", 2)[0],
-            "classes": self.shape("head.linear.weight", 2)[0] if self.has("head.linear.weight", 2) else 0,
+            "classes": self.side("head.linear.weight", 2),
             "class_token": self.has("embedding.class_token", 3),
-            "registers": self.shape("embedding.registers", 3)[1] if self.has("embedding.registers", 3) else 0,
+            "registers": self.side("embedding.registers", 3, 1),
             "norm": "pooled" if self.has("head.norm.weight", 1) else "tokens",
-            "representation_size": self.shape("head.hidden.weight", 2)[0] if hidden else None,
+            "representation_size": hidden or None,
             "representation_activation": "tanh" if hidden else "gelu",
         }
 
@@ -106,9 +110,7 @@ def heads_for(raw: RawCheckpoint, width: int, stated: object = None) -> int:
     What is assumed is logged. Raises `CheckpointError`.
     """
     if stated is not None:
-        if not isinstance(stated, int) or isinstance(stated, bool):
-            raise CheckpointError(f"{raw.path}: the number of heads is {str(stated)[:40]!r}, expected a whole number")
-        return stated
+        return cast(int, stated)  # which the config checks
     if isinstance(raw.model, ViTConfig) and raw.model.width == width:
         return raw.model.heads
     # At 1536 some have heads of 64, some of 96; guessing would be silently wrong.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from vitascope.checkpoints.checkpoint import Checkpoint
@@ -13,7 +12,7 @@ from vitascope.checkpoints.formats import bit, google, huggingface, timm, torchv
 from vitascope.checkpoints.formats.others import other_architecture
 from vitascope.checkpoints.formats.raw import Draft, RawCheckpoint
 from vitascope.checkpoints.unwrap import unwrap
-from vitascope.errors import CheckpointError, ConfigError
+from vitascope.errors import CheckpointError
 from vitascope.models.config import BiTConfig, ViTConfig
 from vitascope.wording import some
 
@@ -46,23 +45,15 @@ FOREIGN = (
 
 
 def understand(raw: RawCheckpoint) -> tuple[Format, Draft]:
-    """Its format, told by the names of its tensors, and the model that they are; raises `CheckpointError`."""
+    """Its format, told by the names of its tensors, and the model; raises `CheckpointError` or `ConfigError`."""
     number, tensors = unwrap(raw.tensors, [format.anchor for format in FOREIGN], raw.path)
     if other := other_architecture(tensors):
-        raise CheckpointError(f"{raw.path}: {other}; what is read are ViTs, their hybrids and BiT-ResNets")
+        raise CheckpointError(f"{other}; what is read are ViTs, their hybrids and BiT-ResNets")
     if number < 0:
         name = raw.config.get("model_type", raw.architecture)
         called = f" (described as {str(name)[:40]})" if name else ""
         raise CheckpointError(
-            f"{raw.path}: no known format has these {len(tensors)} tensors ({some(list(tensors), 4)}); "
+            f"no known format has these {len(tensors)} tensors ({some(list(tensors), 4)}); "
             f"expected vitascope, google, timm, huggingface or torchvision names{called}"
         )
-    try:
-        return FOREIGN[number], FOREIGN[number].read(replace(raw, tensors=tensors))
-    except (ConfigError, CheckpointError) as error:
-        raise CheckpointError(told_of(error, raw.path)) from error
-
-
-def told_of(error: Exception, path: Path) -> str:
-    """An error's text with the path before it, where that is not in it."""
-    return str(error) if str(path) in str(error) else f"{path}: {error}"
+    return FOREIGN[number], FOREIGN[number].read(replace(raw, tensors=tensors))
