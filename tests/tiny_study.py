@@ -27,7 +27,7 @@ def shrink(patch: pytest.MonkeyPatch) -> None:
     """The line-up is TINY, speeds are not measured, runs draw no curves and nothing waits for the disk."""
     patch.setitem(LINEUPS, "small", TINY)
     patch.setattr("vitascope.whole.force_to_disk", lambda path: None)
-    patch.setattr("vitascope.checkpoints.atomic.force_to_disk", lambda path: None)
+    patch.setattr("vitascope.checkpoints.output.force_to_disk", lambda path: None)
     patch.setattr("vitascope.studies.cost.training_rate", lambda *_: 1000.0)
     patch.setattr("vitascope.recipes.run.draw_curves", lambda folder: None)
 

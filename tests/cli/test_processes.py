@@ -75,7 +75,7 @@ KILLER = '''
 import os, shutil, signal, sys
 from pathlib import Path
 from tiny import pretrain_recipe, splits
-from vitascope.checkpoints import atomic
+from vitascope.checkpoints import output
 from vitascope.recipes import run
 from vitascope.recipes.pretrain import pretrain
 from vitascope.training import loop, record, state

@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
-from vitascope.checkpoints.atomic import settled
 from vitascope.checkpoints.formats.names import WEIGHT_ENDINGS
 from vitascope.checkpoints.formats.raw import RawCheckpoint
 from vitascope.checkpoints.json_file import read_json
+from vitascope.checkpoints.output import settled
 from vitascope.checkpoints.store import CONFIG, is_own
 from vitascope.checkpoints.tensor_file import TensorFile, read_tensors
 from vitascope.errors import CheckpointError

@@ -1,15 +1,25 @@
-"""May this be written here? One decision for every command and function that leaves something behind."""
+"""May this be written here, and then wholly or not at all: for every command and function that leaves something behind.
+
+Everything is written under a temporary name beside the target, forced to the disk and then renamed. A folder
+cannot replace another in one step: the old one steps aside first, and whoever reads in that instant, or after a
+kill in that instant, is sent to it by `settled`.
+"""
 
 from __future__ import annotations
 
+import errno
+import glob
 import os
 import re
+import shutil
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from vitascope.errors import OutputError
+from vitascope.errors import CheckpointError, OutputError
+from vitascope.whole import force_to_disk, umask, written_whole
+from vitascope.wording import reason
 
 FILE_MARK = b"vitascope"
 """In the header of a safetensors file of ours, and the comment that ends a .npz or .pth."""
@@ -130,3 +140,91 @@ def _is_marked(path: Path) -> bool:
         header = file.read(length) if length < _LARGEST else b""
         file.seek(-min(len(FILE_MARK), path.stat().st_size), os.SEEK_END)
         return b'"%s"' % FILE_MARK in header or file.read() == FILE_MARK
+
+
+@contextmanager
+def atomic_folder(path: Path, *, what: str | None = None, overwrite: bool = False) -> Iterator[Path]:
+    """Yields an empty folder that becomes `path`, a `what`, when the block ends without an error.
+
+    Whatever goes wrong, `path` is as it was and the temporary folder is gone; only a killed process leaves one
+    behind, which the next writer of `path` removes. What is there stays as `check_output` decides; a link stays one.
+    Raises `CheckpointError` (exists, disk full, not permitted).
+    """
+    with _place_for(path, what, overwrite, folder=True) as path:
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        try:
+            temporary.chmod(0o777 & ~umask())
+            yield temporary
+            for root, _, names in os.walk(temporary, topdown=False):
+                for name in (*names, "."):
+                    force_to_disk(Path(root, name))
+            if path.is_dir() and any(path.iterdir()):
+                check_output(path, what, overwrite=overwrite)
+                path.rename(_aside(path))
+            elif path.is_dir():
+                path.rmdir()
+            temporary.rename(path)
+            force_to_disk(path.parent)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            _put_back(path)
+            raise
+        shutil.rmtree(_aside(path), ignore_errors=True)
+
+
+@contextmanager
+def atomic_file(path: Path, *, what: str | None = None, overwrite: bool = True) -> Iterator[Path]:
+    """Yields the name of a file to write that becomes `path` when the block ends without an error.
+
+    A killed process leaves the old file, or none, and a temporary file that the next writer removes. Otherwise as
+    `atomic_folder`.
+    """
+    with _place_for(path, what, overwrite, folder=False) as path, written_whole(path) as temporary:
+        yield temporary
+
+
+def settled(path: Path) -> Path:
+    """Where the folder `path` is now: itself, or the old one put aside by a writer that has not finished."""
+    return path if path.exists() or not _aside(path).exists() else _aside(path)
+
+
+@contextmanager
+def _place_for(path: Path, what: str | None, overwrite: bool, *, folder: bool) -> Iterator[Path]:
+    """Yields `path` with its own link followed, so that the link stays, once it may be written; names it in errors."""
+    path = Path(os.path.realpath(path) if path.is_symlink() else os.path.abspath(path))
+    try:
+        if folder:
+            _put_back(path)
+        if path.exists() and path.is_dir() != folder:
+            there = "file" if folder else "folder"
+            raise OutputError(f"{path}: there is a {there} of this name already; choose another name")
+        check_output(path, what, overwrite=overwrite)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _clear_remains(path)
+        yield path
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        remedy = "free some space and save again" if full else "choose a place that can be written"
+        why = "disk full" if full else reason(error)
+        raise CheckpointError(f"{path}: cannot be written ({why}); {remedy}. What was there is unchanged") from error
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")
+
+
+def _put_back(path: Path) -> None:
+    if not path.exists() and _aside(path).exists():  # a writer was stopped between its two renames
+        _aside(path).rename(path)
+
+
+def _clear_remains(path: Path) -> None:
+    # What killed writers left. One target has one writer at a time.
+    for remains in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        if remains.is_dir() and not remains.is_symlink():
+            shutil.rmtree(remains, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                remains.unlink()
+    if path.exists():
+        shutil.rmtree(_aside(path), ignore_errors=True)

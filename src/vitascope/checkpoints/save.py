@@ -6,13 +6,13 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from vitascope.checkpoints.atomic import atomic_file, atomic_folder
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.differences import differences
 from vitascope.checkpoints.formats.names import FORMATS, WEIGHT_ENDINGS
 from vitascope.checkpoints.formats.raw import RawCheckpoint
 from vitascope.checkpoints.formats.table import FOREIGN, Format, understand
 from vitascope.checkpoints.json_file import dump_json
+from vitascope.checkpoints.output import atomic_file, atomic_folder
 from vitascope.checkpoints.store import write_folder
 from vitascope.checkpoints.tensor_file import write_npz, write_safetensors, write_torch
 from vitascope.errors import CheckpointError, ConfigError

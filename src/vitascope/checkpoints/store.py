@@ -13,10 +13,10 @@ from typing import Any
 from torch import Tensor
 
 from vitascope.checkpoints.adapt import assemble
-from vitascope.checkpoints.atomic import atomic_folder
 from vitascope.checkpoints.card import model_card
 from vitascope.checkpoints.checkpoint import Checkpoint, check_activation, read_from
 from vitascope.checkpoints.json_file import dump_json, read_json
+from vitascope.checkpoints.output import atomic_folder
 from vitascope.checkpoints.shown import read_shown
 from vitascope.checkpoints.tensor_file import read_safetensors, write_safetensors
 from vitascope.checkpoints.translate import check_tensors, own_shapes

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from vitascope.checkpoints.atomic import atomic_folder
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.json_file import dump_json
+from vitascope.checkpoints.output import atomic_folder
 from vitascope.checkpoints.store import PREPROCESSOR
 from vitascope.data.source import Source
 from vitascope.errors import ConfigError, ExportError, VitascopeError

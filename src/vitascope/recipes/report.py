@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from vitascope.checkpoints.atomic import atomic_file
+from vitascope.checkpoints.output import atomic_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -16,8 +16,7 @@ import torch
 import yaml
 
 from vitascope import json_text
-from vitascope.checkpoints.atomic import atomic_file
-from vitascope.checkpoints.output import check_output, check_writable
+from vitascope.checkpoints.output import atomic_file, check_output, check_writable
 from vitascope.errors import ConfigError
 from vitascope.lock import LOCK
 from vitascope.precision import processor

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vitascope.checkpoints.atomic import atomic_file
+from vitascope.checkpoints.output import atomic_file
 from vitascope.checkpoints.tensor_file import write_safetensors
 from vitascope.data.batches import training_batches
 from vitascope.errors import Stopped

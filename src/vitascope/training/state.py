@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from vitascope import json_text
-from vitascope.checkpoints.atomic import atomic_folder
+from vitascope.checkpoints.output import atomic_folder
 from vitascope.checkpoints.tensor_file import read_safetensors, write_safetensors
 from vitascope.errors import CheckpointError
 from vitascope.training.ema import Ema

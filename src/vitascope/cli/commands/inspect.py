@@ -24,9 +24,9 @@ def run(asked: Inspect, console: Console) -> dict[str, Any]:
     out = Path(asked.out)
     sources = [asked.checkpoint, *asked.others]
     check_output(out, WHAT, overwrite=asked.overwrite, sources=sources)
-    from vitascope.checkpoints.atomic import atomic_folder
     from vitascope.checkpoints.load import load
     from vitascope.checkpoints.locate import is_checkpoint
+    from vitascope.checkpoints.output import atomic_folder
     from vitascope.device import resolve_device
     from vitascope.inference.files import find_images
     from vitascope.views.report import NamedImage, make_report

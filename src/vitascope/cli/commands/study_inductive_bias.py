@@ -44,8 +44,8 @@ def run(asked: Compared, settings: InductiveBias, console: Console) -> dict[str,
     out = Path(asked.out)
     sources = [*asked.checkpoints, *filter(None, [asked.data])]
     check_output(out, WHAT, overwrite=asked.overwrite, sources=sources)
-    from vitascope.checkpoints.atomic import atomic_folder
     from vitascope.checkpoints.load import load
+    from vitascope.checkpoints.output import atomic_folder
     from vitascope.device import resolve_device
     from vitascope.studies.inductive_bias.report import FIGURE, JSON, write_study
     from vitascope.studies.inductive_bias.study import compare_models, example_pictures, pictures_of

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from vitascope.checkpoints import atomic
-from vitascope.checkpoints.atomic import atomic_file, atomic_folder, settled
+from vitascope.checkpoints.output import atomic_file, atomic_folder, settled
 from vitascope.errors import CheckpointError
 
 
@@ -119,7 +118,7 @@ def test_remains_of_killed_writers_are_removed_by_the_next(tmp_path: Path) -> No
 
 def test_a_kill_between_the_two_renames_is_survived(tmp_path: Path) -> None:
     write(tmp_path / "target", "one")
-    (tmp_path / "target").rename(atomic._aside(tmp_path / "target"))
+    (tmp_path / "target").rename(tmp_path / ".target.old")
     assert (settled(tmp_path / "target") / "a").read_text() == "one"
     with pytest.raises(CheckpointError, match="already"):
         write(tmp_path / "target", "two")  # put back first, hence refused
@@ -132,7 +131,7 @@ def test_a_kill_at_any_system_call_leaves_the_old_or_the_new(tmp_path: Path) -> 
         """
         import os, signal, sys
         from pathlib import Path
-        from vitascope.checkpoints.atomic import atomic_folder, settled
+        from vitascope.checkpoints.output import atomic_folder, settled
         import shutil
 
         home = Path(sys.argv[1])
