@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from tiny import source
-from tiny_study import BIT, SOURCE, TINY, VIT, data_scaling, shrink, target
+from tiny_study import BIT, SOURCE, TINY, VIT, data_scaling, shrink
 from vitascope.data.open import open_data
 from vitascope.errors import DataError
 from vitascope.recipes.recipe import to_dict
@@ -31,11 +31,6 @@ CELL = Cell(contender=TINY[0], size=20, steps=4, seed=0)
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     shrink(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return target(tmp_path_factory.mktemp("target"))
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tiny_study import data_scaling, do, quicker, same_results, target
+from tiny_study import data_scaling, do, quicker, same_results
 from vitascope.recipes import run as run_module
 from vitascope.studies import cells, report, study
 from vitascope.training import loop, state
@@ -26,11 +26,6 @@ class Crash(BaseException):
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     quicker(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return target(tmp_path_factory.mktemp("target"))
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tiny import start
-from tiny_study import kept_rows, quicker, same_results, target, words
+from tiny_study import kept_rows, quicker, same_results, words
 from vitascope.cli import main
 from vitascope.training import loop
 from vitascope.training.record import read_metrics
@@ -23,11 +23,6 @@ from vitascope.training.record import read_metrics
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     quicker(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return target(tmp_path_factory.mktemp("target"))
 
 
 def command(out: Path, images: Path, model: str = "ViT-128/8") -> list[str]:

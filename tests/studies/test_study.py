@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tiny_study import BIT, SOURCE, TINY, VIT, compute, data_scaling, do, row, shrink, target
+from tiny_study import BIT, SOURCE, TINY, VIT, compute, data_scaling, do, row, shrink
 from vitascope.errors import ConfigError
 from vitascope.recipes.run_folder import write_json
 from vitascope.studies import study as study_module
@@ -26,11 +26,6 @@ KEYS = ["ViT-32_8-20-4-s0", "BiT-R14x0.5-20-4-s0", "ViT-32_8-40-4-s0", "BiT-R14x
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     shrink(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return target(tmp_path_factory.mktemp("target"))
 
 
 def pretend(study: DataScaling, plan: Plan, *keys: str) -> None:

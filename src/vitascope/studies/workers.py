@@ -52,7 +52,7 @@ def _stopped(number: int) -> Stopped:
 def _run_in_processes(study: Study, cells: list[Cell], jobs: int, done: Done) -> None:
     context = multiprocessing.get_context("spawn")  # a fork after torch has started its threads may hang
     threads = max(torch.get_num_threads() // jobs, 1)
-    waiting, busy = list(cells), dict[Connection, tuple[SpawnProcess, Cell]]()
+    waiting, busy = list(cells), dict[Connection, Cell]()
     processes: list[SpawnProcess] = []
     with StopFlag() as stop:
         try:
@@ -62,18 +62,18 @@ def _run_in_processes(study: Study, cells: list[Cell], jobs: int, done: Done) ->
                 process.start()
                 there.close()
                 processes.append(process)
-                busy[here] = (process, _give(here, waiting))
+                busy[here] = _give(here, waiting)
             while busy:
                 heard = wait(list(busy), _LISTEN)
                 if stop.number:  # before listening: the signal may have ended the workers too
                     raise _stopped(stop.number)
                 for ready in heard:
                     assert isinstance(ready, Connection)
-                    process, cell = busy.pop(ready)
+                    cell = busy.pop(ready)
                     _listen(ready, cell)
                     done(cell)
                     if waiting:
-                        busy[ready] = (process, _give(ready, waiting))
+                        busy[ready] = _give(ready, waiting)
         finally:
             while alive := [process for process in processes if process.is_alive()]:
                 for process in alive:
@@ -115,11 +115,8 @@ def _work(study: Study, connection: Connection, threads: int, parent: int) -> No
         try:
             run_cell(study, cell, data)
             connection.send(None)
-        except Stopped as error:
-            connection.send(error.signal_number)
-            return
-        except UserError as error:
-            connection.send(str(error))
+        except (Stopped, UserError) as error:
+            connection.send(error.signal_number if isinstance(error, Stopped) else str(error))
             return
 
 
