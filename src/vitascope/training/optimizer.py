@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
@@ -17,14 +18,15 @@ def is_kernel(name: str, module: nn.Module) -> bool:
     return name == "weight" and isinstance(module, nn.Linear | nn.Conv2d)
 
 
+_BLOCK = re.compile(r"(?:encoder\.blocks|stages)\.(\d+)\.")
+"""A block of the encoder, or a stage of a ResNet."""
+
+
 def layer_of(name: str, depth: int) -> int:
     """0 for everything before the blocks, i + 1 for block (or ResNet stage) i, depth + 1 for norm and head."""
-    parts = name.split(".")
-    if name.startswith("encoder.blocks."):
-        return int(parts[2]) + 1
-    if name.startswith("stages."):
-        return int(parts[1]) + 1
-    return depth + 1 if parts[0] in ("encoder", "head", "norm") else 0
+    if block := _BLOCK.match(name):
+        return int(block[1]) + 1
+    return depth + 1 if name.startswith(("encoder.", "head.", "norm.")) else 0
 
 
 def hidden_matrices(name: str, module: nn.Module) -> int:
@@ -41,10 +43,7 @@ def parameter_groups(
 
     For Muon they also have `parts`, the `hidden_matrices` in each parameter.
     """
-    names = [name for name, _ in model.named_parameters()]
-    depth = len({n.split(".")[2] for n in names if n.startswith("encoder.blocks.")}) or len(
-        {n.split(".")[1] for n in names if n.startswith("stages.")}
-    )
+    depth = len({block[1] for name, _ in model.named_parameters() if (block := _BLOCK.match(name))})
     groups: dict[tuple[float, float, int], dict[str, Any]] = {}
     for prefix, module in model.named_modules():
         for short, parameter in module.named_parameters(recurse=False):
