@@ -68,7 +68,7 @@ def refuse_idle(config: Any, why: str, *names: str) -> None:
     """Raises `ConfigError` where one of the fields `names` has another value than its default: it would be ignored."""
     for f in fields(config):
         if f.name in names and (value := getattr(config, f.name)) != f.default:
-            raise ConfigError(f"{f.name} is {_shown(value)}, but {why}; leave it out")
+            raise ConfigError(f"{f.name} is {_shown(value)}, but {why}; leave it at {_shown(f.default)}")
 
 
 def _unmet(value: Any, hint: Any) -> str | None:
@@ -87,6 +87,8 @@ def _unmet(value: Any, hint: Any) -> str | None:
         if not isinstance(value, tuple) or len(value) != length:
             return f"{'a few' if several else length} values in brackets"
         return next((w for each in value if (w := _unmet(each, arguments[0]))), None)
+    if origin is dict:
+        return None if isinstance(value, dict) else "names with values"
     if origin in (Union, UnionType):
         wanted_by = {kind: _unmet(value, kind) for kind in arguments}
         said = [wanted for kind, wanted in wanted_by.items() if wanted and kind is not NoneType]

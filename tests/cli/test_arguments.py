@@ -288,7 +288,7 @@ BOMB = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [{f'*{a}, ' * 9}]\n" for a, b in p
         ("lr: null\n", "lr is null, expected float; give it or leave the line out"),
         ("augment:\n  flip:\n", "augment.flip is null, expected bool"),
         ("seed: " + "59:" * 5000 + "59", "a value of 15,002 characters, expected at most 4,096"),
-        ("workers: 100000000", "workers is 100000000, expected at most 512"),
+        ("workers: 100000000", "workers is 100000000, expected a whole number from 0 to 512"),
         ("lr: [", "expected a YAML file of options"),
         ("just text", "holds str, expected options, one a line"),
         ("# nothing yet", "holds nothing, expected options"),

@@ -50,6 +50,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"lr": float("nan")}, "lr is nan"),
     ({"weight_decay": float("inf")}, "weight_decay is inf"),
     ({"epochs": float("inf")}, "epochs is inf"),
+    ({"epochs": 0.0}, "epochs is 0, expected a number above 0"),
+    ({"momentum": 0.5}, "momentum is 0.5, but adamw has none; leave it at 0.9"),
+    ({"optimizer": "sgd", "betas": (0.5, 0.9)}, "betas is .*, but sgd has none"),
+    ({"drop_tokens_for": 0.5}, "drop_tokens_for is 0.5, but no tokens are dropped"),
 ]
 
 
@@ -127,13 +131,18 @@ CHANGED: dict[str, Any] = {
 }  # fmt: skip
 
 
+NEEDS: dict[str, dict[str, Any]] = {"momentum": {"optimizer": "sgd"}, "drop_tokens_for": {"drop_tokens": 0.5}}
+"""Without which the field means nothing."""
+
+
 def test_every_field_is_either_free_at_a_resume_or_compared() -> None:
     assert {f.name for f in dataclasses.fields(PretrainRecipe)} == FREE | set(CHANGED)
 
 
 @pytest.mark.parametrize("name", CHANGED)
 def test_a_changed_setting_is_listed(name: str, tmp_path: Path) -> None:
-    (said,) = differences(stored(tmp_path), pretrain_recipe(tmp_path, **{name: CHANGED[name]}))
+    base = NEEDS.get(name, {})
+    (said,) = differences(stored(tmp_path, **base), pretrain_recipe(tmp_path, **base, **{name: CHANGED[name]}))
     assert said.startswith(f"{name}: ")
     assert ", was " in said
 

@@ -182,6 +182,7 @@ class _Strict(ArgumentParser):
         text = " ".join(message.split())
         text = re.sub(r'^(?:Parser key|Problem with given) "?([\w.]+)"?: ', r"--\1: ", text)
         text = re.sub(r"<class '(\w+)'>", r"\1", text)
+        text = re.sub(r"(?:typing\.)?Annotated\[(\w+), Range\([^)]*\)\]", r"\1", text)
         text = re.sub(r"Expected a typing\.Literal\[([^]]*)\]", r"choose from \1", text)
         text = re.sub(r"Does not validate .*? Subtypes: \[(.*)\] Errors: .* Given value: ", _expected, text)
         text = re.sub(r"(Got value: .{100}).{20,}$", r"\1 …", text)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vitascope.checkpoints.checkpoint import Checkpoint, are_named, probabilities
+from vitascope.checkpoints.checkpoint import are_named, probabilities
 from vitascope.checkpoints.shown import Shown
 from vitascope.data.copies import LIMIT, digests
 from vitascope.data.open import open_data
@@ -20,11 +20,9 @@ from vitascope.data.source import Source, View
 from vitascope.errors import CheckpointError, ConfigError, DataError
 from vitascope.evaluation.evaluate import evaluate
 from vitascope.evaluation.metrics import judged
-from vitascope.inference.class_token import for_prediction
-from vitascope.inference.engines.pytorch import Engine
+from vitascope.inference.engines.pytorch import Engine, TorchEngine
 from vitascope.inference.exported import open_model
 from vitascope.inference.predictor import Predictor
-from vitascope.precision import resolve_precision
 from vitascope.recipes.asked import Evaluate
 from vitascope.recipes.figures import confusion_figure
 from vitascope.training.parallel import world
@@ -63,23 +61,18 @@ def evaluate_checkpoint(asked: Evaluate, progress: Callable[[int, int], None] | 
     if warning := seen.pop("warning"):
         log.warning("%s", warning)
     with world(asked.device) as w, listening() as odd:
-        alone = w.size == 1 and w.device.type == "cpu"
-        if isinstance(ck, Checkpoint) and (asked.engine == "eager" or (asked.engine == "auto" and not alone)):
-            # Images go to the device as uint8.
-            model: nn.Module = for_prediction(ck.model.to(w.device))
-            place, products = w.device, resolve_precision(asked.precision, w.device)
-        else:
-            where = asked.device if w.size == 1 else w.device
-            predictor = Predictor(ck, asked.engine, device=where, batch=asked.batch, precision=asked.precision)
-            predictor.expect(len(source) // w.size)
-            model, place, products = _Outside(predictor.engine), torch.device("cpu"), "float32"
+        # Several processes would each change engines at another moment.
+        engine = "eager" if asked.engine == "auto" and w.size > 1 else asked.engine
+        device = asked.device if w.size == 1 else w.device
+        predictor = Predictor(ck, engine, device=device, batch=asked.batch, precision=asked.precision)
+        predictor.expect(len(source) // w.size)
+        on_device = isinstance(predictor.engine, TorchEngine)  # images go there as uint8
         tally = evaluate(
-            model,
+            _Outside(predictor.engine),
             source,
             ck.preprocess,
             batch=asked.batch,
-            device=place,
-            precision=products,
+            device=w.device if on_device else "cpu",
             rank=w.rank,
             processes=w.size,
             workers=asked.workers,

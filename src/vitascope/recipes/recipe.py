@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from vitascope.errors import ConfigError
+from vitascope.fields import Count, Probability, Range
 from vitascope.models.config import image_size_pair
-from vitascope.training.train_settings import Optimizer, TrainSettings, memory_bytes
+from vitascope.training.train_settings import FromZero, Optimizer, TrainSettings, memory_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,9 +21,9 @@ class Recipe(TrainSettings):
     """The run's folder; it must not exist yet, unless resumed or overwritten."""
     image_size: int | tuple[int, int] | None = None
     """Side in pixels of the images the model sees, or [height, width]; multiples of the patch."""
-    holdout: float = 0.1
+    holdout: Probability = 0.1
     """Share of the training set held out for validation where the data has no validation split; 0 for none."""
-    shrink: int | None = None
+    shrink: Count | None = None
     """Training images are shrunk until their shorter side has this many pixels, before anything else: less to keep and
     to read. None: as they are. 256 and up suit crops of 224."""
     disk_budget: str = "0"
@@ -35,10 +36,6 @@ class Recipe(TrainSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.holdout < 1:
-            raise ConfigError(f"holdout is {self.holdout}, expected a share in [0, 1)")
-        if self.shrink is not None and self.shrink < 1:
-            raise ConfigError(f"shrink is {self.shrink}, expected pixels from 1 up")
         memory_bytes(self.disk_budget, "disk_budget")
         if self.image_size is not None:
             image_size_pair(self.image_size)
@@ -59,22 +56,17 @@ class PretrainRecipe(Recipe):
     positions show best in short runs."""
     std: tuple[float, ...] = (0.5,)
     """Divides them afterwards."""
-    whiten: int = 0
+    whiten: Annotated[int, Range(0)] = 0
     """Start the patch projection from the whitening filters of this many training images; 0: from random ones."""
     zero_residuals: bool = False
     """Start every block as the identity, with zeros in the last matrix of either branch."""
-    lr: float = 3e-3
-    weight_decay: float = 0.3
-    dropout: float | None = None
+    lr: FromZero = 3e-3
+    weight_decay: FromZero = 0.3
+    dropout: Probability | None = None
     """Dropout of the model; none: the catalogue's rate."""
-    stochastic_depth: float = 0.0
+    stochastic_depth: Probability = 0.0
     """Probability of dropping the last block's branches; grows linearly from the first."""
-    holdout: float = 0.02
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.whiten < 0:
-            raise ConfigError(f"whiten is {self.whiten}, expected a number of images, or 0")
+    holdout: Probability = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +76,11 @@ class FinetuneRecipe(Recipe):
     checkpoint: str
     """What to start from: a file, a folder or a run, in any format that loads."""
     optimizer: Optimizer = "sgd"
-    lr: float = 0.01
-    warmup: float = 0.1
-    dropout: float | None = None
+    lr: FromZero = 0.01
+    warmup: FromZero = 0.1
+    dropout: Probability | None = None
     """Dropout of the model; none: as the checkpoint says."""
-    stochastic_depth: float = 0.0
+    stochastic_depth: Probability = 0.0
     """Probability of dropping the last block's branches; grows linearly from the first."""
     sweep: bool = False
     """Try every rate of `sweep_rates` on a held-out part first, then train on everything with the best."""

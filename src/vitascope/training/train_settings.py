@@ -2,58 +2,61 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 from vitascope.data.settings import AugmentConfig
 from vitascope.errors import ConfigError
+from vitascope.fields import Count, Probability, Range, check_fields, refuse_idle
 
 Precision = Literal["auto", "float32", "bfloat16"]
 Optimizer = Literal["adamw", "sgd", "muon"]
-_MOST_WORKERS = 512  # processes; a billion of them are started until the machine is full
+FromZero = Annotated[float, Range(0)]
+Share = Annotated[float, Range(0, 1)]
+Workers = Annotated[int, Range(0, 512)]
+"""Processes; a billion of them would be started until the machine is full."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
     """Everything the training loop is told; the length is one of `steps`, `epochs` and `time_budget`."""
 
-    steps: int | None = None
+    steps: Count | None = None
     """Optimiser steps."""
-    epochs: float | None = None
+    epochs: FromZero | None = None
     """Passes over the training set, instead of steps."""
     time_budget: str | None = None
     """Wall time of the whole command instead of steps, such as 90s, 10m, 2h: the schedule ends as the time does."""
-    batch: int = 128
+    batch: Count = 128
     """Images per optimiser step, over all processes."""
-    micro_batch: int | Literal["auto"] | None = None
+    micro_batch: Count | Literal["auto"] | None = None
     """Images per forward pass; fewer than a step has: gradients are accumulated. None and auto: all that fit."""
     optimizer: Optimizer = "adamw"
     """Adam, SGD with momentum, or Muon for the blocks' matrices and Adam, at the same rate, for all else."""
-    lr: float = 1e-3
+    lr: FromZero = 1e-3
     """Learning rate at the end of the warm-up."""
-    warmup: float = 0.05
+    warmup: FromZero = 0.05
     """Linear warm-up: a share of all steps if below 1, otherwise steps, half of the run at most."""
     decay: Literal["cosine", "linear", "constant"] = "cosine"
     """How the learning rate falls after the warm-up."""
-    end_lr: float = 0.0
+    end_lr: FromZero = 0.0
     """Learning rate at the last step."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Probability, Probability] = (0.9, 0.999)
     """Of Adam (Section 4.1)."""
-    momentum: float = 0.9
+    momentum: Probability = 0.9
     """Of SGD (Section 4.1), and of Muon, for which 0.95 is usual."""
-    weight_decay: float = 0.0
+    weight_decay: FromZero = 0.0
     """Decoupled, on the kernels of linear layers and convolutions only; multiplied by the learning rate."""
-    layer_decay: float = 1.0
+    layer_decay: Share = 1.0
     """Each block learns at this multiple of the rate of the next (BEiT); 1 for none."""
-    clip: float = 1.0
+    clip: FromZero = 1.0
     """Largest global norm of the gradient; 0 for no clipping."""
     loss: Literal["softmax", "sigmoid"] = "softmax"
     """Cross-entropy over classes, or of each class on its own (pre-training on many labels)."""
-    label_smoothing: float = 0.0
+    label_smoothing: Probability = 0.0
     """Share of the target spread evenly over all classes, in [0, 1)."""
-    ema: float = 0.0
+    ema: Probability = 0.0
     """Decay per step of an exponential moving average of the weights, which then is the result; 0 for none."""
     keep: Literal["last", "best"] = "last"
     """Which weights are the result: the last, or those of the best validation (early stopping, Section 4.3)."""
@@ -61,25 +64,25 @@ class TrainSettings:
     """Format of the products; auto: whatever is faster here. Weights and optimiser are always float32."""
     compile: bool = False
     """Compile the model with torch.compile: a minute's wait, then some faster steps."""
-    drop_tokens: float = 0.0
+    drop_tokens: Probability = 0.0
     """Share of the patches left out of each training image, others each time: less work per image; 0 for none."""
-    drop_tokens_for: float = 1.0
+    drop_tokens_for: Share = 1.0
     """Share of the steps, from the first, in which `drop_tokens` applies; the others see whole images."""
     checkpoint_activations: bool = False
     """Keep only every block's input and compute the rest again: much less memory, a third to a half more time."""
-    workers: int = 0
+    workers: Workers = 0
     """Processes that read and augment images, for evaluations too; 0 for none besides this one."""
     memory_budget: str = "2G"
     """Decoded images are kept in memory when they all fit into this; 0 for never."""
-    seed: int = 0
+    seed: Annotated[int, Range(0)] = 0
     """Fixes initial values, order and augmentation."""
-    log_every: int = 10
+    log_every: Count = 10
     """Steps between lines of metrics.jsonl."""
-    eval_every: int | None = None
+    eval_every: Count | None = None
     """Steps between evaluations on the validation set; none: ten in a run, fewer where a time budget is short."""
-    save_every: int | None = None
+    save_every: Count | None = None
     """Steps between checkpoints to resume from; none: ten in a run."""
-    keep_checkpoints: int = 2
+    keep_checkpoints: Count = 2
     """How many of them are kept."""
     tensorboard: bool = False
     """Also write TensorBoard's event files (needs the extra `tensorboard`)."""
@@ -87,38 +90,24 @@ class TrainSettings:
     """Random changes of the training images."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         lengths = {n: getattr(self, n) for n in ("steps", "epochs", "time_budget") if getattr(self, n) is not None}
         if len(lengths) > 1:
             raise ConfigError(f"{' and '.join(f'{k}={v}' for k, v in lengths.items())}: give only one of them")
-        for name, value in lengths.items():
-            if not isinstance(value, str) and not 0 < value < math.inf:
-                raise ConfigError(f"{name} is {value}, expected a number above 0")
         if self.time_budget is not None:
             seconds(self.time_budget)
         memory_bytes(self.memory_budget)
-        for name in ("batch", "log_every", "keep_checkpoints", "eval_every", "save_every"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} is {value}, expected at least 1")
-        if isinstance(self.micro_batch, int) and self.micro_batch < 1:
-            raise ConfigError(f"micro_batch is {self.micro_batch}, expected at least 1")
-        for name in ("lr", "end_lr", "warmup", "weight_decay", "clip", "workers", "seed"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(f"{name} is {getattr(self, name)}, expected a number from 0 up")
-        if self.workers > _MOST_WORKERS:
-            raise ConfigError(f"workers is {self.workers}, expected at most {_MOST_WORKERS}")
-        if self.lr == 0:
-            raise ConfigError("lr is 0, expected a number above 0")
+        for name in ("epochs", "lr", "layer_decay", "drop_tokens_for"):
+            if getattr(self, name) == 0:
+                raise ConfigError(f"{name} is 0, expected a number above 0")
         if self.end_lr > self.lr:
             raise ConfigError(f"end_lr {self.end_lr} is above lr {self.lr}")
-        for name in ("label_smoothing", "ema", "momentum", "drop_tokens"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, expected a number in [0, 1)")
-        for name in ("layer_decay", "drop_tokens_for"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, expected a number in (0, 1]")
-        if any(not 0 <= beta < 1 for beta in self.betas):
-            raise ConfigError(f"betas are {self.betas}, expected two numbers in [0, 1)")
+        if self.optimizer == "adamw":
+            refuse_idle(self, "adamw has none", "momentum")
+        if self.optimizer == "sgd":
+            refuse_idle(self, "sgd has none", "betas")
+        if not self.drop_tokens:
+            refuse_idle(self, "no tokens are dropped", "drop_tokens_for")
 
 
 def seconds(text: str) -> float:
