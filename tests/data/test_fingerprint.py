@@ -13,20 +13,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
+from pictures import png
 from vitascope.data.kept import ArraySource
 from vitascope.data.open import open_data
 from vitascope.data.shrunk import Shrunk
 from vitascope.data.source import Source, View
 from vitascope.data.sources.huggingface import HubSource
 from vitascope.data.sources.table import TableSource
-
-
-def png(value: int) -> bytes:
-    stream = io.BytesIO()
-    Image.new("RGB", (3, 2), (value, 0, 0)).save(stream, "PNG")
-    return stream.getvalue()
 
 
 def write(kind: str, where: Path, values: list[int]) -> str:

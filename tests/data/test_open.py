@@ -7,17 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
+from pictures import put
 from vitascope.data.open import CATALOGUE, Entry, open_data, recognise
 from vitascope.data.source import Splits
 from vitascope.errors import DataError
-
-
-def put(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (4, 4)).save(path)
-    return path
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import socket
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
+from pictures import put
 from vitascope.data.passed_over import grouped, sentence
 from vitascope.data.sources.folder import FolderSource, open_folder
 from vitascope.data.walk import Folder, is_litter
@@ -26,11 +26,6 @@ LITTER = [
     ".ipynb_checkpoints",
     "__pycache__",
 ]
-
-
-def put(path: Path, kind: str | None = None) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (4, 4)).save(path, kind)
 
 
 @pytest.fixture
@@ -59,7 +54,7 @@ def test_litter_is_neither_class_nor_image_anywhere(photos: Path, name: str) -> 
 def test_runs_and_checkpoints_inside_are_passed_over(photos: Path, marks: list[str]) -> None:
     for place in (photos / "run", photos / "runs" / "first", photos / "cat" / "run"):
         for mark in marks:
-            (place / mark).mkdir(parents=True) if mark.endswith("/") else put(place / mark, "PNG")
+            (place / mark).mkdir(parents=True) if mark.endswith("/") else put(place / mark, kind="PNG")
         put(place / "figures" / "x.png")
     train = open_folder(photos).train
     assert train is not None
@@ -74,8 +69,8 @@ def test_names_that_are_nobodys_litter() -> None:
 def test_what_is_passed_over_is_told_by_kind(tmp_path: Path) -> None:
     for name in ("a.jxl", "b.JXL", "c.ppm", ".hidden", "notes.txt", "data"):
         (tmp_path / name).write_bytes(b"x")
-    put(tmp_path / "bare", "JPEG")
-    put(tmp_path / "url.jpg?w=200", "JPEG")
+    put(tmp_path / "bare", kind="JPEG")
+    put(tmp_path / "url.jpg?w=200", kind="JPEG")
     put(tmp_path / "loose.png")
     groups = grouped(str(path) for path in sorted(tmp_path.iterdir()))
     assert {group.kind: group.count for group in groups} == {

@@ -10,17 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
+from pictures import put
 from vitascope.data import walk
 from vitascope.data.source import Source
 from vitascope.data.sources.folder import FolderSource, open_folder
 from vitascope.errors import DataError, ImageError
-
-
-def put(path: Path, value: int = 0) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (4, 4), (value, value, value)).save(path)
 
 
 def only_train(path: Path) -> FolderSource:

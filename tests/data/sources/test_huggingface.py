@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 import types
 from pathlib import Path
@@ -10,16 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from PIL import Image
 
+from pictures import png
 from vitascope.data.sources.huggingface import open_huggingface
 from vitascope.errors import ConfigError, DataError
-
-
-def png(value: int) -> bytes:
-    stream = io.BytesIO()
-    Image.new("RGB", (3, 2), (value, 0, 0)).save(stream, "PNG")
-    return stream.getvalue()
 
 
 class Dataset:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import pickle
@@ -14,17 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
+from pictures import png
 from vitascope.data.sources import parquet
 from vitascope.data.sources.parquet import open_parquet
 from vitascope.errors import DataError, ImageError
-
-
-def png(value: int) -> bytes:
-    stream = io.BytesIO()
-    Image.new("RGB", (3, 2), (value, 0, 0)).save(stream, "PNG")
-    return stream.getvalue()
 
 
 def write(

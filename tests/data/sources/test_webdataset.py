@@ -10,16 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
+from pictures import png
 from vitascope.data.sources.webdataset import open_webdataset
 from vitascope.errors import DataError, ImageError
-
-
-def png(value: int) -> bytes:
-    stream = io.BytesIO()
-    Image.new("RGB", (3, 2), (value, 0, 0)).save(stream, "PNG")
-    return stream.getvalue()
 
 
 def write(path: Path, files: dict[str, bytes], mode: str = "w") -> Path:

@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from vitascope.data.source import Int64
 from vitascope.errors import DataError
@@ -31,7 +33,6 @@ log = logging.getLogger(__name__)
 
 def label_kind(kind: Any, where: str, remedy: str) -> Any:
     """The pyarrow type of single labels in a column of type `kind`; DataError for lists, structs, floats and others."""
-    import pyarrow as pa
 
     value = kind.value_type if pa.types.is_dictionary(kind) else kind
     checks = (pa.types.is_integer, pa.types.is_boolean, pa.types.is_string, pa.types.is_large_string)
@@ -71,8 +72,6 @@ def number_labels(
     The table above says how. Splits of which all labels are −1, the Hub's mark for hidden ones, are left out, in the
     log. Raises DataError, in one line that ends in `remedy` where the labels are of no use.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
 
     plain = {split: _plain(column, split, where, remedy) for split, column in columns.items()}
     distinct = {split: column.unique() for split, column in plain.items()}
@@ -101,8 +100,6 @@ def number_labels(
 
 def _plain(given: Any, split: str, where: str, remedy: str) -> Any:
     """Labels of a split as a pyarrow array of one kind, none of them missing."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
 
     try:
         column = given if isinstance(given, pa.Array | pa.ChunkedArray) else pa.array(given)

@@ -12,6 +12,8 @@ from os.path import realpath
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from vitascope.cache import cache_folder
 from vitascope.data.fingerprint import joined, named_size, stamp
 from vitascope.data.source import Source, Splits, name_of_split, split_of_name
@@ -24,6 +26,7 @@ from vitascope.wording import printable, reason
 
 log = logging.getLogger(__name__)
 
+_COPY = pa.schema({"bytes": pa.large_binary(), "crc32": pa.uint32()})
 MEMORY_BYTES = 512 << 20
 """Encoded images of one split up to this size are held in memory, by each process; more are mapped from a file."""
 
@@ -42,11 +45,9 @@ class ParquetSource(TableSource):
 
     def image(self, row: int) -> bytes | None:
         for attempt in range(3):
-            value = self._held[row].as_py()
-            if not isinstance(value, dict):
-                return value
-            image: bytes | None = value["bytes"]
-            if attempt == 2 or value["crc32"] == (None if image is None else zlib.crc32(image)):
+            images, sums = self._held
+            image: bytes | None = images[row].as_py()
+            if attempt == 2 or sums is None or sums[row].as_py() == (None if image is None else zlib.crc32(image)):
                 break
             del self.__dict__["_held"]  # another process may have renewed the copy by now
             if attempt == 1:
@@ -54,25 +55,25 @@ class ParquetSource(TableSource):
         return image
 
     def identity(self) -> Iterable[bytes]:
-        yield self._images.encode()
+        yield self._identity.encode()
 
     def parts(self) -> list[str]:
         return [self.column, *map(named_size, self.files)]
 
     @property
-    def _images(self) -> str:
+    def _identity(self) -> str:
         return joined([self.column, *(stamp(realpath(file)) for file in self.files)])
 
     @property
     def _path(self) -> Path:
-        return cache_folder() / "arrow" / f"{self._images[:32]}.arrow"
+        return cache_folder() / "arrow" / f"{self._identity[:32]}.arrow"
 
     @cached_property
-    def _held(self) -> Any:
-        """pyarrow.ChunkedArray of bytes in memory, or of {bytes, crc32} mapped."""
-        import pyarrow as pa
+    def _held(self) -> tuple[Any, Any]:
+        """Two pyarrow.ChunkedArray: the images, and the CRC-32 of each; in memory None in its place."""
 
-        if not self._path.exists():
+        path = self._path
+        if not path.exists():
             chunks: list[Any] = []
             held = 0
             for chunk in self._chunks():
@@ -81,34 +82,30 @@ class ParquetSource(TableSource):
                 if held > MEMORY_BYTES:
                     break
             else:
-                return self._whole(pa.chunked_array(chunks, pa.large_binary()))
+                return self._checked((pa.chunked_array(chunks, pa.large_binary()), None))
             del chunks
-            log.info("copying the images of %s to %s, to map them into memory", printable(self.files[0]), self._path)
+            log.info("copying the images of %s to %s, to map them into memory", printable(self.files[0]), path)
             self._copy()
-        elif _mapped(self._path, len(self)) is None:
+        elif _mapped(path, len(self)) is None:
             self._renew()
-        return self._whole(_mapped(self._path, len(self)))
+        return self._checked(_mapped(path, len(self)))
 
-    def _whole(self, column: Any) -> Any:
-        if column is None or len(column) != len(self):
+    def _checked(self, held: tuple[Any, Any] | None) -> tuple[Any, Any]:
+        if held is None or len(held[0]) != len(self):
             raise DataError(f"{printable(self.files[0])}: not the {len(self)} images that it had; fetch it again")
-        return column
+        return held
 
     def _renew(self) -> None:
         log.warning("%s: our copy of %s is damaged; written anew", self._path, printable(self.files[0]))
         self._copy()
 
     def _copy(self) -> None:
-        import pyarrow as pa
 
-        schema = pa.schema([pa.field("image", pa.struct([("bytes", pa.large_binary()), ("crc32", pa.uint32())]))])
         try:
-            with written_whole(self._path) as temporary, pa.ipc.new_file(str(temporary), schema) as writer:
+            with written_whole(self._path) as temporary, pa.ipc.new_file(str(temporary), _COPY) as writer:
                 for chunk in self._chunks():
                     sums = [zlib.crc32(value.as_buffer()) if value.is_valid else None for value in chunk]
-                    arrays = [chunk, pa.array(sums, pa.uint32())]
-                    image = pa.StructArray.from_arrays(arrays, fields=list(schema.field(0).type))
-                    writer.write_batch(pa.record_batch([image], schema=schema))
+                    writer.write_batch(pa.record_batch([chunk, pa.array(sums, pa.uint32())], schema=_COPY))
         except OSError as error:
             raise DataError(
                 f"{printable(str(self._path.parent))}: cannot write the copy of {printable(self.files[0])} "
@@ -120,15 +117,13 @@ class ParquetSource(TableSource):
             yield from read_images(file, self.column)
 
 
-def _mapped(path: Path, rows: int) -> Any:
-    """A copy's column; None unless it has its rows within its file. Images are checked one by one, as they are read."""
-    import pyarrow as pa
+def _mapped(path: Path, rows: int) -> tuple[Any, Any] | None:
+    """A copy's columns; None unless it has its rows within its file. Images are checked as they are read."""
 
     try:
-        column = pa.ipc.open_file(pa.memory_map(str(path))).read_all().column(0)
-        column.validate(full=True)
-        has_rows = len(column) - column.null_count == rows
-        return column if has_rows and {field.name for field in column.type} == {"bytes", "crc32"} else None
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        table.validate(full=True)
+        return (table["bytes"], table["crc32"]) if table.schema == _COPY and len(table) == rows else None
     except (pa.ArrowException, OSError, ValueError, TypeError, IndexError):
         return None
 

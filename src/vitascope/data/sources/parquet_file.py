@@ -7,6 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
 from vitascope import json_text
 from vitascope.data.sources.classes import label_kind
 from vitascope.data.sources.table import OTHER_LABELS
@@ -39,7 +43,6 @@ def read_schema(file: str) -> tuple[Any, Mapping[str, Any]]:
 @contextmanager
 def reading(file: str) -> Iterator[None]:
     """Arrow's errors as a DataError that names the file."""
-    import pyarrow as pa
 
     try:
         yield
@@ -51,7 +54,6 @@ def reading(file: str) -> Iterator[None]:
 
 def read_images(file: str, column: str) -> Iterator[Any]:
     """The images of one file as pyarrow.LargeBinaryArray of bounded size, whatever the file claims."""
-    import pyarrow as pa
 
     most = _GROWTH * os.path.getsize(file) + _SPARE
     held: list[Any] = []
@@ -72,7 +74,6 @@ def read_images(file: str, column: str) -> Iterator[Any]:
 
 
 def _images(values: Any) -> Any:
-    import pyarrow as pa
 
     return (values.flatten()[0] if pa.types.is_struct(values.type) else values).cast(pa.large_binary())
 
@@ -82,7 +83,6 @@ def _few_rows(parquet: Any, column: str) -> Iterator[Any]:
 
     One value can stand in every row at no cost in the file, but is no larger than its uncompressed pages.
     """
-    import pyarrow as pa
 
     names = [f"{column}.bytes" if pa.types.is_struct(parquet.schema_arrow.field(column).type) else column]
     places = [place for place in range(len(parquet.schema)) if parquet.schema.column(place).path in names]
@@ -99,8 +99,6 @@ def _few_rows(parquet: Any, column: str) -> Iterator[Any]:
 
 def read_labels(files: list[str], column: str, where: str) -> Any:
     """→ pyarrow.ChunkedArray of the labels, which are no longer than names are."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
 
     chunks: list[Any] = []
     for file in files:
@@ -124,7 +122,6 @@ def read_labels(files: list[str], column: str, where: str) -> Any:
 
 def _opened(file: str, **options: Any) -> Any:
     """→ pyarrow.parquet.ParquetFile whose footer does not claim more than the file may hold; in `reading`."""
-    import pyarrow.parquet as pq
 
     parquet = pq.ParquetFile(file, memory_map=True, pre_buffer=False, **options)
     size, metadata = os.path.getsize(file), parquet.metadata

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from vitascope.data.source import EncodedSource, Int64
 from vitascope.data.sources.classes import names_of_feature
 from vitascope.errors import DataError, ImageError
@@ -56,7 +58,6 @@ def choose_columns(
     pyarrow.Schema, `features` the Hub's description of the columns (may be empty). Raises DataError, listing the
     columns, where the choice is not plain.
     """
-    import pyarrow as pa
 
     def is_binary(kind: Any) -> bool:
         return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
