@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -64,6 +65,18 @@ def check_fields(config: Any) -> None:
             raise ConfigError(f"{name} is {_shown(value)}, expected {wanted}")
 
 
+def height_width(value: Any, name: str) -> tuple[int, int]:
+    """224, (192, 256) or {"height": 192, "width": 256} → (height, width); raises `ConfigError` for anything else."""
+    pair = value
+    if isinstance(value, Mapping):
+        pair = value.get("height"), value.get("width")
+    elif isinstance(value, int):
+        pair = value, value
+    if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(isinstance(n, int) and n > 0 for n in pair):
+        raise ConfigError(f"{name} is {_shown(value)}, expected one positive number or (height, width)")
+    return pair[0], pair[1]
+
+
 def refuse_idle(config: Any, why: str, *names: str) -> None:
     """Raises `ConfigError` where one of the fields `names` has another value than its default: it would be ignored."""
     for f in fields(config):
@@ -100,7 +113,7 @@ def _unmet(value: Any, hint: Any) -> str | None:
     return None if isinstance(value, hint) else _words(hint)
 
 
-_MOST_VALUES = 100
+_MOST_VALUES = 1024
 """Of a tuple of any length."""
 
 

@@ -123,7 +123,7 @@ DAMAGES: dict[str, tuple[Any, str]] = {
     ),
     "images of 1.6 GB": (
         lambda f: edit(f, "preprocessor.json", size=[20_000, 20_000]),
-        "each from 1 to 16384 pixels",
+        "from 1 to 16,384",
     ),
     "config not JSON": (lambda f: (f / "config.json").write_text("{,}"), "config.json: damaged JSON"),
     "config a list": (lambda f: (f / "config.json").write_text("[]"), "config.json: JSON holds a list"),

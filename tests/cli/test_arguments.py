@@ -170,8 +170,24 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_hyphens_and_underscores_are_the_same() -> None:
-    one = pretrain_recipe("d", "--out=x", "--weight-decay=0.2", "--label-smoothing", "0.1", "--augment.pad-shift=3")
-    two = pretrain_recipe("d", "--out=x", "--weight_decay=0.2", "--label_smoothing", "0.1", "--augment.pad_shift=3")
+    one = pretrain_recipe(
+        "d",
+        "--out=x",
+        "--weight-decay=0.2",
+        "--label-smoothing",
+        "0.1",
+        "--augment.pad-shift=3",
+        "--augment.crop=shift",
+    )
+    two = pretrain_recipe(
+        "d",
+        "--out=x",
+        "--weight_decay=0.2",
+        "--label_smoothing",
+        "0.1",
+        "--augment.pad_shift=3",
+        "--augment.crop=shift",
+    )
     assert one == two
     assert (one.weight_decay, one.label_smoothing, one.augment.pad_shift) == (0.2, 0.1, 3)
 

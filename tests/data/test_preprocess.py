@@ -290,7 +290,7 @@ def test_reads_hugging_face() -> None:
         ({"size": {"longest_edge": 224}}, "size"),
         ({"crop_size": 448}, "share"),
         ({"crop_size": {"height": 100, "width": 200}}, "share"),
-        ({"crop_size": 0}, "at least 1"),
+        ({"crop_size": 0}, "crop_size is 0, expected one positive number"),
         ({"image_std": [0.0, 1.0, 1.0]}, "std"),
     ],
 )

@@ -33,6 +33,14 @@ from vitascope.errors import ConfigError
         {"mix_probability": 1.1},
         {"mix_probability": 0.0, "mixup": 0.2},
         {"mix_switch": -0.5},
+        # Without effect beside what the others say:
+        {"crop_area": (0.3, 1.0), "crop": "none"},
+        {"crop_ratio": (1.0, 1.0), "crop": "shift"},
+        {"pad_shift": 2},
+        {"pad_mode": "zero"},
+        {"randaugment_magnitude": 5.0},
+        {"mix_probability": 0.5},
+        {"mix_switch": 0.2, "mixup": 0.8},
     ],
 )
 def test_contradictions_fail_at_construction(fields: dict[str, object]) -> None:

@@ -7,8 +7,9 @@ import json
 import pytest
 
 from vitascope.errors import ConfigError
+from vitascope.fields import height_width
 from vitascope.models.catalogue import model_config, model_names
-from vitascope.models.config import config_from_dict, config_to_dict, image_size_pair
+from vitascope.models.config import config_from_dict, config_to_dict
 
 
 @pytest.mark.parametrize("name", model_names())
@@ -32,9 +33,9 @@ def test_what_is_wrong_in_a_file_is_named(values: dict[str, object], message: st
         config_from_dict(values)
 
 
-def test_image_size_pair() -> None:
-    assert image_size_pair(32) == (32, 32)
-    assert image_size_pair([32, 48]) == (32, 48)
+def test_height_and_width() -> None:
+    assert height_width(32, "image_size") == (32, 32)
+    assert height_width([32, 48], "image_size") == (32, 48)
     for wrong in (0, -1, (3, 4, 5), (3, 0), "32"):
         with pytest.raises(ConfigError, match="image_size is"):
-            image_size_pair(wrong)  # type: ignore[arg-type]
+            height_width(wrong, "image_size")

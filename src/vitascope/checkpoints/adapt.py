@@ -8,10 +8,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from vitascope.fields import height_width
 from vitascope.layers.position import resize_positions
 from vitascope.models.bit import BiT
 from vitascope.models.catalogue import empty_model
-from vitascope.models.config import ModelConfig, ViTConfig, image_size_pair
+from vitascope.models.config import ModelConfig, ViTConfig
 from vitascope.models.vit import ViT
 
 _POSITIONS = "embedding.positions.table"
@@ -54,7 +55,7 @@ def resize_model(model: ViT | BiT, image_size: int | tuple[int, int]) -> ViT | B
 
     The other weights are the old model's own tensors. Raises `ConfigError` where the patch does not divide it.
     """
-    size = image_size_pair(image_size)
+    size = height_width(image_size, "image_size")
     if size == model.config.image_size:
         return model
     config = replace(model.config, image_size=size)

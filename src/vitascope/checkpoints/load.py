@@ -18,9 +18,10 @@ from vitascope.checkpoints.locate import locate, read_raw
 from vitascope.checkpoints.stated import Labels, Statistics, restated
 from vitascope.checkpoints.store import WEIGHTS, is_own, read_folder
 from vitascope.errors import CheckpointError
+from vitascope.fields import height_width
 from vitascope.models.bit import BiT
 from vitascope.models.catalogue import model_config
-from vitascope.models.config import ModelConfig, Size, image_size_pair
+from vitascope.models.config import ModelConfig, Size
 from vitascope.models.vit import ViT
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def load(
     or `ConfigError` for arguments that cannot be.
     """
     stated = model_config(model) if isinstance(model, str) else model
-    size = None if image_size is None else image_size_pair(image_size)
+    size = None if image_size is None else height_width(image_size, "image_size")
     place = locate(Path(path))
     folder = place.parent if place.name == WEIGHTS and place.is_file() else place
     if folder.is_dir() and is_own(folder):

@@ -11,7 +11,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from vitascope.data import preprocess_formats as formats
 from vitascope.data.images import MAX_PIXELS, ImageLike, UInt8, read_image
 from vitascope.data.resize import Interpolation, fit_box, resample
 from vitascope.errors import CheckpointError, ConfigError
-from vitascope.fields import LARGEST_SIDE
+from vitascope.fields import LARGEST_SIDE, Range, Side, check_fields, height_width
 from vitascope.wording import meant
 
 
@@ -32,14 +32,14 @@ class Preprocess:
     Raises ConfigError where a field is out of range or contradicts another.
     """
 
-    size: tuple[int, int]
+    size: tuple[Side, Side]
     """(height, width) in pixels that the model sees."""
-    channels: int = 3
+    channels: Annotated[int, Range(1, 1024)] = 3
     """1 = grey, 3 = RGB; any other count takes arrays only."""
     fit: Literal["crop", "squash"] = "crop"
     """"crop": resize so that the shorter side fits, keep the middle. "squash": resize both sides, whatever
     the ratio, as the official test pipeline does (vision_transformer, input_pipeline.py)."""
-    crop_fraction: float = 1.0
+    crop_fraction: Annotated[float, Range(1e-6, 1)] = 1.0
     """Side of the kept middle over the side after resizing, in (0, 1]. 1 keeps all that fits, like the
     official pipeline, and suits images that are small already; 0.875 = 224 of 256 is the usual ImageNet
     crop."""
@@ -48,41 +48,34 @@ class Preprocess:
     antialias: bool = True
     """True: the filter widens with the reduction (Pillow). False: TensorFlow's plain bilinear with half-pixel
     centres, two taps per axis, as in the official pipeline; only for "bilinear" and "nearest"."""
-    mean: tuple[float, ...] = (0.5,)
+    mean: tuple[Annotated[float, Range(-1e6, 1e6)], ...] = (0.5,)
     """Per channel, subtracted from values in [0, 1]; one number stands for every channel."""
-    std: tuple[float, ...] = (0.5,)
+    std: tuple[Annotated[float, Range(1e-6, 1e6)], ...] = (0.5,)
     """Per channel, divides afterwards; one number stands for every channel."""
     draft: bool = False
     """Decode JPEG files at 1/2, 1/4 or 1/8 where that is still no smaller than the resized image: faster on
     large photographs, slightly different pixels."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", _size(self.size))
-        if not _is_int(self.channels) or not 1 <= self.channels <= 1024:
-            raise ConfigError(f"channels is {self.channels!r}; expected a whole number from 1 to 1024")
-        if self.fit not in ("crop", "squash"):
-            raise ConfigError(f'fit is {self.fit!r}; expected "crop" or "squash"')
-        if self.interpolation not in get_args(Interpolation):
-            raise ConfigError(
-                f"interpolation is {self.interpolation!r}; expected one of {', '.join(get_args(Interpolation))}"
-            )
-        if not _is_number(self.crop_fraction) or not 0 < self.crop_fraction <= 1:
-            raise ConfigError(f"crop_fraction is {self.crop_fraction!r}; expected a number in (0, 1]")
+        for name in ("size", "mean", "std"):
+            if isinstance(value := getattr(self, name), list):
+                object.__setattr__(self, name, tuple(value))
+        check_fields(self)
+        for name in ("mean", "std"):
+            values = tuple(map(float, getattr(self, name)))
+            if len(values) not in (1, self.channels):
+                raise ConfigError(f"{name} is {values}; expected one number or {self.channels}, one for each channel")
+            object.__setattr__(self, name, values * self.channels if len(values) == 1 else values)
         if max(self.size) / self.crop_fraction > LARGEST_SIDE:
             raise ConfigError(
                 f"crop_fraction {self.crop_fraction} with size {self.size} resizes to more than "
                 f"{LARGEST_SIDE} pixels a side; raise crop_fraction"
             )
-        for name in ("antialias", "draft"):
-            if not isinstance(getattr(self, name), bool):
-                raise ConfigError(f"{name} is {getattr(self, name)!r}; expected true or false")
         if not self.antialias and self.interpolation not in ("nearest", "bilinear"):
             raise ConfigError(
                 f"antialias=False with interpolation {self.interpolation!r}; "
                 "only bilinear and nearest exist without antialiasing"
             )
-        for name in ("mean", "std"):
-            object.__setattr__(self, name, _per_channel(name, getattr(self, name), self.channels))
 
     def __call__(self, image: ImageLike, *, max_pixels: int = MAX_PIXELS) -> Tensor:
         """Path, encoded bytes, Pillow image or uint8 (H, W[, C]) array → normalised float32 (C, h, w) on the CPU.
@@ -147,7 +140,7 @@ class Preprocess:
 
     def with_size(self, size: int | tuple[int, int]) -> Preprocess:
         """The same preprocessing for another (height, width); one number means a square."""
-        return dataclasses.replace(self, size=(size, size) if isinstance(size, int) else size)
+        return dataclasses.replace(self, size=height_width(size, "size"))
 
     def with_statistics(
         self, mean: str | float | Sequence[float] | None, std: str | float | Sequence[float] | None
@@ -217,21 +210,6 @@ def to_tensor(images: Sequence[UInt8]) -> Tensor:
     return batch
 
 
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30
-
-
-def _size(value: Any) -> tuple[int, int]:
-    ok = isinstance(value, list | tuple) and len(value) == 2 and all(_is_int(side) for side in value)
-    if not ok or not all(1 <= side <= LARGEST_SIDE for side in value):
-        raise ConfigError(f"size is {value!r}; expected (height, width), each from 1 to {LARGEST_SIDE} pixels")
-    return value[0], value[1]
-
-
 def _numbers(name: str, value: str | float | Sequence[float]) -> tuple[float, ...]:
     if not isinstance(value, str):
         return (value,) if isinstance(value, int | float) else tuple(value)
@@ -240,13 +218,3 @@ def _numbers(name: str, value: str | float | Sequence[float]) -> tuple[float, ..
     except ValueError:
         known = ", ".join(formats.STATISTICS)
         raise ConfigError(f"{name} is {value!r}; expected numbers with commas between, or {known}") from None
-
-
-def _per_channel(name: str, values: Any, channels: int) -> tuple[float, ...]:
-    ok = isinstance(values, list | tuple) and all(_is_number(v) for v in values)
-    if not ok or len(values) not in (1, channels):
-        raise ConfigError(f"{name} is {values!r}; expected one number or one for each of {channels} channels")
-    result = tuple(float(v) for v in values)
-    if name == "std" and min(result) <= 0:
-        raise ConfigError(f"std is {values!r}; expected numbers above 0")
-    return result * channels if len(result) == 1 else result

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vitascope.errors import CheckpointError, ConfigError
-from vitascope.fields import LARGEST_SIDE
+from vitascope.fields import height_width
 
 log = logging.getLogger(__name__)
 
@@ -38,14 +38,14 @@ def from_huggingface(data: Mapping[str, Any]) -> dict[str, Any]:
         )
     size = data.get("size", 224)
     keeps_ratio = isinstance(size, Mapping) and "shortest_edge" in size
-    resized = _height_width(size["shortest_edge"] if keeps_ratio else size, "size")
+    resized = height_width(size["shortest_edge"] if keeps_ratio else size, "size")
     crops = data.get("do_center_crop", "crop_size" in data)
     if keeps_ratio and not crops:
         raise CheckpointError(
             "preprocessor_config.json resizes the shortest edge without a centre crop, which leaves images "
             'of differing sizes; expected do_center_crop with crop_size, or size {"height", "width"}'
         )
-    target = _height_width(data.get("crop_size", 224), "crop_size") if crops else resized
+    target = height_width(data.get("crop_size", 224), "crop_size") if crops else resized
     # The one fraction that rounds to both sizes; DeiT's and Bit's processors give two pairs of whole numbers.
     fraction = min(inner / outer for inner, outer in zip(target, resized, strict=True))
     if fraction > 1 or any(int(inner / fraction + 1e-6) != outer for inner, outer in zip(target, resized, strict=True)):
@@ -138,19 +138,3 @@ def to_timm(fields: Mapping[str, Any]) -> dict[str, Any]:
         "mean": list(fields["mean"]),
         "std": list(fields["std"]),
     }
-
-
-def _height_width(value: Any, name: str) -> tuple[int, int]:
-    if isinstance(value, Mapping) and value.keys() >= {"height", "width"}:
-        value = (value["height"], value["width"])
-    elif isinstance(value, int):
-        value = (value, value)
-    if not isinstance(value, list | tuple) or len(value) != 2 or not all(isinstance(v, int) for v in value):
-        raise CheckpointError(
-            f'preprocessor_config.json has {name} {value!r}; expected {{"height", "width"}} or one number'
-        )
-    if not 1 <= min(value) <= max(value) <= LARGEST_SIDE:
-        raise CheckpointError(
-            f"preprocessor_config.json has {name} {tuple(value)}; expected at least 1 pixel, at most {LARGEST_SIDE}"
-        )
-    return value[0], value[1]

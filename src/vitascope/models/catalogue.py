@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vitascope.errors import ConfigError
-from vitascope.models.config import BiTConfig, ModelConfig, StemConfig, ViTConfig, image_size_pair, make_config
+from vitascope.fields import height_width
+from vitascope.models.config import BiTConfig, ModelConfig, StemConfig, ViTConfig, make_config
 
 if TYPE_CHECKING:
     import torch
@@ -79,7 +80,7 @@ def model_config(name: str, **changes: Any) -> ModelConfig:
         hint = f"did you mean {', '.join(near)}?" if near else f"for example {', '.join(model_names()[:6])}"
         raise ConfigError(f"no model {name!r}; {hint} (ViT-{{Ti,S,b,B,L,H}}/PATCH takes any patch number)")
     if "image_size" in changes:
-        changes["image_size"] = image_size_pair(changes["image_size"])
+        changes["image_size"] = height_width(changes["image_size"], "image_size")
     return make_config(type(base), {**vars(base), **changes})
 
 

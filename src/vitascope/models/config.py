@@ -97,11 +97,3 @@ def make_config(kind: type[Config], values: dict[str, Any]) -> Config:
     if isinstance(made.get("stem"), dict):
         made["stem"] = make_config(StemConfig, made["stem"])
     return kind(**made)
-
-
-def image_size_pair(size: int | tuple[int, int] | list[int]) -> Size:
-    """224 → (224, 224); (192, 256) stays; raises `ConfigError` for anything else."""
-    pair = (size, size) if isinstance(size, int) else tuple(size) if isinstance(size, tuple | list) else ()
-    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
-        raise ConfigError(f"image_size is {size!r}, expected one positive number or (height, width)")
-    return pair[0], pair[1]

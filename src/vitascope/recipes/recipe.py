@@ -6,8 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any, Literal
 
 from vitascope.errors import ConfigError
-from vitascope.fields import Count, Probability, Range
-from vitascope.models.config import image_size_pair
+from vitascope.fields import Count, Probability, Range, height_width
 from vitascope.training.train_settings import FromZero, Optimizer, TrainSettings, memory_bytes
 
 
@@ -38,7 +37,7 @@ class Recipe(TrainSettings):
         super().__post_init__()
         memory_bytes(self.disk_budget, "disk_budget")
         if self.image_size is not None:
-            image_size_pair(self.image_size)
+            height_width(self.image_size, "image_size")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,8 @@ from torch import Tensor
 from vitascope.checkpoints.checkpoint import Activation
 from vitascope.checkpoints.translate import Layout
 from vitascope.data.preprocess import Preprocess
-from vitascope.errors import CheckpointError
+from vitascope.errors import CheckpointError, ConfigError
+from vitascope.fields import height_width
 from vitascope.models.config import ModelConfig, Size
 from vitascope.version import __version__
 from vitascope.wording import some
@@ -115,10 +116,10 @@ def mapping(value: object) -> Mapping[str, Any]:
 
 def stated_size(value: object) -> Size | None:
     """Height and width from a description: one number or two; None for anything else."""
-    pair = [value, value] if isinstance(value, int) else value
-    if isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(side, int) for side in pair):
-        return pair[0], pair[1]
-    return None
+    try:
+        return height_width(value, "image_size")
+    except ConfigError:
+        return None
 
 
 def labels_of(names: object, classes: int) -> tuple[str, ...]:
