@@ -20,6 +20,8 @@ from serving import Served, png, receive_all, served
 from tiny_checkpoint import checkpoint
 from vitascope.models.config import ViTConfig
 from vitascope.web.seldom import Seldom
+from vitascope.web.server import address_of, open_socket
+from vitascope.web.settings import ServeSettings
 
 LIVE = b"GET /v2/health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 MANY_TOKENS = ViTConfig(image_size=(256, 256), patch=8, width=16, depth=1, heads=2, hidden=24, classes=3)
@@ -81,6 +83,18 @@ def test_the_soft_limit_is_raised(tmp_path: Path) -> None:
         "print(r.getrlimit(r.RLIMIT_NOFILE)[0] >= min(hard, 4096))"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "True\n"
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="needs IPv6")
+def test_every_address_is_both_kinds() -> None:
+    with open_socket(ServeSettings(host="::", port=0)) as opened:
+        assert address_of(opened).startswith("http://[::1]:")
+        connect(opened.getsockname()[1]).close()  # by 127.0.0.1
+
+
+def test_no_answer_waits_for_the_one_before_it_to_be_acknowledged() -> None:
+    with open_socket(ServeSettings(port=0)) as opened, connect(opened.getsockname()[1]), opened.accept()[0] as accepted:
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def large(server: Served) -> bytes:

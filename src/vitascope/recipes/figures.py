@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vitascope.training.record import read_metrics
+from vitascope.views.drawing import COLOURS, INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 CURVES = "curves.png"
-INK, COLOURS = "#333333", ("#3b6ea8", "#c4622d", "#5b8c5a", "#7a5c99")
 
 
 def draw_curves(folder: Path) -> Path | None:

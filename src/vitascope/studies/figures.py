@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 from vitascope.studies.analysis import FINETUNED, OVERFIT, Row, Table
 from vitascope.studies.saving import training_flops
 from vitascope.studies.settings import Study
-from vitascope.views.drawing import figure, tidy
+from vitascope.views.drawing import COLOURS, figure, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# By kind: a marker, and the Okabe-Ito colours its models take in order of cost.
+# By kind: a marker, and the colours its models take in order of cost; three are darker ones of the palette.
+_BLUE, _VERMILION, _GREEN, _PURPLE, _ORANGE, _SKY = COLOURS
 _LOOKS = {
-    "ViT": ("o", ("#56b4e9", "#0072b2", "#003f6b", "#cc79a7")),
-    "hybrid": ("D", ("#009e73", "#006b4e")),
-    "ResNet": ("s", ("#e69f00", "#d55e00", "#8a3d00")),
+    "ViT": ("o", (_SKY, _BLUE, "#003f6b", _PURPLE)),
+    "hybrid": ("D", (_GREEN, "#006b4e")),
+    "ResNet": ("s", (_ORANGE, _VERMILION, "#8a3d00")),
 }
 
 

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK = "#333333"
-FIRST, SECOND, THIRD = "#0072b2", "#d55e00", "#009e73"
-"""Blue, vermilion and green of the Okabe-Ito palette, for lines and dots."""
-MARK = "#56b4e9"
-"""The patch that was asked about, on any map."""
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Of the Okabe-Ito palette: blue, vermilion, green, purple, orange, sky; for lines and dots, in this order."""
+FIRST, SECOND, THIRD, _, _, MARK = COLOURS
+"""The last is the patch that was asked about, on any map."""
 HEAT = "magma"
 """Colour map for amounts that start from 0: attention, rollout, norms."""
 EVEN = "viridis"

@@ -38,13 +38,16 @@ def open_socket(settings: ServeSettings) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except (OSError, UnicodeError) as error:
         raise ConfigError(f"--host is {host!r}, which is no address of this machine; try 127.0.0.1") from error
+    both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()  # "::" is every address of IPv4 too
     try:
-        opened = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+        opened = socket.create_server(address, family=family, backlog=_BACKLOG, dualstack_ipv6=both)
     except OSError as error:
         why = os.strerror(error.errno).lower() if error.errno else str(error)
         remedy = "choose another --port, or --host"
         raise ConfigError(f"port {port} on {host} cannot be opened ({why}); {remedy}") from error
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # every connection inherits it
+    # Every connection inherits these; asyncio sets the second only on sockets that were made with TCP's number.
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return opened
 
 

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from vitascope.studies.inductive_bias.study import Measured
-from vitascope.views.drawing import FIRST, INK, MARK, SECOND, THIRD, figure, tidy
+from vitascope.views.drawing import COLOURS, INK, figure, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = (FIRST, SECOND, THIRD, "#cc79a7", "#e69f00", MARK)
-"""Of the Okabe-Ito palette."""
 _DASHED = (0, (4, 2))
 _FLOOR = 1e-3
 """Errors below are drawn at the foot of the panel; rounding is not a height."""
