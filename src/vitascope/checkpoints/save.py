@@ -45,11 +45,6 @@ def save(checkpoint: Checkpoint, path: str | Path, format: str = "vitascope", ov
     if format == "vitascope":
         write_folder(checkpoint, path, overwrite=overwrite)
         return
-    if checkpoint.activation != "softmax" and format != "huggingface":
-        raise CheckpointError(
-            f'format "{format}" cannot say that outputs become probabilities by "{checkpoint.activation}", and softmax '
-            'would be taken for it: use format "vitascope" or "huggingface"'
-        )
     raw = _written(checkpoint, format)
     if endings:
         with atomic_file(path, what="checkpoint", overwrite=overwrite) as temporary:
@@ -85,11 +80,13 @@ def _written(checkpoint: Checkpoint, format: str) -> RawCheckpoint:
 
 
 def _lost(held: Format, checkpoint: Checkpoint, raw: RawCheckpoint) -> list[str]:
-    config = raw.model
+    config, activation = raw.model, checkpoint.activation
     assert config is not None
     lost = [what for what, wrong in held.unsaid(config).items() if wrong]
     try:
         draft = understand(replace(raw, path=Path("what is written"), normalised=True))[1]
+        if draft.activation != activation:
+            lost.append(f'outputs that become probabilities by "{activation}", read as by "{draft.activation}"')
         nameless = [name for name in checkpoint.model.state_dict() if draft.layout.kept(name, (0, 0)) is None]
         parts = [what for part, what in _PARTS.items() if any(part in name for name in nameless)]
         return lost + (parts or differences(config, draft.config, words="where that would be read as"))
