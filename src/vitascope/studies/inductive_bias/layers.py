@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -50,18 +50,16 @@ class Layer:
         return _as_map(self.module(x, grid) if isinstance(self.module, Embedding) else self.module(x), grid)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Watched:
-    """A layer in one pass."""
+class Watched(NamedTuple):
+    """A layer in one pass, with its input and output as maps, (B, C, h, w) and (B, D, h', w').
+
+    `first` are the tokens before the patches in its input, None where that is a map.
+    """
 
     layer: Layer
-    """Which."""
     before: Tensor
-    """Its input as a map, (B, C, h, w)."""
     first: Tensor | None
-    """The tokens before the patches in its input; None where that is a map."""
     after: Tensor
-    """Its output as a map, (B, D, h', w')."""
 
 
 def layers_of(model: nn.Module) -> tuple[Layer, ...]:
@@ -122,7 +120,7 @@ def watch(model: nn.Module, layers: Sequence[Layer], images: Tensor) -> tuple[Te
     def listen(layer: Layer, module: nn.Module, given: tuple[Any, ...], after: Tensor) -> None:
         x, grid = given[0], torch.Size(side // layer.stride for side in images.shape[-2:])
         first = None if x.ndim == 4 else x[:, : x.shape[1] - math.prod(grid)]
-        seen[layer] = Watched(layer=layer, before=_as_map(x, grid), first=first, after=_as_map(after, grid))
+        seen[layer] = Watched(layer, _as_map(x, grid), first, _as_map(after, grid))
 
     with ExitStack() as stack:
         stack.enter_context(evaluating(model))
