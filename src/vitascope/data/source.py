@@ -107,8 +107,13 @@ class Source(ABC):
         return joined([*self.classes, labels, *self.parts()])
 
 
+@dataclass(frozen=True, eq=False)
 class EncodedSource(Source):
     """Images that lie encoded in files, or in parts of them; nothing is opened until asked for."""
+
+    name: str
+    classes: tuple[str, ...]
+    labels: Int64
 
     @abstractmethod
     def encoded(self, index: int, /) -> bytes | str:

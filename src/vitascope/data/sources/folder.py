@@ -14,7 +14,7 @@ import numpy as np
 from vitascope.data.fingerprint import joined, named_size, stamp
 from vitascope.data.formats import FORMATS
 from vitascope.data.passed_over import grouped, say, sentence
-from vitascope.data.source import EncodedSource, Int64, Splits
+from vitascope.data.source import EncodedSource, Splits
 from vitascope.data.sources.layout import find_layout
 from vitascope.data.walk import Folder, is_image, is_litter
 from vitascope.errors import DataError
@@ -25,16 +25,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class FolderSource(EncodedSource):
-    """Images in class folders."""
+    """Images in class folders, whose names are sorted by code point after Unicode composition (NFC)."""
 
-    name: str
-    """For people."""
     root: str
     """The folder that holds the class folders."""
-    classes: tuple[str, ...]
-    """Names of the class folders, sorted by code point after Unicode composition (NFC)."""
-    labels: Int64
-    """(n,) int64."""
     paths: tuple[str, ...] = field(repr=False)
     """(n,) below `root`, sorted within their class."""
     ignored: tuple[str, ...] = field(default=(), repr=False)
@@ -64,7 +58,7 @@ def open_folder(path: str | Path) -> Splits:
     name, ignored = Path(path).resolve().name, layout.passed_over + layout.beside
     sources: dict[str, FolderSource] = {}
     for split, folder in layout.splits.items():
-        sources[split] = _scan(folder, name if layout.whole else f"{name} {split}", ignored)
+        sources[split] = _scan(folder, name if layout.unsplit else f"{name} {split}", ignored)
         ignored = []
     said = set(layout.beside)
     groups = grouped(file for source in sources.values() for file in source.ignored if file not in said)

@@ -25,7 +25,7 @@ class Layout:
 
     splits: dict[str, Folder]
     """Split → the folder of its class folders."""
-    whole: bool
+    unsplit: bool
     """Whether there are no splits, so that everything is "train"."""
     passed_over: list[str] = field(default_factory=list)
     """Files, litter and folders on the way to the class folders."""
@@ -68,7 +68,7 @@ def find_layout(root: Folder) -> Layout:
         )
     if not parts:
         _refuse_flat(place, flat)
-        return Layout(splits={"train": place}, whole=True, passed_over=passed_over)
+        return Layout(splits={"train": place}, unsplit=True, passed_over=passed_over)
     beside = [folder for folder in place.folders if folder not in parts.values()]
     for folder in beside:
         why = ", as it holds no class folders" if folder in flat else ""
@@ -77,7 +77,7 @@ def find_layout(root: Folder) -> Layout:
     passed_over += [*place.litter, *place.files, *(path for _, others in entered.values() for path in others)]
     return Layout(
         splits={split: folder for split, (folder, _) in entered.items()},
-        whole=False,
+        unsplit=False,
         passed_over=passed_over,
         beside=[folder.path for folder in beside],
     )

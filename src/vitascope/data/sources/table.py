@@ -5,12 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from vitascope.data.source import EncodedSource, Int64
+from vitascope.data.source import EncodedSource
 from vitascope.data.sources.classes import names_of_feature
 from vitascope.errors import DataError, ImageError
 from vitascope.wording import printable, reason, some
@@ -19,16 +18,8 @@ OTHER_LABELS = "mend them or add :label=COLUMN"
 """What to do about labels that are of no use."""
 
 
-@dataclass(frozen=True, eq=False)
 class TableSource(EncodedSource):
     """Encoded images in one column of Arrow memory (mapped or not), decoded one by one."""
-
-    name: str
-    """For people."""
-    classes: tuple[str, ...]
-    """Label i is classes[i]."""
-    labels: Int64
-    """(n,) int64."""
 
     kind = "TableSource"
 

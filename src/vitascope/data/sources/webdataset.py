@@ -35,12 +35,6 @@ _LARGEST_IMAGE = 1 << 30  # bytes, encoded
 class TarSource(EncodedSource):
     """Encoded images inside uncompressed tar files."""
 
-    name: str
-    """For people."""
-    classes: tuple[str, ...]
-    """Label i is classes[i]."""
-    labels: Int64
-    """(n,) int64."""
     shards: tuple[str, ...]
     """The tar files."""
     keys: tuple[str, ...] = field(repr=False)
