@@ -83,7 +83,6 @@ class Fractals(Source):
         self, config: FractalConfig, *, split: str = "train", first: int = 0, count: int | None = None
     ) -> None:
         self.config = config
-        self.split = split
         self.name = f"fractals {split}"
         self.classes = tuple(f"fractal-{i:04d}" for i in range(config.classes))
         self._first = first
@@ -124,7 +123,7 @@ class Fractals(Source):
         images = np.empty((len(indices), size, size, 3), dtype=np.uint8)
         for start in range(0, len(indices), _BLOCK):
             part = slice(start, start + _BLOCK)
-            images[part] = self._render_block(indices[part] + self._first)
+            self._render(indices[part] + self._first, images[part])
         return images
 
     def _find_systems(self, labels: np.ndarray) -> None:
@@ -139,8 +138,8 @@ class Fractals(Source):
         self._table[missing] = ifs.word_table(shares, self._words)
         self._known[missing] = True
 
-    def _render_block(self, numbers: np.ndarray) -> np.ndarray:
-        """Images by their numbers in the endless sequence, (n,) → uint8 (n, S, S, 3)."""
+    def _render(self, numbers: np.ndarray, out: np.ndarray) -> None:
+        """Images by their numbers in the endless sequence, (n,), into `out`, uint8 (n, S, S, 3)."""
         c = self.config
         labels = numbers % c.classes
         self._find_systems(labels)
@@ -150,13 +149,11 @@ class Fractals(Source):
         words = ifs.compose(maps, self._table[labels])  # (6, n, K)
         points = ifs.inner_points(maps, words)  # (n, B, 2, K)
         placed = ifs.follow(views(points, u[:, 42:50], c), words)
-        images = np.empty((len(numbers), c.size, c.size, 3), dtype=np.uint8)
         at_once = max(1, _PIXELS // c.size**2)
         for start in range(0, len(numbers), at_once):
             part = slice(start, start + at_once)
             counts, sums = fractal_paint.count_points(placed[:, part], points[part], c.size, c.colour)
-            fractal_paint.paint(counts, sums, u[part, 50:], c.colour, c.background, images[part])
-        return images
+            fractal_paint.paint(counts, sums, u[part, 50:], c.colour, c.background, out[part])
 
 
 def views(points: np.ndarray, u: np.ndarray, c: FractalConfig) -> np.ndarray:
