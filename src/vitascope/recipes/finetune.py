@@ -4,63 +4,39 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Unpack
 
 from vitascope.checkpoints.adapt import assemble, replace_head, resize_model
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.load import load
-from vitascope.data.source import Splits
 from vitascope.models.bit import BiT
 from vitascope.models.config import ViTConfig
 from vitascope.models.vit import ViT
-from vitascope.recipes.plan import Limits
-from vitascope.recipes.prepare import prepare_data
+from vitascope.recipes.prepare import RunData
 from vitascope.recipes.recipe import FinetuneRecipe, refuse_regularisation
-from vitascope.recipes.run import run
-from vitascope.recipes.run_folder import Resume, decide
-from vitascope.training.observer import Observer
-from vitascope.training.parallel import world
+from vitascope.recipes.run import How, Start, run
 
 log = logging.getLogger(__name__)
 
 
-def finetune(
-    recipe: FinetuneRecipe,
-    *,
-    splits: Splits | None = None,
-    resume: Resume = False,
-    overwrite: bool = False,
-    observer: Observer | None = None,
-    limits: Limits | None = None,
-) -> Path:
+def finetune(recipe: FinetuneRecipe, **how: Unpack[How]) -> Path:
     """Fine-tunes a checkpoint; returns the folder that holds the result (RUN/model).
 
-    `splits` stands in for `recipe.data`; `recipe.sweep` is the business of `sweep.finetune_with_sweep`. Raises
-    `UserError` for what the user can mend, `Stopped` after a signal, `DivergedError`.
+    `recipe.sweep` is the business of `sweep.finetune_with_sweep`. For `how` and what is raised see `run`.
     """
-    if recipe.time_budget is not None:
-        limits = limits or Limits()
-    with world(recipe.device) as w:
-        going_on = decide(Path(recipe.out), w, resume=resume, overwrite=overwrite, sources=(recipe.checkpoint,))
-        with w.together():
-            checkpoint = load(recipe.checkpoint)
-            data = prepare_data(recipe, splits, observer)
-            model = model_to_finetune(recipe, checkpoint, len(data.classes))
-        preprocess = checkpoint.preprocess.with_size(model.config.image_size)
-        card = {"task": "fine-tuning", "data": recipe.data, "checkpoint": recipe.checkpoint, "origin": checkpoint.card}
-        return run(
-            recipe,
-            data,
-            model,
-            preprocess,
-            w,
-            card=card,
-            before=checkpoint.shown,
-            resume=going_on,
-            overwrite=overwrite,
-            observer=observer,
-            limits=limits,
-        )
+    return run(recipe, partial(_begin, recipe), (recipe.checkpoint,), **how)
+
+
+def _begin(recipe: FinetuneRecipe, prepare: Callable[[], RunData]) -> Start:
+    checkpoint = load(recipe.checkpoint)
+    data = prepare()
+    model = model_to_finetune(recipe, checkpoint, len(data.classes))
+    preprocess = checkpoint.preprocess.with_size(model.config.image_size)
+    card = {"task": "fine-tuning", "data": recipe.data, "checkpoint": recipe.checkpoint, "origin": checkpoint.card}
+    return Start(data=data, model=model, preprocess=preprocess, card=card, before=checkpoint.shown)
 
 
 def model_to_finetune(recipe: FinetuneRecipe, checkpoint: Checkpoint, classes: int) -> ViT | BiT:

@@ -44,6 +44,11 @@ class RunData:
         """Names of the labels."""
         return self.train.classes
 
+    @property
+    def judged(self) -> dict[str, Source]:
+        """Those of validation and test that there are."""
+        return {n: s for n, s in (("validation", self.validation), ("test", self.test)) if s is not None}
+
 
 def prepare_data(recipe: Recipe, splits: Splits | None = None, observer: Observer | None = None) -> RunData:
     """Opens the data, holds a validation part out if there is none, keeps what fits in memory, then on disk.

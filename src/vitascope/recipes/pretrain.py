@@ -2,71 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 
 from vitascope.checkpoints.shown import NEW
 from vitascope.data.batches import permutation
 from vitascope.data.preprocess import Preprocess, to_tensor
-from vitascope.data.source import Source, Splits
+from vitascope.data.source import Source
 from vitascope.errors import ConfigError
-from vitascope.models.bit import BiT
 from vitascope.models.catalogue import build_model, model_config
 from vitascope.models.config import ModelConfig, ViTConfig
 from vitascope.models.initialise import zero_residuals
-from vitascope.models.vit import ViT
 from vitascope.models.whiten import whiten_patches
-from vitascope.recipes.plan import Limits
-from vitascope.recipes.prepare import RunData, prepare_data
+from vitascope.recipes.prepare import RunData
 from vitascope.recipes.recipe import PretrainRecipe, refuse_regularisation
-from vitascope.recipes.run import run
-from vitascope.recipes.run_folder import Resume, decide
+from vitascope.recipes.run import How, Start, run
 from vitascope.streams import Stream, seed_of
-from vitascope.training.observer import Observer
-from vitascope.training.parallel import world
 
 
-def pretrain(
-    recipe: PretrainRecipe,
-    *,
-    splits: Splits | None = None,
-    resume: Resume = False,
-    overwrite: bool = False,
-    observer: Observer | None = None,
-    limits: Limits | None = None,
-) -> Path:
-    """Pre-trains a model; returns the folder that holds it (RUN/model). `splits` stands in for `recipe.data`.
-
-    Raises `UserError` for what the user can mend, `Stopped` after a signal, `DivergedError`.
-    """
-    if recipe.time_budget is not None:
-        limits = limits or Limits()
-    with world(recipe.device) as w:
-        going_on = decide(Path(recipe.out), w, resume=resume, overwrite=overwrite)
-        with w.together():
-            data, model, preprocess = _prepared(recipe, splits, observer)
-        card = {"task": "pre-training", "model": recipe.model, "data": recipe.data}
-        return run(
-            recipe,
-            data,
-            model,
-            preprocess,
-            w,
-            card=card,
-            before=NEW,
-            resume=going_on,
-            overwrite=overwrite,
-            observer=observer,
-            limits=limits,
-        )
+def pretrain(recipe: PretrainRecipe, **how: Unpack[How]) -> Path:
+    """Pre-trains a model; returns the folder that holds it (RUN/model). For `how` and what is raised see `run`."""
+    return run(recipe, partial(_begin, recipe), **how)
 
 
-def _prepared(
-    recipe: PretrainRecipe, splits: Splits | None, observer: Observer | None
-) -> tuple[RunData, ViT | BiT, Preprocess]:
-    data = prepare_data(recipe, splits, observer)
+def _begin(recipe: PretrainRecipe, prepare: Callable[[], RunData]) -> Start:
+    data = prepare()
     config = pretraining_config(recipe, len(data.classes))
     model = build_model(config, torch.Generator().manual_seed(seed_of(Stream.INITIAL, recipe.seed)))
     preprocess = Preprocess(
@@ -80,7 +44,8 @@ def _prepared(
         zero_residuals(model)
     if recipe.whiten:
         whiten_patches(model, _first_images(data.train, preprocess, recipe.whiten, recipe.seed))
-    return data, model, preprocess
+    card = {"task": "pre-training", "model": recipe.model, "data": recipe.data}
+    return Start(data=data, model=model, preprocess=preprocess, card=card, before=NEW)
 
 
 def pretraining_config(recipe: PretrainRecipe, classes: int) -> ModelConfig:

@@ -1,4 +1,4 @@
-"""One run from prepared data and model to the result: shared by pre-training, fine-tuning and the demo."""
+"""One run: prepared, planned, trained, evaluated, kept; the same for pre-training and fine-tuning."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import hashlib
 import json
 import logging
 import math
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from vitascope.checkpoints.shown import Shown, shown_to
 from vitascope.checkpoints.tensor_file import read_safetensors
 from vitascope.data.copies import digests
 from vitascope.data.preprocess import Preprocess
-from vitascope.data.source import Source
+from vitascope.data.source import Source, Splits
 from vitascope.errors import CheckpointError
 from vitascope.evaluation.evaluate import evaluate
 from vitascope.evaluation.metrics import judged
@@ -29,13 +30,23 @@ from vitascope.models.bit import BiT
 from vitascope.models.vit import ViT
 from vitascope.recipes.figures import draw_curves
 from vitascope.recipes.plan import Limits, by_the_clock, in_steps, resolve
-from vitascope.recipes.prepare import RunData, in_any_order
+from vitascope.recipes.prepare import RunData, in_any_order, prepare_data
 from vitascope.recipes.recipe import Recipe, fixed, to_dict
-from vitascope.recipes.run_folder import MODEL, RESULTS, check_free, check_same, start_folder, stored_data, write_json
+from vitascope.recipes.run_folder import (
+    MODEL,
+    RESULTS,
+    Resume,
+    check_free,
+    check_same,
+    decide,
+    start_folder,
+    stored_data,
+    write_json,
+)
 from vitascope.training.job import Job
 from vitascope.training.loop import best_weights, train
 from vitascope.training.observer import Observer
-from vitascope.training.parallel import World
+from vitascope.training.parallel import World, world
 from vitascope.training.record import time_spent
 from vitascope.training.speed import measure_step
 from vitascope.training.state import TrainState, copy_weights, load_state, new_state, saved_states
@@ -44,73 +55,120 @@ from vitascope.version import __version__
 log = logging.getLogger(__name__)
 
 
-def run(
-    recipe: Recipe,
-    data: RunData,
-    model: ViT | BiT,
-    preprocess: Preprocess,
-    world: World,
-    *,
-    card: dict[str, Any],
-    before: Shown | None,
-    resume: bool = False,
-    overwrite: bool = False,
-    observer: Observer | None = None,
-    limits: Limits | None = None,
-) -> Path:
-    """Trains `model` as `recipe` says, evaluates it, writes the run's folder; returns the folder of the result.
+class How(TypedDict, total=False):
+    """How a run is begun: what `pretrain`, `finetune` and `finetune_with_sweep` take besides the recipe."""
 
-    `before`: what the model had been shown. `resume` is what `decide` said of the run's folder. Raises what `train`
-    raises, and `ConfigError` where the processes have other settings or data.
+    splits: Splits | None
+    """In place of the recipe's data."""
+    resume: Resume
+    overwrite: bool
+    observer: Observer | None
+    limits: Limits | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What a run begins with."""
+
+    data: RunData
+    """What it trains and is judged on."""
+    model: ViT | BiT
+    """With the weights it starts from."""
+    preprocess: Preprocess
+    """How the model sees images."""
+    card: dict[str, Any]
+    """What its result says of itself besides the recipe and the results."""
+    before: Shown | None
+    """What the model had been shown; None where nothing is known."""
+
+    def job(self, recipe: Recipe, steps: int) -> Job:
+        """The training job of a resolved recipe."""
+        return Job(
+            settings=recipe,
+            steps=steps,
+            train=self.data.train,
+            validation=self.data.validation,
+            preprocess=self.preprocess,
+            folder=Path(recipe.out),
+        )
+
+
+def run(
+    recipe: Recipe, begin: Callable[[Callable[[], RunData]], Start], sources: Sequence[str] = (), **how: Unpack[How]
+) -> Path:
+    """Trains as `recipe` says, evaluates, writes the run's folder; returns the folder of the result (RUN/model).
+
+    `begin` makes the start, and the data when it asks for them; `sources` are what must not be overwritten. Raises
+    `UserError` for what the user can mend, also where the processes have other settings or data, `Stopped` after a
+    signal, `DivergedError`.
     """
-    folder, step = Path(recipe.out), 0.0
-    model.to(world.device)
-    splits = {"training": data.train, "validation": data.validation, "test": data.test}
+    folder, step, overwrite = Path(recipe.out), 0.0, how.get("overwrite", False)
+    observer, limits = how.get("observer"), how.get("limits") or (None if recipe.time_budget is None else Limits())
+    with world(recipe.device) as w, ExitStack() as kept:
+        going_on = decide(folder, w, resume=how.get("resume", False), overwrite=overwrite, sources=sources)
+        with w.together():
+            start = begin(lambda: prepare_data(recipe, how.get("splits"), observer))
+        start.model.to(w.device)
+        _agree(recipe, start, w)
+        shown = shown_to(start.data.train, start.data.validation, start.before, chosen=recipe.keep == "best")
+        if not going_on:
+            recipe, step = resolve(start.job(recipe, recipe.steps or 1), recipe, start.data, start.model, w, limits)
+        with w.together():
+            if w.first:
+                kept.enter_context(locked(folder))
+                if not going_on:  # asked again, because another process may have come first
+                    check_free(folder, resume=False, overwrite=overwrite)
+                    start_folder(folder, recipe, start.data, overwrite)
+            if going_on:
+                recipe = _as_stored(recipe, check_same(folder, in_steps(recipe, stored_data(folder)[1]), start.data))
+        if going_on and recipe.time_budget is not None:
+            step, _ = measure_step(start.job(recipe, 1), start.model, w)
+        start, job, state = _begun(recipe, start, w, going_on, step, limits)
+        last = train(job, state, w, observer)
+        with w.together():
+            if w.first:
+                _take_result(job, state)
+        w.share(start.model.state_dict().values())
+        results = _evaluate_result(job, start.data, start.model, w, last if recipe.keep == "last" else None)
+        results |= {
+            "steps": state.counters.step,
+            "train_images": len(start.data.train),
+            "epochs": round(job.order(w).epoch(state.counters.step), 2),
+        }
+        if recipe.on_error == "skip":
+            results["unreadable"] = start.data.unreadable
+        if recipe.keep == "best":
+            results["best_step"] = state.counters.best_step
+        if w.first:
+            results |= time_spent(folder)
+            _write_result(recipe, start, results, shown)
+        w.wait()
+        return folder / MODEL
+
+
+def _agree(recipe: Recipe, start: Start, world: World) -> None:
+    """`ConfigError` where the processes differ; weights are the first one's. Says what flatters the figures."""
+    data, splits = start.data, start.data.judged
     told = {"version": __version__, **fixed(recipe), "classes": data.classes}
-    told |= {f"{name} images": len(source) for name, source in splits.items() if source is not None}
+    told |= {f"{name} images": len(source) for name, source in {"training": data.train, **splits}.items()}
     told |= {f"names and sizes of {name}": value.encode() for name, value in data.contents.items()}
     world.agree(told, "give all processes the same settings and the same data")
-    world.share(model.state_dict().values())
-    shown = shown_to(data.train, data.validation, before, chosen=recipe.keep == "best")
-    for name, source in (("validation", data.validation), ("test", data.test)):
-        marks = None if before is None or source is None else digests(source)
-        if before is not None and marks is not None and (again := np.isin(marks, before.trained).sum()):
+    world.share(start.model.state_dict().values())
+    for name, source in splits.items():
+        marks = None if start.before is None else digests(source)
+        if start.before is not None and marks is not None and (again := np.isin(marks, start.before.trained).sum()):
             what = f"of {len(marks)} {name} images are among those that the checkpoint was trained on before"
             log.warning("%d %s; its figures flatter", again, what)
-    if not resume:
-        job = make_job(recipe, recipe.steps or 1, data, preprocess)
-        recipe, step = resolve(job, recipe, data, model, world, limits)
-    with ExitStack() as kept:
-        with world.together():
-            if world.first:
-                kept.enter_context(locked(folder))
-                if not resume:  # asked again, because another process may have come first
-                    check_free(folder, resume=False, overwrite=overwrite)
-                    start_folder(folder, recipe, data, overwrite)
-            if resume:
-                recipe = _as_stored(recipe, check_same(folder, in_steps(recipe, stored_data(folder)[1]), data))
-        if resume and recipe.time_budget is not None:
-            step, _ = measure_step(make_job(recipe, 1, data, preprocess), model, world)
-        return _run_resolved(recipe, data, model, preprocess, world, card, shown, resume, observer, step, limits)
 
 
-def _run_resolved(
-    recipe: Recipe,
-    data: RunData,
-    model: ViT | BiT,
-    preprocess: Preprocess,
-    world: World,
-    card: dict[str, Any],
-    shown: Shown,
-    resume: bool,
-    observer: Observer | None,
-    step: float,
-    limits: Limits | None,
-) -> Path:
-    folder = Path(recipe.out)
+def _begun(
+    recipe: Recipe, start: Start, world: World, going_on: bool, step: float, limits: Limits | None
+) -> tuple[Start, Job, TrainState]:
+    """The job of a resolved recipe, from where its last checkpoint left it; `start` as it is from here on."""
+    folder, data = Path(recipe.out), start.data
     identity = json.dumps([fixed(recipe), data.classes, data.contents], sort_keys=True)
-    state = new_state(model, recipe, hashlib.sha256(identity.encode()).hexdigest())
-    states = saved_states(folder / "checkpoints") if resume else []
+    state = new_state(start.model, recipe, hashlib.sha256(identity.encode()).hexdigest())
+    states = saved_states(folder / "checkpoints") if going_on else []
     told = "none"
     with world.together():
         if states:
@@ -121,49 +179,19 @@ def _run_resolved(
     if recipe.keep == "best" and done.best_step >= 0 and not world.gather(_best(folder, state) is not None)[0]:
         log.warning("the best weights, of step %d, are lost; the best is chosen from here on", done.best_step)
         done.best, done.best_step = -1.0, -1
-    if recipe.time_budget is not None:
-        begun = (limits or Limits()).begun - done.seconds
-        planned, budget = by_the_clock(recipe, data, world, step, sum(p.numel() for p in model.parameters()), begun)
-        done.planned = done.planned or max(round(planned), 1)
-        data = in_any_order(data, recipe.seed)
-        job = replace(make_job(recipe, done.planned, data, preprocess), budget=budget)
-    else:
+    if recipe.time_budget is None:
         assert recipe.steps is not None
-        job = make_job(recipe, recipe.steps, data, preprocess)
+        job = start.job(recipe, recipe.steps)
+    else:
+        since = (limits or Limits()).begun - done.seconds
+        parameters = sum(p.numel() for p in start.model.parameters())
+        planned, budget = by_the_clock(recipe, data, world, step, parameters, since)
+        done.planned = done.planned or max(round(planned), 1)
+        start = replace(start, data=in_any_order(data, recipe.seed))
+        job = replace(start.job(recipe, done.planned), budget=budget)
     if states:
         log.info("resumed from step %d%s", done.step, "" if job.budget else f" of {job.steps}")
-    last = train(job, state, world, observer)
-    with world.together():
-        if world.first:
-            _take_result(job, state)
-    world.share(model.state_dict().values())
-    results = _evaluate_result(job, data, model, world, last if recipe.keep == "last" else None)
-    results |= {
-        "steps": done.step,
-        "train_images": len(data.train),
-        "epochs": round(job.order(world).epoch(done.step), 2),
-    }
-    if recipe.on_error == "skip":
-        results["unreadable"] = data.unreadable
-    if recipe.keep == "best":
-        results["best_step"] = state.counters.best_step
-    if world.first:
-        results |= time_spent(folder)
-        _write_result(folder, recipe, model, preprocess, data.classes, results, card, shown)
-    world.wait()
-    return folder / MODEL
-
-
-def make_job(recipe: Recipe, steps: int, data: RunData, preprocess: Preprocess) -> Job:
-    """The training job of a resolved recipe."""
-    return Job(
-        settings=recipe,
-        steps=steps,
-        train=data.train,
-        validation=data.validation,
-        preprocess=preprocess,
-        folder=Path(recipe.out),
-    )
+    return start, job, state
 
 
 def _as_stored(recipe: Recipe, stored: dict[str, Any]) -> Recipe:
@@ -222,31 +250,21 @@ def _evaluate_result(
         return tally.summary()
 
     results: dict[str, Any] = {}
-    for name, source in (("validation", data.validation), ("test", data.test)):
-        if source is not None:
-            found = (last if name == "validation" else None) or figures(name, source)
-            results[name] = judged(found, np.bincount(source.labels, minlength=len(source.classes)), source.classes)
+    for name, source in data.judged.items():
+        found = (last if name == "validation" else None) or figures(name, source)
+        results[name] = judged(found, np.bincount(source.labels, minlength=len(source.classes)), source.classes)
     if job.settings.keep == "best" and "validation" in results:
         results["validation"]["chosen_on"] = True  # its best weights are the result, so it flatters them a little
     return results
 
 
-def _write_result(
-    folder: Path,
-    recipe: Recipe,
-    model: ViT | BiT,
-    preprocess: Preprocess,
-    classes: tuple[str, ...],
-    results: dict[str, Any],
-    card: dict[str, Any],
-    shown: Shown,
-) -> None:
-    model.cpu().eval()
+def _write_result(recipe: Recipe, start: Start, results: dict[str, Any], shown: Shown) -> None:
+    folder = Path(recipe.out)
     checkpoint = Checkpoint(
-        model=model,
-        preprocess=preprocess,
-        labels=classes,
-        card={**card, "recipe": to_dict(recipe), "results": results},
+        model=start.model.cpu().eval(),
+        preprocess=start.preprocess,
+        labels=start.data.classes,
+        card={**start.card, "recipe": to_dict(recipe), "results": results},
         shown=shown,
     )
     save(checkpoint, folder / MODEL, overwrite=True)
