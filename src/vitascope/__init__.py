@@ -12,18 +12,46 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from vitascope.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    DivergedError,
+    ExportError,
+    ImageError,
+    OutputError,
+    PeerError,
+    Stopped,
+    UserError,
+    VitascopeError,
+)
 from vitascope.version import __version__
 
 if TYPE_CHECKING:
     from vitascope import data, evaluation, models, views
+    from vitascope.checkpoints.checkpoint import Checkpoint
     from vitascope.checkpoints.load import load
     from vitascope.checkpoints.save import save
     from vitascope.data.open import open_data
+    from vitascope.data.preprocess import Preprocess
     from vitascope.inference.predictor import Predictor
     from vitascope.models.catalogue import create_model, model_config, model_names
 
 __all__ = [
+    "Checkpoint",
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "DivergedError",
+    "ExportError",
+    "ImageError",
+    "OutputError",
+    "PeerError",
     "Predictor",
+    "Preprocess",
+    "Stopped",
+    "UserError",
+    "VitascopeError",
     "__version__",
     "create_model",
     "data",
@@ -39,7 +67,9 @@ __all__ = [
 
 # Looked up on first use, so that `import vitascope` (and `vitascope --help`) does not wait for torch.
 _HOMES = {
+    "Checkpoint": "checkpoints.checkpoint",
     "Predictor": "inference.predictor",
+    "Preprocess": "data.preprocess",
     "create_model": "models.catalogue",
     "load": "checkpoints.load",
     "model_config": "models.catalogue",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,11 +48,11 @@ class Schedule:
 
 def show_run(model: Path, console: Console) -> dict[str, Any]:
     """A run's figures as a table; returns them for --json."""
-    from vitascope.recipes.run_folder import RESULTS, SWEEP
+    from vitascope.recipes.run_folder import RESULTS, SWEEP, read_json
 
     if console.silent:  # one of several processes, whose disk may hold no results
         return {"model": str(model)}
-    results: dict[str, Any] = json.loads((model.parent / RESULTS).read_text(encoding="utf-8"))
+    results = read_json(model.parent / RESULTS, "go on with --resume")
     rows = [
         [part + (", chosen on" if results[part].get("chosen_on") else ""), *_figures(results[part])]
         for part in ("validation", "test")
@@ -61,7 +60,7 @@ def show_run(model: Path, console: Console) -> dict[str, Any]:
     ]
     swept = model.parent / SWEEP / RESULTS
     if swept.is_file():
-        sweep = json.loads(swept.read_text(encoding="utf-8"))
+        sweep = read_json(swept, "it is made again")
         if "validation" in sweep:
             rows.insert(0, [f"held out in the sweep, chosen on (lr {sweep['best']:g})", *_figures(sweep["validation"])])
     if rows:

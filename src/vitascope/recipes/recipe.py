@@ -96,7 +96,7 @@ def refuse_regularisation(recipe: PretrainRecipe | FinetuneRecipe, model: str) -
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
     """Plain values for YAML, every default written out."""
-    return {name: list(v) if isinstance(v, tuple) else v for name, v in _plain(asdict(recipe)).items()}
+    return _plain(asdict(recipe))
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from vitascope.recipes.prepare import RunData
 from vitascope.recipes.recipe import Recipe, differences, to_dict
 from vitascope.training.parallel import World
 from vitascope.version import __version__, source_commit
-from vitascope.wording import some
+from vitascope.wording import reason, some
 from vitascope.yaml_text import check_yaml
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ def stored_config(folder: Path) -> dict[str, Any]:
         return values
     except (OSError, ValueError, yaml.YAMLError) as error:
         remedy = "put it back as it was, or choose another --out"
-        raise ConfigError(f"{folder / CONFIG} cannot be read ({_said(error)}); {remedy}") from error
+        raise ConfigError(f"{folder / CONFIG} cannot be read ({reason(error)}); {remedy}") from error
 
 
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
@@ -109,11 +109,7 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
             raise ValueError("not what was written there")
         return values
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read ({_said(error)}); {remedy}") from error
-
-
-def _said(error: Exception) -> str:
-    return " ".join(str(error).split())[:100]
+        raise ConfigError(f"{path} cannot be read ({reason(error)}); {remedy}") from error
 
 
 def stored_data(folder: Path) -> tuple[tuple[str, ...], int, dict[str, str]]:
@@ -125,7 +121,7 @@ def stored_data(folder: Path) -> tuple[tuple[str, ...], int, dict[str, str]]:
     try:
         return tuple(map(str, values["labels"])), int(values["train_images"]), dict(values["data"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{folder / LABELS} cannot be read ({_said(error)}); {remedy}") from error
+        raise ConfigError(f"{folder / LABELS} cannot be read ({reason(error)}); {remedy}") from error
 
 
 def check_same(folder: Path, recipe: Recipe, data: RunData) -> dict[str, Any]:
