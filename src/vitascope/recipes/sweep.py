@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Unpack
 
 from vitascope.checkpoints.output import check_writable
 from vitascope.data.copies import find_copies
@@ -20,6 +20,7 @@ from vitascope.recipes.finetune import finetune
 from vitascope.recipes.plan import Limits, in_steps
 from vitascope.recipes.prepare import RunData
 from vitascope.recipes.recipe import FinetuneRecipe
+from vitascope.recipes.run import How
 from vitascope.recipes.run_folder import (
     CONFIG,
     RESULTS,
@@ -33,30 +34,23 @@ from vitascope.recipes.run_folder import (
     stored_data,
     write_json,
 )
-from vitascope.training.observer import Observer
 from vitascope.training.parallel import world
 from vitascope.training.train_settings import seconds
 
 log = logging.getLogger(__name__)
 
 
-def finetune_with_sweep(
-    recipe: FinetuneRecipe,
-    *,
-    resume: Resume = False,
-    overwrite: bool = False,
-    observer: Observer | None = None,
-    limits: Limits | None = None,
-) -> Path:
+def finetune_with_sweep(recipe: FinetuneRecipe, **how: Unpack[How]) -> Path:
     """Fine-tunes once per rate into OUT/sweep/lr-…, then with the best into OUT; returns OUT/model.
 
     A time budget is for all of it: each rate has the same share, the last run what is left. A resumed sweep skips the
     rates that are done, and is refused when they were tried with other settings or images. Raises what `finetune`
     raises.
     """
-    out, limits = Path(recipe.out), limits or Limits()
-    whole, runs = recipe, len(recipe.sweep_rates) + 1
-    recipe = _with_time(whole, lambda total: total / runs)
+    out, limits, runs = Path(recipe.out), how.get("limits") or Limits(), len(recipe.sweep_rates) + 1
+    resume, overwrite, watched = how.get("resume", False), how.get("overwrite", False), how.get("observer")
+    total = None if recipe.time_budget is None else seconds(recipe.time_budget)
+    recipe = _with_time(recipe, total and total / runs)
     with world(recipe.device) as w, ExitStack() as kept:
         with w.together():
             if not recipe.sweep_rates or not recipe.holdout:
@@ -85,8 +79,7 @@ def finetune_with_sweep(
             if found is None:
                 log.info("sweep: learning rate %g", rate)
                 part, alone = Splits(train=rest, validation=held), Limits(longest=limits.longest, runs=runs)
-                trial = _trial(recipe, rate, folder)
-                finetune(trial, splits=part, resume="auto", observer=observer, limits=alone)
+                finetune(_trial(recipe, rate, folder), splits=part, resume="auto", observer=watched, limits=alone)
                 found = w.gather(_result(folder))[0]
             figures[rate] = found
             log.info("sweep: learning rate %g reaches %.2f %%", rate, 100 * found["top1"])
@@ -98,10 +91,9 @@ def finetune_with_sweep(
         # Trained on all of it, there is nothing left to tell which of its weights are best.
         keep = "last" if splits.validation is None else recipe.keep
         if not w.gather(going_on)[0]:
-            passed = time.monotonic() - limits.begun
-            recipe = _with_time(whole, lambda total: max(total - passed, 1.0))
-        final = dataclasses.replace(recipe, lr=best, sweep=False, holdout=0.0, keep=keep)
-        return finetune(final, splits=splits, resume="auto", observer=observer)
+            recipe = _with_time(recipe, total and max(total - (time.monotonic() - limits.begun), 1.0))
+        final = replace(recipe, lr=best, sweep=False, holdout=0.0, keep=keep)
+        return finetune(final, splits=splits, resume="auto", observer=watched)
 
 
 def _check_free(out: Path, recipe: FinetuneRecipe, resume: Resume, overwrite: bool) -> bool:
@@ -122,15 +114,13 @@ def _result(folder: Path) -> dict[str, float] | None:
     return None
 
 
-def _with_time(recipe: FinetuneRecipe, part: Callable[[float], float]) -> FinetuneRecipe:
-    """`recipe` with a part of its time budget, where it has one."""
-    if recipe.time_budget is None:
-        return recipe
-    return dataclasses.replace(recipe, time_budget=f"{part(seconds(recipe.time_budget)):.1f}s")
+def _with_time(recipe: FinetuneRecipe, part: float | None) -> FinetuneRecipe:
+    """`recipe` with so many seconds, where it has a time budget."""
+    return recipe if part is None else replace(recipe, time_budget=f"{part:.1f}s")
 
 
 def _trial(recipe: FinetuneRecipe, rate: float, folder: Path) -> FinetuneRecipe:
-    return dataclasses.replace(recipe, lr=rate, sweep=False, out=str(folder))
+    return replace(recipe, lr=rate, sweep=False, out=str(folder))
 
 
 def _refuse_changed(out: Path, recipe: FinetuneRecipe, rest: Source, held: Source) -> None:
