@@ -41,7 +41,7 @@ from vitascope.models.config import ViTConfig
 from vitascope.models.vit import ViT
 from vitascope.views.attention_rollout import Rollouts
 from vitascope.views.capture import captures, read_attention
-from vitascope.views.distance import Distances, patch_distances
+from vitascope.views.distance import distances, patch_distances
 
 BATCH = 16
 
@@ -54,7 +54,7 @@ def forward(model: ViT, images: Tensor) -> list[Tensor]:
 
 def ours(model: ViT, images: Tensor) -> list[Tensor]:
     """Attention distance and rollout in one pass, as `inspect` takes them."""
-    parts = [read_attention(c, Distances, Rollouts) for c in captures(model, images)]
+    parts = [read_attention(c, distances, Rollouts) for c in captures(model, images)]
     return [torch.cat([d for d, _ in parts]).mean(0), torch.cat([r for _, r in parts])]
 
 

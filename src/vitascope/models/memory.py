@@ -22,10 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vitascope.models.catalogue import count_parameters
-from vitascope.models.config import BiTConfig, ModelConfig, StemConfig, ViTConfig
-
-_STATES = {"adamw": 2, "sgd": 1}
-"""float32 values that an optimiser keeps for each parameter."""
+from vitascope.models.config import BiTConfig, ModelConfig, Size, StemConfig, ViTConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,15 +31,15 @@ class Memory:
 
     weights: float
     """float32 weights, and their bfloat16 copies during a pass where products are in bfloat16."""
-    optimizer: float = 0.0
+    optimizer: float
     """The optimiser's moments and the moving average of the weights."""
-    gradients: float = 0.0
+    gradients: float
     """Of all weights, float32."""
     activations: float
     """Images, and what the forward pass keeps for the backward pass."""
-    working: float = 0.0
+    working: float
     """What the backward pass holds besides, while it computes one block."""
-    accumulated: bool = False
+    accumulated: bool
     """Gradients are there from the start, since a step has several micro-batches."""
 
     @property
@@ -68,58 +65,57 @@ def training_memory(
 
     `precision` is "float32" or "bfloat16", that of products; `fused_attention` as on GPUs.
     """
-    c, parameters = config, count_parameters(config)
-    size = _bytes(precision)
-    maps, unit = _convolutions(c, batch, size, checkpoint_activations)
-    if isinstance(c, BiTConfig):
-        return Memory(
-            weights=4.0 * parameters + _copies(parameters, precision),
-            optimizer=4.0 * (_STATES.get(optimizer, 2) + ema) * parameters,
-            gradients=4.0 * parameters,
-            activations=_images(c, batch, size) + maps,
-            working=unit,
-            accumulated=True,
-        )
-    btd, btm, bhtt = _values(c, batch, drop_tokens)
-    dropped = size * (2 * btd + btm) if c.dropout else 0.0  # masks
-    scaled = size * 2 * btd if c.layer_scale is not None else 0.0
-    block = 4 * 2 * btd + size * (6 * btd + 2 * btm + (0 if fused_attention else bhtt)) + dropped + scaled
-    if checkpoint_activations:
-        kept = c.depth * 4 * btd
-    else:
-        # Where the head reads the class token alone, the last block computes no other: its input, normed, and k and v.
-        kept = (c.depth - 1) * block + (4 * btd + size * 3 * btd if c.pooling == "token" else block)
-    kept += _images(c, batch, size) + (size * btd if c.dropout else 0.0)
-    kept += 4 * btd if c.pooling != "token" and c.norm == "tokens" else 0.0  # what the final LayerNorm got
-    kept += 4 * batch * c.tokens * c.width if drop_tokens else 0.0  # what the tokens were drawn from
-    mlp = 4 * btd + size * btm
-    attention = 4 * btd + size * ((0 if fused_attention else 2 * bhtt) + 3 * btd) - size * 2 * btm
-    working = max(mlp, attention) + (block - 4 * btd if checkpoint_activations else 0.0)
-    if c.stem is not None:
+    c, parameters, size = config, count_parameters(config), 4 if precision == "float32" else 2
+    # Images: uint8, normalised float32, and cast.
+    kept = float(batch * c.channels * c.image_size[0] * c.image_size[1] * (5 if size == 4 else 5 + size))
+    states, working = (1 if optimizer == "sgd" else 2) * parameters, 0.0
+    if isinstance(c, ViTConfig):
+        blocks, working = _blocks(c, batch, size, checkpoint_activations, fused_attention, drop_tokens)
+        kept += blocks
+        if optimizer == "muon":  # one moment for matrices, two for the rest
+            states -= c.depth * (4 * c.width**2 + 2 * c.width * c.hidden)
+    net = c.stem if isinstance(c, ViTConfig) else c
+    if net is not None:
+        maps, unit = _convolutions(net, c.image_size, batch, size, checkpoint_activations)
         kept, working = kept + maps, max(working, unit)
     return Memory(
-        weights=4.0 * parameters + _copies(parameters, precision),
-        optimizer=4.0 * (_optimizer_values(c, parameters, optimizer) + ema * parameters),
+        weights=(4.0 if size == 4 else 6.0) * parameters,
+        optimizer=4.0 * (states + ema * parameters),
         gradients=4.0 * parameters,
         activations=kept,
         working=working,
-        accumulated=accumulated or c.stem is not None,
+        accumulated=accumulated or net is not None,
     )
 
 
-def _values(c: ViTConfig, batch: int, drop_tokens: float = 0.0) -> tuple[float, float, float]:
-    """BTD, BTM and BhT²."""
+def _blocks(
+    c: ViTConfig, batch: int, size: int, checkpointed: bool, fused: bool, drop_tokens: float
+) -> tuple[float, float]:
+    """Bytes that a Transformer keeps, and that the backward pass of a block holds besides."""
     tokens = c.prefix + (1 - drop_tokens) * (c.tokens - c.prefix)
     bt = batch * tokens
-    return bt * c.width, bt * c.hidden, bt * tokens * c.heads
+    btd, btm, bhtt = bt * c.width, bt * c.hidden, 0.0 if fused else bt * tokens * c.heads
+    masks = size * (2 * btd + btm) if c.dropout else 0.0
+    scaled = size * 2 * btd if c.layer_scale is not None else 0.0
+    block = 4 * 2 * btd + size * (6 * btd + 2 * btm + bhtt) + masks + scaled
+    if checkpointed:
+        kept = c.depth * 4 * btd
+    else:
+        # Where the head reads the class token alone, the last block computes no other: its input, normed, and k and v.
+        kept = (c.depth - 1) * block + (4 * btd + size * 3 * btd if c.first_read else block)
+    kept += size * btd if c.dropout else 0.0
+    kept += 4 * btd if not c.first_read and c.norm == "tokens" else 0.0  # what the final LayerNorm got
+    kept += 4 * batch * c.tokens * c.width if drop_tokens else 0.0  # what the tokens were drawn from
+    mlp = 4 * btd + size * btm
+    attention = 4 * btd + size * (2 * bhtt + 3 * btd) - size * 2 * btm
+    return kept, max(mlp, attention) + (block - 4 * btd if checkpointed else 0.0)
 
 
-def _convolutions(c: ModelConfig, batch: int, size: int, checkpointed: bool) -> tuple[float, float]:
+def _convolutions(
+    net: StemConfig | BiTConfig, image_size: Size, batch: int, size: int, checkpointed: bool
+) -> tuple[float, float]:
     """Bytes that a ResNet or a hybrid's stem keeps, and that the backward pass of its largest unit holds besides."""
-    net = c if isinstance(c, BiTConfig) else c.stem
-    if net is None:
-        return 0.0, 0.0
-    pixels, inputs, stem = float(c.image_size[0] * c.image_size[1]), net.root_channels, isinstance(net, StemConfig)
+    pixels, inputs, stem = float(image_size[0] * image_size[1]), net.root_channels, isinstance(net, StemConfig)
     maps, kernels, largest = 0.0, 0.0, 0.0
     if isinstance(net, StemConfig) or not net.small_images:
         # What the pooling got, padded, and its places, 8 bytes each; before them, in a stem, a norm and a ReLU.
@@ -146,23 +142,3 @@ def _unit(inputs: int, narrow: int, before: float, after: float, stem: bool) -> 
         return 2 * (inputs * before + narrow * (before + after))
     wide = 4 * narrow * after * (2 if inputs != 4 * narrow or before != after else 1)
     return inputs * before + narrow * (3 * before + 2 * after) + wide  # a narrow one padded besides
-
-
-def _images(c: ModelConfig, batch: int, size: int) -> float:
-    """uint8, normalised float32, and cast."""
-    return float(batch * c.channels * c.image_size[0] * c.image_size[1] * (5 + (size if size != 4 else 0)))
-
-
-def _optimizer_values(c: ViTConfig, parameters: int, optimizer: str) -> int:
-    if optimizer != "muon":
-        return _STATES[optimizer] * parameters
-    matrices = c.depth * (4 * c.width**2 + 2 * c.width * c.hidden)
-    return 2 * parameters - matrices  # one moment for them, two for the rest
-
-
-def _copies(parameters: int, precision: str) -> float:
-    return 0.0 if precision == "float32" else 2.0 * parameters
-
-
-def _bytes(precision: str) -> int:
-    return 4 if precision == "float32" else 2

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vitascope.views.distance import attention_distance, draw_distance, uniform_distance
     from vitascope.views.filters import draw_filters, embedding_filters
     from vitascope.views.lens import draw_lens, logit_lens
-    from vitascope.views.look import Look, Scope, scope
+    from vitascope.views.look import Look, Scope, looks, scope
     from vitascope.views.norms import draw_norms, token_norms
     from vitascope.views.positions import Locality, draw_similarity, position_locality, position_similarity
 
@@ -42,6 +42,7 @@ __all__ = [
     "draw_similarity",
     "embedding_filters",
     "logit_lens",
+    "looks",
     "overlaid",
     "position_locality",
     "position_similarity",
@@ -51,42 +52,27 @@ __all__ = [
     "uniform_distance",
 ]
 
-# Looked up on first use, so that a command's help does not wait for torch. No file is called like a function: Python
-# would put the file in its place. `look` of look.py is therefore imported from there.
-_HOMES = {
-    "Locality": "positions",
-    "Look": "look",
-    "Scope": "look",
-    "attended_share": "attention_share",
-    "attention": "attention_maps",
-    "attention_distance": "distance",
-    "class_attention": "attention_maps",
-    "draw_attention": "attention_maps",
-    "draw_class_attention": "attention_maps",
-    "draw_distance": "distance",
-    "draw_filters": "filters",
-    "draw_lens": "lens",
-    "draw_norms": "norms",
-    "draw_rollout": "attention_rollout",
-    "draw_share": "attention_share",
-    "draw_similarity": "positions",
-    "embedding_filters": "filters",
-    "logit_lens": "lens",
-    "overlaid": "attention_rollout",
-    "position_locality": "positions",
-    "position_similarity": "positions",
-    "rollout": "attention_rollout",
-    "scope": "look",
-    "token_norms": "norms",
-    "uniform_distance": "distance",
-}
+_IN = (
+    "attention_maps",
+    "attention_rollout",
+    "attention_share",
+    "distance",
+    "filters",
+    "lens",
+    "look",
+    "norms",
+    "positions",
+)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"vitascope.views.{_HOMES[name]}"), name)
+    # On first use, so that a command's help does not wait for torch. No file is called like a function: Python would
+    # put the file in its place.
+    if name in __all__:
+        modules = (import_module(f"vitascope.views.{file}") for file in _IN)
+        return next(getattr(module, name) for module in modules if name in vars(module))
     raise AttributeError(f"module 'vitascope.views' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return __all__

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vitascope.layers.config import Size
-from vitascope.views.capture import Capture, by_image, captures, read_attention
+from vitascope.views.capture import Capture, QueryMeans, by_image, captures, read_attention
 from vitascope.views.drawing import HEAT, INK, MARK, figure
 from vitascope.views.tiles import columns_for, tiled, wall
 
@@ -61,24 +61,16 @@ def class_attention(model: nn.Module, images: Tensor, layers: Iterable[int] | in
 
     What goes to the class token and registers is left out, so that maps add up to 1 or less. Raises `ConfigError`.
     """
-    return by_image(model, images, ClassMaps, layers)
+    return by_image(model, images, class_maps, layers)
 
 
-class ClassMaps:
-    """Reads `class_attention`."""
+def class_maps(capture: Capture) -> QueryMeans:
+    """Reads `class_attention` of each image, (B, L, h, r, c)."""
 
-    def __init__(self, capture: Capture) -> None:
-        self.queries, self.patches, self.grid = capture.readers, capture.patches, capture.grid
-        self.sums = capture.zeros(capture.images, len(capture.layers), *capture.q[0].shape[1:3])
+    def of_each(weights: Tensor, queries: slice) -> Tensor:
+        return weights[..., capture.patches].reshape(*weights.shape[:3], *capture.grid)
 
-    def read(self, position: int, images: slice, queries: slice, weights: Tensor) -> None:
-        """Adds up the rows of the tokens that the head reads."""
-        self.sums[images, position] += weights.sum(2)
-
-    def result(self) -> Tensor:
-        """(B, L, h, r, c)."""
-        many = self.queries.stop - self.queries.start
-        return (self.sums[..., self.patches] / many).reshape(*self.sums.shape[:3], *self.grid)
+    return QueryMeans(capture, capture.readers, of_each)
 
 
 def draw_attention(

@@ -35,7 +35,7 @@ class Rollouts:
         self.patches, self.grid, self.residual = capture.patches, capture.grid, residual
         self.queries = slice(0, capture.patches.stop)
         # flow[l] says how much of each token, before layer l, reaches what the head reads.
-        self.flow = capture.zeros(len(capture.layers) + 1, capture.images, capture.patches.stop)
+        self.flow = capture.q[0].new_zeros(len(capture.layers) + 1, capture.images, capture.patches.stop)
         read = self.flow[-1, :, capture.readers]
         read.fill_(1 / read.shape[1])
 

@@ -62,10 +62,6 @@ class Capture:
         """The tokens that the head reads: the class token, or all patches where it pools their mean."""
         return slice(0, 1) if self.config.reads_class_token else self.patches
 
-    def zeros(self, *shape: int) -> Tensor:
-        """For results: on the recorded tensors' device and of their dtype."""
-        return self.q[0].new_zeros(shape)
-
 
 class Reader(Protocol):
     """Makes a view of attention that it is shown part by part, each part once, the last layer first."""
@@ -78,6 +74,26 @@ class Reader(Protocol):
 
     def result(self) -> Tensor:
         """The view of each captured image, after the last part."""
+
+
+class QueryMeans:
+    """Reads the mean over `queries` of what `of_each` says of their attention, (b, h, t, T) → (b, h, t, …)."""
+
+    def __init__(self, capture: Capture, queries: slice, of_each: Callable[[Tensor, slice], Tensor]) -> None:
+        self.capture, self.queries, self.of_each = capture, queries, of_each
+        self.sums: Tensor | None = None
+
+    def read(self, position: int, images: slice, queries: slice, weights: Tensor) -> None:
+        """Adds up what is said of these queries."""
+        part = self.of_each(weights, queries).sum(2)
+        if self.sums is None:
+            self.sums = part.new_zeros(self.capture.images, len(self.capture.layers), *part.shape[1:])
+        self.sums[images, position] += part
+
+    def result(self) -> Tensor:
+        """(B, L, h, …)."""
+        assert self.sums is not None
+        return self.sums / (self.queries.stop - self.queries.start)
 
 
 def read_attention(capture: Capture, *kinds: Callable[[Capture], Reader]) -> list[Tensor]:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from vitascope.layers.config import Size
-from vitascope.views.capture import Capture, mean_over_images
-from vitascope.views.drawing import INK, figure, heads_by_layer, key
+from vitascope.views.capture import Capture, QueryMeans, mean_over_images
+from vitascope.views.drawing import heads_by_layer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,25 +24,18 @@ def attention_distance(model: nn.Module, images: Tensor) -> Tensor:
     patches and images. As the authors computed it, the class token's row and column are left out (registers' too) and
     what remains is not renormalised: attention to them counts as no distance. Raises `ConfigError`.
     """
-    return mean_over_images(model, images, Distances)
+    return mean_over_images(model, images, distances)
 
 
-class Distances:
+def distances(capture: Capture) -> QueryMeans:
     """Reads `attention_distance` of each image, (B, L, h) pixels."""
+    prefix = capture.config.prefix
+    table = patch_distances(capture.grid, capture.config.pixels_per_token).to(capture.q[0])  # (N, N)
 
-    def __init__(self, capture: Capture) -> None:
-        self.queries, self.prefix = capture.patches, capture.config.prefix
-        self.table = patch_distances(capture.grid, capture.config.pixels_per_token).to(capture.q[0])  # (N, N)
-        self.sums = capture.zeros(capture.images, len(capture.layers), capture.config.heads)
+    def of_each(weights: Tensor, queries: slice) -> Tensor:
+        return (weights[..., prefix:] * table[queries.start - prefix : queries.stop - prefix]).sum(-1)
 
-    def read(self, position: int, images: slice, queries: slice, weights: Tensor) -> None:
-        """Adds up the distances of these queries."""
-        distances = self.table[queries.start - self.prefix : queries.stop - self.prefix]
-        self.sums[images, position] += (weights[..., self.prefix :] * distances).sum(-1).sum(-1)
-
-    def result(self) -> Tensor:
-        """(B, L, h) pixels."""
-        return self.sums / len(self.table)
+    return QueryMeans(capture, capture.patches, of_each)
 
 
 def patch_distances(grid: Size, pixels: int) -> Tensor:
@@ -60,12 +53,5 @@ def uniform_distance(grid: Size, pixels: int, prefix: int) -> float:
 
 def draw_distance(distance: npt.ArrayLike, uniform: float | None = None) -> Figure:
     """Figure 7 right: a dot per head over depth, (L, h) pixels; `uniform` adds the line of `uniform_distance`."""
-    values = np.asarray(distance)
-    drawing = figure(6.4, 4.2)
-    axes = drawing.subplots()
-    heads_by_layer(axes, values, "mean attention distance (pixels)")
-    if uniform is not None:
-        axes.axhline(uniform, color=INK, linewidth=1, linestyle=(0, (4, 3)), label="uniform attention")
-    axes.set_ylim(0, 1.08 * max(float(values.max()), uniform or 0.0, 1e-6))
-    key(axes)
-    return drawing
+    line = None if uniform is None else (uniform, "uniform attention")
+    return heads_by_layer(np.asarray(distance), "mean attention distance (pixels)", line=line)

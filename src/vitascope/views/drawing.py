@@ -6,7 +6,7 @@ Figures are matplotlib's `Figure` without pyplot, so that nothing is global and 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,45 +51,34 @@ def tidy(axes: Axes, x: str, y: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def key(axes: Axes) -> None:
-    """The legend in one line above the axes, where it hides nothing."""
-    columns = len(axes.get_legend_handles_labels()[1])
-    axes.legend(
-        frameon=False, fontsize=9, ncols=columns, loc="lower left", bbox_to_anchor=(-0.02, 1.0), handlelength=1.6
-    )
-
-
 def depth_ticks(axes: Axes, depth: int) -> None:
     """Layers 1 to `depth` below the axes, not more numbers than there is room for."""
     axes.set_xticks(range(1, depth + 1, -(-depth // 16)))
 
 
-def count_from_one(axes: Axes, grid: tuple[int, int]) -> None:
-    """Rows and columns of an image of patches, counted from 1."""
-    for side, set_ticks in ((grid[0], axes.set_yticks), (grid[1], axes.set_xticks)):
-        ticks = range(0, side, -(-side // 8))
-        set_ticks(ticks, [str(n + 1) for n in ticks])
-
-
-def heads_by_layer(axes: Axes, values: np.ndarray, y: str) -> None:
-    """A dot per head and a line for their mean over the depth, (L, h)."""
+def heads_by_layer(
+    values: np.ndarray, y: str, *, top: float | None = None, line: tuple[float, str] | None = None
+) -> Figure:
+    """A dot per head and a line for their mean over the depth, (L, h), from 0 to `top`; and a `line` across, named."""
+    drawing = figure(6.4, 4.2)
+    axes = drawing.subplots()
     depth, heads = values.shape
     layers = np.arange(1, depth + 1)
     # Side by side a little, so that heads of the same value are all seen.
     shift = np.linspace(-0.16, 0.16, heads) if heads > 1 else np.zeros(1)
     axes.plot(layers, values.mean(axis=1), color=SECOND, linewidth=1.4, label="mean over heads", zorder=2)
+    dots: dict[str, Any] = {"color": FIRST, "markersize": 4.5, "alpha": 0.75, "markeredgewidth": 0, "zorder": 3}
     for head in range(heads):
-        axes.plot(
-            layers + shift[head],
-            values[:, head],
-            "o",
-            color=FIRST,
-            markersize=4.5,
-            alpha=0.75,
-            markeredgewidth=0,
-            label="one head" if head == 0 else None,
-            zorder=3,
-        )
+        axes.plot(layers + shift[head], values[:, head], "o", label=None if head else "one head", **dots)
     axes.set_xlim(0.4, depth + 0.6)
     depth_ticks(axes, depth)
     tidy(axes, "layer", y)
+    if line is not None:
+        axes.axhline(line[0], color=INK, linewidth=1, linestyle=(0, (4, 3)), label=line[1])
+    axes.set_ylim(0, top or 1.08 * max(float(values.max()), line[0] if line else 0.0, 1e-6))
+    # The legend stands in one line above the axes, where it hides nothing.
+    columns = len(axes.get_legend_handles_labels()[1])
+    axes.legend(
+        frameon=False, fontsize=9, ncols=columns, loc="lower left", bbox_to_anchor=(-0.02, 1.0), handlelength=1.6
+    )
+    return drawing

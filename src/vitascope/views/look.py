@@ -16,11 +16,11 @@ from vitascope.errors import ConfigError
 from vitascope.layers.attention import attention_weights
 from vitascope.layers.config import Size, ViTConfig
 from vitascope.models.catalogue import architecture_name
-from vitascope.views.attention_maps import ClassMaps
+from vitascope.views.attention_maps import class_maps
 from vitascope.views.attention_rollout import Rollouts
-from vitascope.views.attention_share import Shares
+from vitascope.views.attention_share import shares
 from vitascope.views.capture import as_vit, captures, read_attention
-from vitascope.views.distance import Distances, uniform_distance
+from vitascope.views.distance import distances, uniform_distance
 from vitascope.views.filters import embedding_filters
 from vitascope.views.lens import lens_by_image
 from vitascope.views.norms import norms_by_image
@@ -82,7 +82,7 @@ def looks(checkpoint: Checkpoint, pixels: Sequence[UInt8]) -> Iterator[Look]:
     model = as_vit(checkpoint.model)
     shown = iter(pixels)
     for capture in captures(model, checkpoint.preprocess.normalise(to_tensor(list(pixels))), tokens=True):
-        views = read_attention(capture, Distances, Shares, Rollouts, ClassMaps)
+        views = read_attention(capture, distances, shares, Rollouts, class_maps)
         norms = norms_by_image(capture)
         logits = lens_by_image(model, capture) if checkpoint.labels and checkpoint.activation != "none" else None
         for n in range(capture.images):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vitascope.layers.config import Size
 from vitascope.views.capture import Capture, captures
-from vitascope.views.drawing import FIRST, HEAT, SECOND, THIRD, count_from_one, depth_ticks, figure, tidy
+from vitascope.views.drawing import FIRST, HEAT, SECOND, THIRD, depth_ticks, figure, tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,6 +55,8 @@ def draw_norms(norms: np.ndarray | Tensor, grid: Size, *, prefix: int, class_tok
     right.set_title(f"patches after layer {depth}", fontsize=10)
     right.set_xlabel("patch column")
     right.set_ylabel("patch row")
-    count_from_one(right, grid)
+    for side, set_ticks in ((grid[0], right.set_yticks), (grid[1], right.set_xticks)):
+        ticks = range(0, side, -(-side // 8))
+        set_ticks(ticks, [str(n + 1) for n in ticks])
     drawing.colorbar(shown, ax=right, label="norm of the token", shrink=0.85, aspect=22)
     return drawing
