@@ -86,7 +86,8 @@ def _scan(root: Folder, name: str, ignored: list[str]) -> FolderSource:
             continue  # runs and checkpoints that lie in it, nothing else
         class_name = _class_name(folder)
         others = [path for path in files if not is_image(path)]
-        members.setdefault(class_name, []).extend(os.path.relpath(path, root.path) for path in files if is_image(path))
+        below = (path.removeprefix(os.path.join(root.path, "")) for path in files if is_image(path))
+        members.setdefault(class_name, []).extend(below)
         passed_over.setdefault(class_name, []).extend(others)
         ignored += others
     classes = tuple(sorted(members))
