@@ -41,8 +41,8 @@ def evaluate(
     tally = Tally(len(source.classes))
     done, begun = 0, time.monotonic()
     batches = evaluation_batches(source, preprocess.pixels, batch, rank, processes, workers, skip_unreadable)
-    with closing(outputs(model, model, batches, preprocess, torch.device(device), precision)) as found:
-        for logits, labels in found:
+    with closing(outputs(model, model, batches, preprocess, torch.device(device), precision)) as judged:
+        for logits, labels in judged:
             tally.add(logits, labels)
             if each_batch is not None:
                 each_batch(tally.images)
@@ -72,7 +72,7 @@ def outputs(
             for images, labels in batches:
                 if len(labels):
                     with autocast(precision, device):
-                        found = compute(preprocess.normalise(images.to(device)))
-                    yield found, labels
+                        output = compute(preprocess.normalise(images.to(device)))
+                    yield output, labels
     finally:
         model.train(was_training)

@@ -82,8 +82,8 @@ class FeatureStore:
         device = next(model.parameters()).device
         parts, done = [np.zeros((0, 0), dtype=np.float32)], 0
         batches = evaluation_batches(View(source, positions), self.preprocess.pixels, self.batch, workers=self.workers)
-        with closing(outputs(model, model.features, batches, self.preprocess, device)) as found:
-            for x, labels in found:  # (B, D')
+        with closing(outputs(model, model.features, batches, self.preprocess, device)) as computed:
+            for x, labels in computed:  # (B, D')
                 parts.append(x.float().cpu().numpy())
                 done += len(labels)
                 if self.progress is not None:

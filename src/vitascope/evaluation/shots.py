@@ -87,9 +87,9 @@ class Outcome:
 
     def as_json(self) -> dict[str, Any]:
         """All of it as JSON values; "half" is half the width of the interval, null of a single seed."""
-        found = self.interval
+        interval = self.interval
         head = {"method": self.method, "l2": self.l2, "shots": self.shots}
-        return {**head, "mean": found.mean, "half": found.half, "accuracies": list(self.accuracies)}
+        return {**head, "mean": interval.mean, "half": interval.half, "accuracies": list(self.accuracies)}
 
 
 def few_shot(

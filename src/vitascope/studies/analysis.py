@@ -43,9 +43,9 @@ class Table:
         self.measure, self.axis = measure, axis
         self.values: dict[str, dict[int, list[float]]] = {}
         for row in rows:
-            found = measures(row)
-            if measure in found:
-                self.values.setdefault(row["model"], {}).setdefault(row[axis], []).append(found[measure])
+            values = measures(row)
+            if measure in values:
+                self.values.setdefault(row["model"], {}).setdefault(row[axis], []).append(values[measure])
         groups = [np.array(v) for by in self.values.values() for v in by.values() if len(v) > 1]
         self.freedom = sum(len(g) - 1 for g in groups)
         squares = sum(float(((g - g.mean()) ** 2).sum()) for g in groups)
@@ -91,12 +91,12 @@ def crossover(table: Table, model: str, other: str) -> Crossover | None:
     places = table.places(model, other)
     if len(places) < 2:
         return None
-    found = [table.difference(model, other, place) for place in places]
-    means = [one.mean for one in found]
-    spread = [math.inf if one.half is None else one.half for one in found]  # one seed: it may be anywhere
+    differences = [table.difference(model, other, place) for place in places]
+    means = [one.mean for one in differences]
+    spread = [math.inf if one.half is None else one.half for one in differences]  # one seed: it may be anywhere
     high, low = ([mean - sign * half for mean, half in zip(means, spread, strict=True)] for sign in (1, -1))
     size, low_end, high_end = (rising_zero(places, values) for values in (means, low, high))
-    return Crossover(size=size, low=low_end, high=high_end, ahead=found[-1].sign)
+    return Crossover(size=size, low=low_end, high=high_end, ahead=differences[-1].sign)
 
 
 def rising_zero(places: list[int], values: list[float]) -> float | None:

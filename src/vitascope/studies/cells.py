@@ -113,14 +113,14 @@ def _pretraining(run: _Run) -> dict[str, Any]:
     recipe = pretrain_recipe(run.study, cell, folder)
     splits = Splits(train=nested_subset(pool.train, cell.size, cell.seed), validation=pool.validation)
     looks = math.ceil(cell.steps / evaluation_interval(cell.steps))
-    found = _once(folder, looks, partial(pretrain, recipe, splits=splits, observer=run.observer))
+    results = _once(folder, looks, partial(pretrain, recipe, splits=splits, observer=run.observer))
     validation, training = _losses(folder)
     return {
-        **_result(found, "validation"),
+        **_result(results, "validation"),
         "last_training_loss": training[-1] if training else math.nan,
         "last_loss": validation[-1],
         "least_loss": min(validation),
-        "best_step": found["best_step"],
+        "best_step": results["best_step"],
     }
 
 
@@ -197,10 +197,10 @@ def _once(folder: Path, evaluations: int, begin: Callable[..., Path]) -> dict[st
     evaluations is not whole.
     """
     try:
-        found = _done(folder)
-        if found is not None:
+        results = _done(folder)
+        if results is not None:
             if len(_losses(folder)[0]) >= evaluations:
-                return found
+                return results
             raise ConfigError(f"{folder} has lost lines of its record")
         if (folder / CONFIG).is_file():
             stored_config(folder)

@@ -60,12 +60,12 @@ def open_study(study: Study) -> StudyData:
         chosen = generator(Stream.STUDY_TEST, 0).permutation(len(test))[: study.test_images]
         test = View(test, np.sort(chosen), f"{test.name} ({study.test_images} images)")
     sources = {source: open_data(source).train for source in study.sources}
-    found = {**sources, f"{study.target} (train)": target.train, f"{study.target} (test)": test}
+    named = {**sources, f"{study.target} (train)": target.train, f"{study.target} (test)": test}
     return StudyData(
         pools=tuple(_open_pool(source, train, study.validation_images) for source, train in sources.items()),
         target=in_memory(target.train, _MEMORY),
         test=in_memory(test, _MEMORY),
-        contents={name: source.contents() for name, source in found.items() if source is not None},
+        contents={name: source.contents() for name, source in named.items() if source is not None},
     )
 
 

@@ -64,9 +64,9 @@ def lineup(text: str) -> tuple[Contender, ...]:
         return LINEUPS[text]
     known = {contender.name: contender for group in LINEUPS.values() for contender in group}
     names = [name.strip() for name in text.split(",")]
-    found = tuple(known.get(name) or Contender(name=name, model=name) for name in names)
-    for contender in found:
+    contenders = tuple(known.get(name) or Contender(name=name, model=name) for name in names)
+    for contender in contenders:
         model_config(contender.model)
     if len(set(names)) < len(names):
         raise ConfigError(f"models is {text!r}, expected each once")
-    return found
+    return contenders

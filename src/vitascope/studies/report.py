@@ -42,10 +42,10 @@ def study_result(study: Study, plan: Plan, rows: Sequence[Row]) -> dict[str, Any
     """study.json: settings, models with their costs, what was dropped or is left, tables, crossovers, verdicts."""
     evidence = Evidence(rows=rows, flops=_flops(plan), axis=study.axis, batch=study.batch, shots=min(study.shots))
     crossings = [
-        {"measure": measure, "model": vit, "other": other, **asdict(found)}
+        {"measure": measure, "model": vit, "other": other, **asdict(crossing)}
         for measure in ((FINETUNED, evidence.few) if study.axis == "size" else ())
         for vit, other in evidence.nearest("ViT", "ResNet")
-        if (found := crossover(evidence.table(measure), vit, other)) is not None
+        if (crossing := crossover(evidence.table(measure), vit, other)) is not None
     ]
     return {
         "settings": study.kept(),
@@ -70,9 +70,9 @@ def summary_table(rows: Sequence[Row], axis: str) -> list[dict[str, Any]]:
         table = Table(rows, measure, axis)
         for model in table.values:
             for place in table.places(model):
-                found = table.mean(model, place)
+                seeds = table.mean(model, place)
                 where = {"measure": measure, "model": model, axis: place}
-                entries.append({**where, "mean": found.mean, "half": found.half, "seeds": found.count})
+                entries.append({**where, "mean": seeds.mean, "half": seeds.half, "seeds": seeds.count})
     return entries
 
 

@@ -24,12 +24,12 @@ def training_flops(flops: float, steps: int, batch: int) -> float:
 
 def curves(table: Table, names: Sequence[str], flops: dict[str, float], batch: int, shift: int = 0) -> list[Curve]:
     """Accuracy against computation of each model, moved by `shift` times half of its interval."""
-    found = []
+    all_curves = []
     for name in names:
         means = {steps: table.mean(name, steps) for steps in table.places(name)}
         moved = {steps: one.mean + shift * (one.half or 0.0) for steps, one in means.items()}
-        found.append([(training_flops(flops[name], steps, batch), value) for steps, value in moved.items()])
-    return [curve for curve in found if curve]
+        all_curves.append([(training_flops(flops[name], steps, batch), value) for steps, value in moved.items()])
+    return [curve for curve in all_curves if curve]
 
 
 def saving(ours: list[Curve], theirs: list[Curve]) -> float | None:
@@ -47,12 +47,12 @@ def saving(ours: list[Curve], theirs: list[Curve]) -> float | None:
 
 def least_compute(curves: list[Curve], accuracy: float) -> float:
     """The least operations at which any curve reaches an accuracy, interpolated over their logarithm; inf if none."""
-    found = [math.inf]
+    reached = [math.inf]
     for curve in curves:
         if curve[0][1] >= accuracy:
-            found.append(curve[0][0])
+            reached.append(curve[0][0])
         for (a, left), (b, right) in pairwise(curve):
             if left < accuracy <= right:
                 share = (accuracy - left) / (right - left)
-                found.append(math.exp(math.log(a) + (math.log(b) - math.log(a)) * share))
-    return min(found)
+                reached.append(math.exp(math.log(a) + (math.log(b) - math.log(a)) * share))
+    return min(reached)

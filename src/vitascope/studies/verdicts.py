@@ -122,34 +122,34 @@ def verdict(statement: str, claims: Sequence[Claim]) -> Verdict:
     )
 
 
-def above(found: Interval) -> Outcome:
+def above(difference: Interval) -> Outcome:
     """Whether the first is beyond the second."""
-    return _BY_SIGN[found.sign]
+    return _BY_SIGN[difference.sign]
 
 
-def below(found: Interval) -> Outcome:
+def below(difference: Interval) -> Outcome:
     """Whether the first is short of the second."""
-    return _BY_SIGN[-found.sign]
+    return _BY_SIGN[-difference.sign]
 
 
-def alike(found: Interval) -> Outcome:
+def alike(difference: Interval) -> Outcome:
     """Whether both are within ALIKE of each other."""
-    if found.half is None:
+    if difference.half is None:
         return "not decidable here"
-    if abs(found.mean) + found.half <= ALIKE:
+    if abs(difference.mean) + difference.half <= ALIKE:
         return "holds"
-    return "does not hold" if abs(found.mean) - found.half > ALIKE else "not decidable here"
+    return "does not hold" if abs(difference.mean) - difference.half > ALIKE else "not decidable here"
 
 
 def _claim(table: Table, named: str, judge: Judge, *terms: tuple[int, str, int]) -> Claim:
     try:
-        found = table.sum(*terms)
+        difference = table.sum(*terms)
     except KeyError:
         return Claim(text=f"{named}: not run, or diverged")
-    said = found.points()
+    said = difference.points()
     if table.measure == OVERFIT:
-        said = f"{found.mean:+.3f} nats{'' if found.half is None else f' ± {found.half:.3f}'}"
-    return Claim(text=f"{named}: {said}", outcome=judge(found))
+        said = f"{difference.mean:+.3f} nats{'' if difference.half is None else f' ± {difference.half:.3f}'}"
+    return Claim(text=f"{named}: {said}", outcome=judge(difference))
 
 
 def _larger(e: Evidence) -> list[Pair]:

@@ -26,7 +26,7 @@ def extents_alone(model: nn.Module, layers: Sequence[Layer], images: Tensor) -> 
     with torch.no_grad():
         _, watched = watch(model, layers, images)
     random = torch.Generator().manual_seed(seed_of(Stream.CELL_WEIGHTS, 0))
-    found: list[Values] = []
+    extents: list[Values] = []
     with evaluating(model), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         for seen in watched:
             before = seen.before.detach().clone().requires_grad_()
@@ -34,8 +34,8 @@ def extents_alone(model: nn.Module, layers: Sequence[Layer], images: Tensor) -> 
                 energy = energy_of(seen.layer.alone(before, seen.first), before, random)
             rows, columns = extent_of((energy > 0).any(dim=0))
             sides = {"input_rows": before.shape[2], "input_columns": before.shape[3]}
-            found.append({"alone_rows": rows, "alone_columns": columns, **sides})
-    return found
+            extents.append({"alone_rows": rows, "alone_columns": columns, **sides})
+    return extents
 
 
 def receptive_fields(
@@ -55,12 +55,12 @@ def receptive_fields(
     extents: list[Size] = []
     totals = [torch.zeros(batches[0].shape[-2:], dtype=torch.float64) for _ in layers]
     for images in batches:
-        found = energies(images, fixed=False)
+        natural = energies(images, fixed=False)
         if not extents:  # what is wired is wired in every image
             normalised = any(isinstance(module, nn.GroupNorm) for module in model.modules())
-            wired = energies(images, fixed=True) if normalised else found
+            wired = energies(images, fixed=True) if normalised else natural
             extents = [extent_of((energy > 0).any(dim=0)) for energy in wired]
-        for total, energy in zip(totals, found, strict=True):
+        for total, energy in zip(totals, natural, strict=True):
             of_each = energy.sum(dim=(1, 2), keepdim=True)
             total += torch.where(of_each > 0, energy / of_each, 0.0).sum(dim=0).cpu()
     widest = max(radius_of(torch.ones_like(totals[0])), 1e-12)

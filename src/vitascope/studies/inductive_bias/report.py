@@ -63,8 +63,8 @@ def _readme(models: Sequence[Measured], pictures: str, reading: Sequence[Reading
 
 
 def _cells(values: dict[str, float | None], measures: Iterable[str]) -> list[str]:
-    found = [values.get(measure) for measure in measures]
-    return ["–" if value is None else "0" if abs(value) < 5e-5 else f"{value:.4g}" for value in found]
+    numbers = [values.get(measure) for measure in measures]
+    return ["–" if value is None else "0" if abs(value) < 5e-5 else f"{value:.4g}" for value in numbers]
 
 
 _HOW = """A shift of N pixels is N pixels down and N to the right: two windows of one larger picture, so that no pixel

@@ -82,10 +82,10 @@ def pictures_of(data: str, count: int, seed: int) -> Pictures:
 
     Raises `DataError`, and `ImageError` for one that cannot be read.
     """
-    found = open_data(data).first(least=2)
-    if found is None:
+    present = open_data(data).first(least=2)
+    if present is None:
         raise DataError(f"{data} holds no two images to look at; give other data")
-    source = found[1]
+    source = present[1]
     chosen = np.sort(generator(Stream.PICTURES, seed).permutation(len(source))[:count]).astype(np.int64)
     subset = View(source, chosen, f"{len(chosen)} images of {source.name}")
     return Pictures(subset.name, [subset[i] for i in range(len(subset))])
@@ -93,8 +93,8 @@ def pictures_of(data: str, count: int, seed: int) -> Pictures:
 
 def example_pictures(sizes: Sequence[Size]) -> Pictures:
     """What the package carries, for models of these (height, width): photographs, and digits if all are small."""
-    found = examples((max(h for h, _ in sizes), max(w for _, w in sizes)))
-    return Pictures(", ".join(example.name for example in found), [example.content for example in found])
+    shown = examples((max(h for h, _ in sizes), max(w for _, w in sizes)))
+    return Pictures(", ".join(example.name for example in shown), [example.content for example in shown])
 
 
 def compare_models(
@@ -118,7 +118,7 @@ def compare_models(
                 f"{name}: a step of {step} pixels, expected a multiple of its {per_token} pixels per token that fits "
                 f"twice in {size[0]}×{size[1]}; choose another step or larger images"
             )
-    found: list[Measured] = []
+    measured: list[Measured] = []
     for (name, checkpoint), step in zip(checkpoints, steps, strict=True):
         model, preprocess = checkpoint.model, checkpoint.preprocess
         device = next(model.parameters()).device
@@ -132,10 +132,10 @@ def compare_models(
             layers, whole = _measure(model, inputs, larger, step, settings)
             kind = "BiT-ResNet" if isinstance(model, BiT) else "ViT" if model.stem is None else "hybrid"
             head: dict[str, Any] = {"name": name, "trained": trained, "kind": kind, "image_size": preprocess.size}
-            found.append(Measured(**head, step=step, layers=layers, whole=whole))
+            measured.append(Measured(**head, step=step, layers=layers, whole=whole))
             if progress is not None:
-                progress(len(found), len(checkpoints) * (1 + settings.untrained))
-    return tuple(found)
+                progress(len(measured), len(checkpoints) * (1 + settings.untrained))
+    return tuple(measured)
 
 
 def steps_for(checkpoints: Sequence[Checkpoint]) -> list[int]:
