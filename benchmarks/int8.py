@@ -22,7 +22,7 @@ from vitascope.checkpoints.load import load
 from vitascope.data.open import open_data
 from vitascope.data.source import Source
 from vitascope.inference.class_token import for_prediction
-from vitascope.inference.export import export_openvino
+from vitascope.inference.export import export
 from vitascope.inference.exported import open_model
 from vitascope.models.config import config_to_dict
 from vitascope.recipes.evaluation import relabelled
@@ -59,9 +59,10 @@ def main() -> None:
     checkpoint, splits = load(said.checkpoint), open_data(said.data).present()
     test = relabelled(splits["test"], checkpoint.labels)
     with tempfile.TemporaryDirectory() as folder:
-        record = export_openvino(
+        record = export(
             checkpoint,
             Path(folder) / "int8",
+            "openvino",
             calibration=relabelled(splits["train"], checkpoint.labels),
             samples=said.samples,
         )

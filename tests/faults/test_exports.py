@@ -15,7 +15,7 @@ import vitascope as vs
 from optional import needs
 from tiny_checkpoint import checkpoint
 from vitascope.errors import CheckpointError, ExportError
-from vitascope.inference.export import export_onnx, export_openvino
+from vitascope.inference.export import export
 from vitascope.inference.exported import open_model
 from vitascope.inference.predictor import Predictor
 
@@ -26,7 +26,7 @@ IMAGE = np.zeros((16, 16, 3), np.uint8)
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     needs("openvino" if request.param == "openvino" else "onnxruntime")
     out = tmp_path_factory.mktemp("exported") / "out"
-    (export_openvino if request.param == "openvino" else export_onnx)(checkpoint(), out)
+    export(checkpoint(), out, request.param)
     return out
 
 
@@ -84,7 +84,7 @@ def test_outputs_that_are_not_finite(value: float, tmp_path: Path) -> None:
             Predictor(spoiled(value), engine, device="cpu")(IMAGE)
     needs("openvino")
     with pytest.raises(ExportError, match="not finite"):
-        export_openvino(spoiled(value), tmp_path / "out")
+        export(spoiled(value), tmp_path / "out", "openvino")
     assert list(tmp_path.iterdir()) == []
 
 

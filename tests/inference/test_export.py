@@ -15,7 +15,7 @@ from tiny_checkpoint import TINY, checkpoint
 from vitascope.cli import main
 from vitascope.errors import CheckpointError, ConfigError, ExportError
 from vitascope.inference.engines import onnx
-from vitascope.inference.export import export_onnx
+from vitascope.inference.export import export
 from vitascope.models.config import BiTConfig, ModelConfig, StemConfig
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="EXPORT IS NOT TESTED: no onnxruntime", exc_type=ImportError)
@@ -33,7 +33,7 @@ KINDS: dict[str, ModelConfig] = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_model_for_any_batch(kind: str, tmp_path: Path) -> None:
     ck = checkpoint(KINDS[kind])
-    record = export_onnx(ck, tmp_path / "out")
+    record = export(ck, tmp_path / "out", "onnx")
     assert max(record["differences"].values()) < 1e-5
     session = onnxruntime.InferenceSession(tmp_path / "out/model.onnx", providers=["CPUExecutionProvider"])
     images = torch.randn(7, 3, *ck.preprocess.size, generator=torch.Generator().manual_seed(9))
@@ -52,7 +52,7 @@ def test_what_disagrees_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     write = onnx.write
     monkeypatch.setattr(onnx, "write", wrong)
     with pytest.raises(ExportError, match="differs from the model"):
-        export_onnx(checkpoint(), tmp_path / "out")
+        export(checkpoint(), tmp_path / "out", "onnx")
     assert not (tmp_path / "out").exists()
 
 
@@ -78,11 +78,11 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine.txt").write_text("mine")
     with pytest.raises(CheckpointError, match="overwrite"):
-        export_onnx(checkpoint(), tmp_path / "out")
+        export(checkpoint(), tmp_path / "out", "onnx")
     assert (tmp_path / "out/mine.txt").read_text() == "mine"
 
 
 def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ConfigError, match=r"vitascope\[onnx\]"):
-        export_onnx(checkpoint(), tmp_path / "out")
+        export(checkpoint(), tmp_path / "out", "onnx")

@@ -23,7 +23,7 @@ from vitascope.cli import main
 from vitascope.data.open import open_data
 from vitascope.errors import CheckpointError, ConfigError, ExportError
 from vitascope.inference.engines import openvino as engine
-from vitascope.inference.export import export_onnx, export_openvino
+from vitascope.inference.export import export
 from vitascope.inference.exported import Exported, open_model
 
 needs("openvino")
@@ -37,7 +37,7 @@ def named() -> Checkpoint:
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("exported") / "out"
-    record = export_openvino(named(), out)
+    record = export(named(), out, "openvino")
     assert json.loads((out / "export.json").read_text()) == record
     assert record["precision"] == "float32"
     assert max(record["differences"].values()) < 1e-5
@@ -53,14 +53,14 @@ def test_an_exported_folder_predicts_what_the_checkpoint_does(exported: Path) ->
 
 def test_so_does_onnx(tmp_path: Path) -> None:
     needs("onnxruntime")
-    export_onnx(named(), tmp_path / "out")
+    export(named(), tmp_path / "out", "onnx")
     expected = vs.Predictor(named(), "eager").probabilities(PHOTOS)
     torch.testing.assert_close(vs.Predictor(tmp_path / "out").probabilities(PHOTOS), expected)
 
 
 def test_what_judges_each_label_by_itself_goes_on_doing_so(tmp_path: Path) -> None:
     ck = checkpoint(TINY, labels=CLASSES, activation="sigmoid")
-    assert export_openvino(ck, tmp_path / "out")["activation"] == "sigmoid"
+    assert export(ck, tmp_path / "out", "openvino")["activation"] == "sigmoid"
     expected = vs.Predictor(ck, "eager").probabilities(PHOTOS)
     torch.testing.assert_close(vs.Predictor(tmp_path / "out").probabilities(PHOTOS), expected)
 
@@ -120,13 +120,13 @@ def test_what_disagrees_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         other.model.head.linear.bias.add_(1.0)
     monkeypatch.setattr(engine, "convert", lambda ck: convert(other))
     with pytest.raises(ExportError, match="differs from the model"):
-        export_openvino(named(), tmp_path / "out")
+        export(named(), tmp_path / "out", "openvino")
     assert not (tmp_path / "out").exists()
 
 
 def test_int8_says_how_many_labels_stay(tmp_path: Path) -> None:
     needs("nncf")
-    record = export_openvino(named(), tmp_path / "out", calibration=source(40), samples=12)
+    record = export(named(), tmp_path / "out", "openvino", calibration=source(40), samples=12)
     assert (record["precision"], record["judged_on"], record["trained_on"]) == ("int8", 12, None)
     assert 0.7 <= record["same_label"] <= 1.0
     assert set(record["top1"]) == {"float32", "int8"}
@@ -143,7 +143,7 @@ def test_int8_says_how_many_labels_stay(tmp_path: Path) -> None:
 def test_calibration_leaves_images_to_judge_by(samples: int, tmp_path: Path) -> None:
     needs("nncf")
     with pytest.raises(ConfigError, match=f"samples is {samples}, expected 1 to 10"):
-        export_openvino(named(), tmp_path / "out", calibration=source(20), samples=samples)
+        export(named(), tmp_path / "out", "openvino", calibration=source(20), samples=samples)
 
 
 def test_options_that_contradict_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,7 +174,7 @@ def test_the_command_writes_int8_and_says_what_was_trained_on(
 def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nncf", None)
     with pytest.raises(ConfigError, match=r"int8 needs NNCF.*vitascope\[openvino\]"):
-        export_openvino(named(), tmp_path / "out", calibration=source(20), samples=4)
+        export(named(), tmp_path / "out", "openvino", calibration=source(20), samples=4)
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(ConfigError, match=r"vitascope\[openvino\]"):
-        export_openvino(named(), tmp_path / "out")
+        export(named(), tmp_path / "out", "openvino")

@@ -16,7 +16,7 @@ from tiny import PLAIN, evaluated, finetune_recipe, image_folder, pretrain_recip
 from vitascope.checkpoints import shown as module
 from vitascope.checkpoints.shown import FILE
 from vitascope.data.copies import find_copies
-from vitascope.inference.export import export_onnx
+from vitascope.inference.export import export
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.prepare import prepare_data
 from vitascope.recipes.pretrain import pretrain
@@ -69,9 +69,9 @@ def test_content_counts_not_names_and_a_copied_model_knows(run: Path, data: Path
 
 def test_an_export_knows(run: Path, data: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
-    export_onnx(vs.load(run), tmp_path / "exported")
+    export(vs.load(run), tmp_path / "exported", "onnx")
     assert evaluated(str(tmp_path / "exported"), str(data))["left_out"] == 30
-    export_onnx(vs.load(run), tmp_path / "exported", overwrite=True)
+    export(vs.load(run), tmp_path / "exported", "onnx", overwrite=True)
 
 
 def test_after_a_sweep_all_of_it_was_trained_on(

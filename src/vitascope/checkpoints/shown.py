@@ -36,6 +36,11 @@ class Shown:
     chosen: bool
     """Whether its weights were chosen by `validation`."""
 
+    @property
+    def known(self) -> bool:
+        """Whether anything is known of what it was trained on."""
+        return self.complete or len(self.trained) > 0
+
     def write(self, folder: Path) -> dict[str, Any]:
         """Writes `shown.bin`; returns what the folder's description has to say of it. Raises OSError."""
         data = np.concatenate([self.trained, self.validation]).astype("<i8").tobytes()

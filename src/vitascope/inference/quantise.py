@@ -71,7 +71,7 @@ def judged(engine: Engine, checkpoint: Checkpoint, source: Source, samples: int)
         "trained_on": None,
         "same_label": float((given["float32"] == given["int8"]).mean()),
     }
-    if shown is not None and marks is not None and (shown.complete or len(shown.trained)):
+    if shown is not None and shown.known and marks is not None:
         result["trained_on"] = int(np.isin(marks[positions], shown.trained).sum())
     if source.classes == checkpoint.labels:
         right = np.asarray(source.labels)[positions]

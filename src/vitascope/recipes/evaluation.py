@@ -117,15 +117,14 @@ def _unseen(source: Source, shown: Shown | None, *, alone: bool) -> tuple[Source
     elif len(judged) and judged.all():
         found["part"] = "validation of the run"
     n = len(source)
-    known = shown.complete or len(shown.trained) > 0
-    found |= {"trained_on": int(trained.sum()) if known else None, "training_known": shown.complete}
+    found |= {"trained_on": int(trained.sum()) if shown.known else None, "training_known": shown.complete}
     if trained.any():
         least = "" if shown.complete else "at least "
         told = f"{least}{trained.sum():,} of the {n:,} images counted were trained on: no measure of new ones"
     elif shown.chosen and judged.any():
         told = f"the model's weights were chosen by {judged.sum():,} of the {n:,} images: they flatter it a little"
     else:
-        told = "" if known else f"what the model was trained on is not recorded (more than {LIMIT:,} images)"
+        told = "" if shown.known else f"what the model was trained on is not recorded (more than {LIMIT:,} images)"
     return source, {**found, "warning": told}
 
 

@@ -50,19 +50,22 @@ class Export(Stated):
 
 def run(asked: Export, console: Console) -> dict[str, Any]:
     """Exports, and says how well it agrees."""
-    out = Path(asked.out)
-    shared: dict[str, Any] = {"tolerance": asked.tolerance, "overwrite": asked.overwrite}
     sources = [asked.checkpoint, *filter(None, [asked.calibration])]
     check_output(asked.out, "export", overwrite=asked.overwrite, sources=sources)
     from vitascope.checkpoints.load import load
-    from vitascope.inference.export import export_onnx, export_openvino
+    from vitascope.inference.export import export
 
     checkpoint = load(asked.checkpoint, **asked.stated)
-    if asked.format == "onnx":
-        record = export_onnx(checkpoint, out, opset=asked.opset, **shared)
-    else:
-        images = _calibration(asked.calibration, checkpoint.labels) if asked.calibration else None
-        record = export_openvino(checkpoint, out, calibration=images, samples=asked.samples, **shared)
+    record = export(
+        checkpoint,
+        Path(asked.out),
+        asked.format,
+        opset=asked.opset,
+        calibration=_calibration(asked.calibration, checkpoint.labels) if asked.calibration else None,
+        samples=asked.samples,
+        tolerance=asked.tolerance,
+        overwrite=asked.overwrite,
+    )
     told = f"{asked.checkpoint} → {asked.out} ({asked.format}, {asked.precision}"
     if asked.calibration:
         console.say(f"{told}; {100 * record['same_label']:.1f} % of {record['judged_on']} labels stay the same)")

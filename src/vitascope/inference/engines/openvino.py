@@ -62,6 +62,11 @@ def convert(checkpoint: Checkpoint) -> Any:
     return converted
 
 
+def write(model: Any, path: Path) -> None:
+    """Writes a converted model as `model.xml` and `model.bin`, float32 where it is not quantised."""
+    library().save_model(model, path, compress_to_fp16=False)
+
+
 def read(path: Path) -> Engine:
     """The engine of an exported `model.xml`; raises what OpenVINO raises."""
     return OpenVinoEngine(library().Core().read_model(path), "float32")
