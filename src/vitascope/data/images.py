@@ -29,7 +29,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +46,8 @@ from PIL import (
 
 from vitascope.data.deep import deep_grey, note_png_depth, notice_dark_colours
 from vitascope.data.formats import FORMATS, HEADER, HEIC, HEIC_REMEDY, READS_HEIC, format_of
-from vitascope.data.remarks import DAMAGED_EXIF, remark, silence_pillow
+from vitascope.data.orientation import SIDEWAYS, UPRIGHT, orientation_of
+from vitascope.data.remarks import silence_pillow
 from vitascope.errors import ConfigError, ImageError
 from vitascope.wording import printable, reason
 
@@ -54,24 +55,13 @@ MAX_PIXELS = 100_000_000
 """Largest height × width that is decoded unless the caller allows more: 300 MB as RGB."""
 
 UInt8 = npt.NDArray[np.uint8]
+Size = tuple[int, int]
+"""(height, width)."""
 ImageLike = str | Path | bytes | Image.Image | np.ndarray
 
-_EXIF_ORIENTATION = 0x0112
 _TILE = (322, 323)  # TileWidth, TileLength (TIFF 6.0, section 15)
 _JPEG_BLOCK = 1 << 20  # bytes handed to the decoder at once; where its input breaks off it starts rows anew
 _BYTES_EACH, _JPEG_BYTES_EACH = 32, 18  # for a pixel, at most, copies of every conversion included; measured
-# Each orientation of the EXIF standard, and what brings it upright.
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-SIDEWAYS = (5, 6, 7, 8)
-
 # The reader classes are called directly rather than through Image.open: that function warns or raises by a limit
 # of its own, global to the process, which cannot be silenced from several threads at once.
 _READERS: dict[str, Callable[[IO[bytes], str], Image.Image]] = {
@@ -94,13 +84,13 @@ def read_image(
     *,
     channels: int = 3,
     max_pixels: int = MAX_PIXELS,
-    draft: tuple[int, int] | None = None,
+    draft: Size | None = None,
     name: str | None = None,
 ) -> UInt8:
     """Decode one image → uint8 (H, W, channels), a fresh C-contiguous array.
 
-    `image` is a path, the bytes of a file, a PIL image, or a uint8 array (H, W) or (H, W, C) with C = 1 grey,
-    2 grey + alpha, 3 RGB, 4 RGB + alpha; an array whose C already equals `channels` is copied unchanged.
+    `image` is a path, the bytes of a file, a PIL image, or a uint8 array (H, W) or (H, W, C) with C = 1 grey, 2 grey +
+    alpha, 3 RGB, 4 RGB + alpha; an array whose C equals `channels` is copied unchanged.
     `channels` is 1 (grey, ITU-R 601 luma) or 3 (RGB). `draft` = (height, width): a JPEG may be decoded at 1/2, 1/4 or
     1/8 of its size, never smaller than this; quicker, and not the same pixels. `name` is how messages call the image.
     Raises ImageError, in one line, for anything unreadable, refused or larger than `max_pixels` (read from the
@@ -196,7 +186,7 @@ def decode(
     max_pixels: int,
     shown: str,
     *,
-    draft: tuple[int, int] | None = None,
+    draft: Size | None = None,
     box: tuple[int, int, int, int] | None = None,
 ) -> UInt8:
     """What `read_image` makes of an opened image, or of `box` alone (left, top, right, bottom, as stored)."""
@@ -258,26 +248,11 @@ def _from_array(array: np.ndarray, channels: int, max_pixels: int, shown: str) -
             f"{shown}: array of shape {array.shape}, expected 1 to 4 channels last{first}, "
             f"to be read as {channels}; give (H, W, {channels})"
         )
-    squeezed = np.ascontiguousarray(stacked[:, :, 0] if depth == 1 else stacked)
     if depth == 2:  # Pillow builds grey + alpha from bands only
         image = Image.merge("LA", [Image.fromarray(np.ascontiguousarray(stacked[:, :, band])) for band in (0, 1)])
     else:
-        image = Image.fromarray(squeezed)
+        image = Image.fromarray(np.ascontiguousarray(stacked[:, :, 0] if depth == 1 else stacked))
     return decode(image, channels, max_pixels, shown)
-
-
-def orientation_of(image: Image.Image) -> int:
-    """As EXIF says, 1 where it says nothing; a remark where it states more tags than can be read."""
-    try:
-        exif, block = image.getexif(), (image.info.get("exif") or b"").removeprefix(b"Exif\0\0")  # None of HEIC
-        order: Literal["little", "big"] = "little" if block[:2] == b"II" else "big"
-        tags = int.from_bytes(block[4:8], order)  # where they begin, behind their number (TIFF 6.0, section 2)
-        if block and (len(block) < tags + 2 or len(exif) < int.from_bytes(block[tags : tags + 2], order)):
-            remark(DAMAGED_EXIF)
-        return int(exif.get(_EXIF_ORIENTATION, 1))
-    except Exception:  # a damaged EXIF block does not make the pixels unreadable
-        remark(DAMAGED_EXIF)
-        return 1
 
 
 def _webp_size(header: bytes) -> tuple[int, int]:

@@ -15,16 +15,14 @@ from PIL import Image
 
 from vitascope.data.images import (
     MAX_PIXELS,
-    SIDEWAYS,
-    UPRIGHT,
     UInt8,
     decode,
     file_of,
     opened,
-    orientation_of,
     read_image,
     refuse_large,
 )
+from vitascope.data.orientation import SIDEWAYS, UPRIGHT, orientation_of
 from vitascope.data.resize import Interpolation, resample
 
 Box = tuple[int, int, int, int]
