@@ -30,6 +30,8 @@ def initialise(model: ViT | BiT, generator: torch.Generator | None = None) -> No
             nn.init.constant_(module.gamma, module.initial)
         elif isinstance(module, StdConv2d):
             _lecun_normal(module.weight, generator)
+        elif isinstance(module, nn.Linear | nn.Conv2d) and module.bias is not None:
+            nn.init.zeros_(module.bias)
     for module in model.modules():  # each unit starts as its shortcut
         if isinstance(module, StemUnit):
             nn.init.zeros_(module.norm3.weight)
@@ -42,7 +44,6 @@ def initialise(model: ViT | BiT, generator: torch.Generator | None = None) -> No
 
 def _initialise_vit(model: ViT, generator: torch.Generator | None) -> None:
     _lecun_normal(model.patches.projection.weight, generator)
-    nn.init.zeros_(_not_none(model.patches.projection.bias))
     embedding = model.embedding
     if embedding.class_token is not None:
         nn.init.zeros_(embedding.class_token)
@@ -56,13 +57,10 @@ def _initialise_vit(model: ViT, generator: torch.Generator | None) -> None:
         # q, k and v are D×D each to the official code, although their kernels lie in one tensor here.
         for kernel in (*attention.qkv.weight.chunk(3), attention.out.weight, mlp.fc1.weight, mlp.fc2.weight):
             nn.init.xavier_uniform_(kernel, generator=generator)
-        nn.init.zeros_(attention.qkv.bias)
-        nn.init.zeros_(attention.out.bias)
         nn.init.normal_(mlp.fc1.bias, std=1e-6, generator=generator)
         nn.init.normal_(mlp.fc2.bias, std=1e-6, generator=generator)
     if model.head.hidden is not None:
         _lecun_normal(model.head.hidden.weight, generator)
-        nn.init.zeros_(model.head.hidden.bias)
 
 
 @torch.no_grad()
@@ -83,8 +81,3 @@ def _lecun_normal(kernel: Tensor, generator: torch.Generator | None) -> None:
     fan_in = kernel[0].numel()
     std = math.sqrt(1.0 / fan_in) / _TRUNCATED_STD
     nn.init.trunc_normal_(kernel, std=std, a=-2 * std, b=2 * std, generator=generator)
-
-
-def _not_none(tensor: Tensor | None) -> Tensor:
-    assert tensor is not None
-    return tensor
