@@ -9,8 +9,7 @@ import pytest
 
 from tiny_study import SOURCE, values
 from vitascope.errors import ConfigError
-from vitascope.studies.lineup import lineup
-from vitascope.studies.settings import EVALUATIONS, Cell, Compute, DataScaling, cell_images, evaluation_interval, passes
+from vitascope.studies.settings import EVALUATIONS, Cell, Compute, DataScaling, evaluation_interval, passes
 
 TWO = "ViT-128/8,BiT-R14x½"
 
@@ -141,8 +140,6 @@ def test_eight_looks_at_the_validation_images() -> None:
     for steps, every in ((4, 1), (8, 1), (9, 2), (16, 2), (10_000, 1250)):
         assert evaluation_interval(steps) == every
         assert steps / every <= EVALUATIONS
-    cell = Cell(contender=lineup("ViT-128/8")[0], size=20, steps=4, seed=0)
-    assert cell_images(scaling(), cell) == ((4 + 2) * 8, 8 * 12)
 
 
 def test_passes_are_images_seen_against_images_there_are() -> None:

@@ -17,7 +17,7 @@ from vitascope.models.config import ModelConfig
 from vitascope.recipes.pretrain import pretraining_config
 from vitascope.streams import Stream, seed_of
 from vitascope.studies.cells import pretrain_recipe
-from vitascope.studies.settings import Cell, Study, cell_images
+from vitascope.studies.settings import EVALUATIONS, Cell, Study
 
 _MEASURED = 1.5  # seconds of training steps per model
 _BACKWARD = 3.0  # a training step against a forward pass, in operations and roughly in time
@@ -80,6 +80,7 @@ def training_rate(config: ModelConfig, batch: int, threads: int) -> float:
 
 def cell_seconds(study: Study, cell: Cell, cost: Cost, classes: int, tests: int) -> float:
     """About how long one job takes for a cell; `classes` and `tests` are the target's classes and test images."""
-    training, evaluated = cell_images(study, cell)
-    evaluated += 2 * tests + study.draws * max(study.shots) * classes  # fine-tuned, and features
+    training = (cell.steps + study.finetune_steps) * study.batch
+    features = tests + study.draws * max(study.shots) * classes
+    evaluated = EVALUATIONS * study.validation_images + tests + features
     return (training + evaluated / _BACKWARD) / cost.images_per_second

@@ -181,12 +181,6 @@ class Compute(Study):
         ]
 
 
-def cell_images(study: Study, cell: Cell) -> tuple[int, int]:
-    """Images that go through training and through evaluation for one cell, with all its measurements."""
-    training = (cell.steps + study.finetune_steps) * study.batch
-    return training, EVALUATIONS * study.validation_images
-
-
 def passes(study: Study, size: int, steps: int) -> float:
     """How often an image is seen in pre-training, on average; below 1 some never are."""
     return steps * study.batch / size
