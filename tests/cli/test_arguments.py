@@ -1,4 +1,4 @@
-"""Arguments: either spelling, files and presets, and mistakes answered in one line before torch is loaded."""
+"""Arguments: either spelling, and mistakes answered in one line before torch is loaded."""
 
 from __future__ import annotations
 
@@ -6,52 +6,15 @@ import json
 import resource
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tiny import PRETRAIN_WORDS, image_folder
+from commanding import finetune_words, pretrain_words, refused, told
+from tiny import image_folder
 from vitascope.cli import COMMANDS, main
-from vitascope.cli.arguments import Arguments
-from vitascope.cli.commands import finetune as finetune_command
 from vitascope.cli.commands import predict as predict_command
-from vitascope.cli.commands import pretrain as pretrain_command
-from vitascope.recipes.recipe import FinetuneRecipe, PretrainRecipe
-
-
-def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
-    """The one line on standard error of a command line that ends with 2."""
-    assert main([str(word) for word in words]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("vitascope")
-    assert err.count("\n") == 1
-    assert err.endswith("\n")
-    assert "Traceback" not in err
-    return err
-
-
-def told(name: str, function: Callable[..., Any], *words: str | Path) -> list[Any]:
-    """What a command's function is given."""
-    return Arguments(name, *COMMANDS[name], function).parse([str(word) for word in words])
-
-
-def pretrain_recipe(*words: str | Path) -> PretrainRecipe:
-    recipe = told("pretrain", pretrain_command.run, *words)[0]
-    assert isinstance(recipe, PretrainRecipe)
-    return recipe
-
-
-def finetune_recipe(*words: str | Path) -> FinetuneRecipe:
-    recipe = told("finetune", finetune_command.run, *words)[0]
-    assert isinstance(recipe, FinetuneRecipe)
-    return recipe
-
 
 MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("pretrian",), "did you mean 'pretrain'"),
@@ -101,6 +64,9 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("check",), "data"),
     (("demo", "--seed", "-1"), "--seed is -1"),
     (("models", "--bogus"), "--bogus"),
+    (("export", "ck", "o", "--format=openvino", "--opset=19"), "--opset is 19, but OpenVINO's files have no"),
+    (("export", "ck", "o", "--samples=9"), "--samples is 9, but nothing is calibrated for float32"),
+    (("study", "inductive-bias", "ck", "--out=o", "--images=9"), "--images is 9, but there is no --data"),
 ]
 
 
@@ -170,7 +136,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_hyphens_and_underscores_are_the_same() -> None:
-    one = pretrain_recipe(
+    one = pretrain_words(
         "d",
         "--out=x",
         "--weight-decay=0.2",
@@ -179,7 +145,7 @@ def test_hyphens_and_underscores_are_the_same() -> None:
         "--augment.pad-shift=3",
         "--augment.crop=shift",
     )
-    two = pretrain_recipe(
+    two = pretrain_words(
         "d",
         "--out=x",
         "--weight_decay=0.2",
@@ -193,93 +159,13 @@ def test_hyphens_and_underscores_are_the_same() -> None:
 
 
 def test_an_image_size_is_one_side_or_two() -> None:
-    assert pretrain_recipe("d", "--out=x", "--image-size=48").image_size == 48
-    assert pretrain_recipe("d", "--out=x", "--image-size", "[48, 64]").image_size == (48, 64)
-    assert finetune_recipe("ck", "d", "--out=x", "--image_size=[48,64]").image_size == (48, 64)
+    assert pretrain_words("d", "--out=x", "--image-size=48").image_size == 48
+    assert pretrain_words("d", "--out=x", "--image-size", "[48, 64]").image_size == (48, 64)
+    assert finetune_words("ck", "d", "--out=x", "--image_size=[48,64]").image_size == (48, 64)
 
 
 def test_values_that_look_like_options_stay() -> None:
-    assert pretrain_recipe("d", "--out=a-b_c--d").out == "a-b_c--d"
-
-
-def test_a_config_file_is_changed_by_options_wherever_they_stand(tmp_path: Path) -> None:
-    file = tmp_path / "c.yaml"
-    file.write_text("data: d\nout: there\nlr: 0.5\nbatch: 7\naugment:\n  mixup: 0.3\n")
-    for words in (["--config", file, "--lr=0.25"], ["--lr=0.25", f"--config={file}"]):
-        recipe = pretrain_recipe(*words)
-        assert (recipe.data, recipe.out, recipe.lr, recipe.batch, recipe.augment.mixup) == ("d", "there", 0.25, 7, 0.3)
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("bogus: 3", "Option 'bogus' is not accepted"),
-        ("lrr: 3", "did you mean --lr"),
-        ("lr: much", "--lr: Expected a float"),
-        ("lr: -1", "lr is -1"),
-        ("augment:\n  bogus: 1", "bogus"),
-        ("lr: [", "parsing"),
-        ("betas: [0.9]", "betas"),
-    ],
-)
-def test_a_wrong_config_file_is_one_line(
-    text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "c.yaml"
-    file.write_text(text)
-    assert said in refused(capsys, "pretrain", "digits", "--out", tmp_path / "x", "--config", file)
-
-
-def test_a_preset_is_a_starting_point() -> None:
-    recipe = pretrain_recipe("d", "--out=x", "--preset=small", "--lr=0.5")
-    assert (recipe.lr, recipe.batch, recipe.epochs, recipe.augment.cutmix) == (0.5, 128, 100.0, 1.0)
-    tuned = finetune_recipe("ck", "d", "--out", "x", "--preset", "small")
-    assert (tuned.optimizer, tuned.layer_decay, tuned.augment.crop_area) == ("adamw", 0.75, (0.3, 1.0))
-    swept = finetune_recipe("ck", "d", "--out", "x", "--preset", "cifar", "--sweep")
-    assert (swept.sweep_rates, swept.steps, swept.holdout) == ((0.001, 0.003, 0.01, 0.03), 10_000, 0.02)
-
-
-@pytest.mark.parametrize("length", [("steps", 9), ("epochs", 2.0), ("time_budget", "9m")])
-def test_a_presets_length_gives_way(length: tuple[str, Any], tmp_path: Path) -> None:
-    name, value = length
-    file = tmp_path / "c.yaml"
-    file.write_text(f"{name}: {value}\n")
-    for words in ([f"--{name}={value}"], [f"--{name.replace('_', '-')}", str(value)], [f"--config={file}"]):
-        recipe = pretrain_recipe("d", "--out=x", "--preset=small", *words)
-        lengths = {n: getattr(recipe, n) for n in ("steps", "epochs", "time_budget")}
-        assert lengths == {"steps": None, "epochs": None, "time_budget": None, name: value}
-
-
-def test_a_config_files_length_gives_way_to_an_option(tmp_path: Path) -> None:
-    file = tmp_path / "c.yaml"
-    file.write_text("steps: 9\n")
-    recipe = pretrain_recipe("d", "--out=x", "--config", file, "--epochs=2")
-    assert (recipe.steps, recipe.epochs) == (None, 2.0)
-
-
-def test_what_a_command_would_do_can_be_printed_and_used(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    words = ["d", "--out=x", "--preset=fractals", "--augment.mixup=0.4", "--model_fields={depth: 3}"]
-    assert main(["pretrain", *words, "--print_config"]) == 0
-    text = capsys.readouterr().out
-    assert yaml.safe_load(text)["augment"]["mixup"] == 0.4
-    (tmp_path / "c.yaml").write_text(text)
-    assert pretrain_recipe("--config", tmp_path / "c.yaml") == pretrain_recipe(*words)
-
-
-@pytest.mark.usefixtures("no_pictures")
-def test_the_config_of_a_run_is_a_config_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = image_folder(tmp_path / "images")
-    out = tmp_path / "run"
-    assert main(["pretrain", str(data), "--out", str(out), "--steps=2", *PRETRAIN_WORDS]) == 0
-    again = ["pretrain", "--config", str(out / "config.yaml"), "--out", str(tmp_path / "again")]
-    assert main(again) == 0
-    model = Path("model", "model.safetensors")
-    assert (tmp_path / "again" / model).read_bytes() == (out / model).read_bytes()
-    assert main(["pretrain", "--config", str(out / "config.yaml"), "--resume"]) == 0
-    capsys.readouterr()
-    assert main(["pretrain", "--config", str(out / "config.yaml"), "--resume", "--lr=0.5"]) == 2
-    assert "lr: 0.5, was 0.003" in capsys.readouterr().err
-    assert "exists" in refused(capsys, "pretrain", "--config", out / "config.yaml")
+    assert pretrain_words("d", "--out=a-b_c--d").out == "a-b_c--d"
 
 
 def test_swapped_arguments_are_recognised(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -291,37 +177,6 @@ def test_swapped_arguments_are_recognised(capsys: pytest.CaptureFixture[str], tm
     assert "CHECKPOINT PATHS: swap them" in refused(capsys, "predict", photos, weights)
 
 
-NESTED = "data: " + "[" * 5000 + "]" * 5000
-BOMB = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [{f'*{a}, ' * 9}]\n" for a, b in pairwise("abcdefghijklmnopq"))
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("a: &a\n  b: *a\n", "the alias *a, expected plain values; write them out"),
-        (BOMB, "the alias *a, expected plain values; write them out"),
-        (NESTED, "nested more than 20 deep"),
-        ("lr: null\n", "lr is null, expected float; give it or leave the line out"),
-        ("augment:\n  flip:\n", "augment.flip is null, expected bool"),
-        ("seed: " + "59:" * 5000 + "59", "a value of 15,002 characters, expected at most 4,096"),
-        ("workers: 100000000", "workers is 100000000, expected a whole number from 0 to 512"),
-        ("lr: [", "expected a YAML file of options"),
-        ("just text", "holds str, expected options, one a line"),
-        ("# nothing yet", "holds nothing, expected options"),
-        ("#" * (1 << 20) + "#", "1,048,577 characters, expected at most 1,048,576"),
-    ],
-    ids=["itself", "bomb", "nested", "null", "null_within", "sexagesimal", "workers", "cut", "text", "empty", "long"],
-)
-def test_a_hostile_config_is_one_line_at_once(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, said: str
-) -> None:
-    file = tmp_path / "c.yaml"
-    file.write_text(text)
-    start = time.perf_counter()
-    assert said in refused(capsys, "pretrain", "digits", "--out", tmp_path / "x", "--config", file)
-    assert time.perf_counter() - start < 5
-
-
 def test_what_is_nested_on_the_command_line_is_bounded_too(capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["--lr", "[" * 30_000], ["--lr=" + "{a: " * 200 + "1" + "}" * 200]):
         assert "nested more than 20 deep" in refused(capsys, "pretrain", "digits", "--out", "x", *words)
@@ -331,11 +186,6 @@ def test_what_is_nested_on_the_command_line_is_bounded_too(capsys: pytest.Captur
 def test_a_path_too_long_to_be_looked_at(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(capsys, *[word.replace("{}", "x" * 300) for word in words])
     assert "cannot be read or written (file name too long); choose another place" in said
-
-
-def test_a_config_that_is_no_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    (tmp_path / "c.yaml").write_bytes(b"\xff\xfe")
-    assert "can't decode" in refused(capsys, "pretrain", "digits", "--out", "x", "--config", tmp_path / "c.yaml")
 
 
 @pytest.mark.parametrize("words", [["--help"], ["pretrain", "--help"], ["models"]])
@@ -359,7 +209,7 @@ def test_headings_of_help_are_a_sentence(capsys: pytest.CaptureFixture[str]) -> 
 def test_options_may_stand_between_what_is_given_by_place(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("lr: 0.5\nsteps: 7\n")
     words = ["ck", "--out", "x", "--sweep", "digits", "--config", tmp_path / "c.yaml", "--lr", ".1"]
-    recipe = finetune_recipe(*words)
+    recipe = finetune_words(*words)
     assert (recipe.checkpoint, recipe.data, recipe.out, recipe.sweep) == ("ck", "digits", "x", True)
     assert (recipe.lr, recipe.steps) == (0.1, 7)
     (asked,) = told("predict", predict_command.run, "--json", "ck", "--top", "2", "a.jpg", "--engine=eager", "b.jpg")

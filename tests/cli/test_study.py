@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from commanding import Run
 from tiny_study import BIT, SOURCE, VIT, shrink, target, words
 from vitascope.cli import COMMANDS, main
 from vitascope.cli.arguments import Arguments
 from vitascope.cli.commands import study_compute, study_data_scaling
 from vitascope.studies import workers
 from vitascope.studies.settings import Compute, DataScaling, Study
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(autouse=True)
@@ -28,18 +26,6 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target(tmp_path_factory.mktemp("target"))
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Exit code, standard output, standard error."""
-
-    def command(*given: str | Path) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = main([str(word) for word in given])
-        return code, *capsys.readouterr()
-
-    return command
 
 
 @pytest.fixture
