@@ -79,6 +79,14 @@ def test_no_json_becomes_more_than_is_reckoned(worst: bytes) -> None:
         parse_request(body, b"", None)  # type: ignore[arg-type]
 
 
+def test_no_part_of_a_form_goes_to_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.SpooledTemporaryFile.rollover", None)
+    large = png(size=(800, 900))
+    assert len(large) > 2 * 2**20  # twice what the library keeps in memory unless told otherwise
+    with served() as server:
+        assert server.client.post("/predict", files=[("image", ("a.png", large))] * 2).status_code == 200
+
+
 def test_memory_is_given_in_turn() -> None:
     memory = Memory(10)
     order: list[int] = []

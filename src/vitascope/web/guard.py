@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vitascope.web.assets import POLICY
-from vitascope.web.errors import INTERNAL, error_response
+from vitascope.web.errors import INTERNAL, Refusal, error_response
 
 log = logging.getLogger(__name__)
 
@@ -72,13 +72,12 @@ class Guard:
         async def answer(status: int, message: str, headers: dict[str, str] | None = None) -> None:
             await error_response(status, message, headers)(scope, receive, guarded)
 
-        refused = self._refusal(Headers(scope=scope), scope["method"])
-        if refused is not None:
-            await answer(*refused)
-            return
         try:
+            self._admit(Headers(scope=scope), scope["method"])
             # HEAD is answered as GET; uvicorn leaves the body out.
             await self._app({**scope, "method": "GET"} if scope["method"] == "HEAD" else scope, receive, guarded)
+        except Refusal as refusal:
+            await answer(refusal.status, str(refusal))
         except ClientDisconnect:
             log.debug("a client left while it was sending")
         except asyncio.CancelledError:  # the server ends, and this took longer than it waits
@@ -90,16 +89,15 @@ class Guard:
                 raise
             await answer(500, INTERNAL)
 
-    def _refusal(self, headers: Headers, method: str) -> tuple[int, str] | None:
+    def _admit(self, headers: Headers, method: str) -> None:
         host = headers.get("host", "").lower()
         if self._hosts is not None and _host_name(host) not in self._hosts:
-            return 421, "this server does not answer to that host name; see --allowed_hosts"
+            raise Refusal(421, "this server does not answer to that host name; see --allowed_hosts")
         # Browsers say from which page a request comes; other pages have no business here.
         origin = headers.get("origin")
         own = headers.get("sec-fetch-site") == "same-origin" or _origin_host(origin) == host
         if origin is not None and method not in ("GET", "HEAD") and not own:
-            return 403, "requests from pages of other origins are not answered"
-        return None
+            raise Refusal(403, "requests from pages of other origins are not answered")
 
 
 def _parts(message: Message) -> Iterator[Message]:
