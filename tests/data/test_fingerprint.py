@@ -143,7 +143,8 @@ def test_contents_are_names_labels_and_sizes_wherever_they_lie(
     more = train(write(kind, tmp_path / "three", [1, 2, 3, 4, 5, 6]))
     parts = [View(first, np.array(indices), "part").contents() for indices in ([0, 1], [1, 0], [0, 2])]
     renamed = dataclasses.replace(again, classes=("a", "wasp"))
-    assert len({first.contents(), more.contents(), renamed.contents(), *parts}) == 6
+    other = View(first, classes=("b", "a"), labels=1 - first.labels)
+    assert len({first.contents(), more.contents(), renamed.contents(), other.contents(), *parts}) == 7
 
 
 def test_contents_of_a_folder_tell_a_moved_and_a_larger_file(tmp_path: Path) -> None:

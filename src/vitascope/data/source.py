@@ -147,6 +147,7 @@ class View(Source):
         self.name = source.name if name is None else name
         self.classes = source.classes if classes is None else classes
         self.labels = source.labels[self.indices] if labels is None else labels
+        self._relabelled = labels is not None
         self.together = source.together
 
     def __getitem__(self, index: int) -> UInt8:
@@ -172,7 +173,8 @@ class View(Source):
         yield np.ascontiguousarray(self.indices, dtype=np.int64).data
 
     def contents(self) -> str:
-        return joined([self.source.contents(), np.ascontiguousarray(self.indices, dtype=np.int64).tobytes().hex()])
+        told = [self.source.contents(), np.ascontiguousarray(self.indices, dtype=np.int64).tobytes().hex()]
+        return joined([*told, *self.classes, *map(str, self.labels)] if self._relabelled else told)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,8 +50,8 @@ class HubSource(TableSource):
 def open_huggingface(name: str, *, image: str | None = None, label: str | None = None) -> Splits:
     """`name` "owner/name" or "owner/name:config" → its train, validation and test splits.
 
-    `image` and `label` name columns. Code that comes with a data set is never run. Raises DataError without the
-    `datasets` library, without the data set, and where its columns do not fit.
+    `image` and `label` name columns. Code that comes with a data set is never run. Raises ConfigError without
+    the `datasets` library, DataError without the data set, and where its columns do not fit.
     """
     repository, _, config = name.partition(":")
     where = printable(f"hf:{name}")
