@@ -196,7 +196,7 @@ def test_processes_share_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(("part", "fewer"), [(1.0, True), (0.75, False)])
 def test_the_steps_with_most_tokens_have_to_fit(monkeypatch: pytest.MonkeyPatch, part: float, fewer: bool) -> None:
     found = [
-        speed.fitting_micro_batch(job(drop_tokens=share, drop_tokens_for=part), model(), World())[1]
-        for share in (0.0, 0.5)
+        speed.fitting_micro_batch(job(**changes), model(), World())[1]
+        for changes in ({}, {"drop_tokens": 0.5, "drop_tokens_for": part})
     ]
     assert (found[1] < found[0]) == fewer
