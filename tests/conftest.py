@@ -35,3 +35,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs without the picture of their curves, which takes longer than their training."""
     monkeypatch.setattr("vitascope.recipes.run.draw_curves", lambda folder: None)
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real images, which the repository does not hold; skips, visibly, without it."""
+    data = Path(os.environ.get("VITASCOPE_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
+    if not (data / "ants_bees").is_dir():
+        pytest.skip("no real images: set VITASCOPE_TEST_DATA to the folder that holds ants_bees and cifar100")
+    return data

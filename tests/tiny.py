@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,3 +128,12 @@ def evaluated(
 ) -> dict[str, Any]:
     """Figures of a checkpoint on data."""
     return evaluate_checkpoint(Evaluate(checkpoint=checkpoint, data=data, **how), progress)
+
+
+def until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Waits for `condition`; fails with what the process said if it ended first."""
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "nothing happened for two minutes"
+        time.sleep(0.01)

@@ -120,18 +120,22 @@ def test_what_the_library_reads_and_no_model_has_is_refused_by_name(
     assert "\n" not in str(caught.value)
 
 
+def refused_unread(path: Path, said: str) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError, match=said):
+            read_safetensors(path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
 def test_a_lying_header_is_refused_before_the_data_are_read(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     with path.open("wb") as file:
         file.write(raw(b'{"a":%s,"a":%s}' % ((json.dumps(GOOD).encode(),) * 2)))
         file.truncate(8 << 30)  # takes no room on the disk
-    tracemalloc.start()
-    try:
-        with pytest.raises(CheckpointError, match=r"model\.safetensors: damaged JSON \(name 'a' occurs twice"):
-            read_safetensors(path)
-        assert tracemalloc.get_traced_memory()[1] < 1 << 20
-    finally:
-        tracemalloc.stop()
+    refused_unread(path, r"model\.safetensors: damaged JSON \(name 'a' occurs twice")
 
 
 def test_a_header_over_the_limit_is_refused_unread(tmp_path: Path) -> None:
@@ -139,13 +143,7 @@ def test_a_header_over_the_limit_is_refused_unread(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.write(raw(b"{", length=LARGEST_JSON + 1))
         file.truncate(LARGEST_JSON + 100)  # long enough to hold it, and takes no room on the disk
-    tracemalloc.start()
-    try:
-        with pytest.raises(CheckpointError, match=r"model\.safetensors: truncated or damaged \(header of"):
-            read_safetensors(path)
-        assert tracemalloc.get_traced_memory()[1] < 1 << 20
-    finally:
-        tracemalloc.stop()
+    refused_unread(path, r"model\.safetensors: truncated or damaged \(header of")
 
 
 def test_a_written_file_has_the_permissions_of_any_other(tmp_path: Path) -> None:

@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 import vitascope as vs
-from tiny import PRETRAIN_WORDS, image_folder, start
+from tiny import PRETRAIN_WORDS, image_folder, start, until
 from vitascope.cli import main
 from vitascope.recipes.run_folder import CONFIG
 from vitascope.training.record import read_metrics
@@ -29,15 +27,6 @@ RICH_WORDS = ["--ema=0.9", "--dropout=0.1", "--augment.mixup=0.4", "--augment.ra
 
 def weights(out: Path) -> bytes:
     return (out / "model" / "model.safetensors").read_bytes()
-
-
-def until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    """Waits for `condition`; fails with what the process said if it ended first."""
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, "nothing happened for two minutes"
-        time.sleep(0.02)
 
 
 def steps_in(out: Path) -> int:
@@ -74,29 +63,18 @@ KILLER = '''
 """Runs the same training again and again in forked children, each of which kills itself at another moment."""
 import os, shutil, signal, sys
 from pathlib import Path
+import killing
 from tiny import pretrain_recipe, splits
 from vitascope.checkpoints import output
 from vitascope.recipes import run
 from vitascope.recipes.pretrain import pretrain
 from vitascope.training import loop, record, state
 
-count = at = 0
-
-def before_each(holder, name):
-    real = getattr(holder, name)
-    def wrapped(*args, **options):
-        global count
-        count += 1
-        if count == at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*args, **options)
-    setattr(holder, name, wrapped)
-
 for holder, name in (
     (os, "fsync"), (Path, "rename"), (Path, "replace"), (shutil, "rmtree"), (loop, "training_step"),
     (state, "write_safetensors"), (record.Record, "metrics"), (Path, "write_text"),
 ):
-    before_each(holder, name)
+    killing.kill_before(holder, name)
 run.draw_curves = lambda folder: None
 SETTINGS = {"steps": 6, "save_every": 2, "eval_every": 3, "ema": 0.9, "keep": "best"}
 
@@ -105,13 +83,13 @@ def train(name):
 
 train("whole")
 shutil.rmtree(Path(sys.argv[1], "whole"))
-count = 0
+killing.count = 0
 train("whole")  # again, because the first also fills the cache
-moments, every = count, int(sys.argv[2])
+moments, every = killing.count, int(sys.argv[2])
 for kill_at in range(1, moments + 1, every):
     pid = os.fork()
     if not pid:
-        count, at = 0, kill_at
+        killing.count, killing.at = 0, kill_at
         train(str(kill_at))
         os._exit(0)
     status = os.waitpid(pid, 0)[1]

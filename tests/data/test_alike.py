@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,10 +68,9 @@ def test_plain_pictures_and_few_pictures() -> None:
     assert near_pairs(np.stack([plain[0], *[small(scene(1))] * 2])).tolist() == [[1, 2]]
 
 
-@pytest.mark.skipif("VITASCOPE_TEST_DATA" not in os.environ, reason="needs photographs")
-def test_photographs() -> None:
+def test_photographs(real_data: Path) -> None:
     """None of 397 photographs of two kinds of insects is a copy of another; of each change nearly all are found."""
-    files = sorted(Path(os.environ["VITASCOPE_TEST_DATA"], "ants_bees").glob("*/*/*.jpg"))
+    files = sorted((real_data / "ants_bees").glob("*/*/*.jpg"))
     images = [Image.open(file).convert("RGB") for file in files]
     assert len(near_pairs(np.stack([small(x) for x in images]))) == 0
     some = images[::20]

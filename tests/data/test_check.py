@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -173,10 +172,7 @@ def test_the_report_is_json(tidy: Path) -> None:
     assert content["splits"]["train"]["per_class"] == {"ant": 3, "bee": 4}
 
 
-def test_real_photographs() -> None:
-    data = Path(os.environ.get("VITASCOPE_TEST_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
-    if not (data / "ants_bees").is_dir():
-        pytest.skip("no ants_bees photographs: set VITASCOPE_TEST_DATA to the folder that holds them")
-    report: Report = check_data(data / "ants_bees")
+def test_real_photographs(real_data: Path) -> None:
+    report: Report = check_data(real_data / "ants_bees")
     assert report.problems == ()
     assert sum(split.readable for split in report.splits.values()) == 397

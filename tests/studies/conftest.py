@@ -1,4 +1,4 @@
-"""What tests of studies share."""
+"""What tests of studies get: the data of a tiny study, and on demand a line-up that trains in milliseconds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tiny_study import target
+from tiny_study import shrink, target
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line-up is tiny_study.TINY."""
+    shrink(monkeypatch)
 
 
 @pytest.fixture(scope="session")

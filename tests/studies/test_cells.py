@@ -25,12 +25,9 @@ from vitascope.studies.settings import Cell, DataScaling
 from vitascope.training import loop
 from vitascope.training.record import read_metrics
 
+pytestmark = pytest.mark.usefixtures("tiny")
+
 CELL = Cell(contender=TINY[0], size=20, steps=4, seed=0)
-
-
-@pytest.fixture(autouse=True)
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    shrink(monkeypatch)
 
 
 @pytest.fixture(scope="module")

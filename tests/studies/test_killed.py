@@ -133,35 +133,24 @@ KILLER = '''
 """Runs a study in forked children until one ends; each kills itself after so many moments."""
 import os, shutil, signal, sys
 from pathlib import Path
+import killing
 import pytest
 from tiny_study import data_scaling, do, quicker
 from vitascope.studies import cells
 from vitascope.training import loop, record, state
-
-count, at = 0, 0
-
-def before_each(holder, name):
-    real = getattr(holder, name)
-    def wrapped(*args, **options):
-        global count
-        count += 1
-        if count == at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*args, **options)
-    setattr(holder, name, wrapped)
 
 for holder, name in (
     (Path, "rename"), (Path, "replace"), (Path, "write_text"), (shutil, "rmtree"),
     (loop, "training_step"), (loop, "evaluate"), (state, "write_safetensors"), (record.Record, "metrics"),
     (cells, "few_shot"),
 ):
-    before_each(holder, name)
+    killing.kill_before(holder, name)
 quicker(pytest.MonkeyPatch())
 kills = 0
 while True:
     pid = os.fork()
     if not pid:
-        count, at = 0, int(sys.argv[3])
+        killing.count, killing.at = 0, int(sys.argv[3])
         do(data_scaling(Path(sys.argv[1], "out"), sys.argv[2]))
         os._exit(0)
     status = os.waitpid(pid, 0)[1]

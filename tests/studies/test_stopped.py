@@ -7,13 +7,12 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tiny import start
+from tiny import start, until
 from tiny_study import kept_rows, quicker, same_results, words
 from vitascope.cli import main
 from vitascope.training import loop
@@ -76,15 +75,6 @@ def gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
-
-
-def until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    """Waits for `condition`; fails with what the process said if it ended first."""
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, "nothing happened for two minutes"
-        time.sleep(0.01)
 
 
 def evaluated(out: Path) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tiny_study import BIT, SOURCE, TINY, VIT, compute, data_scaling, do, row, shrink
+from tiny_study import BIT, SOURCE, TINY, VIT, compute, data_scaling, do, row
 from vitascope.errors import ConfigError
 from vitascope.recipes.run_folder import write_json
 from vitascope.studies import study as study_module
@@ -20,12 +20,9 @@ from vitascope.studies.settings import Cell, DataScaling
 from vitascope.studies.study import Plan, compared, fitting, plan_study, refuse_other, run_study
 from vitascope.training.observer import Observer
 
+pytestmark = pytest.mark.usefixtures("tiny")
+
 KEYS = ["ViT-32_8-20-4-s0", "BiT-R14x0.5-20-4-s0", "ViT-32_8-40-4-s0", "BiT-R14x0.5-40-4-s0"]
-
-
-@pytest.fixture(autouse=True)
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    shrink(monkeypatch)
 
 
 def pretend(study: DataScaling, plan: Plan, *keys: str) -> None:

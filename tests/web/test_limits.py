@@ -11,20 +11,14 @@ import pytest
 
 from serving import Served, check_words, error_of, png, receive_all, served
 
+pytestmark = pytest.mark.usefixtures("still_serving")
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Served]:
     limits = {"max_bytes": 100_000, "intake_bytes": 250_000, "upload_timeout": 0.4, "header_timeout": 0.4}
     with served(**limits) as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def the_next_request_is_served(server: Served) -> Iterator[None]:
-    """After whatever a test did."""
-    yield
-    assert server.client.post("/predict", content=png()).status_code == 200
-    assert server.service.intake.held == 0
 
 
 def answer(received: bytes, status: int) -> str:

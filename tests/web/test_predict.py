@@ -19,20 +19,13 @@ from serving import Served, encoded, error_of, png, served
 from tiny_checkpoint import TINY, checkpoint
 from vitascope.models.config import BiTConfig
 
+pytestmark = pytest.mark.usefixtures("still_serving")
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Served]:
     with served() as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def the_next_request_is_served(server: Served) -> Iterator[None]:
-    """After whatever a test did."""
-    yield
-    assert server.client.post("/predict", content=png()).status_code == 200
-    assert server.service.batcher.inside == 0
-    assert server.service.intake.held == 0
 
 
 def bomb(width: int, height: int) -> bytes:

@@ -19,6 +19,8 @@ from serving import Served, check_words, error_of, inference, pixels, png, serve
 from tiny_checkpoint import TINY, checkpoint
 from vitascope.web.engine import Engine
 
+pytestmark = pytest.mark.usefixtures("still_serving")
+
 INFER = "/v2/models/tiny/infer"
 
 
@@ -26,13 +28,6 @@ INFER = "/v2/models/tiny/infer"
 def server() -> Iterator[Served]:
     with served(max_images=8, queue=64) as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def the_next_request_is_served(server: Served) -> Iterator[None]:
-    """After whatever a test did."""
-    yield
-    assert server.client.post(INFER, json=inference(pixels(1))).status_code == 200
 
 
 def outputs(answer: dict[str, Any]) -> dict[str, np.ndarray]:

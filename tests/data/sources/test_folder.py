@@ -244,11 +244,8 @@ def test_a_source_survives_pickling(tmp_path: Path) -> None:
     assert copy[0][0, 0, 0] == 9
 
 
-def test_real_photographs() -> None:
-    data = Path(os.environ.get("VITASCOPE_TEST_DATA", Path(__file__).parents[3].parent / "shared" / "data"))
-    if not (data / "ants_bees").is_dir():
-        pytest.skip("no ants_bees photographs: set VITASCOPE_TEST_DATA to the folder that holds them")
-    splits = open_folder(data / "ants_bees")
+def test_real_photographs(real_data: Path) -> None:
+    splits = open_folder(real_data / "ants_bees")
     assert {name: len(source) for name, source in splits.present().items()} == {"train": 244, "validation": 153}
     assert splits.classes == ("ants", "bees")
     assert splits.train is not None

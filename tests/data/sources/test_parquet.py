@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import random
 from pathlib import Path
@@ -247,11 +246,8 @@ def test_pickled_as_paths_not_as_pixels(tmp_path: Path) -> None:
     assert np.array_equal(pickle.loads(pickled)[1], train[1])
 
 
-def test_real_cifar() -> None:
-    data = Path(os.environ.get("VITASCOPE_TEST_DATA", Path(__file__).parents[3].parent / "shared" / "data"))
-    if not (data / "cifar100").is_dir():
-        pytest.skip("no CIFAR in parquet: set VITASCOPE_TEST_DATA to the folder that holds it")
-    splits = open_parquet(data / "cifar100")
+def test_real_cifar(real_data: Path) -> None:
+    splits = open_parquet(real_data / "cifar100")
     assert {name: len(source) for name, source in splits.present().items()} == {"train": 50_000, "test": 10_000}
     assert splits.classes[:2] == ("apple", "aquarium_fish")
     assert splits.test is not None
