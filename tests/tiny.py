@@ -103,6 +103,11 @@ PRETRAIN_WORDS = [
 """Options of `vitascope pretrain` for a tiny model."""
 
 
+def forking() -> dict[str, str]:
+    """The environment of a Python that forks and imports from this folder: a process that has used a GPU cannot."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "CUDA_VISIBLE_DEVICES": ""}
+
+
 def start(*words: str | Path, launcher: tuple[str, ...] = ("-m", "vitascope"), **options: Any) -> subprocess.Popen[str]:
     """A `vitascope` process of its own; `env` is added to the environment."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **options.pop("env", {})}

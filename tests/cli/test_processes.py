@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 import vitascope as vs
-from tiny import PRETRAIN_WORDS, image_folder, start, until
+from tiny import PRETRAIN_WORDS, forking, image_folder, start, until
 from vitascope.cli import main
 from vitascope.recipes.run_folder import CONFIG
 from vitascope.training.record import read_metrics
@@ -103,10 +103,8 @@ def test_a_kill_at_any_moment_leaves_a_run_that_goes_on_to_the_same_end(tmp_path
     from vitascope.recipes.pretrain import pretrain
 
     settings = {"steps": 6, "save_every": 2, "eval_every": 3, "ema": 0.9, "keep": "best"}
-    # Without a GPU in sight, since a process that has used one cannot be forked.
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, "-c", KILLER, str(tmp_path), "3"]
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, env=forking(), check=False)
     assert result.returncode == 0, result.stderr
     moments = sorted(int(p.name) for p in tmp_path.iterdir() if p.name != "whole")
     assert len(moments) > 20

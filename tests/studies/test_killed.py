@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tiny import forking
 from tiny_study import data_scaling, do, quicker, same_results
 from vitascope.recipes import run as run_module
 from vitascope.studies import cells, report, study
@@ -165,11 +166,8 @@ print(kills)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_study_killed_again_and_again_comes_to_the_same_tables(tmp_path: Path, images: Path, whole: Path) -> None:
-    # Without a GPU in sight, since a process that has used one cannot be forked.
-    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     forked = [sys.executable, "-c", KILLER, str(tmp_path), str(images), "37"]
-    result = subprocess.run(forked, capture_output=True, text=True, env=environment, check=False)
+    result = subprocess.run(forked, capture_output=True, text=True, env=forking(), check=False)
     assert result.returncode == 0, result.stderr
     assert int(result.stdout) >= 4
     same_results(tmp_path / "out", whole)
