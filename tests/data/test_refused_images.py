@@ -124,7 +124,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise PermissionError(13, "Permission denied")
 
     (tmp_path / "a.png").write_bytes(b"x")
-    monkeypatch.setattr(Path, "open", forbidden)
+    monkeypatch.setattr("builtins.open", forbidden)
     refused(tmp_path / "a.png", r"a\.png: cannot be opened \(Permission denied\)")
 
 

@@ -124,7 +124,7 @@ def file_of(image: str | Path | bytes, name: str | None) -> Iterator[tuple[IO[by
             raise ImageError(f"{shown}: not a file, expected a {FORMATS} image; give the path of a file")
         if status.st_size == 0:
             raise ImageError(f"{shown}: empty file, expected a {FORMATS} image; replace or remove it")
-        with Path(image).open("rb") as file:
+        with open(image, "rb") as file:
             yield file, shown
     except FileNotFoundError:
         raise ImageError(f"{shown}: no such file; check the path") from None
@@ -167,6 +167,8 @@ def opened(file: IO[bytes], max_pixels: int, shown: str) -> Image.Image:
         tile = _tile(image)
         if kind == "PNG":
             note_png_depth(file, image)
+        elif isinstance(image, JpegImagePlugin.JpegImageFile):
+            image.decodermaxblock = _JPEG_BLOCK
     except Exception as error:  # whatever a reader meets in a damaged header
         raise _damaged(shown, error) from None
     refuse_large(tile, max_pixels, f"{shown}: a tile of it")
@@ -192,8 +194,6 @@ def decode(
     """What `read_image` makes of an opened image, or of `box` alone (left, top, right, bottom, as stored)."""
     refuse_large(image.size, max_pixels, shown)
     try:
-        if isinstance(image, JpegImagePlugin.JpegImageFile):
-            image.decodermaxblock = _JPEG_BLOCK
         if draft is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
             height, width = draft
             image.draft(None, (height, width) if orientation_of(image) in SIDEWAYS else (width, height))

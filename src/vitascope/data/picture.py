@@ -126,11 +126,10 @@ def open_image(image: str | Path | bytes | Image.Image | np.ndarray | Picture, *
         return Picture(image)
     if not isinstance(image, Image.Image):
         with file_of(image, name) as (file, shown):
-            data = file.read(len(_SOI))
-            if data == _SOI:
-                data += file.read(_LARGEST_FILE)
-                if len(data) < _LARGEST_FILE:
-                    return _Jpeg(data, shown)
+            is_jpeg, size = file.read(len(_SOI)) == _SOI, file.seek(0, io.SEEK_END)
+            if is_jpeg and size <= _LARGEST_FILE:
+                file.seek(0)
+                return _Jpeg(file.read(), shown)
     return Picture(read_image(image, name=name))
 
 
