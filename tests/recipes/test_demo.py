@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vitascope.cli import main
 from vitascope.data.open import open_data
 from vitascope.errors import ConfigError, Stopped
 from vitascope.recipes import demo
@@ -230,3 +231,17 @@ def test_the_demos_recipes_are_those_of_its_results() -> None:
         "few-labels": (150, 50, 3e-3, 18),
         "few-labels-scratch": (150, 50, 1.5e-3, 18),
     }
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_the_command_shows_what_came_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "demo_recipes", tiny)
+    assert main(["demo", "--out", str(tmp_path / "demo"), "--seed=2"]) == 0
+    out, err = capsys.readouterr()
+    assert "1,211 (all)" in out
+    assert "[6/6] evaluating, predicting" in err
+    assert f"open {tmp_path / 'demo' / 'report.html'} in a browser" in " ".join(err.split())
+    assert "vitascope check photos" in err
+    assert json.loads((tmp_path / "demo" / "summary.json").read_text())["seed"] == 2

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vitascope import json_text
 from vitascope.checkpoints.checkpoint import Prediction
 from vitascope.checkpoints.load import load
 from vitascope.checkpoints.output import check_writable
@@ -204,11 +203,9 @@ def claim_folder(out: Path, seed: int = 0) -> None:
 
 
 def _is_demo(folder: Path) -> bool:
-    try:
-        marker = json_text.parse((folder / MARKER).read_text())
-    except (OSError, ValueError):
-        return False
-    return isinstance(marker, dict) and marker.get("vitascope") == "demo"
+    with suppress(ConfigError):
+        return read_json(folder / MARKER, "").get("vitascope") == "demo"
+    return False
 
 
 @contextmanager
