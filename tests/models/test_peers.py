@@ -1,4 +1,4 @@
-"""Logits equal to timm's, transformers' and torchvision's on random weights, read from them and written for them."""
+"""Logits equal to timm's on random weights, read from it and written for it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 import vitascope as vs
-from peers import peer, randomise
+from peers import LIMIT, differ, peer, randomise
 from tiny_checkpoint import same
 from vitascope.checkpoints.formats import timm as timm_format
 from vitascope.checkpoints.formats.raw import RawCheckpoint
@@ -25,8 +25,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
-LIMIT = 1e-5
-
 TIMM: dict[str, dict[str, Any]] = {
     "AugReg, DeiT": {},
     "DeiT III": {"init_values": 1e-6, "no_embed_class": True},
@@ -70,14 +68,6 @@ ARCHITECTURES = (
     "vit_so400m_patch16_siglip_gap_256",
     "vit_tiny_patch16_224",
 )
-
-
-def differ(got: torch.Tensor, expected: torch.Tensor, what: str) -> None:
-    assert got.shape == expected.shape
-    worst = float((got - expected).abs().max())
-    print(f"{what}: worst difference {worst:.2e}, largest value {float(expected.abs().max()):.1f}")
-    assert expected.std() > 0.1  # of random weights' outputs, not of zeros
-    assert worst < LIMIT
 
 
 def timm_model(changes: dict[str, Any]) -> tuple[Any, dict[str, Any], torch.Tensor]:
@@ -204,102 +194,6 @@ def test_google_written_for_timm(tmp_path: Path) -> None:
     model.load_pretrained(str(tmp_path / "model.npz"))
     images = torch.randn(2, 3, 32, 32)
     differ(model.eval()(images), ck.model(images), "Google file")
-
-
-HUGGING_FACE: dict[str, tuple[str, dict[str, Any]]] = {
-    "ViT": ("ViTForImageClassification", {}),
-    "ViT, tanh GELU, eps 1e-6": (
-        "ViTForImageClassification",
-        {"hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6},
-    ),
-    "ViT with pooler": ("ViTModel", {}),
-    "ViT without qkv bias": ("ViTForImageClassification", {"qkv_bias": False}),
-    "ViT, not square": ("ViTForImageClassification", {"image_size": [32, 48]}),
-    "DINOv2": ("Dinov2ForImageClassification", {"layerscale_value": 0.5}),
-    "DINOv2 with registers": ("Dinov2WithRegistersForImageClassification", {"num_register_tokens": 4}),
-    "DINOv2 without head": ("Dinov2Model", {}),
-}
-
-
-def hugging_face_model(name: str) -> tuple[Any, torch.Tensor]:
-    transformers = peer("transformers")
-    kind, changes = HUGGING_FACE[name]
-    args: dict[str, Any] = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3, "num_labels": 5}
-    args |= {"image_size": 32, "patch_size": 8}
-    args |= {"intermediate_size": 96} if kind.startswith("ViT") else {"mlp_ratio": 2}
-    config_class = getattr(transformers, kind.removesuffix("ForImageClassification").removesuffix("Model") + "Config")
-    model = randomise(getattr(transformers, kind)(config_class(**(args | changes))))
-    size = changes.get("image_size", [32, 32])
-    return model, torch.randn(3, 3, *size, generator=torch.Generator().manual_seed(1))
-
-
-def hugging_face_output(model: Any, images: torch.Tensor) -> torch.Tensor:
-    output = model(pixel_values=images)
-    return output.logits if hasattr(output, "logits") else output.pooler_output
-
-
-@torch.inference_mode()
-@pytest.mark.parametrize("name", HUGGING_FACE)
-def test_hugging_face_folder_read(name: str, tmp_path: Path) -> None:
-    model, images = hugging_face_model(name)
-    model.save_pretrained(tmp_path)
-    ck = vs.load(tmp_path)
-    assert ck.format == "huggingface"
-    assert ck.config.norm_eps == model.config.layer_norm_eps
-    differ(ck.model(images), hugging_face_output(model, images), name)
-
-
-@torch.inference_mode()
-@pytest.mark.parametrize("name", ["ViT", "DINOv2"])
-def test_hugging_face_names_in_memory(name: str, tmp_path: Path) -> None:
-    model, images = hugging_face_model(name)
-    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
-    model.config.to_json_file(tmp_path / "config.json")
-    differ(vs.load(tmp_path).model(images), hugging_face_output(model, images), name)
-
-
-@torch.inference_mode()
-def test_hugging_face_in_several_files(tmp_path: Path) -> None:
-    model, images = hugging_face_model("ViT")
-    model.save_pretrained(tmp_path, max_shard_size="50KB")
-    assert not (tmp_path / "model.safetensors").exists()
-    differ(vs.load(tmp_path).model(images), hugging_face_output(model, images), "in several files")
-    next(tmp_path.glob("model-00002*")).unlink()
-    with pytest.raises(CheckpointError, match="model-00002"):
-        vs.load(tmp_path)
-
-
-@torch.inference_mode()
-@pytest.mark.parametrize("name", HUGGING_FACE)
-def test_hugging_face_folder_written(name: str, tmp_path: Path) -> None:
-    model, images = hugging_face_model(name)
-    model.save_pretrained(tmp_path / "theirs")
-    ck = vs.load(tmp_path / "theirs")
-    vs.save(ck, tmp_path / "ours", format="huggingface")
-    back, info = type(model).from_pretrained(tmp_path / "ours", output_loading_info=True)
-    assert not any(info.values()), info
-    differ(hugging_face_output(back.eval(), images), hugging_face_output(model, images), name)
-    again = vs.load(tmp_path / "ours")
-    assert (again.config, again.labels) == (ck.config, ck.labels)
-    assert again.preprocess.to_huggingface() == ck.preprocess.to_huggingface()  # whole sizes, not a fraction
-    assert same(again.model, ck.model)
-
-
-@torch.inference_mode()
-@pytest.mark.parametrize("hidden", [None, 40])
-def test_torchvision_read_and_written(hidden: int | None, tmp_path: Path) -> None:
-    module = peer("torchvision.models.vision_transformer")
-    sizes = {"image_size": 32, "patch_size": 8, "num_layers": 2, "num_heads": 2, "hidden_dim": 128, "mlp_dim": 96}
-    model = randomise(module.VisionTransformer(**sizes, num_classes=6, representation_size=hidden))
-    torch.save(model.state_dict(), tmp_path / "theirs.pth")
-    ck = vs.load(tmp_path / "theirs.pth")
-    assert ck.format == "torchvision"
-    images = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    differ(ck.model(images), model(images), "torchvision")
-    vs.save(ck, tmp_path / "ours.safetensors", format="torchvision")
-    back = module.VisionTransformer(**sizes, num_classes=6, representation_size=hidden).eval()
-    back.load_state_dict(load_file(tmp_path / "ours.safetensors"))
-    assert torch.equal(back(images), model(images))
 
 
 def test_timm_description_is_followed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
