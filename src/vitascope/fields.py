@@ -77,11 +77,20 @@ def height_width(value: Any, name: str) -> tuple[int, int]:
     return pair[0], pair[1]
 
 
+class IdleError(ConfigError):
+    """A field has a value that would be ignored."""
+
+    def __init__(self, field: str, default: Any, text: str) -> None:
+        super().__init__(text)
+        self.field, self.default = field, default
+
+
 def refuse_idle(config: Any, why: str, *names: str) -> None:
-    """Raises `ConfigError` where one of the fields `names` has another value than its default: it would be ignored."""
+    """Raises `IdleError` where one of the fields `names` has another value than its default: it would be ignored."""
     for f in fields(config):
         if f.name in names and (value := getattr(config, f.name)) != f.default:
-            raise ConfigError(f"{f.name} is {_shown(value)}, but {why}; leave it at {_shown(f.default)}")
+            said = f"{f.name} is {_shown(value)}, but {why}; leave it at {_shown(f.default)}"
+            raise IdleError(f.name, f.default, said)
 
 
 def _unmet(value: Any, hint: Any) -> str | None:

@@ -136,3 +136,22 @@ def test_parts_of_a_field_add_to_a_presets_however_they_are_said() -> None:
     assert by_part.model_fields["depth"] == 3
     assert by_part.model_fields["width"] == 160
     assert pretrain_words("d", "--out=x", "--preset=record", "--model_fields={depth: 3}") == by_part
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "value"),
+    [
+        (["--preset=fractals", "--augment.crop=none"], "augment.crop_area", "[0.1,0.2]"),
+        (["--preset=record", "--optimizer=adamw"], "momentum", "0.5"),
+        (["--preset=record", "--drop_tokens=0"], "drop_tokens_for", "0.5"),
+    ],
+)
+def test_what_a_preset_says_of_something_chosen_otherwise_falls_away(
+    words: list[str], name: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe, plain = pretrain_words("d", "--out=x", *words), pretrain_words("d", "--out=x")
+    for part in name.split("."):
+        recipe, plain = getattr(recipe, part), getattr(plain, part)
+    assert recipe == plain
+    said = refused(capsys, "pretrain", "d", "--out", "x", *words, f"--{name}={value}")
+    assert "leave it at" in said

@@ -21,6 +21,7 @@ from jsonargparse import ArgumentParser, get_loader, set_loader, set_parsing_set
 
 from vitascope.data.open import recognise
 from vitascope.errors import ConfigError, DataError
+from vitascope.fields import IdleError
 from vitascope.models.config import BiTConfig, ViTConfig
 from vitascope.recipes.presets import PRESETS
 from vitascope.wording import reason
@@ -81,7 +82,19 @@ class Arguments:
             said = {option[2:].partition("=")[0] for option in options} & _LENGTHS
             self._start_from(options, said or {name for name in _LENGTHS if held.get(name) is not None})
             options += [f"--{name}=null" for name in sorted(_LENGTHS - said) if said]
-        args = self.inner.parse_args([*(f"--config={path}" for path in files), *options, *places])
+        stated = [option[2:].partition("=")[0] for option in options] + list(held)
+        stated += [f"{name}.{part}" for name, parts in held.items() if isinstance(parts, dict) for part in parts]
+        while True:
+            try:
+                return self._read([*(f"--config={path}" for path in files), *options, *places])
+            except IdleError as error:  # what a preset says of something that the user chose otherwise falls away
+                name = error.field if error.field in self.fields else f"augment.{error.field}"
+                if "preset" not in stated or name in stated:
+                    raise
+                self.inner.set_defaults({name: error.default})
+
+    def _read(self, words: list[str]) -> list[Any]:
+        args = self.inner.parse_args(words)
         self._refuse_nulls(args)
         values = vars(self.inner.instantiate(args))
         self._refuse_misplaced({name: values[name] for name in self.places})
@@ -92,7 +105,8 @@ class Arguments:
         try:
             return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in given.items()})
         except ConfigError as error:  # of a field, which here is an option
-            raise ConfigError(re.sub(rf"^({'|'.join(given)})(?= (is|are) )", r"--\1", str(error))) from error
+            error.args = (re.sub(rf"^({'|'.join(given)})(?= (is|are) )", r"--\1", str(error)),)
+            raise
 
     def _sorted(self, words: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
         """Config files, options as one word each, and what is given by place, wherever each stood."""
