@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parent.parent / "src" / "vitascope"
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "vitascope"
+DOCS = sorted((ROOT / "docs").glob("*.md"))
 
 # From the ground up; a module imports only from its own floor or below, and a room never from a room beside it
 # unless the pair is listed. docs/architecture.md draws the same picture.
@@ -139,3 +142,10 @@ def test_public_names_are_pinned() -> None:
         assert getattr(vitascope, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = vitascope.nonsense
+
+
+@pytest.mark.parametrize("page", ["README.md", "SECURITY.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in DOCS)])
+def test_files_that_pages_name_exist(page: str) -> None:
+    named = set(re.findall(r"`([\w.-]+(?:/[\w.-]+)*/[\w-]+\.(?:py|md|sh|json|jsonl))`", (ROOT / page).read_text()))
+    places = (ROOT, SOURCE)
+    assert sorted(name for name in named if not any((place / name).exists() for place in places)) == []
