@@ -16,24 +16,12 @@ from vitascope.data.open import open_data
 from vitascope.data.source import Source, Splits
 from vitascope.errors import ConfigError, DataError
 from vitascope.lock import locked
+from vitascope.recipes import run_folder
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.plan import Limits, in_steps
 from vitascope.recipes.prepare import RunData
 from vitascope.recipes.recipe import FinetuneRecipe
 from vitascope.recipes.run import How
-from vitascope.recipes.run_folder import (
-    CONFIG,
-    RESULTS,
-    SWEEP,
-    Resume,
-    changes,
-    check_free,
-    clear,
-    read_json,
-    stored_config,
-    stored_data,
-    write_json,
-)
 from vitascope.training.parallel import world
 from vitascope.training.train_settings import seconds
 
@@ -71,10 +59,10 @@ def finetune_with_sweep(recipe: FinetuneRecipe, **how: Unpack[How]) -> Path:
                 if going_on:
                     _refuse_changed(out, recipe, rest, held)
                 elif overwrite:
-                    clear(out)
+                    run_folder.clear(out)
         figures: dict[float, dict[str, float]] = {}
         for rate in recipe.sweep_rates:
-            folder = out / SWEEP / f"lr-{rate:g}"
+            folder = out / run_folder.SWEEP / f"lr-{rate:g}"
             found = w.gather(_result(folder))[0]  # the first process's: others may have another disk
             if found is None:
                 log.info("sweep: learning rate %g", rate)
@@ -87,7 +75,10 @@ def finetune_with_sweep(recipe: FinetuneRecipe, **how: Unpack[How]) -> Path:
         best = max(figures, key=lambda rate: (figures[rate]["top1"], -figures[rate]["loss"]))
         if w.first:
             top1 = {f"{rate:g}": found["top1"] for rate, found in figures.items()}
-            write_json(out / SWEEP / RESULTS, {"top1_by_rate": top1, "best": best, "validation": figures[best]})
+            run_folder.write_json(
+                out / run_folder.SWEEP / run_folder.RESULTS,
+                {"top1_by_rate": top1, "best": best, "validation": figures[best]},
+            )
         # Trained on all of it, there is nothing left to tell which of its weights are best.
         keep = "last" if splits.validation is None else recipe.keep
         if not w.gather(going_on)[0]:
@@ -96,11 +87,11 @@ def finetune_with_sweep(recipe: FinetuneRecipe, **how: Unpack[How]) -> Path:
         return finetune(final, splits=splits, resume="auto", observer=watched)
 
 
-def _check_free(out: Path, recipe: FinetuneRecipe, resume: Resume, overwrite: bool) -> bool:
-    """Whether to go on with a sweep; see `check_free`."""
+def _check_free(out: Path, recipe: FinetuneRecipe, resume: run_folder.Resume, overwrite: bool) -> bool:
+    """Whether to go on with a sweep; see `run_folder.check_free`."""
     check_writable(out)
-    if overwrite or not (out / SWEEP).is_dir():
-        return check_free(out, resume=resume, overwrite=overwrite, sources=(recipe.checkpoint,))
+    if overwrite or not (out / run_folder.SWEEP).is_dir():
+        return run_folder.check_free(out, resume=resume, overwrite=overwrite, sources=(recipe.checkpoint,))
     if not resume:
         raise ConfigError(f"{out} exists; choose another --out, or give --resume or --overwrite")
     return True
@@ -109,7 +100,7 @@ def _check_free(out: Path, recipe: FinetuneRecipe, resume: Resume, overwrite: bo
 def _result(folder: Path) -> dict[str, float] | None:
     """What a rate reached on the held-out part; None where that is to be found out, also because it was damaged."""
     with suppress(ConfigError, KeyError, TypeError):
-        found: dict[str, float] = read_json(folder / RESULTS, "it is made again")["validation"]
+        found: dict[str, float] = run_folder.read_json(folder / run_folder.RESULTS, "it is made again")["validation"]
         return {**found, "top1": found["top1"] + 0, "loss": found["loss"] + 0}
     return None
 
@@ -128,10 +119,10 @@ def _refuse_changed(out: Path, recipe: FinetuneRecipe, rest: Source, held: Sourc
     told = {"train": rest.contents(), "validation": held.contents()}
     data = RunData(train=rest, validation=held, test=None, contents=told)
     changed: list[str] = []
-    for config in sorted(out.glob(f"{SWEEP}/lr-*/{CONFIG}")):
+    for config in sorted(out.glob(f"{run_folder.SWEEP}/lr-*/{run_folder.CONFIG}")):
         folder = config.parent
-        trial = _trial(recipe, stored_config(folder).get("lr", recipe.lr), folder)
-        changed += changes(folder, in_steps(trial, stored_data(folder)[1]), data)
+        trial = _trial(recipe, run_folder.stored_config(folder).get("lr", recipe.lr), folder)
+        changed += run_folder.changes(folder, in_steps(trial, run_folder.stored_data(folder)[1]), data)
     if changed:
         said = "; ".join(dict.fromkeys(changed))
         raise ConfigError(
