@@ -49,7 +49,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def study(place: Path) -> tuple[Measured, ...]:
     """All three on twelve images."""
     loaded = [(name, vs.load(place / name)) for name in CONFIGS]
-    images = pictures_of(str(place / "photos"), 12, 0).images
+    images = pictures_of(str(place / "photos"), 12, 0)[1]
     return compare_models(loaded, images, InductiveBias(batch=5, field_images=3))
 
 
@@ -116,18 +116,20 @@ def test_twice_the_same_and_models_as_before(place: Path, study: tuple[Measured,
     images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         before = [ck.model(images) for _, ck in loaded]
-    seen = pictures_of(str(place / "photos"), 12, 0).images
+    seen = pictures_of(str(place / "photos"), 12, 0)[1]
+    loaded[0][1].model.train()
     assert compare_models(loaded, seen, InductiveBias(batch=5, field_images=3)) == study
-    for (_, ck), logits in zip(loaded, before, strict=True):
-        assert not any(m.training or m._forward_hooks or m._forward_pre_hooks for m in ck.model.modules())
+    for (name, ck), logits in zip(loaded, before, strict=True):
+        assert {m.training for m in ck.model.modules()} == {name == "vit"}
+        assert not any(m._forward_hooks or m._forward_pre_hooks for m in ck.model.modules())
         with torch.no_grad():
-            assert torch.equal(ck.model(images), logits)
+            assert torch.equal(ck.model.eval()(images), logits)
 
 
 def test_views_are_passed_on(place: Path, study: tuple[Measured, ...]) -> None:
     ck, result = vs.load(place / "vit"), study[0]
     pictures = pictures_of(str(place / "photos"), 12, 0)
-    inputs = torch.stack([ck.preprocess(image) for image in pictures.images])
+    inputs = torch.stack([ck.preprocess(image) for image in pictures[1]])
     uniform = uniform_distance((4, 4), 4, 1)
     for layer, expected in zip(result.of("attention"), attention_distance(ck.model, inputs).mean(1), strict=True):
         assert layer["distance"] == pytest.approx(float(expected), rel=1e-5)
@@ -141,13 +143,13 @@ def test_uniform_attention_is_as_far_as_uniform() -> None:
         for block in ck.model.encoder.blocks:
             block.attention.qkv.weight[:32] = 0  # q and k say nothing
             block.attention.qkv.bias[:32] = 0
-    result = compare_models([("v", ck)], example_pictures([(16, 16)]).images, InductiveBias(untrained=False))[0]
+    result = compare_models([("v", ck)], example_pictures([(16, 16)])[1], InductiveBias(untrained=False))[0]
     assert [layer["distance_share"] for layer in result.of("attention")] == pytest.approx([1, 1])
 
 
 def test_a_step_is_shared_where_it_fits() -> None:
     def steps(*configs: ViTConfig | BiTConfig) -> list[int]:
-        return steps_for([checkpoint(config) for config in configs])
+        return steps_for([("m", checkpoint(config)) for config in configs])
 
     assert steps(VIT, BIT) == [8, 8]
     odd = replace(VIT, image_size=(12, 12), patch=3)
@@ -155,14 +157,14 @@ def test_a_step_is_shared_where_it_fits() -> None:
 
 
 def test_bad_requests_are_refused(place: Path, tmp_path: Path) -> None:
-    images = example_pictures([(16, 16)]).images
+    images = example_pictures([(16, 16)])[1]
 
     def run(ck: Checkpoint, **settings: Any) -> Any:
         return compare_models([("m", ck)], images, InductiveBias(untrained=False, **settings))
 
     with pytest.raises(ConfigError, match="a step of 6 pixels, expected a multiple of its 4"):
         run(checkpoint(VIT), step=6)
-    with pytest.raises(ConfigError, match="fits twice in 8×8"):
+    with pytest.raises(ConfigError, match="fits twice in a side of 8"):
         run(checkpoint(replace(VIT, image_size=(8, 8), patch=8)))
     with pytest.raises(ConfigError, match="images is 1, expected at least 2"):
         compare_models([("m", checkpoint(VIT))], images[:1], InductiveBias())
@@ -200,7 +202,8 @@ def test_the_reading_follows_the_numbers(study: tuple[Measured, ...]) -> None:
     for error, verdict in ((0.04, "holds"), (0.83, "does not hold")):
         path = read([changed("convolution", error_step=error)])[3]
         assert path.verdict == verdict
-        assert f"the errors are {error:g} to {error:g}" in path.found[0]
+        met = "2 of 2" if error <= CLOSE else "0 of 2"
+        assert path.found[0].endswith(f"{met} layers (convolution) bear it out: error_step {error:g}.")
 
 
 def test_no_verdict_contradicts_the_figure_beside_it(study: tuple[Measured, ...]) -> None:

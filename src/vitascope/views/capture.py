@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -195,15 +194,3 @@ def chosen_layers(depth: int, layers: Iterable[int] | int | None) -> tuple[int, 
     if not wanted or not 0 <= wanted[0] <= wanted[-1] < depth:
         raise ConfigError(f"layers is {layers!r}, expected whole numbers from 0 to {depth - 1}, or None for all")
     return tuple(wanted)
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Without dropout; afterwards every module is in its own mode again."""
-    training = [module for module in model.modules() if module.training]
-    try:
-        model.eval()
-        yield
-    finally:
-        for module in training:
-            module.training = True

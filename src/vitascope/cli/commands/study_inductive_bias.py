@@ -55,19 +55,19 @@ def run(asked: Compared, settings: InductiveBias, console: Console) -> dict[str,
     for checkpoint in checkpoints:
         checkpoint.model.to(device)
     if asked.data is None:
-        pictures = example_pictures([checkpoint.preprocess.size for checkpoint in checkpoints])
+        shown, images = example_pictures([checkpoint.preprocess.size for checkpoint in checkpoints])
     else:
-        pictures = pictures_of(asked.data, asked.images, settings.seed)
+        shown, images = pictures_of(asked.data, asked.images, settings.seed)
     named = list(zip(checkpoint_names(asked.checkpoints), checkpoints, strict=True))
     with atomic_folder(out, what=WHAT, overwrite=asked.overwrite) as folder:
-        models = compare_models(named, pictures.images, settings, console.counter("measuring"))
-        reading = write_study(models, pictures.name, settings, folder)
+        models = compare_models(named, images, settings, console.counter("measuring"))
+        reading = write_study(models, shown, settings, folder)
     console.table("inductive bias", ["statement", "verdict"], [(one.statement, one.verdict) for one in reading])
     console.say(f"figure, numbers and their reading lie in {out}")
     return {
         "out": str(out),
         "study": str(out / JSON),
         "figure": str(out / f"{FIGURE}.png"),
-        "images": len(pictures.images),
+        "images": len(images),
         "reading": [asdict(one) for one in reading],
     }

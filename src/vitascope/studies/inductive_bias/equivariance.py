@@ -12,15 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitascope.models.vit import ViT
 from vitascope.streams import Stream, generator
 from vitascope.studies.inductive_bias.layers import Layer, Watched, fixed_statistics, watch
-from vitascope.views.capture import evaluating
 
 Values = dict[str, float | None]
 """By the names of `settings.OF_LAYERS` or `OF_MODELS`; None where it cannot be said."""
@@ -116,8 +116,7 @@ def errors_alone(model: nn.Module, layers: Sequence[Layer], larger: Tensor, step
     to tell. "fixed": with GroupNorm's statistics of the first window for both.
     """
     _, watched = watch(model, layers, larger)
-    with evaluating(model):
-        return [{"error_alone": _alone(s, step), "error_alone_fixed": _alone(s, step, fixed=True)} for s in watched]
+    return [{"error_alone": _alone(s, step), "error_alone_fixed": _alone(s, step, fixed=True)} for s in watched]
 
 
 def _alone(seen: Watched, step: int, *, fixed: bool = False) -> float | None:
@@ -125,15 +124,16 @@ def _alone(seen: Watched, step: int, *, fixed: bool = False) -> float | None:
     shift = cells * layer.reduces
     size = [side - shift for side in seen.before.shape[-2:]]
     with fixed_statistics(layer.module) if fixed else nullcontext():
-        first, second = (layer.alone(window(seen.before, size, start), seen.first) for start in (0, shift))
+        first, second = (seen.alone(window(seen.before, size, start)) for start in (0, shift))
     if min(first.shape[-2:]) - cells > 2 * layer.padded:  # else padding reaches every cell that both windows show
         comparison.add_maps(first, second, cells, layer.padded)
     return comparison.error()
 
 
-def order(pieces: int, seed: int, index: int) -> Tensor:
-    """A random order of so many pieces, int64, the same for every model: by seed and number of the image."""
-    return torch.from_numpy(generator(Stream.PIECES, seed, index).permutation(pieces))
+def orders(images: int, pieces: int, seed: int, first: int = 0) -> Tensor:
+    """A random order of the pieces of each image, int64 (B, N), by the seed and its number, counted from `first`."""
+    drawn = [generator(Stream.PIECES, seed, first + i).permutation(pieces) for i in range(images)]
+    return torch.from_numpy(np.stack(drawn))
 
 
 def shuffled(images: Tensor, cell: int, seed: int, first: int = 0) -> Tensor:
@@ -142,13 +142,12 @@ def shuffled(images: Tensor, cell: int, seed: int, first: int = 0) -> Tensor:
     So local texture is left and the arrangement is not. What does not fill a square at the right and the bottom stays.
     `first` is the number of the first image.
     """
-    rows, columns = images.shape[2] // cell, images.shape[3] // cell
-    inner = images[..., : rows * cell, : columns * cell]
-    pieces = inner.reshape(*images.shape[:2], rows, cell, columns, cell).permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
-    pieces = torch.stack([p[order(len(p), seed, first + i).to(p.device)] for i, p in enumerate(pieces)])
-    result = images.clone()  # pieces are (B, N, C, cell, cell)
-    back = pieces.reshape(len(pieces), rows, columns, -1, cell, cell).permute(0, 3, 1, 4, 2, 5)
-    result[..., : rows * cell, : columns * cell] = back.reshape(inner.shape)
+    height, width = (side // cell * cell for side in images.shape[2:])
+    pieces = F.unfold(images[..., :height, :width], cell, stride=cell)  # (B, C·cell², N)
+    order = orders(len(images), pieces.shape[2], seed, first).to(images.device)
+    mixed = pieces.gather(2, order[:, None].expand_as(pieces))
+    result = images.clone()
+    result[..., :height, :width] = F.fold(mixed, (height, width), cell, stride=cell)
     return result
 
 
@@ -157,16 +156,7 @@ def features_of_reordered_tokens(model: ViT, images: Tensor, seed: int, first: i
 
     This tells whether anything after the embedding knows what is beside what.
     """
-    prefix = model.config.prefix
-
-    def reorder(module: nn.Module, given: tuple[Any, ...], tokens: Tensor) -> Tensor:
-        patches = tokens[:, prefix:]
-        orders = torch.stack([order(patches.shape[1], seed, first + i) for i in range(len(patches))])
-        moved = patches.gather(1, orders.to(patches.device)[..., None].expand_as(patches))
-        return torch.cat([tokens[:, :prefix], moved], dim=1)
-
-    hook = model.embedding.register_forward_hook(reorder)
-    try:
-        return model.features(images)
-    finally:
-        hook.remove()
+    prefix, z = model.config.prefix, model.embedded(images)  # (B, T, D)
+    order = orders(len(z), z.shape[1] - prefix, seed, first).to(z.device)
+    moved = z[:, prefix:].gather(1, order[..., None].expand(-1, -1, z.shape[2]))
+    return model.head.features(model.encoder(torch.cat([z[:, :prefix], moved], dim=1)))

@@ -12,12 +12,10 @@ from typing import Any, Literal, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from vitascope.errors import ConfigError
 from vitascope.layers.embedding import Embedding
 from vitascope.layers.encoder import Block
 from vitascope.models.bit import BiT
 from vitascope.models.vit import ViT
-from vitascope.views.capture import evaluating
 
 BRANCHES = ("attention", "mlp")
 
@@ -41,14 +39,6 @@ class Layer:
     depth: float = 0.0
     """0 for the first layer of the model to 1 for the last; a branch has its block's."""
 
-    def alone(self, before: Tensor, first: Tensor | None = None) -> Tensor:
-        """The module by itself: a map (B, C, h, w), and for tokens those `first` of them, → its map (B, D, h', w')."""
-        grid = before.shape[-2:]
-        if first is None:
-            return _as_map(self.module(before), grid)
-        x = torch.cat([first, before.flatten(2).transpose(1, 2)], dim=1)
-        return _as_map(self.module(x, grid) if isinstance(self.module, Embedding) else self.module(x), grid)
-
 
 class Watched(NamedTuple):
     """A layer in one pass, with its input and output as maps, (B, C, h, w) and (B, D, h', w').
@@ -61,38 +51,40 @@ class Watched(NamedTuple):
     first: Tensor | None
     after: Tensor
 
+    def alone(self, before: Tensor) -> Tensor:
+        """What the layer by itself makes of another map (B, C, h, w), after the same first tokens: (B, D, h', w')."""
+        module, grid = self.layer.module, before.shape[-2:]
+        if self.first is None:
+            return _as_map(module(before), grid)
+        x = torch.cat([self.first, before.flatten(2).transpose(1, 2)], dim=1)
+        return _as_map(module(x, grid) if isinstance(module, Embedding) else module(x), grid)
 
-def layers_of(model: nn.Module) -> tuple[Layer, ...]:
-    """From the image to the head; raises `ConfigError` for what is no ViT, hybrid or BiT."""
+
+def layers_of(model: ViT | BiT) -> tuple[Layer, ...]:
+    """From the image to the head."""
     if isinstance(model, BiT):
-        root, stride = (1, 1) if model.config.small_images else (2, 4)
-        chain = _residual(model, root, stride)
-    elif isinstance(model, ViT):
-        chain = ([] if model.stem is None else _residual(model.stem, 2, 4, "stem ")) + _transformer(model)
+        chain = _residual(model)
     else:
-        raise ConfigError(f"a {type(model).__name__} has no maps by layer; give a ViT, a hybrid or a BiT")
+        chain = ([] if model.stem is None else _residual(model.stem, "stem ")) + _transformer(model)
     # A branch stands before the block that it belongs to, and has its depth.
     steps = [layer.kind not in BRANCHES for layer in chain]
     last = max(sum(steps) - 1, 1)
     return tuple(replace(layer, depth=sum(steps[:place]) / last) for place, layer in enumerate(chain))
 
 
-def _residual(part: Any, reduces: int, stride: int, prefix: str = "") -> list[Layer]:
-    """A root and bottleneck units; `stride` is that of the first stage, with the root's pooling."""
-    # 7×7 with a stride of 2, or 3×3 without one: its padding reaches as many cells as its stride.
-    convolution = partial(Layer, kind="convolution")
-    root = convolution(name=f"{prefix}root", module=part.root, stride=reduces, reduces=reduces, padded=reduces)
-    return [root] + [
-        convolution(
-            name=f"{prefix}unit {stage + 1}.{number + 1}",
-            module=unit,
-            stride=stride * 2**stage,
-            reduces=2 if stage > 0 and number == 0 else 1,
-            padded=1,
-        )
-        for stage, units in enumerate(part.stages)
-        for number, unit in enumerate(units)
+def _residual(part: Any, prefix: str = "") -> list[Layer]:
+    """A root, 7×7 with a stride of 2 and a pooling, or 3×3 without either; then bottleneck units."""
+    stride = part.root.stride[0]  # as many cells as its padding reaches
+    chain = [
+        Layer(name=f"{prefix}root", kind="convolution", module=part.root, stride=stride, reduces=stride, padded=stride)
     ]
+    stride *= stride
+    for stage, units in enumerate(part.stages, start=1):
+        for number, unit in enumerate(units, start=1):
+            name, reduces = f"{prefix}unit {stage}.{number}", 2 if stage > 1 and number == 1 else 1
+            stride *= reduces
+            chain.append(Layer(name=name, kind="convolution", module=unit, stride=stride, reduces=reduces, padded=1))
+    return chain
 
 
 def _transformer(model: ViT) -> list[Layer]:
@@ -113,7 +105,7 @@ def _transformer(model: ViT) -> list[Layer]:
 def watch(model: nn.Module, layers: Sequence[Layer], images: Tensor) -> tuple[Tensor, list[Watched]]:
     """Runs (B, C, H, W) images through the model: its features, (B, D'), and what each layer took and gave.
 
-    The model is left as it was. Gradients flow where the caller lets them.
+    Gradients flow where the caller lets them.
     """
     seen: dict[Layer, Watched] = {}
 
@@ -123,7 +115,6 @@ def watch(model: nn.Module, layers: Sequence[Layer], images: Tensor) -> tuple[Te
         seen[layer] = Watched(layer, _as_map(x, grid), first, _as_map(after, grid))
 
     with ExitStack() as stack:
-        stack.enter_context(evaluating(model))
         for layer in layers:
             stack.callback(layer.module.register_forward_hook(partial(listen, layer)).remove)
         features = getattr(model, "features", model)(images)

@@ -18,7 +18,6 @@ from vitascope.layers.config import Size
 from vitascope.streams import Stream, seed_of
 from vitascope.studies.inductive_bias.equivariance import Values
 from vitascope.studies.inductive_bias.layers import Layer, fixed_statistics, watch
-from vitascope.views.capture import evaluating
 
 
 def extents_alone(model: nn.Module, layers: Sequence[Layer], images: Tensor) -> list[Values]:
@@ -27,11 +26,11 @@ def extents_alone(model: nn.Module, layers: Sequence[Layer], images: Tensor) -> 
         _, watched = watch(model, layers, images)
     random = torch.Generator().manual_seed(seed_of(Stream.CELL_WEIGHTS, 0))
     extents: list[Values] = []
-    with evaluating(model), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+    with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         for seen in watched:
             before = seen.before.detach().clone().requires_grad_()
             with fixed_statistics(seen.layer.module):
-                energy = energy_of(seen.layer.alone(before, seen.first), before, random)
+                energy = energy_of(seen.alone(before), before, random)
             rows, columns = extent_of((energy > 0).any(dim=0))
             sides = {"input_rows": before.shape[2], "input_columns": before.shape[3]}
             extents.append({"alone_rows": rows, "alone_columns": columns, **sides})
