@@ -7,7 +7,6 @@ import base64
 import io
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -75,11 +74,8 @@ def served(
     thread.start()
     try:
         with httpx.Client(base_url=address, timeout=30, trust_env=False) as client:
-            deadline = time.monotonic() + 30
-            while wait and not service.ready:
-                assert service.failure is None, service.failure
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            if wait:
+                service.loaded.result(30)
             yield Served(client=client, service=service, address=address)
     finally:
         server.should_exit = True

@@ -19,8 +19,7 @@ import vitascope as vs
 from serving import Served, png, receive_all, served
 from tiny_checkpoint import checkpoint
 from vitascope.models.config import ViTConfig
-from vitascope.web.seldom import Seldom
-from vitascope.web.server import address_of, open_socket
+from vitascope.web.server import Seldom, address_of, open_socket
 from vitascope.web.settings import ServeSettings
 
 LIVE = b"GET /v2/health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"

@@ -205,8 +205,7 @@ def test_it_is_alive_at_once_and_ready_when_loaded() -> None:
                 assert response.headers["retry-after"] == "1"
         finally:
             go.set()
-        while not server.service.ready:
-            pass
+        server.service.loaded.result(30)
         assert server.client.get("/v2/health/ready").status_code == 200
         assert server.client.post(INFER, json=inference(ONE)).status_code == 200
 
@@ -216,8 +215,7 @@ def test_a_model_that_cannot_be_loaded_is_never_ready() -> None:
         raise OSError("/home/me/model is gone")
 
     with served(load=load, wait=False) as server:
-        while server.service.failure is None:
-            pass
+        assert server.service.loaded.exception(30) is not None
         assert "could not be loaded" in error_of(server.client.post(INFER, json=inference(ONE)), 503)
         assert server.client.get("/v2/health/ready").status_code == 503
 

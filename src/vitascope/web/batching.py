@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import numpy as np
 import numpy.typing as npt
 
-from vitascope.web.errors import busy
+from vitascope.web.errors import Refusal
 from vitascope.web.settings import ServeSettings
 
 Float32 = npt.NDArray[np.float32]
@@ -41,7 +41,7 @@ class Batcher:
     def place(self, images: int) -> Iterator[None]:
         """Room for so many images, from before they are decoded until they are answered; raises Refusal (503)."""
         if self.inside + images > self._settings.queue:
-            raise busy("the queue is full")
+            raise Refusal(503, "the queue is full; try again in a second")
         self.inside += images
         try:
             yield

@@ -25,7 +25,7 @@ class Engine:
     """A checkpoint on its device. Raises ConfigError for a device or an engine that is not there, CheckpointError for a
     regression model.
 
-    `forward`, `look` and `scope` use the model and must not run at the same time; the others may.
+    `forward` and `look` run the model and must not do so at the same time; the others may.
     """
 
     def __init__(
@@ -52,6 +52,11 @@ class Engine:
         first = self.forward(np.zeros((1, self.channels, *self.size), np.float32))  # slow everywhere
         if self.labels:
             self.probabilities(first)  # refused here, before anyone asks, where there are none
+
+    @functools.cached_property
+    def scope(self) -> Scope:
+        """Everything the page shows of the model alone; raises ConfigError for a model without attention."""
+        return scope(self.checkpoint)
 
     @functools.cached_property
     def examples(self) -> dict[str, Example]:
@@ -81,7 +86,3 @@ class Engine:
     def look(self, pixels: UInt8) -> Look:
         """Everything the page shows of one image of `decode`; raises ConfigError for a model without attention."""
         return next(looks(self.checkpoint, [pixels]))
-
-    def scope(self) -> Scope:
-        """Everything the page shows of the model alone; raises ConfigError for a model without attention."""
-        return scope(self.checkpoint)

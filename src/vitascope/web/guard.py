@@ -11,14 +11,17 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from vitascope.web.assets import POLICY
-from vitascope.web.errors import INTERNAL, Refusal, error_response
+from vitascope.web.errors import Refusal
 
 log = logging.getLogger(__name__)
 
 _PART = 2**16
 _HEADERS = {
-    "content-security-policy": POLICY,
+    # What comes from this server, and pictures in data: URLs; nothing inside a page runs.
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
@@ -56,7 +59,7 @@ class Guard:
             size = len(message.get("body", b""))
             if not started:
                 if size > _PART and self._held and self._held + size > self._answer_bytes:
-                    crowded = error_response(503, "too many answers are being sent; try again", {"retry-after": "1"})
+                    crowded = Refusal(503, "too many answers are being sent; try again in a second").response()
                     start = {**start, "status": 503, "headers": crowded.raw_headers}
                     message, size = {**message, "body": crowded.body}, 0
                 MutableHeaders(scope=start).update(_HEADERS)
@@ -69,25 +72,24 @@ class Guard:
             finally:
                 self._held -= size
 
-        async def answer(status: int, message: str, headers: dict[str, str] | None = None) -> None:
-            await error_response(status, message, headers)(scope, receive, guarded)
-
         try:
             self._admit(Headers(scope=scope), scope["method"])
             # HEAD is answered as GET; uvicorn leaves the body out.
             await self._app({**scope, "method": "GET"} if scope["method"] == "HEAD" else scope, receive, guarded)
         except Refusal as refusal:
-            await answer(refusal.status, str(refusal))
+            await refusal.response()(scope, receive, guarded)
         except ClientDisconnect:
             log.debug("a client left while it was sending")
         except asyncio.CancelledError:  # the server ends, and this took longer than it waits
             if not started:
-                await answer(503, "the server is stopping", {"retry-after": "5"})
+                stopping = Refusal(503, "the server is stopping", {"retry-after": "5"})
+                await stopping.response()(scope, receive, guarded)
         except Exception:
             log.exception("a request failed")
             if started:  # nothing can be said any more: break the connection off, so that the client notices
                 raise
-            await answer(500, INTERNAL)
+            fault = Refusal(500, "something went wrong in the server; its log says what")
+            await fault.response()(scope, receive, guarded)
 
     def _admit(self, headers: Headers, method: str) -> None:
         host = headers.get("host", "").lower()

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from fastapi import Request
 
 from vitascope.memory import total_memory
-from vitascope.web.errors import Refusal, busy
+from vitascope.web.errors import Refusal
 from vitascope.web.settings import ServeSettings
 
 _ZLIB = ("gzip", "deflate")
@@ -55,7 +55,7 @@ class Intake:
     """Reads bodies; `held` counts the bytes of all that are being read or answered."""
 
     def __init__(self, settings: ServeSettings) -> None:
-        self._settings = settings
+        self.settings = settings
         self.held = 0
 
     @asynccontextmanager
@@ -72,7 +72,7 @@ class Intake:
         # HTTP lets only digits through, but Python does not read thousands of them.
         announced = int(request.headers.get("content-length", "0")[:20])
         self._admit(announced, self.held + announced)
-        seconds = self._settings.upload_timeout
+        seconds = self.settings.upload_timeout
         mine, chunks = 0, []
         try:
             try:
@@ -83,7 +83,9 @@ class Intake:
                         self._admit(mine, self.held)
                         chunks.append(chunk)
             except TimeoutError:
-                raise Refusal(408, f"the body did not arrive within {seconds:g} seconds", close=True) from None
+                raise Refusal(
+                    408, f"the body did not arrive within {seconds:g} seconds", {"connection": "close"}
+                ) from None
             body = b"".join(chunks)
             chunks.clear()
             yield body
@@ -91,10 +93,10 @@ class Intake:
             self.held -= mine
 
     def _admit(self, size: int, together: int) -> None:
-        if size > self._settings.max_bytes:
-            raise Refusal(413, f"the body is larger than {self._settings.max_bytes:,} bytes; send a smaller image")
-        if together > self._settings.intake_bytes:
-            raise busy("too many bodies are being received")
+        if size > self.settings.max_bytes:
+            raise Refusal(413, f"the body is larger than {self.settings.max_bytes:,} bytes; send a smaller image")
+        if together > self.settings.intake_bytes:
+            raise Refusal(503, "too many bodies are being received; try again in a second")
 
 
 async def _unpacked(request: Request) -> AsyncIterator[bytes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,7 @@ class Looks:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._held: OrderedDict[str, HeldLook] = OrderedDict()
+        self._held: dict[str, HeldLook] = {}
 
     def __len__(self) -> int:
         return len(self._held)
@@ -40,22 +39,20 @@ class Looks:
 
     def get(self, id: str) -> HeldLook | None:
         """The look of that id, now the last to be forgotten."""
-        held = self._held.get(id)
+        held = self._held.pop(id, None)
         if held is not None:
-            self._held.move_to_end(id)
+            self._held[id] = held
         return held
 
     def add(self, held: HeldLook) -> None:
         """Holds it, and forgets others until all fit."""
+        self._held.pop(held.id, None)
         self._held[held.id] = held
-        self._held.move_to_end(held.id)
-        nbytes = self.nbytes
-        while nbytes > self._limit and len(self._held) > 1:
-            nbytes -= self._held.popitem(last=False)[1].look.nbytes
+        while self.nbytes > self._limit and len(self._held) > 1:
+            del self._held[next(iter(self._held))]
 
 
 def look_id(content: bytes, size: tuple[int, int], model: str) -> str:
     """16 hexadecimal digits that tell an image's bytes, the size the model sees them at, and the model."""
-    digest = hashlib.sha256(f"{model}\n{size[0]} {size[1]}\n".encode())
-    digest.update(content)
-    return digest.hexdigest()[:16]
+    head = f"{model}\n{size[0]} {size[1]}\n"
+    return hashlib.sha256(head.encode() + content).hexdigest()[:16]

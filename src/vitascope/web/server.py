@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,6 @@ from fastapi import FastAPI
 from vitascope.errors import ConfigError
 from vitascope.web.app import application
 from vitascope.web.connection import Connection
-from vitascope.web.seldom import log_seldom
 from vitascope.web.service import Service
 from vitascope.web.settings import ServeSettings
 
@@ -67,18 +68,20 @@ def serve(
     `on_ready` is called when the model is loaded; if it cannot be, the error is raised here.
     """
 
-    def loaded(failure: Exception | None) -> None:
-        if failure is None:
+    service = Service(load, settings)
+    server = make_server(application(service), settings)
+
+    def loaded(_: object) -> None:
+        if service.ready:
             on_ready()
         else:
             server.should_exit = True
 
-    service = Service(load, settings, loaded)
-    server = make_server(application(service), settings)
+    service.loaded.add_done_callback(loaded)
     with opened:  # uvicorn closes it only where it got as far as serving
         asyncio.run(server.serve(sockets=[opened]))
-    if service.failure is not None:
-        raise service.failure
+    if service.loaded.done():
+        service.loaded.result()
 
 
 def make_server(app: FastAPI, settings: ServeSettings) -> uvicorn.Server:
@@ -93,7 +96,10 @@ def make_server(app: FastAPI, settings: ServeSettings) -> uvicorn.Server:
         "longest": settings.upload_timeout + 2 * settings.answer_timeout,
         "most": min(_CONNECTIONS, quarter),
     }
-    log_seldom("uvicorn.error", "asyncio", "python_multipart.multipart", "vitascope.web.guard")
+    seldom = Seldom()
+    for name in ("uvicorn.error", "asyncio", "python_multipart.multipart", "vitascope.web.guard"):
+        logger = logging.getLogger(name)
+        logger.filters = [*(f for f in logger.filters if not isinstance(f, Seldom)), seldom]  # every server counts anew
     return uvicorn.Server(
         uvicorn.Config(
             app,
@@ -121,3 +127,24 @@ def _descriptors() -> int:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     return wanted
+
+
+class Seldom(logging.Filter):
+    """Lets each kind of message through once in `every` seconds, with the number of those left out since."""
+
+    def __init__(self, every: float = 60.0) -> None:
+        super().__init__()
+        self._every = every
+        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """See `logging.Filter`. A kind is a logger and the beginning of its message, since the rest may vary."""
+        kind, now = (record.name, str(record.msg)[:40]), time.monotonic()
+        last, left_out = self._seen.get(kind, (-self._every, 0))
+        if now - last < self._every:
+            self._seen[kind] = (last, left_out + 1)
+            return False
+        self._seen[kind] = (now, 0)
+        if left_out:
+            record.msg, record.args = f"{record.getMessage()} (and {left_out} more like it)", ()
+        return True

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -18,12 +18,10 @@ from vitascope.web.batching import Batcher
 from vitascope.web.errors import Refusal
 from vitascope.web.limits import Intake, Memory, memory_share
 from vitascope.web.looks import HeldLook, Looks, look_id
-from vitascope.web.payload import model_payload
 from vitascope.web.settings import ServeSettings
 
 if TYPE_CHECKING:
     from vitascope.web.engine import Engine
-    from vitascope.web.examples import Example
 
 Float32 = npt.NDArray[np.float32]
 T = TypeVar("T")
@@ -33,59 +31,55 @@ _READERS = 2
 
 
 class Service:
-    """Everything that the routes share.
+    """Everything that the routes share; `load` makes the engine, in a thread, while the socket is open already."""
 
-    `load` makes the engine, in a thread, while the socket is open already; then `on_loaded` is called in the event
-    loop, with what went wrong or None.
-    """
-
-    def __init__(
-        self,
-        load: Callable[[], Engine],
-        settings: ServeSettings,
-        on_loaded: Callable[[Exception | None], None] = lambda failure: None,
-    ) -> None:
+    def __init__(self, load: Callable[[], Engine], settings: ServeSettings) -> None:
         self.settings = settings
         self.intake = Intake(settings)
         self.memory = Memory(memory_share())
         """For decoding images, reading JSON and writing attention, of all requests together."""
         self.looks = Looks(settings.looks_bytes)
-        self.failure: Exception | None = None
-        self._load, self._on_loaded = load, on_loaded
-        self._engine: Engine | None = None
+        self.loaded: Future[Engine] = Future()
+        """The model, or why there is none."""
+        self._load = load
         self._model_thread = ThreadPoolExecutor(1, "model")
         self._readers = ThreadPoolExecutor(_READERS, "reader")
         self.batcher = Batcher(lambda images: self.engine.forward(images), self._model_thread, settings)
         self._making: dict[str, asyncio.Task[HeldLook]] = {}
-        self._model_payload: dict[str, Any] | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Begins to load; ends when the server does."""
-        loop = asyncio.get_running_loop()
+
+        def load() -> None:
+            try:
+                self.loaded.set_result(self._load())
+            except Exception as error:
+                self.loaded.set_exception(error)
+
         # A daemon, so that a signal need not wait for a checkpoint that loads for minutes.
-        threading.Thread(target=self._load_beside, args=(loop,), name="load", daemon=True).start()
+        threading.Thread(target=load, name="load", daemon=True).start()
         gathering = asyncio.create_task(self.batcher.run())
         try:
             yield
         finally:
             gathering.cancel()
-            self._model_thread.shutdown(wait=False, cancel_futures=True)
-            self._readers.shutdown(wait=False, cancel_futures=True)
+            for threads in (self._model_thread, self._readers):
+                threads.shutdown(wait=False, cancel_futures=True)
 
     @property
     def ready(self) -> bool:
         """Whether the model can be used."""
-        return self._engine is not None
+        return self.loaded.done() and self.loaded.exception() is None
 
     @property
     def engine(self) -> Engine:
         """The model; raises Refusal (503) until it is loaded."""
-        if self._engine is None:
-            if self.failure is not None:
-                raise Refusal(503, "the model could not be loaded; the server's log says why")
-            raise Refusal(503, "the model is being loaded; try again in a second", retry_after=1)
-        return self._engine
+        if self.ready:
+            return self.loaded.result()
+        if self.loaded.done():
+            raise Refusal(503, "the model could not be loaded; the server's log says why")
+        raise Refusal(503, "the model is being loaded; try again in a second")
 
     async def read(self, function: Callable[..., T], *args: Any) -> T:
         """`function` in one of the threads that decode."""
@@ -114,38 +108,25 @@ class Service:
 
     async def look(self, content: bytes, name: str) -> HeldLook:
         """The insides of an image, held or made; two that ask for the same get the same."""
-        id = look_id(content, self.engine.size, self.engine.fingerprint)
+        engine = self.engine
+        id = look_id(content, engine.size, engine.fingerprint)
+
+        async def make() -> HeldLook:
+            with self.batcher.place(1):  # here, so that it counts for as long as it takes, whoever still waits
+                pixels = await self._decoded(engine.decode, content)
+                look = await asyncio.get_running_loop().run_in_executor(self._model_thread, engine.look, pixels)
+            held = HeldLook(id=id, name=name, look=look)
+            self.looks.add(held)
+            return held
+
         held = self.looks.get(id)
         if held is not None:
             return held
         if id not in self._making:
-            self._making[id] = asyncio.create_task(self._make(id, content, name))
+            self._making[id] = asyncio.create_task(make())
             self._making[id].add_done_callback(lambda _: self._making.pop(id))
         async with self._in_time():
             return await asyncio.shield(self._making[id])
-
-    async def examples(self) -> dict[str, Example]:
-        """Images to begin with, by id."""
-        engine = self.engine
-        return await self.read(lambda: engine.examples)
-
-    async def model(self) -> dict[str, Any]:
-        """The page's data about the model."""
-        if self._model_payload is None:
-            async with self._in_time():
-                scope = await self._by_model(self.engine.scope)
-                examples = [{"id": e.id, "name": e.name} for e in (await self.examples()).values()]
-                self._model_payload = await self.read(model_payload, scope, self.settings.name, examples)
-        return self._model_payload
-
-    async def _make(self, id: str, content: bytes, name: str) -> HeldLook:
-        engine = self.engine
-        with self.batcher.place(1):  # here, so that it counts for as long as it takes, whoever still waits
-            pixels = await self._decoded(engine.decode, content)
-            look = await self._by_model(engine.look, pixels)
-        held = HeldLook(id=id, name=name, look=look)
-        self.looks.add(held)
-        return held
 
     async def _prepared(self, contents: list[bytes]) -> Float32:
         images = []
@@ -161,10 +142,6 @@ class Service:
         size = await self.read(decoding_bytes, content, self.settings.max_pixels)
         return await self.read_within(size, decode, content)
 
-    async def _by_model(self, function: Callable[..., T], *args: Any) -> T:
-        """In the one thread in which the model runs."""
-        return await asyncio.get_running_loop().run_in_executor(self._model_thread, function, *args)
-
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:
         seconds = self.settings.answer_timeout
@@ -172,18 +149,6 @@ class Service:
             async with asyncio.timeout(seconds):
                 yield
         except TimeoutError:
-            message = f"not answered within {seconds:g} seconds; try again later"
-            raise Refusal(503, message, retry_after=5) from None
-
-    def _load_beside(self, loop: asyncio.AbstractEventLoop) -> None:
-        def finish(engine: Engine | None, failure: Exception | None) -> None:
-            self._engine, self.failure = engine, failure
-            self._on_loaded(failure)
-
-        outcome: tuple[Engine | None, Exception | None]
-        try:
-            outcome = self._load(), None
-        except Exception as error:
-            outcome = None, error
-        with suppress(RuntimeError):  # the server ended before
-            loop.call_soon_threadsafe(finish, *outcome)
+            raise Refusal(
+                503, f"not answered within {seconds:g} seconds; try again later", {"retry-after": "5"}
+            ) from None

@@ -5,16 +5,25 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from fastapi import Request
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from vitascope.web.errors import Refusal
+from vitascope.web.limits import Intake
 
 FIELD = "image"
 """Name of the form field; it may occur several times."""
+
+_FILE = {"type": "string", "format": "binary"}
+_FORM = {"type": "object", "properties": {FIELD: _FILE}, "required": [FIELD]}
+_CONTENT = {"multipart/form-data": {"schema": _FORM}, "application/octet-stream": {"schema": _FILE}}
+BODY = {"requestBody": {"required": True, "content": _CONTENT}}
+"""What a route that takes images adds to the schema."""
 
 _REFUSED_TYPES = ("application/json", "text/", "video/", "audio/", "application/pdf")
 _MAX_OTHER_FIELDS, _MAX_OTHER_BYTES = 16, 2**14
@@ -30,6 +39,13 @@ class Upload:
     """File name without folders, or None; for people only, no file is ever opened by it."""
     content: bytes
     """The file's bytes."""
+
+
+@asynccontextmanager
+async def uploaded(request: Request, intake: Intake) -> AsyncIterator[list[Upload]]:
+    """The images of a request, within the intake's bounds until the context ends; raises Refusal."""
+    async with intake.body(request) as body:
+        yield await read_uploads(body, request.headers.get("content-type", ""), intake.settings.max_images)
 
 
 async def read_uploads(body: bytes, content_type: str, max_images: int) -> list[Upload]:
