@@ -78,9 +78,9 @@ def compute(out: Path, folder: Path | str, **changes: Any) -> Compute:
     return Compute(**{"steps": (2, 4), **values(out, folder, **changes)})
 
 
-def do(study: Study, *, jobs: int = 1, budget: float | None = None) -> dict[str, Any]:
+def do(study: Study, *, jobs: int = 1) -> dict[str, Any]:
     """Plans a study, does all that is left and writes the report, which is returned."""
-    plan = plan_study(study, jobs=jobs, budget=budget)
+    plan = plan_study(study, jobs=jobs)
     run_study(study, plan, lambda cell, row: None)
     return write_report(study, plan)
 

@@ -9,7 +9,7 @@ import pytest
 
 from tiny_study import diverged, row, rows
 from vitascope.evaluation.interval import Interval, interval, student_t
-from vitascope.studies.analysis import Row, Table, crossover, measures, rising_zero
+from vitascope.studies.analysis import Row, Table, crossover, measures, rises
 
 
 def test_measures_of_a_row() -> None:
@@ -172,4 +172,4 @@ def test_a_single_common_size_has_no_crossing() -> None:
     ],
 )
 def test_where_values_rise_through_zero(values: list[float], zero: float | None) -> None:
-    assert rising_zero([10, 40, 160], values) == (None if zero is None else pytest.approx(zero))
+    assert max(rises([10, 40, 160], values, 0), default=None) == (None if zero is None else pytest.approx(zero))

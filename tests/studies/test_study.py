@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -106,12 +107,12 @@ def test_what_fits_is_a_beginning_and_what_is_done() -> None:
     k = keys(grid)
     seconds = dict(zip(k, (1.0, 5.0, 1.0, 1.0, 1.0), strict=True))
 
-    def fit(budget: float | None, *done: int) -> list[str]:
+    def fit(budget: float, *done: int) -> list[str]:
         kept, dropped = fitting(grid, frozenset(k[n] for n in done), seconds, budget)
         assert sorted(keys(kept) + keys(dropped)) == sorted(k)
         return keys(kept)
 
-    assert fit(None) == k
+    assert fit(math.inf) == k
     assert fit(1.0) == k[:1]
     assert fit(5.9) == k[:1]  # the cheap ones behind the dear one wait for it
     assert fit(6.0) == k[:2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +23,13 @@ def run_and_show(study: Study, schedule: Schedule, console: Console) -> dict[str
     from vitascope.studies.study import plan_study, run_study
     from vitascope.training.train_settings import seconds
 
-    budget = None if schedule.time_budget is None else seconds(schedule.time_budget)
+    budget = math.inf if schedule.time_budget is None else seconds(schedule.time_budget)
     plan = plan_study(study, jobs=schedule.jobs, budget=budget)
     _show_plan(study, plan, console)
     if schedule.dry_run:
         planned = [{"run": cell.key, "seconds": round(plan.seconds[cell.key], 1)} for cell in plan.left]
         return {"left": planned, "done": len(plan.done), "seconds_left": round(plan.seconds_left, 1)}
-    if budget is None and not schedule.yes and plan.seconds_left > DAY:
+    if schedule.time_budget is None and not schedule.yes and plan.seconds_left > DAY:
         raise ConfigError(
             f"about {duration(plan.seconds_left)}; give --time_budget 8h, fewer --steps or --seeds, smaller --models, "
             "or --yes to start it so"

@@ -79,11 +79,8 @@ class Ridge:
         """Xw, (m, d) → (m, K), about −1 … 1."""
         features = feature_rows(test_x, len(self.scale.mean))
         weights = self.weights(l2)
-        parts = [
-            _with_bias(self.scale(features[first : first + _ROWS])) @ weights
-            for first in range(0, len(features), _ROWS)
-        ]
-        return np.concatenate(parts) if parts else np.zeros((0, weights.shape[1]))
+        parts = (features[first : first + _ROWS] for first in range(0, max(len(features), 1), _ROWS))
+        return np.concatenate([_with_bias(self.scale(part)) @ weights for part in parts])
 
     def predict(self, test_x: npt.ArrayLike, l2: float = 1024.0) -> Int64:
         """The class of the largest score, int64 (m,)."""

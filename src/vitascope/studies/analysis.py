@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -95,14 +95,14 @@ def crossover(table: Table, model: str, other: str) -> Crossover | None:
     means = [one.mean for one in differences]
     spread = [math.inf if one.half is None else one.half for one in differences]  # one seed: it may be anywhere
     high, low = ([mean - sign * half for mean, half in zip(means, spread, strict=True)] for sign in (1, -1))
-    size, low_end, high_end = (rising_zero(places, values) for values in (means, low, high))
+    size, low_end, high_end = (max(rises(places, values, 0.0), default=None) for values in (means, low, high))
     return Crossover(size=size, low=low_end, high=high_end, ahead=differences[-1].sign)
 
 
-def rising_zero(places: list[int], values: list[float]) -> float | None:
-    """Where values rise through 0 for the last time, between two places on a logarithmic axis; None if they do not."""
-    result = None
-    for (a, left), (b, right) in pairwise(zip(places, values, strict=True)):
-        if left < 0 <= right:
-            result = math.exp(math.log(a) + (math.log(b) - math.log(a)) * -left / (right - left))
-    return result
+def rises(places: Sequence[float], values: Sequence[float], level: float) -> list[float]:
+    """Where values rise through a level, each time between two places on a logarithmic axis."""
+    return [
+        math.exp(math.log(a) + (math.log(b) - math.log(a)) * (level - left) / (right - left))
+        for (a, left), (b, right) in pairwise(zip(places, values, strict=True))
+        if left < level <= right
+    ]

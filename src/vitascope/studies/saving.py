@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 
-from vitascope.studies.analysis import Table
+from vitascope.studies.analysis import Table, rises
 
 _LEVELS = 9
 """Accuracies, evenly spread over what both sides reach, at which their computation is compared."""
@@ -49,10 +48,6 @@ def least_compute(curves: list[Curve], accuracy: float) -> float:
     """The least operations at which any curve reaches an accuracy, interpolated over their logarithm; inf if none."""
     reached = [math.inf]
     for curve in curves:
-        if curve[0][1] >= accuracy:
-            reached.append(curve[0][0])
-        for (a, left), (b, right) in pairwise(curve):
-            if left < accuracy <= right:
-                share = (accuracy - left) / (right - left)
-                reached.append(math.exp(math.log(a) + (math.log(b) - math.log(a)) * share))
+        operations, accuracies = zip(*curve, strict=True)
+        reached += operations[:1] if accuracies[0] >= accuracy else rises(operations, accuracies, accuracy)
     return min(reached)

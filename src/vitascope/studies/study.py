@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +60,8 @@ class Plan:
         return sum(self.seconds[cell.key] for cell in self.left) / self.jobs
 
 
-def plan_study(study: Study, *, jobs: int = 1, budget: float | None = None) -> Plan:
-    """The grid with its costs; with a `budget` in seconds of wall time, only as much of it as fits.
+def plan_study(study: Study, *, jobs: int = 1, budget: float = math.inf) -> Plan:
+    """The grid with its costs, as much of it as fits in a `budget` of wall time, in seconds.
 
     Cells that are done cost nothing. Raises `ConfigError` where the folder holds another study, or where the budget
     leaves no comparison.
@@ -77,8 +79,8 @@ def plan_study(study: Study, *, jobs: int = 1, budget: float | None = None) -> P
     classes, tests = len(data.target.classes), len(data.test)
     seconds = {c.key: cell_seconds(study, c, costs[c.contender.name], classes, tests) for c in grid}
     done = frozenset(cell.key for cell in grid if read_row(study.out, cell) is not None)
-    kept, dropped = fitting(grid, done, seconds, None if budget is None else budget * jobs)
-    if budget is not None and dropped and not compared(kept):
+    kept, dropped = fitting(grid, done, seconds, budget * jobs)
+    if dropped and not compared(kept):
         need = sum(seconds[cell.key] for cell in grid) / jobs
         raise ConfigError(
             f"time_budget {budget:.0f}s leaves {len(kept)} of {len(grid)} runs, too few to compare anything; the whole "
@@ -96,19 +98,12 @@ def plan_study(study: Study, *, jobs: int = 1, budget: float | None = None) -> P
 
 
 def fitting(
-    grid: list[Cell], done: frozenset[str], seconds: dict[str, float], budget: float | None
+    grid: list[Cell], done: frozenset[str], seconds: dict[str, float], budget: float
 ) -> tuple[list[Cell], list[Cell]]:
     """The cells that are done or fit in `budget` seconds of one job, taken in the grid's order, and the others."""
-    kept: list[Cell] = []
-    dropped: list[Cell] = []
-    spent = 0.0
-    for cell in grid:
-        if cell.key in done:
-            kept.append(cell)
-            continue
-        spent += seconds[cell.key]
-        (kept if budget is None or spent <= budget else dropped).append(cell)
-    return kept, dropped
+    ends = accumulate(0.0 if cell.key in done else seconds[cell.key] for cell in grid)
+    fits = {cell.key: cell.key in done or end <= budget for cell, end in zip(grid, ends, strict=True)}
+    return [cell for cell in grid if fits[cell.key]], [cell for cell in grid if not fits[cell.key]]
 
 
 def compared(cells: list[Cell]) -> bool:
