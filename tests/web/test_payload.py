@@ -16,7 +16,7 @@ from tiny_checkpoint import checkpoint, look
 from vitascope.errors import ConfigError
 from vitascope.views.look import Look, scope
 from vitascope.web import payload
-from vitascope.web.looks import HeldLook, Looks, look_id
+from vitascope.web.service import HeldLook, Looks, look_id
 
 
 def decoded(array: dict[str, Any]) -> np.ndarray:

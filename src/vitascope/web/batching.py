@@ -6,7 +6,6 @@ Shapes: n images, C channels, H, W the model's size, K outputs per image.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -33,8 +32,7 @@ class Batcher:
         self._compute = compute
         self._executor = executor
         self._settings = settings
-        self._jobs: deque[Job] = deque()
-        self._arrived = asyncio.Event()
+        self._jobs: asyncio.Queue[Job] = asyncio.Queue()
         self.inside = 0
 
     @contextmanager
@@ -52,8 +50,8 @@ class Batcher:
         """(n, C, H, W) → (n, K); raises what `compute` raised."""
         loop = asyncio.get_running_loop()
         rows: list[asyncio.Future[Float32]] = [loop.create_future() for _ in images]
-        self._jobs.extend(zip(images, rows, strict=True))
-        self._arrived.set()
+        for job in zip(images, rows, strict=True):
+            self._jobs.put_nowait(job)
         try:
             return np.stack(await asyncio.gather(*rows))
         finally:
@@ -64,15 +62,14 @@ class Batcher:
         """Gathers for ever; to be cancelled."""
         batch, wait = self._settings.batch, self._settings.batch_wait
         while True:
-            await self._arrived.wait()
-            if wait and len(self._jobs) < batch:
+            jobs = [await self._jobs.get()]
+            if wait and self._jobs.qsize() < batch - 1:
                 await asyncio.sleep(wait)
-            waiting = [job for job in self._jobs if not job[1].done()]
-            self._jobs = deque(waiting[batch:])
-            if not self._jobs:
-                self._arrived.clear()
-            if waiting:
-                await self._answer(waiting[:batch])
+            while len(jobs) < batch and not self._jobs.empty():
+                jobs.append(self._jobs.get_nowait())
+            jobs = [job for job in jobs if not job[1].done()]
+            if jobs:
+                await self._answer(jobs)
 
     async def _answer(self, jobs: list[Job]) -> None:
         loop = asyncio.get_running_loop()

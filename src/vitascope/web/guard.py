@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -66,9 +64,11 @@ class Guard:
                 started = True
                 await send(start)
             self._held += size
-            try:
-                for part in _parts(message):
-                    await send(part)
+            body, last = message.get("body", b""), not message.get("more_body", False)
+            try:  # piece by piece, so that the connection holds one that the client has not taken, and not all
+                for at in range(0, max(len(body), 1), _PART):
+                    ends = at + _PART >= len(body)
+                    await send({**message, "body": body[at : at + _PART], "more_body": not (last and ends)})
             finally:
                 self._held -= size
 
@@ -76,20 +76,21 @@ class Guard:
             self._admit(Headers(scope=scope), scope["method"])
             # HEAD is answered as GET; uvicorn leaves the body out.
             await self._app({**scope, "method": "GET"} if scope["method"] == "HEAD" else scope, receive, guarded)
-        except Refusal as refusal:
-            await refusal.response()(scope, receive, guarded)
+            return
+        except Refusal as error:
+            refusal = error
         except ClientDisconnect:
             log.debug("a client left while it was sending")
+            return
         except asyncio.CancelledError:  # the server ends, and this took longer than it waits
-            if not started:
-                stopping = Refusal(503, "the server is stopping", {"retry-after": "5"})
-                await stopping.response()(scope, receive, guarded)
+            refusal = Refusal(503, "the server is stopping", {"retry-after": "5"})
         except Exception:
             log.exception("a request failed")
             if started:  # nothing can be said any more: break the connection off, so that the client notices
                 raise
-            fault = Refusal(500, "something went wrong in the server; its log says what")
-            await fault.response()(scope, receive, guarded)
+            refusal = Refusal(500, "something went wrong in the server; its log says what")
+        if not started:
+            await refusal.response()(scope, receive, guarded)
 
     def _admit(self, headers: Headers, method: str) -> None:
         host = headers.get("host", "").lower()
@@ -97,29 +98,11 @@ class Guard:
             raise Refusal(421, "this server does not answer to that host name; see --allowed_hosts")
         # Browsers say from which page a request comes; other pages have no business here.
         origin = headers.get("origin")
-        own = headers.get("sec-fetch-site") == "same-origin" or _origin_host(origin) == host
+        own = headers.get("sec-fetch-site") == "same-origin" or host == (origin or "").lower().partition("://")[2] != ""
         if origin is not None and method not in ("GET", "HEAD") and not own:
             raise Refusal(403, "requests from pages of other origins are not answered")
-
-
-def _parts(message: Message) -> Iterator[Message]:
-    """A large body piece by piece, so that the connection holds one that the client has not taken, and not all."""
-    body = memoryview(message.get("body", b""))
-    if len(body) <= _PART:
-        yield message
-        return
-    more = message.get("more_body", False)
-    for at in range(0, len(body), _PART):
-        yield {**message, "body": bytes(body[at : at + _PART]), "more_body": more or at + _PART < len(body)}
 
 
 def _host_name(host: str) -> str:
     """ "localhost:8000" → "localhost", "[::1]:8000" → "::1"."""
     return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-
-
-def _origin_host(origin: str | None) -> str | None:
-    try:
-        return urlsplit(origin or "").netloc.lower() or None
-    except ValueError:
-        return None

@@ -23,6 +23,9 @@ from vitascope.whole import written_whole
 _PREFIX = "vitascope/"
 _IMPORT = re.compile(r'(\bfrom\s*|\bimport\s*)"\./([\w-]+\.js)"')
 
+_ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
+"""Of JSON that must end no script element and be one line to every reader."""
+
 
 def write_page(path: Path, models: Sequence[Mapping[str, Any]]) -> None:
     """Writes the page at `path`, wholly or not at all.
@@ -31,14 +34,6 @@ def write_page(path: Path, models: Sequence[Mapping[str, Any]]) -> None:
     models stand side by side and must have looked at the same images in the same order. Raises `ConfigError` for
     models that did not, `OSError` where the file cannot be written.
     """
-    page = page_html(models)
-    with written_whole(path) as temporary:
-        # A name that is no UTF-8: what replaces its odd bytes is what JSON writes for them.
-        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
-
-
-def page_html(models: Sequence[Mapping[str, Any]]) -> str:
-    """The text of that page."""
     names = [[look["name"] for look in model["looks"]] for model in models]
     if not names or not names[0] or any(other != names[0] for other in names):
         raise ConfigError(f"the models looked at {names}, expected one or more images and the same for every model")
@@ -60,16 +55,12 @@ def page_html(models: Sequence[Mapping[str, Any]]) -> str:
         '<script type="module" src="static/main.js"></script>': f'<script type="importmap">{modules}</script>',
         "</body>": "\n".join([*_data(models), f'<script type="module">{start}</script>', "</body>"]),
     }
-    page = (static / "index.html").read_text("utf-8")
-    for outside in inside:
-        assert page.count(outside) == 1, outside
-    return re.sub("|".join(map(re.escape, inside)), lambda match: inside[match[0]], page)
-
-
-def json_in_script(value: Any) -> str:
-    """JSON that ends no script element and is one line to every reader: <, >, & and U+2028/9 are escaped."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.translate({ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"})
+    outside = (static / "index.html").read_text("utf-8")
+    assert all(outside.count(part) == 1 for part in inside)
+    page = re.sub("|".join(map(re.escape, inside)), lambda match: inside[match[0]], outside)
+    with written_whole(path) as temporary:
+        # A name that is no UTF-8: what replaces its odd bytes is what JSON writes for them.
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
 def _data(models: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -80,8 +71,12 @@ def _data(models: Sequence[Mapping[str, Any]]) -> list[str]:
         for i, look in enumerate(model["looks"]):
             data[f"look-{m}-{i}"] = {key: value for key, value in look.items() if key != "layers"}
             data |= {f"layer-{m}-{i}-{number}": layer for number, layer in look["layers"].items()}
-    element = '<script type="application/json" id="data-{}">{}</script>'
-    return [element.format(id, json_in_script(value)) for id, value in data.items()]
+    elements = []
+    for id, value in data.items():
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        safe = text.translate(_ESCAPES)
+        elements.append(f'<script type="application/json" id="data-{id}">{safe}</script>')
+    return elements
 
 
 def _module(text: str) -> str:

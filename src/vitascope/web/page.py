@@ -10,9 +10,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from vitascope.web.errors import Refusal, json_response
-from vitascope.web.looks import HeldLook
 from vitascope.web.payload import layer_payload, look_payload, model_payload
-from vitascope.web.service import Service
+from vitascope.web.service import HeldLook, Service
 from vitascope.web.uploads import BODY, uploaded
 
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}

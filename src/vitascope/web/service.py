@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -17,10 +19,10 @@ from vitascope.errors import ImageError
 from vitascope.web.batching import Batcher
 from vitascope.web.errors import Refusal
 from vitascope.web.limits import Intake, Memory, memory_share
-from vitascope.web.looks import HeldLook, Looks, look_id
 from vitascope.web.settings import ServeSettings
 
 if TYPE_CHECKING:
+    from vitascope.views.look import Look
     from vitascope.web.engine import Engine
 
 Float32 = npt.NDArray[np.float32]
@@ -28,6 +30,51 @@ T = TypeVar("T")
 
 _READERS = 2
 """Threads that decode, within the memory for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldLook:
+    """A look, what it is asked for by, and what its image was called first."""
+
+    id: str
+    """`look_id` of its image."""
+    name: str
+    """For people."""
+    look: Look
+    """The insides."""
+
+
+class Looks:
+    """Held so that a layer can be asked for later: at most `limit` bytes, the longest unused is forgotten first.
+
+    The newest is held in any case, or no layer of it could be shown.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held: dict[str, HeldLook] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of all that are held."""
+        return sum(held.look.nbytes for held in self._held.values())
+
+    def get(self, id: str) -> HeldLook | None:
+        """The look of that id, now the last to be forgotten."""
+        held = self._held.pop(id, None)
+        if held is not None:
+            self._held[id] = held
+        return held
+
+    def add(self, held: HeldLook) -> None:
+        """Holds it, and forgets others until all fit."""
+        self._held.pop(held.id, None)
+        self._held[held.id] = held
+        while self.nbytes > self._limit and len(self._held) > 1:
+            del self._held[next(iter(self._held))]
 
 
 class Service:
@@ -152,3 +199,9 @@ class Service:
             raise Refusal(
                 503, f"not answered within {seconds:g} seconds; try again later", {"retry-after": "5"}
             ) from None
+
+
+def look_id(content: bytes, size: tuple[int, int], model: str) -> str:
+    """16 hexadecimal digits that tell an image's bytes, the size the model sees them at, and the model."""
+    head = f"{model}\n{size[0]} {size[1]}\n"
+    return hashlib.sha256(head.encode() + content).hexdigest()[:16]

@@ -121,8 +121,7 @@ def _outputs(content: dict[str, Any], known: Tensors) -> dict[str, bool]:
     wanted = content.get("outputs")
     if wanted is None:
         return dict.fromkeys(known, all_binary)
-    some = isinstance(wanted, list) and wanted
-    _expect(some, f'expected "outputs": a list of one or more of {_listed(known)}')
+    _expect(isinstance(wanted, list) and wanted, f'expected "outputs": a list of one or more of {_listed(known)}')
     found: dict[str, bool] = {}
     for entry in wanted:
         tensor = _object(entry, "an output")
@@ -135,32 +134,29 @@ def _outputs(content: dict[str, Any], known: Tensors) -> dict[str, bool]:
 def _images(tensor: dict[str, Any], blob: bytes, signature: Signature) -> npt.NDArray[np.float32] | list[bytes]:
     name = _name(tensor, signature.inputs, "input")
     datatype, row = signature.inputs[name]
-    shape, given = tensor.get("shape"), tensor.get("datatype")
+    shape: Any = tensor.get("shape")
+    given, most = tensor.get("datatype"), signature.max_images
     _expect(given == datatype, f"{name} has datatype {_quoted(given)}, expected {datatype!r}")
     whole = isinstance(shape, list) and 1 <= len(shape) <= 8 and all(_is_whole(n) and 1 <= n <= 2**31 for n in shape)
     _expect(whole, 'expected "shape": a list of whole numbers of at least 1')
-    assert isinstance(shape, list)
-    most = signature.max_images
     _expect(shape[0] <= most, f"{shape[0]} images in one request, expected at most {most}")
     _expect(shape[1:] == [*row], f"{name} has shape {shape}, expected {[-1, *row]}")
     data = _data(tensor, blob)
     if name == IMAGE:
-        files = _elements(data) if isinstance(data, bytes) else _decoded(data)
+        files = _files(data)
         _expect(len(files) == shape[0], f"{IMAGE} holds {len(files)} files, expected {shape[0]} for its shape")
         return files
-    values = _floats(data, shape) if isinstance(data, bytes) else _numbers(data, shape)
-    finite = np.isfinite(values).all()
-    _expect(finite, f"{PIXELS} holds NaN, or values beyond float32; expected finite numbers")
+    values = _numbers(data, shape)
+    _expect(np.isfinite(values).all(), f"{PIXELS} holds NaN, or values beyond float32; expected finite numbers")
     return values.reshape(shape)
 
 
-def _data(tensor: dict[str, Any], blob: bytes) -> bytes | list[Any]:
+def _data(tensor: dict[str, Any], blob: bytes) -> Any:
     """What follows the JSON, or what stands in it."""
     size, data = _parameters(tensor).get("binary_data_size"), tensor.get("data")
     if size is None:
         _expect(not blob, "bytes follow the JSON, but no binary_data_size says what they are")
-        if not isinstance(data, list):
-            raise Refusal(400, 'expected "data": a list')
+        _expect(isinstance(data, list), 'expected "data": a list')
         return data
     _expect(_is_whole(size) and size >= 0, "binary_data_size is expected to be a whole number")
     _expect(data is None, "the input has both data and binary_data_size; send one of them")
@@ -168,14 +164,12 @@ def _data(tensor: dict[str, Any], blob: bytes) -> bytes | list[Any]:
     return blob
 
 
-def _floats(blob: bytes, shape: list[int]) -> npt.NDArray[np.float32]:
-    expected = 4 * math.prod(shape)
-    _expect(len(blob) == expected, f"{PIXELS} has {len(blob)} bytes, expected {expected} for its shape")
-    return np.frombuffer(blob, "<f4").astype(np.float32)
-
-
-def _numbers(data: list[Any], shape: list[int]) -> npt.NDArray[np.float32]:
-    """Flat, or nested as the shape says."""
+def _numbers(data: bytes | list[Any], shape: list[int]) -> npt.NDArray[np.float32]:
+    """Bytes; or a list, flat or nested as the shape says."""
+    if isinstance(data, bytes):
+        expected = 4 * math.prod(shape)
+        _expect(len(data) == expected, f"{PIXELS} has {len(data)} bytes, expected {expected} for its shape")
+        return np.frombuffer(data, "<f4").astype(np.float32)
     try:
         values = np.array(data)
     except (ValueError, OverflowError, TypeError):  # ragged, or numbers of any size
@@ -187,20 +181,18 @@ def _numbers(data: list[Any], shape: list[int]) -> npt.NDArray[np.float32]:
         return values.astype(np.float32)
 
 
-def _decoded(data: list[Any]) -> list[bytes]:
-    try:
-        return [base64.b64decode(text, validate=True) for text in data]
-    except (TypeError, ValueError):
-        raise Refusal(400, f"{IMAGE} holds what is not a text of base64") from None
-
-
-def _elements(blob: bytes) -> list[bytes]:
-    """Texts one after the other, each behind its length in four bytes, the lowest first."""
+def _files(data: bytes | list[Any]) -> list[bytes]:
+    """Bytes one after the other, each behind its length in four bytes, the lowest first; or a list of base64."""
+    if not isinstance(data, bytes):
+        try:
+            return [base64.b64decode(text, validate=True) for text in data]
+        except (TypeError, ValueError):
+            raise Refusal(400, f"{IMAGE} holds what is not a text of base64") from None
     found, at = [], 0
-    while at < len(blob):
-        end = at + 4 + int.from_bytes(blob[at : at + 4], "little")
-        _expect(at + 4 <= len(blob) and end <= len(blob), f"{IMAGE} ends in the middle of an element")
-        found.append(blob[at + 4 : end])
+    while at < len(data):
+        end = at + 4 + int.from_bytes(data[at : at + 4], "little")
+        _expect(at + 4 <= len(data) and end <= len(data), f"{IMAGE} ends in the middle of an element")
+        found.append(data[at + 4 : end])
         at = end
     return found
 
@@ -217,16 +209,14 @@ def _parameters(holder: dict[str, Any]) -> dict[str, Any]:
 
 
 def _object(value: Any, name: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise Refusal(400, f"{name} is expected to be a JSON object")
+    _expect(isinstance(value, dict), f"{name} is expected to be a JSON object")
     return value
 
 
 def _name(tensor: dict[str, Any], known: Tensors, kind: str) -> str:
-    name = tensor.get("name")
-    if isinstance(name, str) and name in known:
-        return name
-    raise Refusal(400, f"no {kind} {_quoted(name)}; expected {_listed(known)}")
+    name: Any = tensor.get("name")
+    _expect(isinstance(name, str) and name in known, f"no {kind} {_quoted(name)}; expected {_listed(known)}")
+    return name
 
 
 def _listed(known: Tensors) -> str:
