@@ -76,7 +76,7 @@ def test_figures_agree_with_the_runs(done: DemoResult) -> None:
     results = {name: json.loads((out / name / "results.json").read_text()) for name in ("finetune", "scratch")}
     assert done.summary["pretrained_top1"] == results["finetune"]["test"]["top1"]
     assert done.summary["scratch_top1"] == results["scratch"]["test"]["top1"]
-    assert done.tally.images == 450
+    assert done.summary["test_images"] == len(done.probabilities) == 450
     assert np.mean(done.probabilities.argmax(axis=1) == done.test.labels) == done.summary["pretrained_top1"]
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,7 @@ from vitascope.data.open import open_data
 from vitascope.data.settings import AugmentConfig
 from vitascope.data.source import Source, Splits, View
 from vitascope.errors import ConfigError, Stopped
-from vitascope.evaluation.evaluate import evaluate
-from vitascope.evaluation.metrics import Tally
+from vitascope.evaluation.interval import accuracy_text
 from vitascope.inference.predictor import Predictor
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.pretrain import pretrain
@@ -34,9 +33,8 @@ from vitascope.recipes.run_folder import RESULTS, check_free, environment, read_
 from vitascope.streams import Stream, generator
 from vitascope.training.observer import Observer
 
-MARKER, SUMMARY, REPORT, IMAGES, _IMAGE = (
-    "demo.json", "summary.json", "report.html", "images", "digit-{}-test-{}.png",
-)  # fmt: skip
+MARKER, SUMMARY, REPORT, IMAGES = "demo.json", "summary.json", "report.html", "images"
+_IMAGE = "digit-{}-test-{}.png"
 PRETRAIN, FINETUNE, SCRATCH, FEW, FEW_SCRATCH = "pretrain", "finetune", "scratch", "few-labels", "few-labels-scratch"
 FEW_LABELS = 10
 """Labels per class in the few-label case."""
@@ -66,10 +64,8 @@ class DemoResult:
     """What summary.json holds."""
     test: Source
     """The 450 digits that were kept for the end."""
-    tally: Tally
-    """The fine-tuned model's counts on them."""
     probabilities: np.ndarray
-    """What it says of each, float32 (450, 10)."""
+    """What the fine-tuned model says of each, float32 (450, 10)."""
     samples: list[tuple[Path, int, list[Prediction]]]
     """Ten test images as files, their true class and what the predictor says."""
 
@@ -151,31 +147,29 @@ def run_demo(
     assert digits.test is not None
     splits = {FINETUNE: digits, SCRATCH: digits}
     splits[FEW] = splits[FEW_SCRATCH] = few_labels(digits, seed)
-    with _stoppable():
+    try:
         for name, recipe in recipes.items():
             how: dict[str, Any] = {"splits": splits.get(name), "observer": stage(TITLES[name])}
             if isinstance(recipe, PretrainRecipe):
                 pretrain(recipe, **how)
             else:
                 finetune(recipe, **how)
+    except Stopped as error:  # so short that it starts again instead of being resumed
+        remedy = "run `vitascope demo` again to start afresh"
+        raise Stopped(error.signal_number, f"stopped by {error.signal_name}", remedy) from None
     stage("evaluating, predicting")
-    checkpoint, test = load(out / FINETUNE), digits.test
-    tally = evaluate(checkpoint.model, test, checkpoint.preprocess)
-    predictor = Predictor(checkpoint, device="cpu")
-    probabilities = predictor.probabilities([test[i] for i in range(len(test))]).numpy()
+    test, predictor = digits.test, Predictor(load(out / FINETUNE), device="cpu")
     files = [_written(out / IMAGES, test, label) for label in range(len(test.classes))]
-    samples = list(zip(files, range(len(files)), predictor(files, top=3), strict=True))
-    summary = _summary(out, seed, tally, time.perf_counter() - begun)
-    write_json(out / SUMMARY, summary)
-    return DemoResult(
+    result = DemoResult(
         out=out,
         recipes=recipes,
-        summary=summary,
         test=test,
-        tally=tally,
-        probabilities=probabilities,
-        samples=samples,
+        probabilities=predictor.probabilities([test[i] for i in range(len(test))]).numpy(),
+        samples=list(zip(files, range(len(files)), predictor(files, top=3), strict=True)),
+        summary=_summary(out, seed, time.perf_counter() - begun),
     )
+    write_json(out / SUMMARY, result.summary)
+    return result
 
 
 def claim_folder(out: Path, seed: int = 0) -> None:
@@ -185,7 +179,10 @@ def claim_folder(out: Path, seed: int = 0) -> None:
     """
     check_writable(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        if not _is_demo(out):
+        marked: Any = None
+        with suppress(ConfigError):
+            marked = read_json(out / MARKER, "").get("vitascope")
+        if marked != "demo":
             raise ConfigError(f"{out} exists and is no earlier demo (no {MARKER} of one in it); choose another --out")
         images = out / IMAGES
         ours = [out / name for name in (*TITLES, SUMMARY, REPORT)]
@@ -193,29 +190,13 @@ def claim_folder(out: Path, seed: int = 0) -> None:
         runs = [path for path in ours if path.is_dir() and not path.is_symlink()]
         for path in runs:
             check_free(path, resume=False, overwrite=True)
-        for path in runs:
-            shutil.rmtree(path)
-        # The marker goes last, so that an interrupted clearing can be done again.
-        for path in [*(path for path in ours if path not in runs), out / MARKER]:
-            path.unlink(missing_ok=True)
+        for path in ours:
+            if path in runs:
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / MARKER, {"vitascope": "demo", "settings": {"out": str(out), "seed": seed}})
-
-
-def _is_demo(folder: Path) -> bool:
-    with suppress(ConfigError):
-        return read_json(folder / MARKER, "").get("vitascope") == "demo"
-    return False
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """A demo is so short that it starts again instead of being resumed."""
-    try:
-        yield
-    except Stopped as error:
-        remedy = "run `vitascope demo` again to start afresh"
-        raise Stopped(error.signal_number, f"stopped by {error.signal_name}", remedy) from None
 
 
 def few_labels(digits: Splits, seed: int) -> Splits:
@@ -243,20 +224,21 @@ def _written(folder: Path, test: Source, label: int) -> Path:
     return path
 
 
-def _summary(out: Path, seed: int, tally: Tally, seconds: float) -> dict[str, Any]:
+def _summary(out: Path, seed: int, seconds: float) -> dict[str, Any]:
     """What summary.json holds: accuracies are shares of the test images, in [0, 1]."""
     runs = {name: read_json(out / name / RESULTS, "run the demo again") for name in TITLES}
+    top1 = {name: run["test"]["top1"] for name, run in runs.items() if "test" in run}
     where = environment()
     return {
-        "pretrained_top1": tally.top1,
-        "scratch_top1": runs[SCRATCH]["test"]["top1"],
+        "pretrained_top1": top1[FINETUNE],
+        "scratch_top1": top1[SCRATCH],
         "few_labels": {
             "per_class": FEW_LABELS,
-            "pretrained_top1": runs[FEW]["test"]["top1"],
-            "scratch_top1": runs[FEW_SCRATCH]["test"]["top1"],
+            "pretrained_top1": top1[FEW],
+            "scratch_top1": top1[FEW_SCRATCH],
         },
         "seconds": round(seconds, 1),
-        "test_images": tally.images,
+        "test_images": runs[SCRATCH]["test"]["images"],
         "baseline": runs[SCRATCH]["test"]["baseline"],
         "labelled_images": runs[FINETUNE]["train_images"],
         "seed": seed,
@@ -270,10 +252,14 @@ def _summary(out: Path, seed: int, tally: Tally, seconds: float) -> dict[str, An
     }
 
 
-def accuracies(summary: dict[str, Any]) -> list[tuple[str, float, float]]:
-    """Of a summary: which labels, top-1 with pre-training, and without."""
+def accuracies(summary: dict[str, Any]) -> list[list[str]]:
+    """Rows of a summary: which labels, top-1 with pre-training, and without."""
     few, every = summary["few_labels"], summary["labelled_images"]
+    named = {f"{every:,} (all)": summary, f"{10 * few['per_class']} ({few['per_class']} per digit)": few}
     return [
-        (f"{every:,} (all)", summary["pretrained_top1"], summary["scratch_top1"]),
-        (f"{10 * few['per_class']} ({few['per_class']} per digit)", few["pretrained_top1"], few["scratch_top1"]),
+        [name, *(accuracy_text({"top1": s[key], "images": summary["test_images"]}) for key in _COMPARED)]
+        for name, s in named.items()
     ]
+
+
+_COMPARED = ("pretrained_top1", "scratch_top1")

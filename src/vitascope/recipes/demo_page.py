@@ -9,7 +9,6 @@ import numpy as np
 from PIL import Image
 
 from vitascope.data.open import open_data
-from vitascope.evaluation.interval import accuracy_text
 from vitascope.recipes.demo import (
     FEW,
     FEW_SCRATCH,
@@ -92,13 +91,7 @@ def _steps(r: DemoResult) -> str:
 
 def _results(r: DemoResult) -> str:
     n = r.summary["test_images"]
-    return table(
-        ["labels", "pre-trained", "from scratch"],
-        [
-            [name, *(accuracy_text({"top1": share, "images": n}) for share in pair)]
-            for name, *pair in accuracies(r.summary)
-        ],
-    ) + text(
+    return table(["labels", "pre-trained", "from scratch"], accuracies(r.summary)) + text(
         f"Every model is tested once, on the same {n} images that played no part in training. One image is "
         f"{_percent(1 / n)}, so small differences between runs or seeds mean little. Both columns had the same steps, "
         "augmentation and model; learning rates were chosen for each on other images.",
@@ -118,7 +111,9 @@ def _curves(r: DemoResult) -> str:
 
 def _confusion(r: DemoResult) -> str:
     said = f"The fine-tuned model on all {len(r.test)} test images."
-    return text(said, soft=True) + drawing(confusion_figure(r.tally.confusion, r.test.classes), said)
+    confusion = np.zeros((len(r.test.classes),) * 2, dtype=np.int64)
+    np.add.at(confusion, (r.test.labels, r.probabilities.argmax(axis=1)), 1)
+    return text(said, soft=True) + drawing(confusion_figure(confusion, r.test.classes), said)
 
 
 def _predictions(r: DemoResult) -> str:

@@ -25,7 +25,6 @@ class Demo:
 
 def run(asked: Demo, console: Console) -> dict[str, Any]:
     """Runs it, and shows its accuracies and what to do next."""
-    from vitascope.evaluation.interval import accuracy_text
     from vitascope.recipes.demo import TITLES, accuracies, run_demo
     from vitascope.recipes.demo_page import next_commands, write_demo_page
 
@@ -43,10 +42,7 @@ def run(asked: Demo, console: Console) -> dict[str, Any]:
     console.table(
         f"handwritten digits, top-1 on {n} test images; always {always['class']!r} {100 * always['top1']:.1f} %",
         ["labelled images", "pre-trained on fractals", "from scratch"],
-        [
-            [name, *(accuracy_text({"top1": share, "images": n}) for share in pair)]
-            for name, *pair in accuracies(summary)
-        ],
+        accuracies(summary),
     )
     console.say(f"all of it took {duration(summary['seconds'])}; open {page} in a browser")
     console.say("\nnext, with photographs of your own in one folder per class:")
