@@ -13,7 +13,7 @@ from commanding import Run
 from tiny_study import BIT, SOURCE, VIT, shrink, target, words
 from vitascope.cli import COMMANDS, main
 from vitascope.cli.arguments import Arguments
-from vitascope.cli.commands import study_compute, study_data_scaling
+from vitascope.cli.commands import study
 from vitascope.studies import workers
 from vitascope.studies.settings import Compute, DataScaling, Study
 
@@ -38,8 +38,8 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def settings(*given: str | Path, kind: type[Study] = DataScaling) -> Any:
     """What a command line means."""
-    module = study_data_scaling if kind is DataScaling else study_compute
-    return Arguments("study", "source target", "x", module.run).parse([str(word) for word in given])[0]
+    command = study.data_scaling if kind is DataScaling else study.compute
+    return Arguments("study", "source target", "x", command).parse([str(word) for word in given])[0]
 
 
 @pytest.mark.usefixtures("nothing_runs")

@@ -17,7 +17,7 @@ from tiny import image_folder
 from tiny_checkpoint import checkpoint
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.cli.arguments import Arguments
-from vitascope.cli.commands import study_inductive_bias
+from vitascope.cli.commands.study import inductive_bias
 from vitascope.cli.console import Console
 from vitascope.errors import ConfigError, DataError
 from vitascope.models.config import BiTConfig, StemConfig, ViTConfig
@@ -54,8 +54,8 @@ def study(place: Path) -> tuple[Measured, ...]:
 
 
 def command(*words: str | Path) -> dict[str, Any]:
-    arguments = Arguments("study inductive-bias", "checkpoints", "inductive bias", study_inductive_bias.run)
-    return study_inductive_bias.run(*arguments.parse([str(word) for word in words]), Console(json_only=True))
+    arguments = Arguments("study inductive-bias", "checkpoints", "inductive bias", inductive_bias)
+    return inductive_bias(*arguments.parse([str(word) for word in words]), Console(json_only=True))
 
 
 def test_all_files_from_the_command(place: Path, tmp_path: Path) -> None:

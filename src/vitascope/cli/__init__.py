@@ -39,9 +39,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("", "the catalogue of models"),
     "data": ("", "the kinds and names of data"),
 }
-"""Name → what is given by place, what it does. Each is a module of `vitascope.cli.commands`, with _ for what a module
-cannot be called, and in it the function `run`: of dataclasses, whose fields are the command's options, and of a
-`Console`; it shows what it did and returns what --json prints. It imports torch inside."""
+"""Name → what is given by place, what it does. Its first word is a module of `vitascope.cli.commands`, and in it
+`run`, or the second word, with _ for -, is a function of dataclasses, whose fields are the command's options, and of
+a `Console`; it shows what it did and returns what --json prints. It imports torch inside."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -84,14 +84,15 @@ def _main(words: list[str]) -> int:
 
 
 def _run(name: str, words: list[str]) -> int:
-    command = import_module(f"vitascope.cli.commands.{name.replace(' ', '_').replace('-', '_')}")
+    module, _, function = name.partition(" ")
+    command = getattr(import_module(f"vitascope.cli.commands.{module}"), function.replace("-", "_") or "run")
     console = Console(json_only="--json" in words)
     try:
         with interruptible():  # training saves at a signal and stops by itself; everything else ends here, in order
-            settings = Arguments(name, *COMMANDS[name], command.run).parse(words)
+            settings = Arguments(name, *COMMANDS[name], command).parse(words)
             _refuse_early(settings)
             console.start(verbose="--verbose" in words)
-            result: dict[str, Any] = command.run(*settings, console)
+            result: dict[str, Any] = command(*settings, console)
     except UserError as error:
         return 2 if console.silent and error.told_by_first else _fail(name, str(error), 2)
     except Stopped as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from vitascope.evaluation.shots import FewShot
-from vitascope.fields import Count, Range, check_fields
+from vitascope.fields import Count, Range, check_fields, refuse_idle
 from vitascope.inference.engines.names import EngineName
 from vitascope.training.train_settings import Precision
 
@@ -109,6 +109,30 @@ class Inspect(Stated):
     """How many of the images are shown one by one."""
     batch: Count = 16
     """Images per forward pass."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """Checkpoints side by side, on some images."""
+
+    checkpoints: tuple[str, ...]
+    """Files, folders or runs, in any format that loads; ViT, hybrid or BiT."""
+    out: str
+    """New folder for the numbers, the figure and their reading."""
+    overwrite: bool = False
+    """Replace an earlier study in --out."""
+    data: str | None = None
+    """Where images are drawn from, its test split; none: examples of the package."""
+    images: int = 64
+    """How many images of --data."""
+    image_size: int | tuple[int, int] | None = None
+    """Side in pixels of the images the models see, or [height, width]; none: as each checkpoint says."""
+    device: str | None = None
+    """cpu, cuda, …; none: the GPU if there is one."""
+
+    def __post_init__(self) -> None:
+        if self.data is None:
+            refuse_idle(self, "there is no --data to draw them from", "images")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,22 +1,39 @@
-"""What the studies that train share: the options about how they are run, their plan and their result as tables."""
+"""`vitascope study`: data-scaling and compute, which train; inductive-bias, of checkpoints as they are."""
 
 from __future__ import annotations
 
 import math
 import time
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
-from vitascope.cli.runs import Schedule
+from vitascope.cli.runs import Schedule, checkpoint_names
 from vitascope.errors import ConfigError
-from vitascope.studies.settings import Cell, Study, passes
+from vitascope.recipes.asked import Compared
+from vitascope.studies.inductive_bias.settings import InductiveBias
+from vitascope.studies.settings import Cell, Compute, DataScaling, Study, passes
 from vitascope.wording import count, duration
 
 if TYPE_CHECKING:
     from vitascope.studies.study import Plan
 
+WHAT = "study"
 
-def run_and_show(study: Study, schedule: Schedule, console: Console) -> dict[str, Any]:
+
+def data_scaling(study: DataScaling, schedule: Schedule, console: Console) -> dict[str, Any]:
+    """Does what of the study is not done yet."""
+    return _run(study, schedule, console)
+
+
+def compute(study: Compute, schedule: Schedule, console: Console) -> dict[str, Any]:
+    """Does what of the study is not done yet."""
+    return _run(study, schedule, console)
+
+
+def _run(study: Study, schedule: Schedule, console: Console) -> dict[str, Any]:
     """Plans a study, shows the plan, does it and shows what came out."""
     from vitascope.recipes.plan import DAY
     from vitascope.studies.report import write_report
@@ -34,32 +51,23 @@ def run_and_show(study: Study, schedule: Schedule, console: Console) -> dict[str
             f"about {duration(plan.seconds_left)}; give --time_budget 8h, fewer --steps or --seeds, smaller --models, "
             "or --yes to start it so"
         )
-    counter = _Progress(plan, console)
+    begun, finished, whole = time.monotonic(), 0.0, sum(plan.seconds[cell.key] for cell in plan.left)
+
+    def done(cell: Cell, found: dict[str, Any]) -> None:
+        nonlocal finished
+        finished += plan.seconds[cell.key]
+        # The estimate is corrected by how long what is done really took.
+        left = (whole - finished) / max(finished, 1e-9) * (time.monotonic() - begun)
+        said = f"{100 * found['finetuning']['top1']:.1f} % fine-tuned" if "finetuning" in found else "diverged"
+        console.say(f"{cell.key}: {said}, about {duration(left)} left")
+
     try:
-        run_study(study, plan, counter.done, lambda cell: console.observer(cell.key))
+        run_study(study, plan, done, lambda cell: console.observer(cell.key))
     finally:
-        if counter.finished or plan.done:
+        if finished or plan.done:
             result = write_report(study, plan)
     _show_result(study, result, console)
     return result
-
-
-class _Progress:
-    """Says of each cell that it is done, and how long the others will take."""
-
-    def __init__(self, plan: Plan, console: Console) -> None:
-        self.plan, self.console = plan, console
-        self.begun, self.finished = time.monotonic(), 0.0
-
-    def done(self, cell: Cell, found: dict[str, Any]) -> None:
-        """`run_study` calls this."""
-        plan = self.plan
-        self.finished += plan.seconds[cell.key]
-        whole = sum(plan.seconds[left.key] for left in plan.left)
-        # The estimate is corrected by how long what is done really took.
-        left = (whole - self.finished) / max(self.finished, 1e-9) * (time.monotonic() - self.begun)
-        said = f"{100 * found['finetuning']['top1']:.1f} % fine-tuned" if "finetuning" in found else "diverged"
-        self.console.say(f"{cell.key}: {said}, about {duration(left)} left")
 
 
 def _show_plan(study: Study, plan: Plan, console: Console) -> None:
@@ -109,3 +117,37 @@ def _show_result(study: Study, result: dict[str, Any], console: Console) -> None
     if rows:
         console.table("the paper's statements", ["here", "statement"], rows)
     console.say(f"tables, figures and the reading are in {study.out}")
+
+
+def inductive_bias(asked: Compared, settings: InductiveBias, console: Console) -> dict[str, Any]:
+    """Measures, and writes the numbers, the figure and their reading."""
+    out = Path(asked.out)
+    sources = [*asked.checkpoints, *filter(None, [asked.data])]
+    check_output(out, WHAT, overwrite=asked.overwrite, sources=sources)
+    from vitascope.checkpoints.load import load
+    from vitascope.checkpoints.output import atomic_folder
+    from vitascope.device import resolve_device
+    from vitascope.studies.inductive_bias.report import FIGURE, JSON, write_study
+    from vitascope.studies.inductive_bias.study import compare_models, example_pictures, pictures_of
+
+    device = resolve_device(asked.device)
+    checkpoints = [load(path, image_size=asked.image_size) for path in asked.checkpoints]
+    for checkpoint in checkpoints:
+        checkpoint.model.to(device)
+    if asked.data is None:
+        shown, images = example_pictures([checkpoint.preprocess.size for checkpoint in checkpoints])
+    else:
+        shown, images = pictures_of(asked.data, asked.images, settings.seed)
+    named = list(zip(checkpoint_names(asked.checkpoints), checkpoints, strict=True))
+    with atomic_folder(out, what=WHAT, overwrite=asked.overwrite) as folder:
+        models = compare_models(named, images, settings, console.counter("measuring"))
+        reading = write_study(models, shown, settings, folder)
+    console.table("inductive bias", ["statement", "verdict"], [(one.statement, one.verdict) for one in reading])
+    console.say(f"figure, numbers and their reading lie in {out}")
+    return {
+        "out": str(out),
+        "study": str(out / JSON),
+        "figure": str(out / f"{FIGURE}.png"),
+        "images": len(images),
+        "reading": [asdict(one) for one in reading],
+    }
