@@ -14,13 +14,14 @@ from vitascope.errors import ConfigError
 from vitascope.models.config import BiTConfig, StemConfig, ViTConfig
 from vitascope.models.vit import ViT
 from vitascope.studies.inductive_bias.equivariance import (
-    Comparison,
     change,
+    error_of,
     errors_alone,
     errors_from_image,
     features_of_reordered_tokens,
     orders,
     shuffled,
+    sums,
 )
 from vitascope.studies.inductive_bias.layers import Layer, layers_of, watch
 
@@ -74,18 +75,16 @@ def test_unrelated_maps_err_by_one() -> None:
 
 def test_the_yardstick_is_the_mean_over_all_pairs() -> None:
     places, got, expected = noise(7, 4), noise(3, 4, seed=1), noise(3, 4, seed=2)
-    comparison = Comparison()
-    comparison.add(got[:2], expected[:2], places[:4])
-    comparison.add(got[2:], expected[2:], places[4:])
+    parts = [sums(got[:2], expected[:2], places[:4]), sums(got[2:], expected[2:], places[4:])]
     pairs = torch.cdist(places.double(), places.double()).square().sum() / (7 * 6)
-    assert comparison.error() == pytest.approx(float((got - expected).square().sum(1).mean() / pairs), rel=1e-6)
+    assert error_of(parts) == pytest.approx(float((got - expected).square().sum(1).mean() / pairs), rel=1e-6)
 
 
 def test_where_nothing_differs_nothing_can_be_said() -> None:
     constant = torch.full((5, 3), 0.1)
     assert change(constant, constant) is None
     assert change(noise(1, 3), noise(1, 3)) is None, "one image has no other to differ from"
-    assert Comparison().error() is None
+    assert error_of([]) is None
     assert change(noise(5, 3), noise(5, 3)) == 0
 
 

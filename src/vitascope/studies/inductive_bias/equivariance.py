@@ -29,51 +29,43 @@ BORDER = 2
 """Outermost cells left out on every side of a path from the image, most of what padding changes."""
 
 
-class Comparison:
-    """Mean squared difference of vectors that ought to be equal, relative to that of unrelated ones."""
+Sums = tuple[float, int, Tensor, float, int]
+"""Squared differences and how many; vectors, their squares and how many. Those of several batches add up."""
 
-    def __init__(self) -> None:
-        self._apart, self._pairs = 0.0, 0
-        self._sum: Tensor | float = 0.0
-        self._squares, self._count = 0.0, 0
 
-    def add(self, got: Tensor, expected: Tensor, places: Tensor) -> None:
-        """Takes in (n, D) pairs, and (m, D) vectors whose spread is the yardstick."""
-        self._apart += float((got.double() - expected.double()).square().sum())
-        self._pairs += len(got)
-        wide = places.double().cpu()
-        self._sum = self._sum + wide.sum(0)
-        self._squares += float(wide.square().sum())
-        self._count += len(places)
+def sums(got: Tensor, expected: Tensor, places: Tensor) -> Sums:
+    """Of (n, D) pairs that ought to be equal, and of (m, D) vectors whose spread is the yardstick."""
+    apart, wide = got.double() - expected.double(), places.double().cpu()
+    return float(apart.square().sum()), len(got), wide.sum(0), float(wide.square().sum()), len(places)
 
-    def add_maps(self, first: Tensor, second: Tensor, cells: int, border: int) -> None:
-        """Takes in a layer's maps (B, D, h, w) of two windows, the second `cells` further down and right.
 
-        The `border` outermost cells are left out, fewer where nothing would be left; padding shows in the yardstick
-        too, where it would pass for variety. Nothing is added where the windows show no cell in common.
-        """
-        h, w = (side - cells for side in first.shape[-2:])
-        if min(h, w) > 0:
-            parts = second[..., :h, :w], first[..., cells:, cells:], first, second
-            got, expected, *places = (_cells(part, border) for part in parts)
-            self.add(got, expected, torch.cat(places))
+def sums_of_maps(first: Tensor, second: Tensor, cells: int, border: int) -> list[Sums]:
+    """Of a layer's maps (B, D, h, w) of two windows, the second `cells` further down and right; none in common: none.
 
-    def error(self) -> float | None:
-        """0 where all pairs are equal, 1 where they are like unrelated vectors; None where nothing differs at all."""
-        n = self._count
-        if self._pairs == 0 or n < 2:
-            return None
-        mean = torch.as_tensor(self._sum) / n
-        unrelated = 2 * (self._squares - n * float(mean.square().sum())) / (n - 1)
-        # What is left of a constant is rounding, not spread.
-        return self._apart / self._pairs / unrelated if unrelated > 1e-12 * self._squares / n else None
+    The `border` outermost cells are left out, fewer where nothing would be left; padding shows in the yardstick too,
+    where it would pass for variety.
+    """
+    h, w = (side - cells for side in first.shape[-2:])
+    if min(h, w) <= 0:
+        return []
+    parts = second[..., :h, :w], first[..., cells:, cells:], first, second
+    got, expected, *places = (_cells(part, border) for part in parts)
+    return [sums(got, expected, torch.cat(places))]
+
+
+def error_of(parts: Sequence[Sums]) -> float | None:
+    """0 where all pairs are equal, 1 where they are like unrelated vectors; None where nothing differs at all."""
+    if sum(part[4] for part in parts) < 2:
+        return None
+    apart, pairs, total, squares, n = (sum(column) for column in zip(*parts, strict=True))
+    unrelated = 2 * (squares - n * float(torch.as_tensor(total / n).square().sum())) / (n - 1)
+    # What is left of a constant is rounding, not spread.
+    return apart / pairs / unrelated if unrelated > 1e-12 * squares / n else None
 
 
 def change(got: Tensor, expected: Tensor) -> float | None:
-    """`Comparison.error` of (n, D) vectors, one per image: 0 unchanged, 1 as different as another image."""
-    comparison = Comparison()
-    comparison.add(got, expected, expected)
-    return comparison.error()
+    """`error_of` (n, D) vectors, one per image: 0 unchanged, 1 as different as another image."""
+    return error_of([sums(got, expected, expected)])
 
 
 def window(larger: Tensor, size: Sequence[int], shift: int) -> Tensor:
@@ -97,15 +89,15 @@ def errors_from_image(
     `step` is a multiple of every stride. None where the map is too small for it, or is the same everywhere.
     """
     size = [side - step for side in batches[0].shape[-2:]]
-    comparisons = [Comparison() for _ in layers]
+    parts: list[list[Sums]] = [[] for _ in layers]
     features: list[tuple[Tensor, Tensor]] = []
     for images in batches:
         (before, firsts), (after, seconds) = (watch(model, layers, window(images, size, at)) for at in (0, step))
         features.append((after, before))
-        for first, second, comparison in zip(firsts, seconds, comparisons, strict=True):
-            comparison.add_maps(first.after, second.after, step // first.layer.stride, BORDER)
-    after, before = (torch.cat(parts) for parts in zip(*features, strict=True))
-    return [{"error_step": comparison.error()} for comparison in comparisons], {"shift_change": change(after, before)}
+        for first, second, of_layer in zip(firsts, seconds, parts, strict=True):
+            of_layer += sums_of_maps(first.after, second.after, step // first.layer.stride, BORDER)
+    after, before = map(torch.cat, zip(*features, strict=True))
+    return [{"error_step": error_of(of_layer)} for of_layer in parts], {"shift_change": change(after, before)}
 
 
 @torch.no_grad()
@@ -120,14 +112,14 @@ def errors_alone(model: nn.Module, layers: Sequence[Layer], larger: Tensor, step
 
 
 def _alone(seen: Watched, step: int, *, fixed: bool = False) -> float | None:
-    layer, cells, comparison = seen.layer, step // seen.layer.stride, Comparison()
+    layer, cells = seen.layer, step // seen.layer.stride
     shift = cells * layer.reduces
     size = [side - shift for side in seen.before.shape[-2:]]
     with fixed_statistics(layer.module) if fixed else nullcontext():
         first, second = (seen.alone(window(seen.before, size, start)) for start in (0, shift))
-    if min(first.shape[-2:]) - cells > 2 * layer.padded:  # else padding reaches every cell that both windows show
-        comparison.add_maps(first, second, cells, layer.padded)
-    return comparison.error()
+    if min(first.shape[-2:]) - cells <= 2 * layer.padded:  # padding reaches every cell that both windows show
+        return None
+    return error_of(sums_of_maps(first, second, cells, layer.padded))
 
 
 def orders(images: int, pieces: int, seed: int, first: int = 0) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from vitascope.studies.inductive_bias.study import Measured
@@ -22,13 +23,16 @@ _ALONE = {"convolution": "error_alone_fixed", "attention": "error_alone", "MLP":
 
 def draw_study(models: Sequence[Measured]) -> Figure:
     """Six panels; measures that a model does not have are left out."""
+    from matplotlib.lines import Line2D
+
     drawing = figure(13.5, 7.6)
     drawing.set_layout_engine("constrained", h_pad=0.1, w_pad=0.1)  # six plots, none of which is a square picture
     (path, alone, radius), (distance, shuffle, positions) = drawing.subplots(2, 3)
     names = list(dict.fromkeys(model.name for model in models))
-    styled = [(model, _style(COLOURS[names.index(model.name) % len(COLOURS)], model.trained)) for model in models]
+    colours = dict(zip(names, cycle(COLOURS), strict=False))
     beside = not all(model.trained for model in models)
-    for number, (model, style) in enumerate(styled):
+    for number, model in enumerate(models):
+        style = _style(colours[model.name], model.trained)
         _by_depth(path, model, _CHAIN, "error_step", style)
         _by_depth(radius, model, _CHAIN, "field_radius_share", style)
         _by_depth(distance, model, ("attention",), "distance_share", style)
@@ -39,8 +43,8 @@ def draw_study(models: Sequence[Measured]) -> Figure:
         x = names.index(model.name) + ((-0.2 if model.trained else 0.2) if beside else 0)
         for axes, measure in ((shuffle, "shuffle_change"), (positions, "positions_correlation")):
             if (value := model.whole.get(measure)) is not None:
-                face, edge, line = style["markerfacecolor"], style["color"], style["linestyle"]
-                axes.bar(x, value, 0.36 if beside else 0.6, fc=face, ec=edge, linestyle=line, linewidth=1.3)
+                look = {"fc": style["markerfacecolor"], "ec": style["color"], "linestyle": style["linestyle"]}
+                axes.bar(x, value, 0.36 if beside else 0.6, linewidth=1.3, **look)
     for axes, title, y in (
         (path, "Shift by whole cells: from the image to each layer", "equivariance error"),
         (alone, "Each kind of layer by itself", "equivariance error"),
@@ -68,7 +72,9 @@ def draw_study(models: Sequence[Measured]) -> Figure:
     positions.axhline(0, color=INK, linewidth=0.8)
     low, high = positions.get_ylim()
     positions.set_ylim(min(low, -0.5), max(high, 0.05))  # what is but noise looks small
-    _key(drawing, [(name, _style(COLOURS[n % len(COLOURS)], True)) for n, name in enumerate(names)], beside)
+    handles = [Line2D([], [], label=name, **_style(colour, True)) for name, colour in colours.items()]
+    handles += [Line2D([], [], label="untrained", **_style(INK, False))] if beside else []
+    drawing.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), 5), frameon=False, fontsize=10)
     return drawing
 
 
@@ -82,11 +88,3 @@ def _by_depth(axes: Axes, model: Measured, kinds: Sequence[str], measure: str, s
     points = [(layer["depth"], layer[measure]) for layer in model.of(*kinds) if layer.get(measure) is not None]
     if points:
         axes.plot(*zip(*points, strict=True), **style)
-
-
-def _key(drawing: Figure, entries: list[tuple[str, dict[str, Any]]], untrained: bool) -> None:
-    from matplotlib.lines import Line2D
-
-    entries += [("untrained", _style(INK, False))] if untrained else []
-    handles = [Line2D([], [], label=name, **style) for name, style in entries]
-    drawing.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), 5), frameon=False, fontsize=10)
