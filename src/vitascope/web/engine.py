@@ -41,7 +41,6 @@ class Engine:
         self.channels = checkpoint.preprocess.channels
         self.size = checkpoint.preprocess.size
         self.fingerprint = checkpoint.fingerprint()
-        self.features = checkpoint.config.features
         self._max_pixels = max_pixels
         place = resolve_device(device)
         self.checkpoint = checkpoint
@@ -49,9 +48,8 @@ class Engine:
             self.checkpoint = dataclasses.replace(checkpoint, model=copy.deepcopy(checkpoint.model).to(place))
         given = checkpoint if engine in CPU_ONLY else self.checkpoint
         self._forward = make_engine(engine, given, device, "float32", batch)
-        first = self.forward(np.zeros((1, self.channels, *self.size), np.float32))  # slow everywhere
-        if self.labels:
-            self.probabilities(first)  # refused here, before anyone asks, where there are none
+        self.first = self.results(self.forward(np.zeros((1, self.channels, *self.size), np.float32)))
+        """Of an empty image: the first pass is slow everywhere, and what has no probabilities is refused here."""
 
     @functools.cached_property
     def scope(self) -> Scope:
@@ -78,6 +76,13 @@ class Engine:
     def probabilities(self, logits: Float32) -> Float32:
         """float32 (n, K) → probabilities (n, K), by the checkpoint's activation."""
         return probabilities(torch.from_numpy(logits), self.checkpoint.activation).numpy()
+
+    def results(self, outputs: Float32) -> dict[str, Float32 | npt.NDArray[np.object_]]:
+        """Of `forward` (n, …) → all that may be asked for, by name: `label` is the most probable one's."""
+        if not self.labels:
+            return {"features": outputs}
+        best = np.array([self.labels[i] for i in outputs.argmax(axis=1)], dtype=object)
+        return {"logits": outputs, "probabilities": self.probabilities(outputs), "label": best}
 
     def ranked(self, logits: Float32, top: int) -> list[list[Prediction]]:
         """float32 (n, K) → the `top` labels of each, best first."""

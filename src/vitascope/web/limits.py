@@ -16,7 +16,6 @@ from vitascope.web.settings import ServeSettings
 
 _ZLIB = ("gzip", "deflate")
 _EITHER = zlib.MAX_WBITS | 32  # the header of one or the other says which it is
-_PIECE = 2**20
 _MOST_MEMORY = 2 * 2**30
 
 
@@ -72,20 +71,26 @@ class Intake:
         # HTTP lets only digits through, but Python does not read thousands of them.
         announced = int(request.headers.get("content-length", "0")[:20])
         self._admit(announced, self.held + announced)
+        decoder = zlib.decompressobj(_EITHER) if coding in _ZLIB else None
         seconds = self.settings.upload_timeout
         mine, chunks = 0, []
         try:
             try:
                 async with asyncio.timeout(seconds):
-                    async for chunk in request.stream() if coding == "identity" else _unpacked(request):
+                    async for chunk in request.stream():
+                        if decoder:  # at most what proves it too large, so that it can be counted before more is held
+                            chunk = decoder.decompress(chunk, self.settings.max_bytes + 1 - mine)
                         mine += len(chunk)
                         self.held += len(chunk)
                         self._admit(mine, self.held)
                         chunks.append(chunk)
             except TimeoutError:
-                raise Refusal(
-                    408, f"the body did not arrive within {seconds:g} seconds", {"connection": "close"}
-                ) from None
+                late = f"the body did not arrive within {seconds:g} seconds"
+                raise Refusal(408, late, {"connection": "close"}) from None
+            except zlib.error:
+                raise Refusal(400, "the compressed body is damaged") from None
+            if decoder and not decoder.eof:
+                raise Refusal(400, "the compressed body is incomplete")
             body = b"".join(chunks)
             chunks.clear()
             yield body
@@ -97,19 +102,3 @@ class Intake:
             raise Refusal(413, f"the body is larger than {self.settings.max_bytes:,} bytes; send a smaller image")
         if together > self.settings.intake_bytes:
             raise Refusal(503, "too many bodies are being received; try again in a second")
-
-
-async def _unpacked(request: Request) -> AsyncIterator[bytes]:
-    """Decompressed piece by piece as it comes, so that what it becomes can be counted before it is held."""
-    decoder = zlib.decompressobj(_EITHER)
-    try:
-        async for chunk in request.stream():
-            piece = b""
-            while not decoder.eof and (chunk or len(piece) == _PIECE):
-                piece = decoder.decompress(chunk, _PIECE)
-                chunk = decoder.unconsumed_tail
-                yield piece
-    except zlib.error:
-        raise Refusal(400, "the compressed body is damaged") from None
-    if not decoder.eof:
-        raise Refusal(400, "the compressed body is incomplete")

@@ -13,8 +13,6 @@ from __future__ import annotations
 import gzip
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
@@ -22,7 +20,7 @@ from vitascope.version import __version__
 from vitascope.web import tensors
 from vitascope.web.errors import Refusal, json_response
 from vitascope.web.service import Service
-from vitascope.web.tensors import IMAGE, PIXELS, VERSION, Array, Signature, Tensors
+from vitascope.web.tensors import IMAGE, PIXELS, VERSION, Signature, Tensors
 
 _JSON_LENGTH = "inference-header-content-length"
 _WORTH_COMPRESSING = 1024  # bytes: about what fits into one packet anyway
@@ -107,7 +105,7 @@ def _model_routes(service: Service) -> APIRouter:
             size = tensors.parsing_bytes(text)
             wanted = await service.read_within(size, tensors.parse_request, text, blob, signature)
             outputs = await service.outputs(wanted.images)
-        answer, blobs = tensors.write_response(name, wanted, _results(outputs, service), signature)
+        answer, blobs = tensors.write_response(name, wanted, service.engine.results(outputs))
         response = json_response(answer)
         if blobs:
             lengths = {_JSON_LENGTH: str(len(response.body)), "cache-control": "no-store"}
@@ -132,21 +130,10 @@ def _readiness(content: dict[str, Any]) -> Response:
 
 def _signature(service: Service) -> Signature:
     engine = service.engine
-    k = len(engine.labels)
-    outputs: Tensors = {"features": ("FP32", (engine.features,))}
-    if k:
-        outputs = {"logits": ("FP32", (k,)), "probabilities": ("FP32", (k,)), "label": ("BYTES", ())}
+    outputs = {name: (tensors.datatype(values), values.shape[1:]) for name, values in engine.first.items()}
     inputs: Tensors = {PIXELS: ("FP32", (engine.channels, *engine.size)), IMAGE: ("BYTES", ())}
     return Signature(inputs=inputs, outputs=outputs, max_images=service.settings.max_images)
 
 
 def _described(known: Tensors) -> list[dict[str, Any]]:
     return [{"name": name, "datatype": kind, "shape": [-1, *row]} for name, (kind, row) in known.items()]
-
-
-def _results(outputs: npt.NDArray[np.float32], service: Service) -> dict[str, Array]:
-    labels = service.engine.labels
-    if not labels:
-        return {"features": outputs}
-    best = np.array([labels[i] for i in outputs.argmax(axis=1)], dtype=object)
-    return {"logits": outputs, "probabilities": service.engine.probabilities(outputs), "label": best}

@@ -97,15 +97,20 @@ def parse_request(text: bytes, blob: bytes, signature: Signature) -> InferReques
     return InferRequest(id=id, images=images, outputs=_outputs(content, signature.outputs))
 
 
+def datatype(values: Array) -> str:
+    """As the protocol calls it."""
+    return "BYTES" if values.dtype == object else "FP32"
+
+
 def write_response(
-    model: str, request: InferRequest, results: Mapping[str, Array], signature: Signature
+    model: str, request: InferRequest, results: Mapping[str, Array]
 ) -> tuple[dict[str, Any], list[bytes]]:
     """The JSON of the answer, and the bytes that follow it for outputs wanted so."""
     outputs: list[dict[str, Any]] = []
     blobs: list[bytes] = []
     for name, binary in request.outputs.items():
         values = results[name]
-        tensor: dict[str, Any] = {"name": name, "datatype": signature.outputs[name][0], "shape": list(values.shape)}
+        tensor: dict[str, Any] = {"name": name, "datatype": datatype(values), "shape": list(values.shape)}
         if binary:
             blobs.append(_as_bytes(values))
             tensor["parameters"] = {"binary_data_size": len(blobs[-1])}
@@ -133,10 +138,10 @@ def _outputs(content: dict[str, Any], known: Tensors) -> dict[str, bool]:
 
 def _images(tensor: dict[str, Any], blob: bytes, signature: Signature) -> npt.NDArray[np.float32] | list[bytes]:
     name = _name(tensor, signature.inputs, "input")
-    datatype, row = signature.inputs[name]
+    kind, row = signature.inputs[name]
     shape: Any = tensor.get("shape")
     given, most = tensor.get("datatype"), signature.max_images
-    _expect(given == datatype, f"{name} has datatype {_quoted(given)}, expected {datatype!r}")
+    _expect(given == kind, f"{name} has datatype {_quoted(given)}, expected {kind!r}")
     whole = isinstance(shape, list) and 1 <= len(shape) <= 8 and all(_is_whole(n) and 1 <= n <= 2**31 for n in shape)
     _expect(whole, 'expected "shape": a list of whole numbers of at least 1')
     _expect(shape[0] <= most, f"{shape[0]} images in one request, expected at most {most}")
