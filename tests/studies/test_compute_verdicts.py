@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tiny_study import diverged, rows
+from tiny_study import compute, diverged, rows
 from vitascope.models.catalogue import model_config
 from vitascope.studies import cost
 from vitascope.studies.analysis import Row
 from vitascope.studies.cost import forward_flops
-from vitascope.studies.saving import least_compute, saving, training_flops
+from vitascope.studies.saving import least_compute, saving
 from vitascope.studies.verdicts import Evidence, Outcome, Verdict, verdicts
 
 FLOPS = {"ViT-s": 1.0, "ViT-l": 4.0, "R+V": 1.0, "BiT-s": 2.0}
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decidable here"
 
 
+def evidence(made: list[Row], flops: dict[str, float] = FLOPS) -> Evidence:
+    return Evidence(study=compute(Path("x"), "digits", batch=8), rows=made, flops=flops)
+
+
 def test_a_training_step_is_three_forward_passes_an_image() -> None:
-    assert training_flops(4.0, 10, 8) == 3 * 4.0 * 10 * 8
+    assert evidence([]).operations("ViT-l", 10) == 3 * 4.0 * 10 * 8
 
 
 def compute_verdicts(made: list[Row], flops: dict[str, float] = FLOPS) -> list[Verdict]:
-    return verdicts(Evidence(rows=made, flops=flops, axis="steps", batch=8, shots=2))
+    return verdicts(evidence(made, flops))
 
 
 @pytest.mark.parametrize("patch", [4, 8])

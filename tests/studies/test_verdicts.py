@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tiny_study import diverged, row, rows
+from tiny_study import data_scaling, diverged, row, rows
 from vitascope.evaluation.interval import Interval
 from vitascope.studies.analysis import Row
 from vitascope.studies.verdicts import (
@@ -53,8 +54,12 @@ def study(*, seeds: int = 3, scatter: float = 0.001, sizes: tuple[int, ...] = SI
     return made
 
 
+def evidence(made: list[Row], flops: dict[str, float] = FLOPS, batch: int = BATCH) -> Evidence:
+    return Evidence(study=data_scaling(Path("x"), "digits", batch=batch), rows=made, flops=flops)
+
+
 def data_verdicts(made: list[Row], batch: int = BATCH) -> list[Verdict]:
-    return verdicts(Evidence(rows=made, flops=FLOPS, axis="size", batch=batch, shots=2))
+    return verdicts(evidence(made, batch=batch))
 
 
 def outcomes(made: list[Row]) -> list[Outcome]:
@@ -161,7 +166,7 @@ def test_what_diverged_is_not_run_and_not_decided() -> None:
 
 def test_sides_are_by_kind_and_cost() -> None:
     made = [row(name, 0.5) for name in ("BiT-l", "ViT-l", "R+V", "BiT-s", "ViT-s")]
-    who = Evidence(rows=made, flops=FLOPS, axis="size", batch=BATCH, shots=2)
+    who = evidence(made)
     assert (who.models("ViT"), who.models("ResNet")) == (["ViT-s", "ViT-l"], ["BiT-s", "BiT-l"])
     assert who.nearest("ViT", "ResNet") == [("ViT-s", "BiT-s"), ("ViT-l", "BiT-l")]
 
@@ -171,7 +176,7 @@ def test_the_nearest_cost_is_the_nearest_ratio() -> None:
 
     def rival(*names: str) -> str:
         made = [row(name, 0.5) for name in ("ViT", *names)]
-        return Evidence(rows=made, flops=flops, axis="size", batch=1, shots=2).nearest("ViT", "ResNet")[0][1]
+        return evidence(made, flops).nearest("ViT", "ResNet")[0][1]
 
     assert rival("BiT-third", "BiT-double", "BiT-far") == "BiT-double"  # 2.1 times against 2.9 times
     assert rival("BiT-third", "BiT-far") == "BiT-third"

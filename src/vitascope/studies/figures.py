@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from vitascope.studies.analysis import FINETUNED, OVERFIT, Row, Table
-from vitascope.studies.saving import training_flops
-from vitascope.studies.settings import Study
+from vitascope.studies.analysis import FINETUNED, OVERFIT, Table
+from vitascope.studies.verdicts import Evidence
 from vitascope.views.drawing import COLOURS, figure, tidy
 
 if TYPE_CHECKING:
@@ -23,25 +21,25 @@ _LOOKS = {
 }
 
 
-def draw_study(study: Study, rows: Sequence[Row], flops: dict[str, float]) -> Figure:
+def draw_study(evidence: Evidence) -> Figure:
     """Accuracy after fine-tuning and few-shot, against images pre-trained on (Figures 3, 4) or computation (Figure 5).
 
     Against images also overfitting, which is what they decide.
     """
-    by_size, shots = study.axis == "size", min(study.shots)
+    by_size = evidence.study.axis == "size"
     panels = {
         FINETUNED: "test accuracy, fine-tuned (%)",
-        f"{shots}-shot": f"test accuracy, {shots} per class (%)",
+        evidence.few: f"test accuracy, {min(evidence.study.shots)} per class (%)",
         **({OVERFIT: "rise of validation loss after its least"} if by_size else {}),
     }
     drawing = figure(4.4 * len(panels), 4.2)
     all_axes = drawing.subplots(1, len(panels), squeeze=False)[0]
     for axes, (measure, y) in zip(all_axes, panels.items(), strict=True):
-        _panel(axes, study, rows, flops, Table(rows, measure, study.axis))
+        _panel(axes, evidence, evidence.table(measure))
         axes.set_xscale("log")
         tidy(axes, "images pre-trained on" if by_size else "operations of pre-training", y)
         if by_size:
-            places = sorted({row["size"] for row in rows})
+            places = sorted({row["size"] for row in evidence.rows})
             axes.set_xticks(places, [f"{place:,}" for place in places])
             axes.minorticks_off()
             axes.set_xlim(places[0] / 1.4, places[-1] * 1.4)
@@ -50,15 +48,14 @@ def draw_study(study: Study, rows: Sequence[Row], flops: dict[str, float]) -> Fi
     return drawing
 
 
-def _panel(axes: Axes, study: Study, rows: Sequence[Row], flops: dict[str, float], table: Table) -> None:
+def _panel(axes: Axes, evidence: Evidence, table: Table) -> None:
     scale = 1.0 if table.measure == OVERFIT else 100.0
-    kinds = {row["model"]: row["kind"] for row in rows}
     for side, (kind, (marker, colours)) in enumerate(_LOOKS.items()):
-        names = sorted((name for name in table.values if kinds[name] == kind), key=lambda name: flops[name])
+        names = [name for name in evidence.models(kind) if name in table.values]
         for number, name in enumerate(names):
             places = table.places(name)
             means = [table.mean(name, place) for place in places]
-            x = places if table.axis == "size" else [training_flops(flops[name], n, study.batch) for n in places]
+            x = places if table.axis == "size" else [evidence.operations(name, steps) for steps in places]
             axes.errorbar(
                 # A little apart, so that bars of the same size are all seen.
                 [at * 1.02 ** (number + 3 * side - 4) for at in x],

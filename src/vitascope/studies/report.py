@@ -29,18 +29,19 @@ def write_report(study: Study, plan: Plan) -> dict[str, Any]:
     rows = [row for cell in plan.cells if (row := read_row(folder, cell)) is not None]
     order = [contender.name for contender in study.contenders]
     rows.sort(key=lambda row: (order.index(row["model"]), row["size"], row["steps"], row["seed"]))
-    result = study_result(study, plan, rows)
+    evidence = Evidence(study=study, rows=rows, flops={name: cost.flops for name, cost in plan.costs.items()})
+    result = study_result(plan, evidence)
     write_json(folder / RESULT, result)
     _write_text(folder / TABLE, csv_table(rows, result["models"]))
     if any("diverged" not in row for row in rows):
-        save_figure(draw_study(study, rows, _flops(plan)), folder / study.kind)
+        save_figure(draw_study(evidence), folder / study.kind)
     _write_text(folder / README, study_text(study, result, rows))
     return result
 
 
-def study_result(study: Study, plan: Plan, rows: Sequence[Row]) -> dict[str, Any]:
+def study_result(plan: Plan, evidence: Evidence) -> dict[str, Any]:
     """study.json: settings, models with their costs, what was dropped or is left, tables, crossovers, verdicts."""
-    evidence = Evidence(rows=rows, flops=_flops(plan), axis=study.axis, batch=study.batch, shots=min(study.shots))
+    study, rows = evidence.study, evidence.rows
     crossings = [
         {"measure": measure, "model": vit, "other": other, **asdict(crossing)}
         for measure in ((FINETUNED, evidence.few) if study.axis == "size" else ())
@@ -57,10 +58,6 @@ def study_result(study: Study, plan: Plan, rows: Sequence[Row]) -> dict[str, Any
         "crossovers": crossings,
         "verdicts": [asdict(verdict) for verdict in verdicts(evidence)],
     }
-
-
-def _flops(plan: Plan) -> dict[str, float]:
-    return {name: cost.flops for name, cost in plan.costs.items()}
 
 
 def summary_table(rows: Sequence[Row], axis: str) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -16,18 +16,13 @@ Curve = list[tuple[float, float]]
 """(operations, accuracy), ascending."""
 
 
-def training_flops(flops: float, steps: int, batch: int) -> float:
-    """Operations of a pre-training: three forward passes' worth for each image seen."""
-    return 3 * flops * steps * batch
-
-
-def curves(table: Table, names: Sequence[str], flops: dict[str, float], batch: int, shift: int = 0) -> list[Curve]:
-    """Accuracy against computation of each model, moved by `shift` times half of its interval."""
+def curves(table: Table, names: Sequence[str], operations: Callable[[str, int], float], shift: int = 0) -> list[Curve]:
+    """Accuracy against the `operations` of a model's steps, moved by `shift` times half of its interval."""
     all_curves = []
     for name in names:
         means = {steps: table.mean(name, steps) for steps in table.places(name)}
         moved = {steps: one.mean + shift * (one.half or 0.0) for steps, one in means.items()}
-        all_curves.append([(training_flops(flops[name], steps, batch), value) for steps, value in moved.items()])
+        all_curves.append([(operations(name, steps), value) for steps, value in moved.items()])
     return [curve for curve in all_curves if curve]
 
 

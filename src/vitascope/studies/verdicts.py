@@ -10,6 +10,7 @@ from typing import Literal
 from vitascope.evaluation.interval import Interval
 from vitascope.studies.analysis import FINETUNED, OVERFIT, Row, Table
 from vitascope.studies.saving import curves, saving
+from vitascope.studies.settings import Study, passes
 
 Outcome = Literal["holds", "does not hold", "not decidable here"]
 Pair = tuple[str, str]
@@ -44,26 +45,23 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What statements are held against."""
+    """What statements are held against, and figures drawn from."""
 
+    study: Study
+    """What was run."""
     rows: Sequence[Row]
     """Of all runs that are done."""
     flops: dict[str, float]
     """Operations an image, by model."""
-    axis: str
-    """"size" or "steps"."""
-    batch: int
-    """Images a step."""
-    shots: int
-    """Images per class of the few-shot accuracy that is judged."""
 
     def models(self, kind: str) -> list[str]:
         """Of a kind, the cheapest first."""
-        return sorted({row["model"] for row in self.rows if row["kind"] == kind}, key=lambda name: self.flops[name])
+        names = dict.fromkeys(row["model"] for row in self.rows if row["kind"] == kind)
+        return sorted(names, key=lambda name: self.flops[name])
 
     def table(self, measure: str) -> Table:
         """Of one measure."""
-        return Table(self.rows, measure, self.axis)
+        return Table(self.rows, measure, self.study.axis)
 
     def nearest(self, kind: str, other: str) -> list[Pair]:
         """Each model of a kind beside that of another which costs most nearly as much, by the ratio of operations."""
@@ -77,18 +75,24 @@ class Evidence:
     @property
     def places(self) -> list[int]:
         """Lengths; or sizes that training had time to see whole once, since the others say nothing about the size."""
-        whole = (row for row in self.rows if self.axis == "steps" or row["steps"] * self.batch >= row["size"])
-        return sorted({row[self.axis] for row in whole})
+        whole = (
+            row for row in self.rows if self.study.axis == "steps" or passes(self.study, row["size"], row["steps"]) >= 1
+        )
+        return sorted({row[self.study.axis] for row in whole})
 
     @property
     def few(self) -> str:
         """The few-shot measure that is judged."""
-        return f"{self.shots}-shot"
+        return f"{min(self.study.shots)}-shot"
+
+    def operations(self, model: str, steps: int) -> float:
+        """Of a pre-training: three forward passes' worth for each image seen."""
+        return 3 * self.flops[model] * steps * self.study.batch
 
     def compare(self, measure: str, pairs: Iterable[Pair], place: int, judge: Judge) -> list[Claim]:
         """The claims that `judge` looks for in the differences of models at one of `places`, by its number there."""
         at, table = self.places[place], self.table(measure)
-        head = f"{measure}, {at:,} {'images' if self.axis == 'size' else 'steps'}"
+        head = f"{measure}, {at:,} {'images' if self.study.axis == 'size' else 'steps'}"
         return [_claim(table, f"{head}: {a} against {b}", judge, (1, a, at), (-1, b, at)) for a, b in pairs]
 
     @property
@@ -96,9 +100,9 @@ class Evidence:
         """Without what nothing can be said."""
         if not self.models("ViT"):
             return "no ViT was run"
-        if self.axis == "size" and not self.models("ResNet"):
+        if self.study.axis == "size" and not self.models("ResNet"):
             return "no ResNet was run"
-        return "" if len(self.places) > 1 else f"fewer than two {_NAMES[self.axis]}"
+        return "" if len(self.places) > 1 else f"fewer than two {_NAMES[self.study.axis]}"
 
 
 _NAMES = {"size": "sizes were seen whole", "steps": "lengths were run"}
@@ -107,8 +111,8 @@ _NAMES = {"size": "sizes were seen whole", "steps": "lengths were run"}
 def verdicts(evidence: Evidence) -> list[Verdict]:
     """All statements that a study of this axis is about."""
     if reason := evidence.missing:
-        return [verdict(statement, [Claim(text=reason)]) for statement in STATEMENTS[evidence.axis]]
-    return [verdict(statement, claims(evidence)) for statement, claims in STATEMENTS[evidence.axis].items()]
+        return [verdict(statement, [Claim(text=reason)]) for statement in STATEMENTS[evidence.study.axis]]
+    return [verdict(statement, claims(evidence)) for statement, claims in STATEMENTS[evidence.study.axis].items()]
 
 
 def verdict(statement: str, claims: Sequence[Claim]) -> Verdict:
@@ -175,9 +179,7 @@ def _saving(e: Evidence) -> list[Claim]:
     """Their computation over ours; its interval has every accuracy at the ends of its own."""
     table = e.table(FINETUNED)
     middle, low, high = (
-        saving(
-            *(curves(table, e.models(kind), e.flops, e.batch, way * end) for kind, way in (("ViT", -1), ("ResNet", 1)))
-        )
+        saving(*(curves(table, e.models(kind), e.operations, way * end) for kind, way in (("ViT", -1), ("ResNet", 1))))
         for end in (0, 1, -1)
     )
     if middle is None:
