@@ -30,6 +30,11 @@ def checkpoint(config: ModelConfig = TINY, **changes: Any) -> Checkpoint:
     return Checkpoint(model=model, **(fields | changes))
 
 
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Normal numbers, the same every time."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
 def look(checkpoint: Checkpoint, image: ImageLike) -> Look:
     """At any image, as the checkpoint is shown it."""
     preprocess = checkpoint.preprocess

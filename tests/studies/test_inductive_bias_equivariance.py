@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tiny_checkpoint import checkpoint
+from tiny_checkpoint import checkpoint, noise
 from vitascope.errors import ConfigError
 from vitascope.models.config import BiTConfig, StemConfig, ViTConfig
 from vitascope.models.vit import ViT
@@ -29,10 +29,6 @@ VIT = ViTConfig(image_size=(32, 32), patch=8, width=16, depth=2, heads=2, hidden
 HYBRID = replace(VIT, patch=1, stem=StemConfig(units=(1, 1), width_factor=0.5))
 BIT = BiTConfig(image_size=(64, 64), units=(1, 1, 1, 1), base_width=32, small_images=True, classes=3)
 ZERO = 1e-10
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 def error(model: nn.Module, module: nn.Module, larger: Tensor, step: int, stride: int = 1) -> float:

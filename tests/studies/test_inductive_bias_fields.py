@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from tiny_checkpoint import checkpoint
+from tiny_checkpoint import checkpoint, noise
 from vitascope.models.config import BiTConfig, StemConfig, ViTConfig
 from vitascope.studies.inductive_bias.layers import Layer, layers_of
 from vitascope.studies.inductive_bias.receptive_field import (
@@ -20,10 +20,6 @@ from vitascope.studies.inductive_bias.receptive_field import (
 )
 
 VIT = ViTConfig(image_size=(32, 48), patch=8, width=16, depth=2, heads=2, hidden=24, classes=3)
-
-
-def noise(*shape: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
 def box(field: dict[str, float | None]) -> tuple[float | None, float | None]:

@@ -171,6 +171,11 @@ def test_sides_are_by_kind_and_cost() -> None:
     assert who.nearest("ViT", "ResNet") == [("ViT-s", "BiT-s"), ("ViT-l", "BiT-l")]
 
 
+def test_models_of_one_cost_stay_in_the_order_of_the_rows() -> None:
+    names = [f"ViT-{letter}" for letter in "hdaebfgc"]
+    assert evidence([row(name, 0.5) for name in names], dict.fromkeys(names, 1.0)).models("ViT") == names
+
+
 def test_the_nearest_cost_is_the_nearest_ratio() -> None:
     flops = {"ViT": 100.0, "BiT-third": 34.0, "BiT-double": 210.0, "BiT-far": 10_000.0}
 

@@ -75,10 +75,9 @@ class Evidence:
     @property
     def places(self) -> list[int]:
         """Lengths; or sizes that training had time to see whole once, since the others say nothing about the size."""
-        whole = (
-            row for row in self.rows if self.study.axis == "steps" or passes(self.study, row["size"], row["steps"]) >= 1
-        )
-        return sorted({row[self.study.axis] for row in whole})
+        axis = self.study.axis
+        whole = (row for row in self.rows if axis == "steps" or passes(self.study, row["size"], row["steps"]) >= 1)
+        return sorted({row[axis] for row in whole})
 
     @property
     def few(self) -> str:
