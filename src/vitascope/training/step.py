@@ -87,7 +87,7 @@ def gradients(
     options = {"recompute": s.checkpoint_activations} | ({"drop_tokens": dropped} if dropped else {})
     total = torch.zeros((), device=device)
     starts = range(0, len(images), micro)
-    with _drawing(seed_of(Stream.STEP, s.seed, step, world.rank), device):
+    with _drawing((s.seed, step, world.rank), device):
         for start in starts:
             if start and stop is not None and stop.number and world.size == 1:
                 return None
@@ -104,14 +104,15 @@ def gradients(
 
 
 @contextmanager
-def _drawing(seed: int, device: torch.device) -> Iterator[None]:
-    """Within it dropout, stochastic depth and dropped tokens are drawn from `seed`; what draws elsewhere is left alone.
+def _drawing(key: tuple[int, ...], device: torch.device) -> Iterator[None]:
+    """Within it dropout, stochastic depth and dropped tokens are drawn from `key`; what draws elsewhere is left alone.
 
     They depend on the step alone: a resumed run draws what it would have. PyTorch's dropout takes no generator.
     """
     gpu = device.type == "cuda"
     with torch.random.fork_rng([device] if gpu else []):
-        torch.default_generator.manual_seed(seed)  # `torch.manual_seed` asks every kind of device, for a millisecond
+        # Not `torch.manual_seed`, which asks every kind of device, for a millisecond.
+        torch.default_generator.manual_seed(seed_of(Stream.STEP, *key))
         if gpu:
-            torch.cuda.manual_seed(seed)
+            torch.cuda.manual_seed(seed_of(Stream.STEP, *key))
         yield
