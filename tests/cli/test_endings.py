@@ -168,7 +168,7 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
 def test_on_a_terminal_the_bar_is_gone_before_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     console = Console()
     screen = io.StringIO()
-    console._err = console._out = Rich(file=screen, force_terminal=True, width=80, highlight=False)
+    console.err = console.out = Rich(file=screen, force_terminal=True, width=80, highlight=False)
     counter = console.counter("reading")
     counter(1, 3)
     console.table("a table", ["name"], [["x"]])

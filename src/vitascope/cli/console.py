@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from vitascope.training.observer import Observer
@@ -32,29 +33,22 @@ class Console:
         self.json_only = json_only
         self.begun = time.monotonic()
         self.silent = os.environ.get("RANK", "0") != "0"
-        self._out: Rich | None = None
-        self._err: Rich | None = None
         self._progress: Progress | None = None
 
-    @property
+    @cached_property
     def out(self) -> Rich:
         """Standard output."""
-        if self._out is None:
-            from rich.console import Console as Rich
+        from rich.console import Console as Rich
 
-            # Piped, a table is as wide as it needs to be, not 80 columns.
-            width = None if sys.stdout.isatty() else 1000
-            self._out = Rich(quiet=self.json_only or self.silent, highlight=False, width=width)
-        return self._out
+        width = None if sys.stdout.isatty() else 1000  # piped, a table is as wide as it needs to be, not 80 columns
+        return Rich(quiet=self.json_only or self.silent, highlight=False, width=width)
 
-    @property
+    @cached_property
     def err(self) -> Rich:
         """Standard error."""
-        if self._err is None:
-            from rich.console import Console as Rich
+        from rich.console import Console as Rich
 
-            self._err = Rich(stderr=True, quiet=self.silent, highlight=False, soft_wrap=not sys.stderr.isatty())
-        return self._err
+        return Rich(stderr=True, quiet=self.silent, highlight=False, soft_wrap=not sys.stderr.isatty())
 
     def start(self, verbose: bool) -> None:
         """Lets the library's log messages appear on standard error."""
@@ -133,7 +127,8 @@ class Counter:
         first, begun = self._first
         note = f"  {note}" if note else ""
         if first < done < total:
-            note += f"  {ends_in((now - begun) / (done - first) * (total - done))}"
+            left = (now - begun) / (done - first) * (total - done)
+            note += f"  {duration(left)} left, {until(left)}"
         if self.console.err.is_terminal:
             self._draw(done, total, note)
         elif now - self._said >= min(max(_PLAIN_INTERVAL[0], (now - begun) / 20), _PLAIN_INTERVAL[1]):
@@ -191,8 +186,3 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         prefix = "warning: " if record.levelno >= logging.WARNING else ""
         self.console.say(prefix + self.format(record))
-
-
-def ends_in(seconds: float) -> str:
-    """ "12m00s left, until 15:42", with the day where it is another."""
-    return f"{duration(seconds)} left, {until(seconds)}"

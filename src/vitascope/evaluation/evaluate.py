@@ -18,7 +18,7 @@ from vitascope.precision import autocast
 
 
 def evaluate(
-    model: nn.Module,
+    model: Callable[[Tensor], Tensor],
     source: Source,
     preprocess: Preprocess,
     *,
@@ -32,16 +32,16 @@ def evaluate(
     until: float = math.inf,
     skip_unreadable: bool = False,
 ) -> Tally:
-    """Counts `model`'s predictions on this process's share of `source`; the model's mode is left as it was.
+    """Counts `model`'s predictions on this process's share of `source`; a module's mode is left as it was.
 
     `workers` processes besides this one read the images. `each_batch` is told how many images are done and may raise
     to stop; what cannot be done `until` then, by `time.monotonic`, is not counted. Raises ImageError for an unreadable
     image, unless those are to be left out.
     """
-    tally = Tally(len(source.classes))
+    tally, module = Tally(len(source.classes)), model if isinstance(model, nn.Module) else nn.Identity()
     done, begun = 0, time.monotonic()
     batches = evaluation_batches(source, preprocess.pixels, batch, rank, processes, workers, skip_unreadable)
-    with closing(outputs(model, model, batches, preprocess, torch.device(device), precision)) as judged:
+    with closing(outputs(module, model, batches, preprocess, torch.device(device), precision)) as judged:
         for logits, labels in judged:
             tally.add(logits, labels)
             if each_batch is not None:

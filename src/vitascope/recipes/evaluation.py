@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from vitascope.checkpoints.checkpoint import are_named, probabilities
 from vitascope.checkpoints.shown import Shown
@@ -20,7 +19,7 @@ from vitascope.data.source import Source, View
 from vitascope.errors import CheckpointError, ConfigError, DataError
 from vitascope.evaluation.evaluate import evaluate
 from vitascope.evaluation.metrics import judged
-from vitascope.inference.engines.pytorch import Engine, TorchEngine
+from vitascope.inference.engines.pytorch import TorchEngine
 from vitascope.inference.exported import open_model
 from vitascope.inference.predictor import Predictor
 from vitascope.recipes.asked import Evaluate
@@ -68,7 +67,7 @@ def evaluate_checkpoint(asked: Evaluate, progress: Callable[[int, int], None] | 
         predictor.expect(len(source) // w.size)
         on_device = isinstance(predictor.engine, TorchEngine)  # images go there as uint8
         tally = evaluate(
-            _Outside(predictor.engine),
+            predictor.engine,
             source,
             ck.preprocess,
             batch=asked.batch,
@@ -126,17 +125,6 @@ def _unseen(source: Source, shown: Shown | None, *, alone: bool) -> tuple[Source
     else:
         told = "" if shown.known else f"what the model was trained on is not recorded (more than {LIMIT:,} images)"
     return source, {**found, "warning": told}
-
-
-class _Outside(nn.Module):
-    """An engine in the form that evaluation takes."""
-
-    def __init__(self, engine: Engine) -> None:
-        super().__init__()
-        self.engine = engine
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.engine(images)
 
 
 def relabelled(source: Source, labels: tuple[str, ...]) -> Source:

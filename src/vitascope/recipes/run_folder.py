@@ -8,7 +8,8 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -91,25 +92,20 @@ def clear(folder: Path) -> None:
 
 def stored_config(folder: Path) -> dict[str, Any]:
     """config.yaml of a run; raises `ConfigError` when it cannot be read."""
-    try:
+    with _readable(folder / CONFIG, "put it back as it was, or choose another --out"):
         values = yaml.safe_load(check_yaml((folder / CONFIG).read_text(encoding="utf-8")))
         if not isinstance(values, dict) or not {"steps", "precision", "eval_every", "save_every"} <= values.keys():
             raise ValueError("not the settings of a run")
-        return values
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        remedy = "put it back as it was, or choose another --out"
-        raise ConfigError(f"{folder / CONFIG} cannot be read ({reason(error)}); {remedy}") from error
+    return values
 
 
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
     """The object in a file; `ConfigError` with the remedy when it cannot be read or holds something else."""
-    try:
+    with _readable(path, remedy):
         values = json_text.parse(path.read_bytes())
         if not isinstance(values, dict):
             raise ValueError("not what was written there")
-        return values
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read ({reason(error)}); {remedy}") from error
+    return values
 
 
 def stored_data(folder: Path) -> tuple[tuple[str, ...], int, dict[str, str]]:
@@ -118,10 +114,18 @@ def stored_data(folder: Path) -> tuple[tuple[str, ...], int, dict[str, str]]:
     values = read_json(folder / LABELS, remedy)
     if "labels" in values and "data" not in values:
         raise ConfigError(f"{folder} is of an older version, which drew other orders; finish it with that, or {remedy}")
+    with _readable(folder / LABELS, remedy):
+        classes, images, data = tuple(map(str, values["labels"])), int(values["train_images"]), dict(values["data"])
+    return classes, images, data
+
+
+@contextmanager
+def _readable(path: Path, remedy: str) -> Iterator[None]:
+    """`ConfigError` with the remedy where the block finds that the file is not what was written there."""
     try:
-        return tuple(map(str, values["labels"])), int(values["train_images"]), dict(values["data"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{folder / LABELS} cannot be read ({reason(error)}); {remedy}") from error
+        yield
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read ({reason(error)}); {remedy}") from error
 
 
 def check_same(folder: Path, recipe: Recipe, data: RunData) -> dict[str, Any]:
