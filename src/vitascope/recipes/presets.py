@@ -30,43 +30,22 @@ def _table_4(steps: int, rates: tuple[float, ...], *, holdout: float, warmup: fl
 
 # The rows of Table 3 are those for ViT-B. Only ImageNet's was trained with clipping; the linear end, the sigmoid loss
 # and the head bias that goes with it are the authors' later word.
+_TABLE_3 = partial(PretrainRecipe, batch=4096, warmup=10_000.0)
+_UNCLIPPED = partial(_TABLE_3, decay="linear", end_lr=1e-5, clip=0.0)
+
 PRESETS: dict[type[Recipe], dict[str, Callable[..., Recipe]]] = {
     PretrainRecipe: {
         "jft": partial(
-            PretrainRecipe,
+            _UNCLIPPED,
             epochs=7.0,
-            batch=4096,
             lr=8e-4,
             weight_decay=0.1,
-            decay="linear",
-            end_lr=1e-5,
-            warmup=10_000.0,
-            clip=0.0,
             loss="sigmoid",
             model_fields={"head_bias": -10.0},
             dropout=0.0,
         ),
-        "imagenet21k": partial(
-            PretrainRecipe,
-            epochs=90.0,
-            batch=4096,
-            lr=1e-3,
-            weight_decay=0.03,
-            decay="linear",
-            end_lr=1e-5,
-            warmup=10_000.0,
-            clip=0.0,
-            dropout=0.1,
-        ),
-        "imagenet": partial(
-            PretrainRecipe,
-            epochs=300.0,
-            batch=4096,
-            lr=3e-3,
-            weight_decay=0.3,
-            warmup=10_000.0,
-            dropout=0.1,
-        ),
+        "imagenet21k": partial(_UNCLIPPED, epochs=90.0, lr=1e-3, weight_decay=0.03, dropout=0.1),
+        "imagenet": partial(_TABLE_3, epochs=300.0, lr=3e-3, weight_decay=0.3, dropout=0.1),
         "small": partial(
             PretrainRecipe,
             epochs=100.0,
@@ -81,14 +60,7 @@ PRESETS: dict[type[Recipe], dict[str, Callable[..., Recipe]]] = {
         "record": partial(
             PretrainRecipe,
             model="ViT-Ti/4",
-            model_fields={
-                "width": 160,
-                "depth": 6,
-                "heads": 5,
-                "hidden": 640,
-                "class_token": False,
-                "pooling": "mean",
-            },
+            model_fields={"width": 160, "depth": 6, "heads": 5, "hidden": 640, "class_token": False, "pooling": "mean"},
             mlp_head=False,
             image_size=32,
             whiten=2000,
@@ -134,5 +106,4 @@ PRESETS: dict[type[Recipe], dict[str, Callable[..., Recipe]]] = {
         ),
     },
 }
-
 """Functions of what a recipe must be told (data, out, checkpoint), by kind and name."""

@@ -18,7 +18,7 @@ import yaml
 
 from vitascope import json_text
 from vitascope.checkpoints.output import atomic_file, check_output, check_writable
-from vitascope.errors import ConfigError
+from vitascope.errors import ConfigError, OutputError
 from vitascope.lock import LOCK
 from vitascope.precision import processor
 from vitascope.recipes.prepare import RunData
@@ -38,20 +38,24 @@ Resume = bool | Literal["auto"]
 """Whether a run is gone on with; auto: where there is one."""
 
 
-def check_free(folder: Path, *, resume: Resume, overwrite: bool, sources: Sequence[str | Path] = ()) -> bool:
-    """Whether to go on with a run in `folder`. `ConfigError` unless it is new, resumed or to be overwritten.
+def check_free(
+    folder: Path, *, resume: Resume, overwrite: bool, sources: Sequence[str | Path] = (), sweep: bool = False
+) -> bool:
+    """Whether to go on with a run, or a `sweep`, in `folder`. `ConfigError` unless new, resumed or to be overwritten.
 
     What is overwritten must be a run, hold nothing else, and have nothing to do with `sources`.
     """
     if resume and overwrite:
         raise ConfigError("--resume and --overwrite contradict each other: give one")
     check_writable(folder)
-    there = (folder / CONFIG).is_file()
+    there = (folder / CONFIG).is_file() or (sweep and (folder / SWEEP).is_dir())
     if resume is True and not there:
         raise ConfigError(f"{folder} holds no run to resume (no {CONFIG}); leave out --resume to start one")
     if resume and there:
         return True
     remedy = "choose another --out, or give --resume or --overwrite"
+    if there and not overwrite:
+        raise OutputError(f"{folder} exists; {remedy}")
     check_output(folder, "run", overwrite=overwrite, sources=sources, remedy=remedy)
     return False
 

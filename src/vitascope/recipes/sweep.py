@@ -6,10 +6,10 @@ import logging
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
-from vitascope.checkpoints.output import check_writable
 from vitascope.data.copies import find_copies
 from vitascope.data.holdout import stratified_holdout
 from vitascope.data.open import open_data
@@ -39,12 +39,14 @@ def finetune_with_sweep(recipe: FinetuneRecipe, **how: Unpack[How]) -> Path:
     resume, overwrite, watched = how.get("resume", False), how.get("overwrite", False), how.get("observer")
     total = None if recipe.time_budget is None else seconds(recipe.time_budget)
     recipe = _with_time(recipe, total and total / runs)
+    ask = partial(run_folder.check_free, out, sources=(recipe.checkpoint,), sweep=True)
+    free = partial(ask, resume=resume, overwrite=overwrite)
     with world(recipe.device) as w, ExitStack() as kept:
         with w.together():
             if not recipe.sweep_rates or not recipe.holdout:
                 raise ConfigError("a sweep needs at least one of --sweep_rates and a --holdout above 0")
             if w.first:
-                _check_free(out, recipe, resume, overwrite)
+                free()
             splits = open_data(recipe.data, seed=recipe.seed)
             if splits.train is None:
                 raise DataError(f"{recipe.data} has no training images; expected class folders, or a train split")
@@ -55,7 +57,7 @@ def finetune_with_sweep(recipe: FinetuneRecipe, **how: Unpack[How]) -> Path:
             if w.first:
                 kept.enter_context(locked(out))
                 # Asked again, because another process may have come first.
-                going_on = _check_free(out, recipe, resume, overwrite)
+                going_on = free()
                 if going_on:
                     _refuse_changed(out, recipe, rest, held)
                 elif overwrite:
@@ -85,16 +87,6 @@ def finetune_with_sweep(recipe: FinetuneRecipe, **how: Unpack[How]) -> Path:
             recipe = _with_time(recipe, total and max(total - (time.monotonic() - limits.begun), 1.0))
         final = replace(recipe, lr=best, sweep=False, holdout=0.0, keep=keep)
         return finetune(final, splits=splits, resume="auto", observer=watched)
-
-
-def _check_free(out: Path, recipe: FinetuneRecipe, resume: run_folder.Resume, overwrite: bool) -> bool:
-    """Whether to go on with a sweep; see `run_folder.check_free`."""
-    check_writable(out)
-    if overwrite or not (out / run_folder.SWEEP).is_dir():
-        return run_folder.check_free(out, resume=resume, overwrite=overwrite, sources=(recipe.checkpoint,))
-    if not resume:
-        raise ConfigError(f"{out} exists; choose another --out, or give --resume or --overwrite")
-    return True
 
 
 def _result(folder: Path) -> dict[str, float] | None:

@@ -75,11 +75,8 @@ def run(asked: Predict, console: Console) -> dict[str, Any]:
         "predictions": [
             {
                 "file": result.file,
-                **({"error": result.error} if result.error is not None else {}),
-                "labels": [
-                    {"label": label, "index": index, "probability": probability}
-                    for label, index, probability in result.predictions
-                ],
+                **({} if result.error is None else {"error": result.error}),
+                "labels": [dict(zip(("label", "index", "probability"), p, strict=True)) for p in result.predictions],
             }
             for result in results
         ],
