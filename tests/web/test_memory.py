@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import threading
 import time
@@ -15,7 +16,7 @@ from serving import error_of, png, served
 from tiny_checkpoint import checkpoint
 from vitascope.web.engine import Engine
 from vitascope.web.errors import Refusal
-from vitascope.web.limits import Memory, memory_share
+from vitascope.web.readers import Readers, memory_share
 from vitascope.web.tensors import parse_request, parsing_bytes
 
 
@@ -88,7 +89,7 @@ def test_no_part_of_a_form_goes_to_disk(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_memory_is_given_in_turn() -> None:
-    memory = Memory(10)
+    memory = Readers(10)
     order: list[int] = []
 
     def take(number: int, size: int) -> None:
@@ -107,6 +108,20 @@ def test_memory_is_given_in_turn() -> None:
     assert order[0] == 1
     with pytest.raises(Refusal, match="0 MiB of memory"), memory.take(11):
         pass
+
+
+def test_what_takes_no_memory_does_not_wait_for_those_that_do() -> None:
+    async def main() -> None:
+        readers = Readers(10)
+        with readers.take(6):
+            waiting = asyncio.create_task(readers(10, lambda: "large"))
+            await asyncio.sleep(0.05)
+            assert await asyncio.wait_for(readers(0, lambda: "none"), 5) == "none"
+            assert not waiting.done()
+        assert await asyncio.wait_for(waiting, 5) == "large"
+        readers.shutdown()
+
+    asyncio.run(main())
 
 
 def test_the_share_is_the_machines() -> None:

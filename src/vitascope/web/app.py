@@ -13,9 +13,9 @@ from vitascope.version import __version__
 from vitascope.web import page, protocol
 from vitascope.web.errors import HANDLERS, Refusal, json_response
 from vitascope.web.guard import Guard
+from vitascope.web.intake import BODY
 from vitascope.web.payload import labels
 from vitascope.web.service import Service
-from vitascope.web.uploads import BODY, uploaded
 
 
 def application(service: Service, folder: Traversable | None = None) -> FastAPI:
@@ -45,7 +45,7 @@ def _predict_routes(service: Service) -> APIRouter:
         engine = service.engine
         if not engine.labels:
             raise Refusal(422, "this model has no head, so it cannot predict labels; fine-tune it first")
-        async with uploaded(request, service.intake) as uploads:
+        async with service.intake.uploads(request) as uploads:
             best = engine.ranked(await service.outputs([upload.content for upload in uploads]), top)
         found = [{"name": upload.name, "labels": labels(b)} for upload, b in zip(uploads, best, strict=True)]
         return json_response({"model": service.settings.name, "predictions": found})

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from vitascope.web.errors import Refusal, json_response
+from vitascope.web.intake import BODY
 from vitascope.web.payload import layer_payload, look_payload, model_payload
 from vitascope.web.service import HeldLook, Service
-from vitascope.web.uploads import BODY, uploaded
 
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 """Name ending → media type; files with other endings are not served."""
@@ -59,12 +59,12 @@ def data_routes(service: Service) -> APIRouter:
             examples = [{"id": example.id, "name": example.name} for example in engine.examples.values()]
             return json_response(model_payload(engine.scope, service.settings.name, examples))
 
-        return await service.read(described)
+        return await service.readers(0, described)
 
     @router.post("/look", summary="the insides of one image", openapi_extra=BODY)
     async def make_look(request: Request) -> Response:
         service.engine  # noqa: B018 (refuses before anything is read)
-        async with uploaded(request, service.intake) as uploads:
+        async with service.intake.uploads(request) as uploads:
             if len(uploads) > 1:
                 raise Refusal(400, f"{len(uploads)} images, expected one at a time")
             name = uploads[0].name or "image"
@@ -82,12 +82,12 @@ def data_routes(service: Service) -> APIRouter:
         if layer not in map(str, range(layers)):
             raise Refusal(404, f"no such layer; this model has the layers 0 to {layers - 1}")
         size = _LAYER_BYTES_EACH * heads * tokens**2
-        return await service.read_within(size, lambda: json_response(layer_payload(look, int(layer))))
+        return await service.readers(size, lambda: json_response(layer_payload(look, int(layer))))
 
     @router.get("/examples/{id}", summary="the insides of an example")
     async def example(id: str) -> Response:
         engine = service.engine
-        example = (await service.read(lambda: engine.examples)).get(id)
+        example = (await service.readers(0, lambda: engine.examples)).get(id)
         if example is None:
             raise Refusal(404, "no such example")
         return await answer(await service.look(example.content, example.name), example.name)
@@ -99,6 +99,6 @@ def data_routes(service: Service) -> APIRouter:
         return look
 
     async def answer(look: HeldLook, name: str) -> Response:
-        return await service.read(lambda: json_response(look_payload(look.look, look.id, name)))
+        return await service.readers(0, lambda: json_response(look_payload(look.look, look.id, name)))
 
     return router

@@ -103,7 +103,7 @@ def _model_routes(service: Service) -> APIRouter:
         async with service.intake.body(request) as body:
             text, blob = tensors.split(body, request.headers.get(_JSON_LENGTH))
             size = tensors.parsing_bytes(text)
-            wanted = await service.read_within(size, tensors.parse_request, text, blob, signature)
+            wanted = await service.readers(size, tensors.parse_request, text, blob, signature)
             outputs = await service.outputs(wanted.images)
         answer, blobs = tensors.write_response(name, wanted, service.engine.results(outputs))
         response = json_response(answer)
@@ -120,7 +120,7 @@ async def _compressed(response: Response, request: Request, service: Service) ->
     if "gzip" not in asked or len(response.body) < _WORTH_COMPRESSING:
         return response
     headers = {name: value for name, value in response.headers.items() if name != "content-length"}
-    body = await service.read(gzip.compress, bytes(response.body), 1)
+    body = await service.readers(0, gzip.compress, bytes(response.body), 1)
     return Response(body, 200, {**headers, "content-encoding": "gzip", "vary": "accept-encoding"})
 
 

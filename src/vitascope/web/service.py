@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,8 @@ from vitascope.data.images import decoding_bytes
 from vitascope.errors import ImageError
 from vitascope.web.batching import Batcher
 from vitascope.web.errors import Refusal
-from vitascope.web.limits import Intake, Memory, memory_share
+from vitascope.web.intake import Intake
+from vitascope.web.readers import Readers, memory_share
 from vitascope.web.settings import ServeSettings
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
 Float32 = npt.NDArray[np.float32]
 T = TypeVar("T")
-
-_READERS = 2
-"""Threads that decode, within the memory for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,14 +81,12 @@ class Service:
     def __init__(self, load: Callable[[], Engine], settings: ServeSettings) -> None:
         self.settings = settings
         self.intake = Intake(settings)
-        self.memory = Memory(memory_share())
-        """For decoding images, reading JSON and writing attention, of all requests together."""
+        self.readers = Readers(memory_share())
         self.looks = Looks(settings.looks_bytes)
         self.loaded: Future[Engine] = Future()
         """The model, or why there is none."""
         self._load = load
         self._model_thread = ThreadPoolExecutor(1, "model")
-        self._readers = ThreadPoolExecutor(_READERS, "reader")
         self.batcher = Batcher(lambda images: self.engine.forward(images), self._model_thread, settings)
         self._making: dict[str, asyncio.Task[HeldLook]] = {}
 
@@ -111,8 +107,8 @@ class Service:
             yield
         finally:
             gathering.cancel()
-            for threads in (self._model_thread, self._readers):
-                threads.shutdown(wait=False, cancel_futures=True)
+            self._model_thread.shutdown(wait=False, cancel_futures=True)
+            self.readers.shutdown()
 
     @property
     def ready(self) -> bool:
@@ -127,19 +123,6 @@ class Service:
         if self.loaded.done():
             raise Refusal(503, "the model could not be loaded; the server's log says why")
         raise Refusal(503, "the model is being loaded; try again in a second")
-
-    async def read(self, function: Callable[..., T], *args: Any) -> T:
-        """`function` in one of the threads that decode."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, function, *args)
-
-    async def read_within(self, size: int, function: Callable[..., T], *args: Any) -> T:
-        """As `read`, as soon as `size` bytes of memory are free for it; kept until it ends, whoever still waits."""
-
-        def within() -> T:
-            with self.memory.take(size):
-                return function(*args)
-
-        return await self.read(within)
 
     async def outputs(self, images: Float32 | list[bytes]) -> Float32:
         """(n, C, h, w), or n files → (n, K), together with other requests'.
@@ -186,8 +169,8 @@ class Service:
         return np.stack(images)
 
     async def _decoded(self, decode: Callable[[bytes], T], content: bytes) -> T:
-        size = await self.read(decoding_bytes, content, self.settings.max_pixels)
-        return await self.read_within(size, decode, content)
+        size = await self.readers(0, decoding_bytes, content, self.settings.max_pixels)
+        return await self.readers(size, decode, content)
 
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:

@@ -20,7 +20,7 @@ def run(asked: Serve, settings: ServeSettings, console: Console) -> dict[str, An
     if not os.path.exists(asked.checkpoint):
         raise ConfigError(f"{asked.checkpoint} does not exist; expected a file, a folder or a run")
     needed("serving needs FastAPI and uvicorn", "serve", "fastapi", "python_multipart", "uvicorn")
-    from vitascope.web.limits import memory_share
+    from vitascope.web.readers import memory_share
     from vitascope.web.server import address_of, open_socket, serve
 
     opened = open_socket(settings)

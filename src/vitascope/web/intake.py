@@ -1,10 +1,14 @@
-"""Images in the body of a request: one as it is, or several as multipart form data (RFC 7578)."""
+"""Images in the bodies of requests, bounded in size, in time and all together.
+
+One image is a body as it is; several come as multipart form data (RFC 7578).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import time
+import zlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +18,7 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from vitascope.web.errors import Refusal
-from vitascope.web.limits import Intake
+from vitascope.web.settings import ServeSettings
 
 FIELD = "image"
 """Name of the form field; it may occur several times."""
@@ -29,6 +33,8 @@ _REFUSED_TYPES = ("application/json", "text/", "video/", "audio/", "application/
 _MAX_OTHER_FIELDS, _MAX_OTHER_BYTES = 16, 2**14
 _PIECE = 2**18
 _TURN = 0.02  # seconds of parsing after which other requests have theirs; a piece full of near boundaries takes 0.1
+_ZLIB = ("gzip", "deflate")
+_EITHER = zlib.MAX_WBITS | 32  # the header of one or the other says which it is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +47,64 @@ class Upload:
     """The file's bytes."""
 
 
-@asynccontextmanager
-async def uploaded(request: Request, intake: Intake) -> AsyncIterator[list[Upload]]:
-    """The images of a request, within the intake's bounds until the context ends; raises Refusal."""
-    async with intake.body(request) as body:
-        yield await read_uploads(body, request.headers.get("content-type", ""), intake.settings.max_images)
+class Intake:
+    """Reads bodies; `held` counts the bytes of all that are being read or answered."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self._settings = settings
+        self.held = 0
+
+    @asynccontextmanager
+    async def body(self, request: Request) -> AsyncIterator[bytes]:
+        """The body, held until the context ends.
+
+        gzip and deflate are undone, and what they become counts. Raises Refusal: 413 above `max_bytes`, whether
+        announced or counted; 408 when it is late; 415 for another coding, 400 where it is damaged; 503 when all bodies
+        together exceed `intake_bytes`.
+        """
+        coding = request.headers.get("content-encoding", "identity").strip().lower()
+        if coding not in ("identity", *_ZLIB):
+            raise Refusal(415, f"the body is compressed; expected {' or '.join(_ZLIB)}, or send it as it is")
+        # HTTP lets only digits through, but Python does not read thousands of them.
+        announced = int(request.headers.get("content-length", "0")[:20])
+        self._admit(announced, self.held + announced)
+        decoder = zlib.decompressobj(_EITHER) if coding in _ZLIB else None
+        seconds = self._settings.upload_timeout
+        mine, chunks = 0, []
+        try:
+            try:
+                async with asyncio.timeout(seconds):
+                    async for chunk in request.stream():
+                        if decoder:  # at most what proves it too large, so that it can be counted before more is held
+                            chunk = decoder.decompress(chunk, self._settings.max_bytes + 1 - mine)
+                        mine += len(chunk)
+                        self.held += len(chunk)
+                        self._admit(mine, self.held)
+                        chunks.append(chunk)
+            except TimeoutError:
+                late = f"the body did not arrive within {seconds:g} seconds"
+                raise Refusal(408, late, {"connection": "close"}) from None
+            except zlib.error:
+                raise Refusal(400, "the compressed body is damaged") from None
+            if decoder and not decoder.eof:
+                raise Refusal(400, "the compressed body is incomplete")
+            body = b"".join(chunks)
+            chunks.clear()
+            yield body
+        finally:
+            self.held -= mine
+
+    @asynccontextmanager
+    async def uploads(self, request: Request) -> AsyncIterator[list[Upload]]:
+        """The images of a body, held until the context ends; raises Refusal."""
+        async with self.body(request) as body:
+            yield await read_uploads(body, request.headers.get("content-type", ""), self._settings.max_images)
+
+    def _admit(self, size: int, together: int) -> None:
+        if size > self._settings.max_bytes:
+            raise Refusal(413, f"the body is larger than {self._settings.max_bytes:,} bytes; send a smaller image")
+        if together > self._settings.intake_bytes:
+            raise Refusal(503, "too many bodies are being received; try again in a second")
 
 
 async def read_uploads(body: bytes, content_type: str, max_images: int) -> list[Upload]:

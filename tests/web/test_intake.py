@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from vitascope.web.uploads import read_uploads
+from vitascope.web.intake import read_uploads
 
 PART = b'--b\r\nContent-Disposition: form-data; name="image"; filename="x.png"\r\n\r\n'
 
