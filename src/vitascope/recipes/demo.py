@@ -254,12 +254,9 @@ def _summary(out: Path, seed: int, seconds: float) -> dict[str, Any]:
 
 def accuracies(summary: dict[str, Any]) -> list[list[str]]:
     """Rows of a summary: which labels, top-1 with pre-training, and without."""
-    few, every = summary["few_labels"], summary["labelled_images"]
+    few, every, n = summary["few_labels"], summary["labelled_images"], summary["test_images"]
     named = {f"{every:,} (all)": summary, f"{10 * few['per_class']} ({few['per_class']} per digit)": few}
     return [
-        [name, *(accuracy_text({"top1": s[key], "images": summary["test_images"]}) for key in _COMPARED)]
+        [name, *(accuracy_text({"top1": s[f"{run}_top1"], "images": n}) for run in ("pretrained", "scratch"))]
         for name, s in named.items()
     ]
-
-
-_COMPARED = ("pretrained_top1", "scratch_top1")

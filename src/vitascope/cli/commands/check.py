@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from vitascope.cli.console import Console, Counter
+from vitascope.cli.console import Console
 from vitascope.wording import count
 
 
@@ -23,12 +23,8 @@ def run(asked: Check, console: Console) -> dict[str, Any]:
     """Reads every image and shows what is there and what is wrong."""
     from vitascope.data.check import check_data
 
-    counters: dict[str, Counter] = {}
-
-    def progress(split: str, done: int, total: int) -> None:
-        counters.setdefault(split, console.counter(f"reading {split}"))(done, total)
-
-    report = check_data(asked.data, progress=progress)
+    show = console.observer("checking").counted
+    report = check_data(asked.data, progress=lambda split, done, total: show(f"reading {split}", done, total))
     for name, split in report.splits.items():
         counts = list(split.per_class.items())
         shown = counts if len(counts) <= 40 else counts[:40]
