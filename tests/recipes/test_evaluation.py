@@ -124,8 +124,8 @@ def test_another_size_resizes_the_positions(trained: Path, folder: Path) -> None
 
 
 def test_the_confusion_matrix_is_drawn(trained: Path, folder: Path, tmp_path: Path) -> None:
-    evaluated(str(trained), str(folder), confusion=str(tmp_path / "confusion.png"))
-    assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    evaluated(str(trained), str(folder), confusion=str(tmp_path / "new" / "confusion"))  # as it is called: a PNG file
+    assert (tmp_path / "new" / "confusion").read_bytes().startswith(b"\x89PNG")
 
 
 def test_progress_ends_with_all_images(trained: Path, folder: Path) -> None:

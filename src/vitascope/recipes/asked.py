@@ -13,17 +13,23 @@ from vitascope.training.train_settings import Precision
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """A checkpoint, for images of a size, on a device."""
+    """A checkpoint, for images of a size."""
 
     checkpoint: str
     """A file, a folder or a run, in any format that loads."""
     image_size: int | tuple[int, int] | None = None
     """Side in pixels of the images the model sees, or [height, width]; none: as the checkpoint says."""
-    device: str | None = None
-    """cpu, cuda, …; none: the GPU if there is one."""
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placed:
+    """Where a model computes."""
+
+    device: str | None = None
+    """cpu, cuda, …; none: the GPU if there is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +52,7 @@ class Stated(Opened):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Applied(Stated):
+class Applied(Stated, Placed):
     """A model applied to many images."""
 
     checkpoint: str
@@ -76,7 +82,7 @@ class Evaluate(Applied):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FewShotOf(FewShot, Opened):
+class FewShotOf(FewShot, Opened, Placed):
     """A checkpoint's frozen features learned from a few images per class."""
 
     checkpoint: str
@@ -96,7 +102,7 @@ class FewShotOf(FewShot, Opened):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inspect(Stated):
+class Inspect(Stated, Placed):
     """Checkpoints side by side, on some images."""
 
     others: tuple[str, ...] = ()
@@ -112,7 +118,7 @@ class Inspect(Stated):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
+class Compared(Placed):
     """Checkpoints side by side, on some images."""
 
     checkpoints: tuple[str, ...]
@@ -123,20 +129,19 @@ class Compared:
     """Replace an earlier study in --out."""
     data: str | None = None
     """Where images are drawn from, its test split; none: examples of the package."""
-    images: int = 64
+    images: Count = 64
     """How many images of --data."""
     image_size: int | tuple[int, int] | None = None
     """Side in pixels of the images the models see, or [height, width]; none: as each checkpoint says."""
-    device: str | None = None
-    """cpu, cuda, …; none: the GPU if there is one."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.data is None:
             refuse_idle(self, "there is no --data to draw them from", "images")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Serve(Stated):
+class Serve(Stated, Placed):
     """The model that is served."""
 
     engine: EngineName = "eager"

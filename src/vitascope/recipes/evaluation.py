@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,8 @@ def evaluate_checkpoint(asked: Evaluate, progress: Callable[[int, int], None] | 
         if not tally.confusion.size:
             raise ConfigError(f"--confusion has no picture for {len(classes)} classes; leave it out")
         if w.first:
-            confusion_figure(tally.confusion, classes).savefig(asked.confusion, dpi=120)
+            Path(asked.confusion).parent.mkdir(parents=True, exist_ok=True)
+            confusion_figure(tally.confusion, classes).savefig(asked.confusion, dpi=120, format="png")
     figures = judged(tally.summary(), tally.counts[0], classes)
     totals, shares = tally.counts[0].tolist(), tally.per_class().tolist()
     by_class = {
