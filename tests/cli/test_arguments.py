@@ -68,6 +68,11 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("export", "ck", "o", "--samples=9"), "--samples is 9, but nothing is calibrated for float32"),
     (("study", "inductive-bias", "ck", "--out=o", "--images=9"), "--images is 9, but there is no --data"),
     (("study", "inductive-bias", "ck", "--out=o", "--data=digits", "--images=0"), "--images is 0, expected a whole"),
+    (("pretrain", "digits", "--out=x", "--model_fields={depth"), "--model_fields: Expected a dict. Got value: {depth"),
+    (
+        ("serve", "ck", "--allowed_hosts=a.example,b.example"),
+        "allowed_hosts has 'a.example,b.example', expected a name",
+    ),
     (("convert", "ck", "o", "--device=cpu"), "unrecognized arguments: --device=cpu"),
     (("export", "ck", "o", "--device=cpu"), "unrecognized arguments: --device=cpu"),
 ]

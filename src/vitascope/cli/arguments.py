@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, Field, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
@@ -136,12 +137,12 @@ class Arguments:
         """An option as the parser knows it: a list in brackets, a mapping part by part."""
         _refuse_bombs(value)
         hint = self.hints.get(name)
-        if get_origin(hint) is tuple and not value.startswith(
-            "["
-        ):  # a text, which may hold commas, is a list of itself
+        if get_origin(hint) is tuple and not value.startswith("["):
+            # A text, which may hold commas, is a list of itself.
             value = json.dumps([value]) if get_args(hint)[0] is str else f"[{value}]"
         if get_origin(hint) is dict and value.startswith("{"):
-            return [f"--{name}.{key}={json.dumps(part)}" for key, part in yaml.safe_load(value).items()]
+            with suppress(yaml.YAMLError, TypeError, ValueError):  # of which the parser says what is wrong
+                return [f"--{name}.{key}={json.dumps(part)}" for key, part in yaml.safe_load(value).items()]
         return [f"--{name}={value}"]
 
     def _start_from(self, options: list[str], lengths: set[str]) -> None:

@@ -60,6 +60,8 @@ class ServeSettings:
         check_fields(self)
         if self.name and not _NAME.fullmatch(self.name):
             raise ConfigError(f"name is {self.name!r}, expected letters, digits, '.', '_' and '-', at most 100")
+        if wrong := [name for name in self.allowed_hosts if not re.fullmatch(r"[^\s,/]+", name)]:
+            raise ConfigError(f"allowed_hosts has {wrong[0]!r}, expected a name; several are [a.example,b.example]")
         for larger, smaller in (("intake_bytes", "max_bytes"), ("queue", "max_images")):
             have, need = getattr(self, larger), getattr(self, smaller)
             if have < need:
