@@ -41,7 +41,7 @@ class Several:
         return len(values) >= self.least and (self.again or len(set(values)) == len(values))
 
     def __str__(self) -> str:
-        return f"{self.least} or more{'' if self.again else ', each once'}"
+        return f"{self.least} or more values{'' if self.again else ', each once'}"
 
 
 LARGEST_SIDE = 16_384
@@ -100,7 +100,7 @@ def _unmet(value: Any, hint: Any) -> str | None:
         wanted = _unmet(value, arguments[0])
         if wanted or value in arguments[1]:
             return wanted
-        return f"{_words(arguments[0])} {arguments[1]}"
+        return str(arguments[1]) if isinstance(arguments[1], Several) else f"{_words(arguments[0])} {arguments[1]}"
     if origin is Literal:
         return None if value in arguments else f"one of {', '.join(arguments)}"
     if origin is tuple:
@@ -127,8 +127,6 @@ _MOST_VALUES = 1024
 
 
 def _words(kind: type) -> str:
-    if get_origin(kind) is tuple:
-        return "values,"
     return {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, f"a {kind.__name__}")
 
 

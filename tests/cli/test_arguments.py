@@ -67,7 +67,7 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("export", "ck", "o", "--format=openvino", "--opset=19"), "--opset is 19, but OpenVINO's files have no"),
     (("export", "ck", "o", "--samples=9"), "--samples is 9, but nothing is calibrated for float32"),
     (("study", "inductive-bias", "ck", "--out=o", "--images=9"), "--images is 9, but there is no --data"),
-    (("study", "inductive-bias", "ck", "--out=o", "--data=digits", "--images=0"), "--images is 0, expected a whole"),
+    (("study", "inductive-bias", "ck", "--out=o", "--data=digits", "--images=-3"), "--images is -3, expected a w"),
     (("pretrain", "digits", "--out=x", "--model_fields={depth"), "--model_fields: Expected a dict. Got value: {depth"),
     (
         ("serve", "ck", "--allowed_hosts=a.example,b.example"),

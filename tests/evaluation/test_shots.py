@@ -137,7 +137,7 @@ def test_data_that_will_not_do_is_refused_before_any_features(train: Source, tes
     [
         ({"shots": (1, 0)}, r"shots is \(1, 0\), expected a whole number of at least 1"),
         ({"shots": (-5,)}, r"shots is \(-5,\)"),
-        ({"shots": ()}, r"shots is \(\), expected values, 1 or more"),
+        ({"shots": ()}, r"shots is \(\), expected 1 or more values"),
         ({"shots": (5, 5)}, "each once"),
         ({"seeds": 0}, "seeds is 0"),
         ({"l2": (0.0,)}, "expected numbers above 0"),

@@ -129,7 +129,7 @@ class Compared(Placed):
     """Replace an earlier study in --out."""
     data: str | None = None
     """Where images are drawn from, its test split; none: examples of the package."""
-    images: Count = 64
+    images: Annotated[int, Range(2)] = 64
     """How many images of --data."""
     image_size: int | tuple[int, int] | None = None
     """Side in pixels of the images the models see, or [height, width]; none: as each checkpoint says."""
