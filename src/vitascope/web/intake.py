@@ -12,9 +12,10 @@ import zlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import Request
-from starlette.datastructures import Headers, UploadFile
+from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from vitascope.web.errors import Refusal
@@ -129,13 +130,31 @@ def file_name(text: str) -> str | None:
 
 
 class _Parser(MultiPartParser):
-    """As starlette has it, but nothing goes to disk, and a form that breaks off is told from a whole one."""
+    """As starlette has it, but files are kept as they come, none on disk, and a form that breaks off is noticed."""
 
-    spool_max_size = 0  # no size at which to begin a file: all is in memory already, and bounded
-    ended = False
+    def __init__(self, *args: Any, **limits: Any) -> None:
+        super().__init__(*args, **limits)
+        self.uploads: list[Upload] = []
+        self.ended = False
 
     def on_end(self) -> None:
         self.ended = True
+
+    def on_part_begin(self) -> None:
+        super().on_part_begin()
+        self._content = bytearray()
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._current_part.file is None:
+            super().on_part_data(data, start, end)
+        else:  # its own files would copy them three times more
+            self._content += data[start:end]
+
+    def on_part_end(self) -> None:
+        super().on_part_end()
+        if self._current_part.file is not None and self._current_part.field_name == FIELD:
+            name = file_name(self._current_part.file.filename or "")
+            self.uploads.append(Upload(name=name, content=bytes(self._content)))
 
 
 async def _from_form(body: bytes, content_type: str, max_images: int) -> list[Upload]:
@@ -152,15 +171,11 @@ async def _from_form(body: bytes, content_type: str, max_images: int) -> list[Up
     limits = {"max_files": max_images, "max_fields": _MAX_OTHER_FIELDS, "max_part_size": _MAX_OTHER_BYTES}
     parser = _Parser(Headers({"content-type": content_type}), pieces(), **limits)
     try:
-        form = await parser.parse()
-        try:
-            files = [file for file in form.getlist(FIELD) if isinstance(file, UploadFile)]
-            return [Upload(name=file_name(file.filename or ""), content=await file.read()) for file in files]
-        finally:
-            await form.close()
+        await (await parser.parse()).close()
     except MultiPartException as error:
         if error.message.startswith("Too many files"):
             raise Refusal(413, f"more than {max_images} images in one request; send fewer at a time") from None
         raise Refusal(400, f"the form is malformed: {error.message}") from None
     except ValueError:
         raise Refusal(400, "the form is malformed: it is not in the charset that it states") from None
+    return parser.uploads
