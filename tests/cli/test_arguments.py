@@ -68,6 +68,8 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("export", "ck", "o", "--samples=9"), "--samples is 9, but nothing is calibrated for float32"),
     (("study", "inductive-bias", "ck", "--out=o", "--images=9"), "--images is 9, but there is no --data"),
     (("study", "inductive-bias", "ck", "--out=o", "--data=digits", "--images=-3"), "--images is -3, expected a w"),
+    (("predict", "ck", "a.png", "--top"), "--top stands without its value"),
+    (("pretrain", "digits", "--out", ""), "--out stands without its value"),
     (("pretrain", "digits", "--out=x", "--model_fields={depth"), "--model_fields: Expected a dict. Got value: {depth"),
     (
         ("serve", "ck", "--allowed_hosts=a.example,b.example"),

@@ -31,6 +31,7 @@ def test_a_config_file_is_changed_by_options_wherever_they_stand(tmp_path: Path)
         ("lr: much", "--lr: Expected a float"),
         ("lr: -1", "lr is -1"),
         ("augment:\n  bogus: 1", "bogus"),
+        ("augment: 3", "augment is '3', expected names with values"),
         ("lr: [", "parsing"),
         ("betas: [0.9]", "betas"),
     ],

@@ -78,6 +78,9 @@ class Arguments:
         held: dict[str, Any] = {}
         for path in files:
             held |= read_yaml(Path(path))
+        for name, part in held.items():
+            if is_dataclass(self.hints.get(name)) and not isinstance(part, dict):
+                raise ConfigError(f"{name} is {str(part)[:60]!r}, expected names with values, such as {name}: {{…}}")
         self.inner.set_defaults({name: held[name] for name in self.places if held.get(name) is not None})
         if self.presets:
             said = {option[2:].partition("=")[0] for option in options} & _LENGTHS
@@ -114,6 +117,9 @@ class Arguments:
         left, files, options, places = list(words), list[str](), list[str](), list[str]()
         while left:
             word = left.pop(0)
+            if word == "--":  # behind which a name may begin so too
+                places += [word, *left]
+                break
             if not word.startswith("--"):
                 places.append(word)
                 continue
@@ -125,8 +131,10 @@ class Arguments:
             kinds = _kinds(self.hints.get(name))
             if value is None and bool in kinds and (not left or left[0] not in ("true", "false", *kinds)):
                 value = "true"
-            elif value is None and self.inner.takes_value(name) and left and not left[0].startswith("--"):
-                value = left.pop(0)
+            elif value is None and self.inner.takes_value(name):  # never one of those given by place
+                value = left.pop(0) if left and not left[0].startswith("--") else ""
+                if not value:
+                    raise ConfigError(f"--{name} stands without its value ({self.inner.prog} --help lists the options)")
             if name == "config" and value is not None:
                 files.append(value)
             else:
@@ -207,7 +215,7 @@ class _Strict(ArgumentParser):
     def takes_value(self, name: str) -> bool:
         """Whether the option needs a word after it."""
         action = self._option_string_actions.get(f"--{name}")
-        return action is None or action.nargs not in (0, "?")
+        return name != "print_config" and (action is None or action.nargs not in (0, "?"))
 
     def refuse_unknown(self, name: str, words: list[str]) -> None:
         """`ConfigError` where there is no such option, of which `words` are the first."""
