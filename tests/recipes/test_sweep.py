@@ -64,6 +64,13 @@ def test_the_best_rate_trains_on_everything(recipe: FinetuneRecipe) -> None:
     assert vs.load(model).labels == ("ant", "bee", "cat")
 
 
+def test_splits_stand_in_for_the_recipes_data(recipe: FinetuneRecipe) -> None:
+    given = splits()
+    assert given.train is not None
+    finetune_with_sweep(dataclasses.replace(recipe, data="nowhere", sweep_rates=(0.3,), steps=1), splits=given)
+    assert of(recipe.out)["train_images"] == len(given.train)
+
+
 def test_accuracy_decides_and_between_equals_the_loss(recipe: FinetuneRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
     figures = {0.1: (0.5, 0.1), 0.2: (0.75, 0.9), 0.3: (0.75, 0.8), 0.4: (0.75, 0.85)}
     final: list[float] = []

@@ -47,7 +47,7 @@ def finetune_with_sweep(recipe: FinetuneRecipe, **how: Unpack[How]) -> Path:
                 raise ConfigError("a sweep needs at least one of --sweep_rates and a --holdout above 0")
             if w.first:
                 free()
-            splits = open_data(recipe.data, seed=recipe.seed)
+            splits = how.get("splits") or open_data(recipe.data, seed=recipe.seed)
             if splits.train is None:
                 raise DataError(f"{recipe.data} has no training images; expected class folders, or a train split")
             copies = find_copies(splits.present().values())
