@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from vitascope.precision import processor
-from vitascope.training.settings import seconds
+from vitascope.training.train_settings import seconds
 from vitascope.version import source_commit
 
 HERE = Path(__file__).parent
