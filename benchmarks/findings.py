@@ -58,7 +58,7 @@ FINDINGS = [
         "the same",
     ),
     Finding(
-        "CIFAR-100 → CIFAR-10, {cifar[runs][done]} runs of 400 steps: rise of the validation loss in nats",
+        "CIFAR-100 → CIFAR-10, {cifar[runs][done]} runs of 400 steps: how far the validation loss rises after its best",
         "{cifar[verdicts][3][claims][0][text]}",
         _STUDY,
     ),

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.usefixtures("no_pictures")
         (["predict", "{}/nowhere", "{}/images"], "nowhere"),
         (["predict", "{}/run", "{}/absent.png"], "absent.png does not exist"),
         (["predict", "{}/run", "--", "--absent.png"], "--absent.png does not exist"),
+        (["predict", "{}/run", "--", "--json"], "--json does not exist"),
         (["predict", "{}/run", "{}/run/checkpoints"], "no images below"),
         (["predict", "{}/run", "{}/images", "--engine=warp"], "choose from 'auto', 'eager'"),
         (["evaluate", "{}/run", "digits"], "does not know"),

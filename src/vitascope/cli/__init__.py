@@ -86,12 +86,13 @@ def _main(words: list[str]) -> int:
 def _run(name: str, words: list[str]) -> int:
     module, _, function = name.partition(" ")
     command = getattr(import_module(f"vitascope.cli.commands.{module}"), function.replace("-", "_") or "run")
-    console = Console(json_only="--json" in words)
+    options = words[: words.index("--")] if "--" in words else words
+    console = Console(json_only="--json" in options)
     try:
         with interruptible():  # training saves at a signal and stops by itself; everything else ends here, in order
             settings = Arguments(name, *COMMANDS[name], command).parse(words)
             _refuse_early(settings)
-            console.start(verbose="--verbose" in words)
+            console.start(verbose="--verbose" in options)
             result: dict[str, Any] = command(*settings, console)
     except UserError as error:
         return 2 if console.silent and error.told_by_first else _fail(name, str(error), 2)
