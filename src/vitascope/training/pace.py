@@ -13,13 +13,6 @@ from vitascope.training.parallel import World
 from vitascope.training.schedule import learning_rate
 from vitascope.training.state import Counters
 
-_EVALUATING = 0.02
-"""Share of a budget of time for evaluations on the way."""
-_ROUND = 0.6
-"""Share of a step for which there must be time, or the run ends before it: rather too early than too late."""
-_SAVING = 0.05
-"""Share of a budget for checkpoints on the way."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Lap:
@@ -36,6 +29,14 @@ class Lap:
     def rate(self) -> float:
         """Images per second of training."""
         return self.images / max(self.training, 1e-9)
+
+
+_EVALUATING = 0.02
+"""Share of a budget of time for evaluations on the way."""
+_ROUND = 0.6
+"""Share of a step for which there must be time, or the run ends before it: rather too early than too late."""
+_SAVING = 0.05
+"""Share of a budget for checkpoints on the way."""
 
 
 class Pace:
