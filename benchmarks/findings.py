@@ -38,7 +38,7 @@ FINDINGS = [
     Finding(
         "demo, all {demo[labelled_images]:,} labels, {demo[test_images]} test digits",
         "{demo[pretrained_top1]:.1%} with fractal pre-training, {demo[scratch_top1]:.1%} from scratch",
-        "`make demo`, `results/demo/`: {demo[seconds]:.0f} s",
+        "`make demo`, `results/demo/`: {demo[seconds]:.0f} s on {demo[processor]}",
     ),
     Finding(
         "demo, {demo[few_labels][per_class]} labels per digit",
