@@ -149,4 +149,7 @@ def test_public_names_are_pinned() -> None:
 def test_files_that_pages_name_exist(page: str) -> None:
     named = set(re.findall(r"`([\w.-]+(?:/[\w.-]+)*/[\w-]+\.(?:py|md|sh|json|jsonl))`", (ROOT / page).read_text()))
     places = (ROOT, SOURCE)
-    assert sorted(name for name in named if not any((place / name).exists() for place in places)) == []
+    missing = {name for name in named if not any((place / name).exists() for place in places)}
+    bare = set(re.findall(r"`([\w-]+\.(?:py|md))`", (ROOT / page).read_text()))  # of a folder that stands before it
+    files = {path.name for place in ("src", "tests", "benchmarks", "docs") for path in (ROOT / place).rglob("*.*")}
+    assert sorted(missing | (bare - files - {path.name for path in ROOT.iterdir()})) == []

@@ -32,6 +32,7 @@ def _table_4(steps: int, rates: tuple[float, ...], *, holdout: float, warmup: fl
 # and the head bias that goes with it are the authors' later word.
 _TABLE_3 = partial(PretrainRecipe, batch=4096, warmup=10_000.0)
 _UNCLIPPED = partial(_TABLE_3, decay="linear", end_lr=1e-5, clip=0.0)
+_OF_SMALL_MODELS = partial(PretrainRecipe, lr=1e-3, weight_decay=0.05, stochastic_depth=0.1)
 
 PRESETS: dict[type[Recipe], dict[str, Callable[..., Recipe]]] = {
     PretrainRecipe: {
@@ -46,16 +47,7 @@ PRESETS: dict[type[Recipe], dict[str, Callable[..., Recipe]]] = {
         ),
         "imagenet21k": partial(_UNCLIPPED, epochs=90.0, lr=1e-3, weight_decay=0.03, dropout=0.1),
         "imagenet": partial(_TABLE_3, epochs=300.0, lr=3e-3, weight_decay=0.3, dropout=0.1),
-        "small": partial(
-            PretrainRecipe,
-            epochs=100.0,
-            batch=128,
-            lr=1e-3,
-            weight_decay=0.05,
-            stochastic_depth=0.1,
-            label_smoothing=0.1,
-            augment=_SMALL_IMAGES,
-        ),
+        "small": partial(_OF_SMALL_MODELS, epochs=100.0, batch=128, label_smoothing=0.1, augment=_SMALL_IMAGES),
         # Meant for an hour of CIFAR-10 on two CPU cores; what has been tried and what has not: results/cifar10_record/.
         "record": partial(
             PretrainRecipe,
@@ -79,12 +71,9 @@ PRESETS: dict[type[Recipe], dict[str, Callable[..., Recipe]]] = {
             augment=AugmentConfig(crop="shift"),
         ),
         "fractals": partial(
-            PretrainRecipe,
+            _OF_SMALL_MODELS,
             epochs=300.0,
             batch=256,
-            lr=1e-3,
-            weight_decay=0.05,
-            stochastic_depth=0.1,
             augment=replace(_SMALL_IMAGES, crop="inception", crop_area=(0.2, 1.0)),
         ),
     },
