@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -195,10 +196,12 @@ def test_two_tabs_keep_to_their_own_images(tab: Callable[..., Tab]) -> None:
 
 
 def test_one_layer_is_read_at_a_time(tab: Callable[..., Tab]) -> None:
+    from playwright.sync_api import expect
+
     page = tab()
     assert [r[-8:] for r in page.requests if "/layers/" in r] == ["layers/1"]
     page["lens-1"].click()
-    page.page.wait_for_function("document.querySelector('[data-testid=head-1]').ariaLabel.includes('layer 1')")
+    expect(page["head-1"]).to_have_attribute("aria-label", re.compile("layer 1"))
     assert [r[-8:] for r in page.requests if "/layers/" in r] == ["layers/1", "layers/0"]
 
 
