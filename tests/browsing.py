@@ -99,7 +99,7 @@ class Tab:
         self.page.wait_for_selector('#page:not([aria-busy="true"]) [data-testid="heads"][aria-busy="false"]')
 
     def address_holds(self, *parts: str) -> None:
-        """Waits until the address has all of these. The page's own policy forbids `wait_for_function`, which evaluates."""
+        """Waits until the address has all of these; `wait_for_function` would evaluate, which the page forbids."""
         self.page.wait_for_url(lambda address: all(part in urlsplit(address).fragment for part in parts))
 
     def hosts(self) -> set[str]:
