@@ -88,6 +88,20 @@ def flip(path: Path, position: int) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.parametrize("format", ["vitascope", "timm", "torchvision"])
+def test_half_the_bytes_are_read_as_float32(format: str, tmp_path: Path) -> None:
+    ck = checkpoint(replace(TINY, gelu="erf"))
+    vs.save(ck, tmp_path / "half", format, half=True)
+    state = vs.load(tmp_path / "half", image_size=ck.config.image_size).model.state_dict()
+    for name, tensor in ck.model.state_dict().items():
+        assert torch.equal(state[name], tensor.half().float()), name
+    with torch.no_grad():
+        next(ck.model.parameters()).fill_(1e5)
+    with pytest.raises(CheckpointError, match=r"reaches 1e.05, float16 ends at 65504"):
+        vs.save(ck, tmp_path / "beyond", format, half=True)
+    assert not (tmp_path / "beyond").exists()
+
+
 @pytest.mark.parametrize("position", [-1, -1000, 0.5])
 def test_one_flipped_bit_is_noticed(position: float, tmp_path: Path) -> None:
     vs.save(checkpoint(), tmp_path / "model")

@@ -67,6 +67,15 @@ def test_an_accuracy_is_that_of_the_drawn_images() -> None:
     assert found.accuracies[0] != found.accuracies[1]
 
 
+def test_all_is_every_training_image_in_one_draw_whatever_the_classes_have() -> None:
+    uneven, features = source([0, 0, 0, 0, 1, 2, 2]), Features()
+    two, whole = few_shot(FewShot(shots=(1, "all"), seeds=2, methods=("ridge",)), uneven, TEST, features)
+    assert (len(two.accuracies), len(whole.accuracies)) == (2, 1)
+    predicted = fewshot_predict(features(uneven, np.arange(7)), uneven.labels, features(TEST, np.arange(21)), 3)
+    assert whole.accuracies[0] == (predicted == TEST.labels).mean()
+    assert whole.as_json()["shots"] == "all"
+
+
 def test_features_are_asked_for_once_and_only_of_drawn_images() -> None:
     features = Features()
     few_shot(FewShot(shots=(1, 2), seeds=2), TRAIN, TEST, features)

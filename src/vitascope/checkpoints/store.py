@@ -18,7 +18,7 @@ from vitascope.checkpoints.checkpoint import Checkpoint, check_activation, read_
 from vitascope.checkpoints.json_file import dump_json, read_json
 from vitascope.checkpoints.output import atomic_folder
 from vitascope.checkpoints.shown import read_shown
-from vitascope.checkpoints.tensor_file import read_safetensors, write_safetensors
+from vitascope.checkpoints.tensor_file import halved, read_safetensors, write_safetensors
 from vitascope.checkpoints.translate import check_tensors, own_shapes
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError, ConfigError
@@ -35,9 +35,10 @@ def is_own(folder: Path) -> bool:
     return config.is_file() and _MARK in read_json(config)
 
 
-def write_folder(checkpoint: Checkpoint, path: Path, *, overwrite: bool = False) -> None:
-    """Writes the folder atomically; raises `CheckpointError` (exists, disk full, not permitted)."""
+def write_folder(checkpoint: Checkpoint, path: Path, *, overwrite: bool = False, half: bool = False) -> None:
+    """Writes the folder atomically; raises `CheckpointError` (exists, disk full, not permitted, beyond float16)."""
     state = {name: tensor.detach().float() for name, tensor in checkpoint.model.state_dict().items()}
+    state = halved(state) if half else state
     preprocess = checkpoint.preprocess.to_dict()
     with atomic_folder(path, what="checkpoint", overwrite=overwrite) as folder:
         sha256 = write_safetensors(folder / WEIGHTS, state, {})

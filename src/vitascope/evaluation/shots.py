@@ -6,6 +6,7 @@ into features is passed in, so that this file knows no model.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
@@ -25,6 +26,8 @@ from vitascope.wording import printable, some
 
 Method = Literal["ridge", "knn", "probe"]
 """The paper's closed form, nearest neighbours, logistic regression."""
+Shots = Count | Literal["all"]
+"""Training images per class, or all there are."""
 Rows = npt.NDArray[np.float32]
 """Features (n, d)."""
 Features = Callable[[Source, Int64], Rows]
@@ -37,8 +40,8 @@ Predicted = tuple[float | None, Int64]
 class FewShot:
     """What to try. Raises ConfigError for what cannot be."""
 
-    shots: Annotated[tuple[Count, ...], Several()] = (1, 5, 10)
-    """Training images per class; the official code has 1, 5, 10, 25."""
+    shots: Annotated[tuple[Shots, ...], Several()] = (1, 5, 10)
+    """Training images per class, or all; the official code has 1, 5, 10, 25."""
     seeds: Count = 5
     """Draws of the training images, seeds 0, 1, …; the official code has 3."""
     methods: Annotated[tuple[Method, ...], Several()] = get_args(Method)
@@ -75,8 +78,8 @@ class Outcome:
     """Of METHODS."""
     l2: float | None
     """λ; None but for "ridge"."""
-    shots: int
-    """Training images per class."""
+    shots: Shots
+    """Training images per class; "all" is one draw."""
     accuracies: tuple[float, ...]
     """Share of test images that are right, in [0, 1], by seed."""
 
@@ -105,27 +108,29 @@ def few_shot(
     `DataError` where a class has too few images or the classes differ.
     """
     answers = labels_as_in(train, test)
-    require_shots(train, answers, max(settings.shots))
-    draws = [draw_shots(train, max(settings.shots), seed) for seed in range(settings.seeds)]
+    require_shots(train, answers, max((s for s in settings.shots if s != "all"), default=1))
+    draws = [draw_shots(train, max(map(_most, settings.shots)), seed) for seed in range(settings.seeds)]
     needed = np.unique(np.concatenate([rows for draw in draws for rows in draw]))
     known = features(train, needed)
     asked = features(test, np.arange(len(test), dtype=np.int64))
-    right: dict[tuple[int, str, float | None], list[float]] = {}
-    done, parts = 0, len(draws) * len(settings.shots)
-    for draw in draws:
-        for shots in settings.shots:
-            chosen = np.concatenate([rows[:shots] for rows in draw])
-            x, y = known[np.searchsorted(needed, chosen)], train.labels[chosen]
-            for method in settings.methods:
-                for l2, predicted in METHODS[method](settings, x, y, asked, len(train.classes)):
-                    right.setdefault((shots, method, l2), []).append(float((predicted == answers).mean()))
-            done += 1
-            if progress is not None:
-                progress(done, parts)
+    right: dict[tuple[Shots, str, float | None], list[float]] = {}
+    parts = [(draw, s) for seed, draw in enumerate(draws) for s in settings.shots if s != "all" or seed == 0]
+    for done, (draw, shots) in enumerate(parts, start=1):
+        chosen = np.concatenate([rows[: _most(shots)] for rows in draw])
+        x, y = known[np.searchsorted(needed, chosen)], train.labels[chosen]
+        for method in settings.methods:
+            for l2, predicted in METHODS[method](settings, x, y, asked, len(train.classes)):
+                right.setdefault((shots, method, l2), []).append(float((predicted == answers).mean()))
+        if progress is not None:
+            progress(done, len(parts))
     return [
         Outcome(method=method, l2=l2, shots=shots, accuracies=tuple(values))
         for (shots, method, l2), values in right.items()
     ]
+
+
+def _most(shots: Shots) -> int:
+    return sys.maxsize if shots == "all" else shots
 
 
 def draw_shots(source: Source, shots: int, seed: int) -> list[Int64]:
