@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 import vitascope as vs
+from parity import families, parity
 from peers import peer
 from tiny_checkpoint import TINY, checkpoint
 from vitascope.errors import CheckpointError
@@ -18,7 +19,8 @@ ERF = replace(TINY, gelu="erf", width=64, heads=1)
 
 
 @pytest.mark.parametrize("ending", [".pth", ".pt", ".PTH", ".safetensors", ""])
-def test_torchvision_reads_what_is_written_for_it(ending: str, tmp_path: Path) -> None:
+@families(["ViT"], ("vitascope", "torchvision"))
+def test_torchvision_reads_what_is_written_for_it(family: str, ending: str, tmp_path: Path) -> None:
     ck, path = checkpoint(ERF), tmp_path / f"model{ending}"
     vs.save(ck, path, format="torchvision")
     state = torch.load(path, weights_only=True) if ending.lower() in (".pth", ".pt") else load_file(path)
@@ -26,7 +28,7 @@ def test_torchvision_reads_what_is_written_for_it(ending: str, tmp_path: Path) -
     theirs.load_state_dict(state)
     images = torch.randn(2, 3, 16, 16)
     with torch.inference_mode():
-        torch.testing.assert_close(theirs.eval()(images), ck.model(images))
+        parity(family, "vitascope", "torchvision", ck.model(images), theirs.eval()(images))
         assert torch.equal(vs.load(path).model(images), ck.model(images))
     vs.save(ck, path, format="torchvision", overwrite=True)  # known for ours
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import vitascope as vs
+from parity import families, parity
 from vitascope.checkpoints.formats import bit, google
 from vitascope.checkpoints.tensor_file import write_npz
 from vitascope.checkpoints.translate import own_shapes
@@ -20,56 +21,52 @@ from vitascope.models.catalogue import model_config
 GOLDEN = Path(__file__).parents[1] / "golden"
 # `hybrid_stages` is large because ResNet stages are, and random weights do not compress. It is the only file of the
 # official code with stages in it: told apart by its content, and with tokens to compare as well as logits.
-STORED = (
-    "vit_token",
-    "vit_prelogits",
-    "vit_gap",
-    "hybrid_root",
-    "hybrid_stages",
-    "bigvision_tok",
-    "bigvision_gap_sincos",
-)
+STORED = {
+    "ViT": "vit_token",
+    "ViT with a hidden layer in the head": "vit_prelogits",
+    "ViT, mean of the patches": "vit_gap",
+    "hybrid, root alone": "hybrid_root",
+    "hybrid": "hybrid_stages",
+    "big_vision, class token": "bigvision_tok",
+    "big_vision, mean, sine-cosine positions": "bigvision_gap_sincos",
+}
 DRAWN = {
-    "ViT-Ti_16": "ViT-Ti/16",
-    "ViT-S_32": "ViT-S/32",
-    "ViT-B_16": "ViT-B/16",
-    "R_ViT-Ti_16": "R+ViT-Ti/16",
-    "R26_ViT-S_32": "R26+ViT-S/32",
-    "R50_ViT-B_16": "R50+ViT-B/16",
+    "ViT-Ti/16": "ViT-Ti_16",
+    "ViT-S/32": "ViT-S_32",
+    "ViT-B/16": "ViT-B_16",
+    "R+ViT-Ti/16": "R_ViT-Ti_16",
+    "R26+ViT-S/32": "R26_ViT-S_32",
+    "R50+ViT-B/16": "R50_ViT-B_16",
     "BiT-R50x1": "BiT-R50x1",
     "BiT-R101x1": "BiT-R101x1",
 }
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("name", STORED)
-def test_stored_weights(name: str) -> None:
+@families(STORED, ("google", "vitascope"))
+def test_stored_weights(family: str) -> None:
+    name = STORED[family]
     ck = vs.load(GOLDEN / f"{name}.npz")
     expected = np.load(GOLDEN / f"{name}.io.npz")
     images = torch.from_numpy(expected["images_nhwc"]).permute(0, 3, 1, 2)
     for what, got in (("tokens", ck.model.tokens(images)), ("logits", ck.model(images))):
-        assert got.shape == expected[what].shape
-        worst = float((got - torch.from_numpy(expected[what])).abs().max())
-        print(f"{name} {what}: worst difference {worst:.2e}")
-        assert worst < 1e-4
+        parity(family, "google", "vitascope", got, torch.from_numpy(expected[what]), tolerance=1e-4)
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("name", DRAWN)
-def test_published_architectures_with_drawn_weights(name: str, tmp_path: Path) -> None:
-    shapes = official_shapes(DRAWN[name])
-    if name == "BiT-R50x1":
+@families(DRAWN, ("google", "vitascope"))
+def test_published_architectures_with_drawn_weights(family: str, tmp_path: Path) -> None:
+    shapes = official_shapes(family)
+    if family == "BiT-R50x1":
         stated = json.loads((GOLDEN / "full" / "BiT-R50x1.shapes.json").read_text())
         assert shapes == {key: tuple(shape) for key, shape in stated.items()}
     write_npz(tmp_path / "drawn.npz", {key: torch.from_numpy(draw(key, s)) for key, s in shapes.items()})
-    ck = vs.load(tmp_path / "drawn.npz", model=DRAWN[name])
+    ck = vs.load(tmp_path / "drawn.npz", model=family)
     generator = np.random.default_rng(zlib.crc32(b"dev:images"))
     images = generator.uniform(-1, 1, (2, 224, 224, 3)).astype(np.float32)
     logits = ck.model(torch.from_numpy(images).permute(0, 3, 1, 2))
-    expected = np.load(GOLDEN / "full" / f"{name}.npz")["logits"]
-    worst = float(np.abs(logits.numpy() - expected).max())
-    print(f"{name} logits: worst difference {worst:.2e}")
-    assert worst < 1e-4
+    expected = np.load(GOLDEN / "full" / f"{DRAWN[family]}.npz")["logits"]
+    parity(family, "google", "vitascope", logits, torch.from_numpy(expected), tolerance=1e-4)
 
 
 @pytest.mark.parametrize("side", [2, 3, 6, 7])

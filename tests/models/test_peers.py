@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 import vitascope as vs
-from peers import LIMIT, differ, peer, randomise
+from parity import LIMIT, families, parity
+from peers import peer, randomise
 from tiny_checkpoint import same
 from vitascope.checkpoints.formats import timm as timm_format
 from vitascope.checkpoints.formats.raw import RawCheckpoint
@@ -37,14 +38,14 @@ TIMM: dict[str, dict[str, Any]] = {
         "reg_tokens": 4,
         "no_embed_class": True,
     },
-    "registers with positions": {"reg_tokens": 4},
-    "mean, norm after it": {"global_pool": "avg"},
-    "mean without class token": {"global_pool": "avg", "class_token": False, "fc_norm": False},
-    "mean, registers, no class token": {"global_pool": "avg", "class_token": False, "reg_tokens": 2},
-    "tanh GELU": {"act_layer": "gelu_tanh"},
-    "no positions": {"pos_embed": "none"},
-    "not square": {"img_size": (32, 64)},
-    "grey": {"in_chans": 1},
+    "ViT, registers with positions": {"reg_tokens": 4},
+    "ViT, mean, norm after it": {"global_pool": "avg"},
+    "ViT, mean without class token": {"global_pool": "avg", "class_token": False, "fc_norm": False},
+    "ViT, mean, registers, no class token": {"global_pool": "avg", "class_token": False, "reg_tokens": 2},
+    "ViT, tanh GELU": {"act_layer": "gelu_tanh"},
+    "ViT, no positions": {"pos_embed": "none"},
+    "ViT, not square": {"img_size": (32, 64)},
+    "ViT, grey": {"in_chans": 1},
 }
 
 
@@ -82,14 +83,14 @@ def timm_model(changes: dict[str, Any]) -> tuple[Any, dict[str, Any], torch.Tens
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("name", TIMM)
-def test_timm_folder_read(name: str, tmp_path: Path) -> None:
-    model, args, images = timm_model(TIMM[name])
+@families(TIMM, ("timm", "vitascope"))
+def test_timm_folder_read(family: str, tmp_path: Path) -> None:
+    model, args, images = timm_model(TIMM[family])
     peer("timm.models._hub").save_for_hf(model, tmp_path, model_args=args, safe_serialization=True)
     ck = vs.load(tmp_path)
     assert ck.format == "timm"
-    differ(ck.model(images), model(images), name)
-    differ(ck.model.tokens(images), model.forward_features(images), f"{name}, tokens")
+    parity(family, "timm", "vitascope", ck.model(images), model(images))
+    parity(family, "timm", "vitascope", ck.model.tokens(images), model.forward_features(images))
 
 
 @torch.inference_mode()
@@ -101,24 +102,24 @@ def test_the_comparison_sees_a_wrong_form_of_gelu(tmp_path: Path) -> None:
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("name", [n for n in TIMM if n not in ("tanh GELU", "no positions")])
-def test_timm_state_dict_alone_read(name: str, tmp_path: Path) -> None:
-    model, args, images = timm_model(TIMM[name])
+@families([n for n in TIMM if n not in ("ViT, tanh GELU", "ViT, no positions")], ("timm", "vitascope"))
+def test_timm_state_dict_alone_read(family: str, tmp_path: Path) -> None:
+    model, args, images = timm_model(TIMM[family])
     torch.save({"model": model.state_dict()}, tmp_path / "weights.pth")
     size = args["img_size"]
     ck = vs.load(tmp_path / "weights.pth", image_size=size if isinstance(size, tuple) else None)
-    differ(ck.model(images), model(images), name)
+    parity(family, "timm", "vitascope", ck.model(images), model(images))
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("name", TIMM)
-def test_timm_folder_written(name: str, tmp_path: Path) -> None:
-    model, args, images = timm_model(TIMM[name])
+@families(TIMM, ("vitascope", "timm"))
+def test_timm_folder_written(family: str, tmp_path: Path) -> None:
+    model, args, images = timm_model(TIMM[family])
     peer("timm.models._hub").save_for_hf(model, tmp_path / "theirs", model_args=args, safe_serialization=True)
     ck = vs.load(tmp_path / "theirs")
     vs.save(ck, tmp_path / "ours", format="timm")
     back = peer("timm").create_model(f"local-dir:{tmp_path / 'ours'}", pretrained=True).eval()
-    differ(back(images), model(images), name)
+    parity(family, "vitascope", "timm", ck.model(images), back(images))
     again = vs.load(tmp_path / "ours")
     assert again.config == ck.config
     assert again.preprocess == ck.preprocess
@@ -126,12 +127,12 @@ def test_timm_folder_written(name: str, tmp_path: Path) -> None:
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "deit_tiny_patch16_224", "deit3_small_patch16_224"])
-def test_timm_published_architectures(name: str, tmp_path: Path) -> None:
-    model = randomise(peer("timm").create_model(name, img_size=64))
+@families(["vit_tiny_patch16_224", "deit_tiny_patch16_224", "deit3_small_patch16_224"], ("timm", "vitascope"))
+def test_timm_published_architectures(family: str, tmp_path: Path) -> None:
+    model = randomise(peer("timm").create_model(family, img_size=64))
     save_file(model.state_dict(), tmp_path / "any.name")
     images = torch.randn(2, 3, 64, 64)
-    differ(vs.load(tmp_path / "any.name").model(images), model(images), name)
+    parity(family, "timm", "vitascope", vs.load(tmp_path / "any.name").model(images), model(images))
 
 
 def test_timm_architectures_are_understood_by_name_or_refused() -> None:
@@ -163,9 +164,10 @@ def test_timm_architectures_are_understood_by_name_or_refused() -> None:
 
 
 @torch.inference_mode()
-def test_dinov2_repository_names(tmp_path: Path) -> None:
+@families(["DINOv2 with registers"], ("the DINOv2 repository", "vitascope"), ("vitascope", "timm"))
+def test_dinov2_repository_names(family: str, tmp_path: Path) -> None:
     """Facebook's files have a class row beside registers, a mask token and other names."""
-    model, _, images = timm_model(TIMM["DINOv2 with registers"])
+    model, _, images = timm_model(TIMM[family])
     state = dict(model.state_dict())
     state["register_tokens"] = state.pop("reg_token")
     row = torch.randn(1, 1, 128)
@@ -175,17 +177,18 @@ def test_dinov2_repository_names(tmp_path: Path) -> None:
     torch.save(state, tmp_path / "dinov2_reg4.pth")
     ck = vs.load(tmp_path / "dinov2_reg4.pth")
     assert (ck.config.registers, ck.config.class_row) == (4, True)
-    differ(ck.model(images), model(images), "DINOv2 repository")
+    parity(family, "the DINOv2 repository", "vitascope", ck.model(images), model(images))
     vs.save(ck, tmp_path / "timm", format="timm")
     back = peer("timm").create_model(f"local-dir:{tmp_path / 'timm'}", pretrained=True).eval()
-    differ(back(images), ck.model(images), "written for timm")
+    parity(family, "vitascope", "timm", ck.model(images), back(images))
     again = vs.load(tmp_path / "timm")
     assert again.config == ck.config
     assert same(again.model, ck.model)
 
 
 @torch.inference_mode()
-def test_google_written_for_timm(tmp_path: Path) -> None:
+@families(["official ViT, an .npz"], ("vitascope", "timm"))
+def test_google_written_for_timm(family: str, tmp_path: Path) -> None:
     """timm reads our .npz by its own code for the official files."""
     ck = vs.load(Path(__file__).parents[1] / "golden" / "vit_token.npz")
     vs.save(ck, tmp_path / "model.npz", format="google")
@@ -193,7 +196,7 @@ def test_google_written_for_timm(tmp_path: Path) -> None:
     model = peer("timm").create_model("vit_base_patch16_224", **args, mlp_ratio=2.0, act_layer="gelu_tanh")
     model.load_pretrained(str(tmp_path / "model.npz"))
     images = torch.randn(2, 3, 32, 32)
-    differ(model.eval()(images), ck.model(images), "Google file")
+    parity(family, "vitascope", "timm", ck.model(images), model.eval()(images))
 
 
 def test_timm_description_is_followed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 import vitascope as vs
-from peers import differ, peer, randomise
+from parity import families, parity
+from peers import peer, randomise
 from tiny_checkpoint import same
 from vitascope.errors import CheckpointError
 
@@ -34,6 +35,8 @@ HUGGING_FACE: dict[str, tuple[str, dict[str, Any]]] = {
     "DINOv2 without head": ("Dinov2Model", {}),
 }
 
+TORCHVISION = {"ViT": None, "ViT with a hidden layer in the head": 40}
+
 
 def hugging_face_model(name: str) -> tuple[Any, torch.Tensor]:
     transformers = peer("transformers")
@@ -53,46 +56,47 @@ def hugging_face_output(model: Any, images: torch.Tensor) -> torch.Tensor:
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("name", HUGGING_FACE)
-def test_hugging_face_folder_read(name: str, tmp_path: Path) -> None:
-    model, images = hugging_face_model(name)
+@families(HUGGING_FACE, ("transformers", "vitascope"))
+def test_hugging_face_folder_read(family: str, tmp_path: Path) -> None:
+    model, images = hugging_face_model(family)
     model.save_pretrained(tmp_path)
     ck = vs.load(tmp_path)
     assert ck.format == "huggingface"
     assert ck.config.norm_eps == model.config.layer_norm_eps
-    differ(ck.model(images), hugging_face_output(model, images), name)
+    parity(family, "transformers", "vitascope", ck.model(images), hugging_face_output(model, images))
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("name", ["ViT", "DINOv2"])
-def test_hugging_face_names_in_memory(name: str, tmp_path: Path) -> None:
-    model, images = hugging_face_model(name)
+@families(["ViT", "DINOv2"], ("transformers", "vitascope"))
+def test_hugging_face_names_in_memory(family: str, tmp_path: Path) -> None:
+    model, images = hugging_face_model(family)
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
     model.config.to_json_file(tmp_path / "config.json")
-    differ(vs.load(tmp_path).model(images), hugging_face_output(model, images), name)
+    parity(family, "transformers", "vitascope", vs.load(tmp_path).model(images), hugging_face_output(model, images))
 
 
 @torch.inference_mode()
-def test_hugging_face_in_several_files(tmp_path: Path) -> None:
-    model, images = hugging_face_model("ViT")
+@families(["ViT"], ("transformers", "vitascope"))
+def test_hugging_face_in_several_files(family: str, tmp_path: Path) -> None:
+    model, images = hugging_face_model(family)
     model.save_pretrained(tmp_path, max_shard_size="50KB")
     assert not (tmp_path / "model.safetensors").exists()
-    differ(vs.load(tmp_path).model(images), hugging_face_output(model, images), "in several files")
+    parity(family, "transformers", "vitascope", vs.load(tmp_path).model(images), hugging_face_output(model, images))
     next(tmp_path.glob("model-00002*")).unlink()
     with pytest.raises(CheckpointError, match="model-00002"):
         vs.load(tmp_path)
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("name", HUGGING_FACE)
-def test_hugging_face_folder_written(name: str, tmp_path: Path) -> None:
-    model, images = hugging_face_model(name)
+@families(HUGGING_FACE, ("vitascope", "transformers"))
+def test_hugging_face_folder_written(family: str, tmp_path: Path) -> None:
+    model, images = hugging_face_model(family)
     model.save_pretrained(tmp_path / "theirs")
     ck = vs.load(tmp_path / "theirs")
     vs.save(ck, tmp_path / "ours", format="huggingface")
     back, info = type(model).from_pretrained(tmp_path / "ours", output_loading_info=True)
     assert not any(info.values()), info
-    differ(hugging_face_output(back.eval(), images), hugging_face_output(model, images), name)
+    parity(family, "vitascope", "transformers", ck.model(images), hugging_face_output(back.eval(), images))
     again = vs.load(tmp_path / "ours")
     assert (again.config, again.labels) == (ck.config, ck.labels)
     assert again.preprocess.to_huggingface() == ck.preprocess.to_huggingface()  # whole sizes, not a fraction
@@ -100,8 +104,9 @@ def test_hugging_face_folder_written(name: str, tmp_path: Path) -> None:
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("hidden", [None, 40])
-def test_torchvision_read_and_written(hidden: int | None, tmp_path: Path) -> None:
+@families(TORCHVISION, ("torchvision", "vitascope"), ("vitascope", "torchvision"))
+def test_torchvision_read_and_written(family: str, tmp_path: Path) -> None:
+    hidden = TORCHVISION[family]
     module = peer("torchvision.models.vision_transformer")
     sizes = {"image_size": 32, "patch_size": 8, "num_layers": 2, "num_heads": 2, "hidden_dim": 128, "mlp_dim": 96}
     model = randomise(module.VisionTransformer(**sizes, num_classes=6, representation_size=hidden))
@@ -109,8 +114,9 @@ def test_torchvision_read_and_written(hidden: int | None, tmp_path: Path) -> Non
     ck = vs.load(tmp_path / "theirs.pth")
     assert ck.format == "torchvision"
     images = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    differ(ck.model(images), model(images), "torchvision")
+    parity(family, "torchvision", "vitascope", ck.model(images), model(images))
     vs.save(ck, tmp_path / "ours.safetensors", format="torchvision")
     back = module.VisionTransformer(**sizes, num_classes=6, representation_size=hidden).eval()
     back.load_state_dict(load_file(tmp_path / "ours.safetensors"))
     assert torch.equal(back(images), model(images))
+    parity(family, "vitascope", "torchvision", ck.model(images), back(images))
