@@ -27,6 +27,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "LayerScale and registers": {"layer_scale": 0.1, "registers": 4},
     "exact GELU": {"gelu": "erf"},
     "shallow and wide": {"depth": 2, "width": 128, "hidden": 512},
+    "no biases on q, k and v": {"qkv_bias": False},
     "oblong": {"image_size": (32, 96)},
 }
 

@@ -46,6 +46,7 @@ TIMM: dict[str, dict[str, Any]] = {
     "ViT, no positions": {"pos_embed": "none"},
     "ViT, not square": {"img_size": (32, 64)},
     "ViT, grey": {"in_chans": 1},
+    "ViT without qkv bias": {"global_pool": "avg", "class_token": False, "fc_norm": False, "qkv_bias": False},
 }
 
 
@@ -62,6 +63,7 @@ ARCHITECTURES = (
     "vit_giantopt_patch16_siglip_gap_256",
     "vit_large_patch16_siglip_gap_256",
     "vit_large_patch16_siglip_gap_512",
+    "vit_medium_patch16_gap_240",
     "vit_medium_patch16_reg4_gap_256",
     "vit_small_patch14_reg4_dinov2",
     "vit_so150m_patch16_reg4_gap_256",

@@ -13,6 +13,7 @@ from vitascope.models.catalogue import create_model
     [
         {},
         {"registers": 2},
+        {"qkv_bias": False},
         {"pooling": "mean"},
         {"pooling": "token+mean"},
         {"norm": "pooled"},

@@ -36,16 +36,18 @@ class Projection(nn.Linear):
     """A linear layer of which some rows can be asked for alone."""
 
     def forward(self, x: Tensor, rows: slice | None = None) -> Tensor:
-        return super().forward(x) if rows is None else F.linear(x, self.weight[rows], self.bias[rows])
+        if rows is None:
+            return super().forward(x)
+        return F.linear(x, self.weight[rows], None if self.bias is None else self.bias[rows])
 
 
 class Attention(nn.Module):
-    """MSA, with biases on all four projections, (B, T, D) → (B, T, D): the heads of `x`, mixed."""
+    """MSA, (B, T, D) → (B, T, D): the heads of `x`, mixed; with biases, on q, k and v by `qkv_bias`."""
 
     def __init__(self, c: ViTConfig) -> None:
         super().__init__()
         self.h, self.d = c.heads, c.width // c.heads
-        self.qkv = Projection(c.width, 3 * c.width)
+        self.qkv = Projection(c.width, 3 * c.width, bias=c.qkv_bias)
         self.out = nn.Linear(c.width, c.width)
         self.dropout = nn.Dropout(c.dropout)
 

@@ -68,6 +68,8 @@ class ViTConfig:
     """Attention heads; each has D/heads channels."""
     hidden: Width = 3072
     """M, the hidden size of the MLPs."""
+    qkv_bias: bool = True
+    """Biases on queries, keys and values, as in all of the paper's models; some later ones have none."""
     classes: Classes = 1000
     """K; 0 for no head, when the model returns its features."""
     stem: StemConfig | None = None

@@ -119,6 +119,7 @@ def write(checkpoint: Checkpoint) -> RawCheckpoint:
 def unsaid(c: ViTConfig) -> dict[str, bool]:
     """What nobody who reads these files could tell, though the tensors could be written."""
     return {
+        "no biases on q, k and v": not c.qkv_bias,
         f"images of {c.image_size[0]}×{c.image_size[1]}, not square": c.image_size[0] != c.image_size[1],
         "a hybrid's stem with positions as in big_vision": c.stem is not None and _is_big_vision(c),
     }

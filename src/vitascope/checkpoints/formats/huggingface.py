@@ -158,9 +158,6 @@ def _names_on_disk(raw: RawCheckpoint, kind: str) -> dict[str, Tensor]:
     tensors = raw.renamed(renames, _MASKED_TRAINING)
     if "embeddings.register_tokens" in tensors and not tensors["embeddings.register_tokens"].numel():
         del tensors["embeddings.register_tokens"]
-    if raw.config.get("qkv_bias") is False:
-        for name in [name for name in tensors if re.search(r"attention\.(query|key|value)\.weight$", name)]:
-            tensors.setdefault(name.removesuffix("weight") + "bias", torch.zeros(tensors[name].shape[0]))
     return tensors
 
 
@@ -235,7 +232,7 @@ def _description(checkpoint: Checkpoint, c: ViTConfig, kind: str) -> dict[str, A
         "image_size": height if height == width else [height, width],
         "patch_size": c.patch,
         "num_channels": c.channels,
-        "qkv_bias": True,
+        "qkv_bias": c.qkv_bias,
         "id2label": {str(index): name for index, name in enumerate(names)},
         "label2id": {name: index for index, name in enumerate(names)},
     }

@@ -75,6 +75,7 @@ class Sizes:
             "patch": patch,
             "depth": numbered(self.tensors, rf"{re.escape(block)}(\d+)\W"),
             "hidden": self.shape("encoder.blocks.0.mlp.fc1.weight", 2)[0],
+            "qkv_bias": self.has("encoder.blocks.0.attention.qkv.bias", 1),
             "classes": self.side("head.linear.weight", 2),
             "class_token": self.has("embedding.class_token", 3),
             "registers": self.side("embedding.registers", 3, 1),

@@ -138,6 +138,7 @@ def _description(checkpoint: Checkpoint, c: ViTConfig) -> dict[str, Any]:
             "depth": c.depth,
             "num_heads": c.heads,
             "mlp_ratio": ratio if int(c.width * ratio) == c.hidden else (c.hidden + 0.5) / c.width,
+            "qkv_bias": c.qkv_bias,
             "init_values": c.layer_scale,
             "class_token": c.class_token,
             "global_pool": pool,

@@ -80,6 +80,7 @@ def write(checkpoint: Checkpoint) -> RawCheckpoint:
 def unsaid(c: ViTConfig) -> dict[str, bool]:
     """What torchvision's class cannot be, though the tensors could."""
     return {
+        "no biases on q, k and v": not c.qkv_bias,
         f"images of {c.image_size[0]}×{c.image_size[1]}, not square": c.image_size[0] != c.image_size[1],
         f"{c.channels} channels instead of 3": c.channels != 3,
         "no head": c.classes == 0,
