@@ -9,8 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from depot import Depot, serving, stand_in
+
 # Before torch is imported: small tensors gain nothing from threads, and processes started here inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Nothing is fetched from outside: where weights come from by name, nobody answers.
+NOBODY = "http://127.0.0.1:9"
+os.environ |= {"HF_ENDPOINT": NOBODY, "STORAGE_EMULATOR_HOST": NOBODY, "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,6 +32,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     patch = pytest.MonkeyPatch()
     patch.setenv("VITASCOPE_CACHE", str(folder))
     patch.setenv("MPLCONFIGDIR", str(folder))
+    patch.setenv("HF_HOME", str(folder / "huggingface"))
     yield folder
     patch.undo()
 
@@ -44,3 +50,11 @@ def real_data() -> Path:
     if not (data / "ants_bees").is_dir():
         pytest.skip("no real images: set VITASCOPE_TEST_DATA to the folder that holds ants_bees and cifar100")
     return data
+
+
+@pytest.fixture
+def depot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Depot]:
+    """A server in place of the Hub and the buckets, for this process; the caches are empty."""
+    with serving(Depot()) as depot:
+        stand_in(depot.url, tmp_path / "cache", monkeypatch)
+        yield depot

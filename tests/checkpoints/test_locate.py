@@ -26,6 +26,18 @@ def test_a_run_looks_like_one(tmp_path: Path) -> None:
     assert is_checkpoint(tmp_path / "begun")
 
 
+def test_a_name_looks_like_one_where_no_such_path_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ("someone/tiny-vit", "hf:someone/tiny@v1/a.bin", "google:augreg/S_16-i21k", "google:BiT-M-R50x1")
+    for name in names:
+        assert is_checkpoint(name)
+    for path in ("photos", "photos/cat.jpg", "./someone/tiny", "/a/b", "a/b/c", "hf:tiny", "google:", "a\\b/c"):
+        assert not is_checkpoint(path)
+    (tmp_path / "someone/tiny-vit").mkdir(parents=True)
+    assert not is_checkpoint("someone/tiny-vit")
+    assert not is_checkpoint("someone/tiny-vat")
+
+
 def test_images_and_what_is_not_there_do_not(tmp_path: Path) -> None:
     (tmp_path / "images/ant").mkdir(parents=True)
     (tmp_path / "images/ant/0.jpg").write_bytes(b"")

@@ -45,6 +45,8 @@ def load(
 ) -> Checkpoint:
     """Reads a file, a folder or a run: `ck.model` (evaluation mode, float32, CPU), `ck.config`, `ck.labels`, …
 
+    Where nothing is at that path, a name is fetched once: "timm/vit_small_patch16_224.augreg_in21k", "google:…" (see
+    `named.KINDS`); `ck.card["fetched"]` says its revision and SHA-256.
     `classes` other than the file's gives a new zero-initialised head without a hidden layer, as fine-tuning
     starts. `image_size` resizes the positions once, by the official rule, and the preprocessing with them.
     `model`, a catalogue name or a config, states the architecture: a file is refused that differs from it in anything
@@ -56,13 +58,16 @@ def load(
     """
     stated = model_config(model) if isinstance(model, str) else model
     size = None if image_size is None else height_width(image_size, "image_size")
-    place = locate(Path(path))
+    located = locate(path)
+    place = located.place
     folder = place.parent if place.name == WEIGHTS and place.is_file() else place
     if folder.is_dir() and is_own(folder):
         checkpoint = read_folder(folder)
     else:
         raw = replace(read_raw(place), model=stated, image_size=size, normalised=mean is not None)
         checkpoint = _read_foreign(raw)
+    if located.fetched:
+        checkpoint = replace(checkpoint, card={**checkpoint.card, "fetched": dict(located.fetched)})
     if stated is not None:
         free = (*_FREE, *_CONVENTIONS) if isinstance(model, str) else _FREE
         _refuse_other(checkpoint.config, stated, free, Path(path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,28 +9,33 @@ from torch import Tensor
 
 from vitascope.checkpoints.formats.names import WEIGHT_ENDINGS
 from vitascope.checkpoints.formats.raw import RawCheckpoint
+from vitascope.checkpoints.in_folder import USUAL, shards, weights_among
 from vitascope.checkpoints.json_file import read_json
+from vitascope.checkpoints.named import Located, find, is_name
 from vitascope.checkpoints.output import settled
 from vitascope.checkpoints.store import CONFIG, is_own
 from vitascope.checkpoints.tensor_file import TensorFile, read_tensors
 from vitascope.errors import CheckpointError
 
-_USUAL = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors")
 
+def locate(path: str | Path) -> Located:
+    """The file, the folder, or the `model/` of a run; of a name, where nothing is at such a path, what was fetched.
 
-def locate(path: Path) -> Path:
-    """The file, the folder, or the `model/` of a run; raises `CheckpointError` when there is nothing."""
-    place = settled(path)
+    Raises `CheckpointError` when there is nothing.
+    """
+    place = settled(Path(path))
     if not place.exists():
-        raise CheckpointError(f"{path}: no such file or folder; expected a checkpoint's file, folder or run")
+        return find(str(path))
     if place.is_dir() and not is_own(place) and is_own(settled(place / "model")):
-        return settled(place / "model")
-    return place
+        return Located(place=settled(place / "model"))
+    return Located(place=place)
 
 
-def is_checkpoint(path: Path) -> bool:
-    """Whether `path` is what `load` may read, by the names inside, or by reading a config.json for our mark."""
-    place = settled(path)
+def is_checkpoint(path: str | Path) -> bool:
+    """Whether it is a name, or a path to what `load` may read by the names inside or our mark in a config.json."""
+    if is_name(str(path)):
+        return True
+    place = settled(Path(path))
     if not place.is_dir():
         return place.suffix in WEIGHT_ENDINGS and place.is_file()
     inside = {p.name for p in place.iterdir()}
@@ -51,7 +55,7 @@ def read_raw(place: Path) -> RawCheckpoint:
     else:
         folder, file = place.parent, read_tensors(place)
     # A config.json beside a file of another name may belong to something else.
-    described = place.is_dir() or place.name in _USUAL
+    described = place.is_dir() or place.name in USUAL
     config = folder / CONFIG
     return RawCheckpoint(
         path=place,
@@ -72,28 +76,21 @@ def _preprocessor(folder: Path) -> dict[str, Any] | None:
 
 
 def _tensors_in(folder: Path) -> TensorFile:
-    for name in _USUAL:
-        if (folder / name).is_file():
-            return read_tensors(folder / name)
-        if (folder / f"{name}.index.json").is_file():
-            return _shards(folder / f"{name}.index.json")
-    files = sorted(p for p in folder.iterdir() if p.suffix in WEIGHT_ENDINGS and p.is_file())
-    if len(files) == 1:
-        return read_tensors(files[0])
+    name, files = weights_among([path.name for path in folder.iterdir() if path.is_file()])
+    if name.endswith(".index.json"):
+        return _sharded(folder / name)
+    if name:
+        return read_tensors(folder / name)
     if (folder / "checkpoints").is_dir():
         raise CheckpointError(f"{folder}: a run without a result yet; resume it, or wait until model/ is there")
     what = f"{len(files)} weight files: name one of them" if files else "no weights (model.safetensors)"
     raise CheckpointError(f"{folder}: holds {what}; expected a checkpoint's folder or a run")
 
 
-def _shards(index: Path) -> TensorFile:
-    table = read_json(index).get("weight_map")
-    if not isinstance(table, dict) or not all(isinstance(name, str) for name in table.values()):
-        raise CheckpointError(f"{index}: has no weight_map from tensors to files")
+def _sharded(index: Path) -> TensorFile:
+    table = shards(index, read_json(index))
     tensors: dict[str, Tensor] = {}
     for name in sorted(set(table.values())):
-        if not re.fullmatch(r"[\w.-]+", name) or name in (".", ".."):
-            raise CheckpointError(f"{index}: names the file {name!r}; expected one in the same folder")
         for key, tensor in read_tensors(index.parent / name).tensors.items():
             if key in tensors:
                 raise CheckpointError(f"{index}: {key} is in two files")

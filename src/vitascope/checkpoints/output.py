@@ -86,6 +86,8 @@ def check_output(
     _refuse_strangers(path, kinds)
     for source in sources:
         place, read = path.resolve(), Path(source).resolve()
+        if not read.exists():  # a name
+            continue
         if place == read or place in read.parents or read in place.parents:
             raise OutputError(f"{path} is, holds or lies in {source}, which is read from; choose another name")
 

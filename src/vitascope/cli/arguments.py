@@ -20,6 +20,7 @@ import yaml
 from docstring_parser import parse_from_object
 from jsonargparse import ArgumentParser, get_loader, set_loader, set_parsing_settings
 
+from vitascope.checkpoints.named import is_name
 from vitascope.data.open import recognise
 from vitascope.errors import ConfigError, DataError
 from vitascope.fields import IdleError
@@ -269,10 +270,12 @@ def _is_data(word: str) -> bool:
         recognise(word)
     except DataError:
         return False
-    return not (os.path.exists(word) and _is_checkpoint(word))
+    return not _is_checkpoint(word)
 
 
 def _is_checkpoint(word: str) -> bool:
+    if not os.path.exists(word):
+        return is_name(word)
     from vitascope.checkpoints.locate import is_checkpoint  # with torch, hence late
 
-    return is_checkpoint(Path(word))
+    return is_checkpoint(word)

@@ -31,7 +31,7 @@ from vitascope.data.picture import Picture
 from vitascope.data.remarks import Remarks
 from vitascope.data.source import Int64, Source, View
 from vitascope.errors import DataError, ImageError
-from vitascope.lock import take
+from vitascope.file_lock import take
 from vitascope.version import __version__
 from vitascope.whole import written_whole
 from vitascope.wording import memory_text, printable

@@ -24,7 +24,8 @@ from vitascope.inference import quantise
 from vitascope.inference.engines import onnx, openvino
 from vitascope.inference.engines.pytorch import Engine
 from vitascope.inference.engines.table import TOLERANCES, difference
-from vitascope.inference.exported import LABELS, RECORD, RUNTIMES, sha256
+from vitascope.inference.exported import LABELS, RECORD, RUNTIMES
+from vitascope.whole import sha256
 from vitascope.wording import first_line
 
 OPSETS = range(18, 24)

@@ -20,6 +20,7 @@ from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError, ConfigError, UserError
 from vitascope.inference.engines import onnx, openvino
 from vitascope.inference.engines.pytorch import Engine
+from vitascope.whole import sha256
 from vitascope.wording import first_line
 
 LABELS, RECORD = "labels.json", "export.json"
@@ -119,9 +120,3 @@ def _read(folder: Path) -> Exported:
         activation=check_activation(record.get("activation", "softmax")),
         shown=read_shown(folder, record.get("shown")),
     )
-
-
-def sha256(path: Path) -> str:
-    """Of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 
 from vitascope import json_text
 from vitascope.errors import DataError
+from vitascope.file_lock import take
 from vitascope.inference.files import FilePrediction
-from vitascope.lock import take
 from vitascope.whole import written_whole
 from vitascope.wording import reason
 

@@ -33,7 +33,7 @@ def run(asked: Inspect, console: Console) -> dict[str, Any]:
     from vitascope.views.report_files import JSON, write_report
     from vitascope.web.offline import write_page
 
-    paths = [asked.checkpoint, *takewhile(lambda path: is_checkpoint(Path(path)), asked.others)]
+    paths = [asked.checkpoint, *takewhile(is_checkpoint, asked.others)]
     rest = asked.others[len(paths) - 1 :]
     given = [NamedImage(name=str(file), image=file) for file in find_images(rest)] if rest else None
     names = checkpoint_names(paths)

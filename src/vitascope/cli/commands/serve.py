@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from typing import Any
 
+from vitascope.checkpoints.named import check_known
 from vitascope.cli.console import Console
-from vitascope.errors import ConfigError
 from vitascope.optional import needed
 from vitascope.recipes.asked import Serve
 from vitascope.web.settings import ServeSettings, served_name
@@ -17,8 +16,7 @@ from vitascope.web.settings import ServeSettings, served_name
 def run(asked: Serve, settings: ServeSettings, console: Console) -> dict[str, Any]:
     """Serves until a signal comes, so that nothing is returned but for errors."""
     settings = replace(settings, name=settings.name or served_name(asked.checkpoint))
-    if not os.path.exists(asked.checkpoint):
-        raise ConfigError(f"{asked.checkpoint} does not exist; expected a file, a folder or a run")
+    check_known(asked.checkpoint)
     needed("serving needs FastAPI and uvicorn", "serve", "fastapi", "python_multipart", "uvicorn")
     from vitascope.web.readers import memory_share
     from vitascope.web.server import address_of, open_socket, serve

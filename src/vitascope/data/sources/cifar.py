@@ -7,11 +7,7 @@ fine label byte (CIFAR-100), then 3,072 bytes of 32×32 pixels: all red, all gre
 from __future__ import annotations
 
 import hashlib
-import http.client
-import logging
 import tarfile
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,15 +17,11 @@ import numpy as np
 from vitascope.cache import cache_folder
 from vitascope.data.kept import ArraySource
 from vitascope.data.source import Splits
+from vitascope.download import download
 from vitascope.errors import DataError
-from vitascope.whole import written_whole
 from vitascope.wording import printable, reason
 
-log = logging.getLogger(__name__)
-
 _PIXELS = 3 * 32 * 32
-_TIMEOUT = 30  # seconds without any answer
-_BLOCK = 16 << 20  # bytes between two lines of progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,19 +117,10 @@ def _verify(archive: Archive, path: Path) -> None:
 
 
 def _download(archive: Archive, path: Path) -> None:
-    log.info("fetching %s (%d MiB) to %s", archive.url, archive.size >> 20, path.parent)
     try:
-        with written_whole(path) as temporary:
-            with temporary.open("wb") as file, urllib.request.urlopen(archive.url, timeout=_TIMEOUT) as answer:
-                while (done := file.tell()) <= archive.size and (block := answer.read(_BLOCK)):
-                    file.write(block)
-                    log.info("%d of %d MiB", file.tell() >> 20, archive.size >> 20)
-            if done != archive.size:
-                raise OSError(f"{done} bytes, expected {archive.size}")
-            _verify(archive, temporary)
-    except (OSError, http.client.HTTPException) as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        download(archive.url, path, size=archive.size, md5=archive.md5)
+    except OSError as error:
         raise DataError(
-            f"cannot fetch {archive.url} ({printable(str(reason))}); put the file at {printable(str(path))} by hand, "
+            f"cannot fetch {archive.url} ({reason(error)}); put the file at {printable(str(path))} by hand, "
             "or set VITASCOPE_CACHE to a folder that holds it or can be written"
         ) from None

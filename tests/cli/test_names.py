@@ -1,0 +1,117 @@
+"""Commands that are given a checkpoint's name in place of its path, against a server on the loopback."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import vitascope as vs
+from commanding import Run, refused
+from depot import COMMIT, Depot
+from tiny import PLAIN, SIDE, command, finetune_recipe, image_folder, source
+from tiny_checkpoint import checkpoint
+from vitascope.data.source import Splits
+from vitascope.recipes.finetune import finetune
+
+NAME = "someone/tiny-vit"
+
+
+@pytest.fixture
+def hub(depot: Depot, tmp_path: Path) -> Depot:
+    """With a tiny ViT for three classes, as timm writes it."""
+    vs.save(checkpoint(), tmp_path / "tiny", format="timm")
+    depot.add(NAME, tmp_path / "tiny")
+    return depot
+
+
+def card(model: Path) -> dict[str, Any]:
+    held = json.loads((model / "config.json").read_text())["card"]
+    assert isinstance(held, dict)
+    return held
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_finetune_from_a_name(hub: Depot, tmp_path: Path, run: Run) -> None:
+    photos, out = image_folder(tmp_path / "photos", 30), tmp_path / "run"
+    words = ["--steps=4", "--batch=6", "--precision=float32", "--device=cpu", "--augment.crop=none", "--json"]
+    code, said, err = run("finetune", f"hf:{NAME}", photos, "--out", out, *words)
+    assert code == 0, err
+    assert json.loads(said)["steps"] == 4
+    origin = card(out / "model")["origin"]["fetched"]
+    assert origin["revision"] == COMMIT
+    assert origin["name"] == NAME
+    assert list(origin["sha256"]) == ["model.safetensors"]
+    told = (out / "model/README.md").read_text()
+    assert COMMIT in told
+    assert origin["sha256"]["model.safetensors"] in told
+    hub.status = 503  # nothing more is asked for of a run that is done
+    code, said, _ = run("evaluate", out, photos, "--json")
+    assert code == 0
+
+
+def test_every_command_about_a_checkpoint(hub: Depot, tmp_path: Path, run: Run) -> None:
+    photos, others = image_folder(tmp_path / "photos", 30), image_folder(tmp_path / "others", 9, seed=1)
+    (tmp_path / "labels.txt").write_text("ant\nbee\ncat\n")
+    one = next(photos.rglob("*.png"))
+    for words in (
+        ["evaluate", NAME, photos, "--labels", tmp_path / "labels.txt", "--engine=eager"],
+        ["predict", NAME, one, "--engine=eager"],
+        ["fewshot", NAME, photos, "--test", others, "--shots=1", "--seeds=1"],
+        ["convert", NAME, tmp_path / "converted", "--format=vitascope"],
+    ):
+        code, _, err = run(*words)
+        assert code == 0, (words, err)
+    assert card(tmp_path / "converted")["fetched"]["revision"] == COMMIT
+    assert vs.Predictor(NAME)(str(one))[0][0][0] in "012"
+    assert hub.fetched(".safetensors") == ["model.safetensors"]
+
+
+def test_what_cannot_be_had_is_one_line(hub: Depot, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    hub.gated.add("someone/gated")
+    hub.repositories["someone/gated"] = {}
+    for name, said in {
+        "someone/nothing": "the Hub has no such model",
+        "someone/gated": "is gated: accept its terms at",
+        f"{NAME}@v9": "has no revision 'v9'",
+        "nothing.npz": "no such file or folder",
+        "google:augreg/Ti_9": "there is no http",
+    }.items():
+        assert said in refused(capsys, "convert", name, out)
+    assert "no such file or folder; expected a checkpoint's file" in refused(capsys, "serve", "nothing.npz")
+    assert "DATA is missing" in refused(capsys, "finetune", f"hf:{NAME}", "--out", out)
+    assert "is data and" in refused(capsys, "finetune", image_folder(tmp_path / "photos"), NAME, "--out", out)
+    assert not out.exists()
+
+
+def test_the_usual_variables_say_where_from_and_where_to(hub: Depot, tmp_path: Path) -> None:
+    env = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
+    code, _, err = command("convert", NAME, tmp_path / "out", env=env)
+    assert code == 2
+    assert err.count("\n") == 1
+    assert f"HF_HUB_OFFLINE is set; where there is a network run `hf download {NAME}`" in err
+    assert hub.asked == []
+    code, _, err = command("convert", NAME, tmp_path / "out", env={**env, "HF_HUB_OFFLINE": "0"})
+    assert code == 0, err
+    assert list((tmp_path / "home/hub").glob("models--*"))
+
+
+def test_an_output_called_as_a_name_is_not_its_source(
+    hub: Depot, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert run("convert", f"hf:{NAME}", "someone", "--overwrite")[0] == 0
+    assert hub.fetched(".safetensors") == ["model.safetensors"]
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_a_run_goes_on_without_the_hub(hub: Depot, tmp_path: Path) -> None:
+    splits = Splits(train=source(20), validation=source(9, seed=1))
+    recipe = finetune_recipe(tmp_path / "run", NAME, image_size=SIDE, augment=PLAIN)
+    finetune(recipe, splits=splits)
+    hub.status = 500
+    assert card(finetune(recipe, splits=splits, resume=True))["origin"]["fetched"]["revision"] == COMMIT
