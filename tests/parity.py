@@ -78,7 +78,7 @@ def parity(
 
 
 def to_state(worst: float) -> float:
-    """The power of ten above twice the difference, at least 1e-6: other processors, which round otherwise, stay below."""
+    """The power of ten above twice the difference, at least 1e-6: processors that round otherwise stay below."""
     return float(f"1e{math.ceil(math.log10(max(2 * worst, 1e-6)))}")
 
 

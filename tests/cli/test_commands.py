@@ -21,6 +21,7 @@ EVERY: dict[str, tuple[list[str], str]] = {
     "check": (["{}/images"], "splits"),
     "pretrain": (["{}/images", "--out={}/p", "--steps=2", *PRETRAIN_WORDS], "validation"),
     "finetune": (["{}/run", "{}/images", "--out={}/f", "--steps=2", "--batch=4", "--precision=float32"], "validation"),
+    "teach": (["{}/run", "{}/images", "--out={}/taught"], "loo_top1"),
     "evaluate": (["{}/run", "{}/images"], "top1"),
     "fewshot": (["{}/run", "{}/images", "--test={}/others", "--shots=1,3", "--seeds=2", "--device=cpu"], "results"),
     "predict": (["{}/run", "{}/images/ant"], "predictions"),
@@ -37,7 +38,7 @@ def quick_count(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def words_of(name: str, place: Path, tmp_path: Path) -> list[str]:
-    inside = ("{}/p", "{}/f", "{}/converted")
+    inside = ("{}/p", "{}/f", "{}/taught", "{}/converted")
     return [w.replace("{}", str(tmp_path if any(i in w for i in inside) else place)) for w in (name, *EVERY[name][0])]
 
 

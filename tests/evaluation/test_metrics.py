@@ -60,13 +60,26 @@ def test_confusion_has_true_rows_and_predicted_columns() -> None:
     made = Tally(3)
     made.add(torch.eye(3)[[1, 1, 2]], torch.tensor([0, 1, 2]))
     assert made.confusion.tolist() == [[0, 1, 0], [0, 1, 0], [0, 0, 1]]
-    assert made.per_class().tolist() == [0.0, 1.0, 1.0]
+    assert made.per_class(("a", "b", "c")) == {
+        "a": {"images": 1, "top1": 0.0, "precision": 0.0, "f1": 0.0},
+        "b": {"images": 1, "top1": 1.0, "precision": 0.5, "f1": pytest.approx(2 / 3)},
+        "c": {"images": 1, "top1": 1.0, "precision": 1.0, "f1": 1.0},
+    }
+    assert made.macro_f1 == pytest.approx(5 / 9)
 
 
-def test_a_class_without_images_has_no_share() -> None:
-    shares = tally().per_class()
-    assert math.isnan(shares[6])
-    assert not np.isnan(shares[:6]).any()
+def test_figures_by_class_are_scikit_learns_and_a_class_without_images_has_none() -> None:
+    from sklearn.metrics import precision_recall_fscore_support
+
+    made = tally()
+    found = made.per_class("abcdefg")
+    assert list(found) == list("abcdef")
+    true = np.repeat(np.arange(7), made.confusion.sum(axis=1))
+    said = np.concatenate([np.repeat(np.arange(7), row) for row in made.confusion])
+    peer = precision_recall_fscore_support(true, said, labels=range(6), zero_division=0.0)
+    for place, name in enumerate(("precision", "top1", "f1", "images")):
+        assert [c[name] for c in found.values()] == pytest.approx(peer[place])
+    assert made.macro_f1 == pytest.approx(peer[2].mean())
 
 
 @pytest.mark.parametrize("rows", [(slice(0, 49), slice(49, 50)), tuple(slice(i, i + 7) for i in range(0, 50, 7))])

@@ -23,6 +23,7 @@ COMMANDS = {
     "export": ["export", "{}/ck", "OUT", "--format=openvino"],
     "inspect": ["inspect", "{}/ck", "{}/other", "{}/images/ant/000.png", "--out=OUT", "--show=1"],
     "study": ["study", "inductive-bias", "{}/ck", "--out=OUT", "--no-untrained"],
+    "teach": ["teach", "{}/ck", "{}/images", "--out=OUT"],
     "pretrain": ["pretrain", "{}/images", "--out=OUT", *SHORT],
     "finetune": ["finetune", "{}/ck", "{}/images", "--out=OUT", "--steps=2", "--batch=4", "--precision=float32"],
     "sweep": [
@@ -93,7 +94,7 @@ def test_a_thesis_survives(
     assert {p for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
-@pytest.mark.parametrize("name", ["convert", "convert timm", "inspect", "finetune", "sweep", "study"])
+@pytest.mark.parametrize("name", ["convert", "convert timm", "inspect", "teach", "finetune", "sweep", "study"])
 def test_the_source_survives(name: str, given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(given, copy)

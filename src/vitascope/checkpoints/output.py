@@ -47,6 +47,9 @@ KINDS: dict[str, tuple[Kind, ...]] = {
     ),
     "report": (("inspect.html", b"vitascope", rf"inspect\.html|([^/]+/)?({_REPORT})"),),
     "study": (("study.json", b'"vitascope"', r"study\.json|measures\.csv|inductive_bias\.(png|svg)|README\.md"),),
+    "teaching": (
+        ("results.json", b'"loo_top1"', rf"(results|environment)\.json|taught\.safetensors|model/({_SETTLED})"),
+    ),
     "run": (("config.yaml", b"eval_every:", rf"(sweep/[^/]+/)?{_RUN}|sweep/results\.json"),),
 }
 """What is written as folders: the file by which each is known, what that holds, and the names of all that belongs."""

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("data", "counts, sizes, classes, every unreadable or doubtful file of a data set"),
     "pretrain": ("data", "train from scratch with the paper's pre-training head"),
     "finetune": ("checkpoint data", "continue from a checkpoint on other data, at another resolution"),
+    "teach": ("checkpoint data", "an exact classifier in seconds, in closed form on a checkpoint's features"),
     "evaluate": ("checkpoint data", "accuracy, loss, calibration of a checkpoint, per class"),
     "fewshot": ("checkpoint data", "accuracy of frozen features after a few images per class"),
     "predict": ("checkpoint paths", "labels and probabilities for image files and folders"),

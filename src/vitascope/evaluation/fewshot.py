@@ -49,7 +49,7 @@ class Ridge:
     scale: Standard
     """From features to X, but for the bias column."""
     eigenvalues: Float64
-    """(r,), of XᵀX where n ≥ d + 1, otherwise of XXᵀ."""
+    """(r,), at least 0, of XᵀX where n ≥ d + 1, otherwise of XXᵀ."""
     left: Float64
     """(d + 1, r), Q or XᵀQ with the eigenvectors Q."""
     right: Float64
@@ -59,28 +59,42 @@ class Ridge:
     def fit(cls, train_x: npt.ArrayLike, train_y: npt.ArrayLike, classes: int) -> Ridge:
         """See `fewshot_predict`."""
         features, labels = training_set(train_x, train_y, classes)
-        scale = Standard.of(features)
-        x = _with_bias(scale(features))
-        y = np.where(labels[:, None] == np.arange(classes), 1.0, -1.0)
-        if x.shape[0] >= x.shape[1]:
-            eigenvalues, q = np.linalg.eigh(x.T @ x)
-            return cls(scale=scale, eigenvalues=eigenvalues, left=q, right=q.T @ (x.T @ y))
-        eigenvalues, q = np.linalg.eigh(x @ x.T)
-        return cls(scale=scale, eigenvalues=eigenvalues, left=x.T @ q, right=q.T @ y)
+        return cls.of(features, signs(labels, classes))
+
+    @classmethod
+    def of(cls, features: npt.NDArray[np.floating], targets: Float64, weights: Float64 | None = None) -> Ridge:
+        """Of features (n, d) and any targets Y (n, K), each image's error counted `weights` (n,) times."""
+        scale, (n, d) = Standard.of(features), features.shape
+        times = np.ones(n) if weights is None else weights
+        if n > d:
+            gram, moment = np.zeros((d + 1, d + 1)), np.zeros((d + 1, targets.shape[1]))
+            for first in range(0, n, _ROWS):
+                part = slice(first, first + _ROWS)
+                x = scale.rows(features[part])
+                weighted = (times[part, None] * x).T
+                gram, moment = gram + weighted @ x, moment + weighted @ targets[part]
+            eigenvalues, left = np.linalg.eigh(gram)
+            right = left.T @ moment
+        else:
+            root = np.sqrt(times)[:, None]
+            x = root * scale.rows(features)
+            eigenvalues, q = np.linalg.eigh(x @ x.T)
+            left, right = x.T @ q, q.T @ (root * targets)
+        # XᵀX and XXᵀ have no eigenvalue below 0; rounding may make one.
+        return cls(scale=scale, eigenvalues=np.maximum(eigenvalues, 0.0), left=left, right=right)
 
     def weights(self, l2: float = 1024.0) -> Float64:
         """w, (d + 1, K), the last row that of the bias. Raises `ConfigError` unless λ is a number above 0."""
         if not (l2 > 0 and math.isfinite(l2)):
             raise ConfigError(f"l2 is {l2}, expected a number above 0; the official rule has 1024")
-        # XᵀX and XXᵀ have no eigenvalue below 0; rounding may make one.
-        return (self.left / (np.maximum(self.eigenvalues, 0.0) + l2)) @ self.right
+        return (self.left / (self.eigenvalues + l2)) @ self.right
 
     def scores(self, test_x: npt.ArrayLike, l2: float = 1024.0) -> Float64:
         """Xw, (m, d) → (m, K), about −1 … 1."""
         features = feature_rows(test_x, len(self.scale.mean))
         weights = self.weights(l2)
         parts = (features[first : first + _ROWS] for first in range(0, max(len(features), 1), _ROWS))
-        return np.concatenate([_with_bias(self.scale(part)) @ weights for part in parts])
+        return np.concatenate([self.scale.rows(part) @ weights for part in parts])
 
     def predict(self, test_x: npt.ArrayLike, l2: float = 1024.0) -> Int64:
         """The class of the largest score, int64 (m,)."""
@@ -105,6 +119,15 @@ class Standard:
     def __call__(self, features: npt.NDArray[np.floating]) -> Float64:
         """(…, d) → (…, d)."""
         return (features - self.mean) / self.std
+
+    def rows(self, features: npt.NDArray[np.floating]) -> Float64:
+        """(m, d) → rows of X (m, d + 1), with the bias column."""
+        return np.concatenate([self(features), np.full((len(features), 1), BIAS)], axis=1)
+
+
+def signs(labels: Int64, classes: int) -> Float64:
+    """Targets Y (n, K): +1 for an image's class, −1 for the others."""
+    return np.where(labels[:, None] == np.arange(classes), 1.0, -1.0)
 
 
 def training_set(
@@ -139,7 +162,3 @@ def feature_rows(values: npt.ArrayLike, width: int | None = None) -> npt.NDArray
     if not np.isfinite(features).all():
         raise ConfigError("features hold NaN or infinity, expected finite numbers; the model may have diverged")
     return features
-
-
-def _with_bias(x: Float64) -> Float64:
-    return np.concatenate([x, np.full((len(x), 1), BIAS)], axis=1)

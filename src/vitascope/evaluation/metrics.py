@@ -26,8 +26,8 @@ class Tally:
         self.classes = classes
         self.top5 = 0.0
         self.loss = 0.0
-        self.counts = np.zeros((2, classes), dtype=np.int64)
-        """Images and correct images by true class."""
+        self.counts = np.zeros((3, classes), dtype=np.int64)
+        """Images and correct images by true class, and all images by the class that was predicted."""
         side = classes if classes <= CONFUSION_CLASSES else 0
         self.confusion = np.zeros((side, side), dtype=np.int64)
         """Images by (true class, predicted class); (0, 0) beyond `CONFUSION_CLASSES`."""
@@ -47,7 +47,7 @@ class Tally:
         best = logits.topk(min(5, self.classes), dim=1).indices
         self.top5 += float((best == labels[:, None]).any(dim=1).sum())
         self.loss += float(F.cross_entropy(logits.double(), labels, reduction="sum"))
-        for row, counted in enumerate((labels, labels[correct])):
+        for row, counted in enumerate((labels, labels[correct], predicted)):
             self.counts[row] += np.bincount(counted.numpy(), minlength=self.classes)
         if self.confusion.size:
             np.add.at(self.confusion, (labels.numpy(), predicted.numpy()), 1)
@@ -85,10 +85,30 @@ class Tally:
         """Expected calibration error: mean gap between confidence and accuracy over the bins, in [0, 1]."""
         return float(np.abs(self.bins[1] - self.bins[2]).sum()) / max(self.images, 1)
 
-    def per_class(self) -> np.ndarray:
-        """Share of each class's images that are recognised, (K,); NaN for a class without images."""
-        totals, correct = self.counts
-        return np.divide(correct, totals, out=np.full(self.classes, np.nan), where=totals > 0)
+    @property
+    def macro_f1(self) -> float:
+        """Mean F1 of the classes that have images, in [0, 1]."""
+        return float(np.mean(self._f1()[self.counts[0] > 0])) if self.images else 0.0
+
+    def per_class(self, classes: Sequence[str]) -> dict[str, dict[str, float | int]]:
+        """Figures of each class that has images, JSON-able: "top1" is recall; 0 where there is no precision."""
+        totals, correct, said = self.counts
+        precision, f1 = correct / np.maximum(said, 1), self._f1()
+        return {
+            name: {
+                "images": int(totals[i]),
+                "top1": float(correct[i] / totals[i]),
+                "precision": float(precision[i]),
+                "f1": float(f1[i]),
+            }
+            for i, name in enumerate(classes)
+            if totals[i]
+        }
+
+    def _f1(self) -> np.ndarray:
+        """Harmonic mean of precision and recall, (K,); 0 for a class that neither occurs nor is said."""
+        totals, correct, said = self.counts
+        return 2 * correct / np.maximum(totals + said, 1)
 
     def summary(self) -> dict[str, float | int]:
         """The figures of the whole set, JSON-able."""

@@ -102,6 +102,28 @@ class FewShotOf(FewShot, Opened, Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Teach(Opened, Placed):
+    """A head in closed form on a checkpoint's frozen features, and what it knows of itself."""
+
+    checkpoint: str
+    """A file, a folder or a run, in any format that loads; what a run was taught before, it still knows."""
+    data: str | None = None
+    """What is taught: the train split, or all where there is no split (`vitascope data` lists the kinds)."""
+    out: str
+    """New folder for the model and what it knows."""
+    forget: tuple[str, ...] = ()
+    """Classes or files to take out of what the run was taught."""
+    balance: bool = False
+    """Count every class alike, however many images it has."""
+    overwrite: bool = False
+    """Replace what was taught into --out before."""
+    batch: Count = 64
+    """Images per forward pass."""
+    workers: Annotated[int, Range(0)] = 0
+    """Processes that read images besides this one."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Inspect(Stated, Placed):
     """Checkpoints side by side, on some images."""
 

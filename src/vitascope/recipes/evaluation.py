@@ -94,11 +94,8 @@ def evaluate_checkpoint(asked: Evaluate, progress: Callable[[int, int], None] | 
             Path(asked.confusion).parent.mkdir(parents=True, exist_ok=True)
             confusion_figure(tally.confusion, classes).savefig(asked.confusion, dpi=120, format="png")
     figures = judged(tally.summary(), tally.counts[0], classes)
-    totals, shares = tally.counts[0].tolist(), tally.per_class().tolist()
-    by_class = {
-        label: {"images": n, "top1": share} for label, n, share in zip(classes, totals, shares, strict=True) if n
-    }
-    return {"split": chosen, **seen, "skipped": skipped, **figures, "per_class": by_class}
+    by_class = {"macro_f1": tally.macro_f1, "per_class": tally.per_class(classes)}
+    return {"split": chosen, **seen, "skipped": skipped, **figures, **by_class}
 
 
 def _unseen(source: Source, shown: Shown | None, *, alone: bool) -> tuple[Source, dict[str, Any]]:

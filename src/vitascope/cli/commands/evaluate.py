@@ -17,17 +17,18 @@ def run(asked: Evaluate, console: Console) -> dict[str, Any]:
     from vitascope.recipes.evaluation import evaluate_checkpoint
 
     result = evaluate_checkpoint(asked, console.counter("evaluating"))
-    rows = [[name, f"{100 * c['top1']:.2f} %", c["images"]] for name, c in result["per_class"].items()]
+    shares = ("top1", "precision", "f1")
+    rows = [[k, *(f"{100 * c[s]:.2f} %" for s in shares), c["images"]] for k, c in result["per_class"].items()]
     if len(rows) > 40:
         rows = sorted(rows, key=lambda row: float(row[1].split()[0]))[:40]
         console.say(f"the 40 hardest of {len(result['per_class'])} classes:")
-    console.table("per class", ["class", "top-1", "images"], rows)
+    console.table("per class", ["class", "recall", "precision", "F1", "images"], rows)
     part = "" if result["part"] == "all" else f", {result['part']}"
     out = f"; {result['left_out']:,} images that were trained on are left out" if result["left_out"] else ""
-    percent = [f"{100 * result[name]:.2f} %" for name in ("top5", "calibration_error")]
+    percent = [f"{100 * result[name]:.2f} %" for name in ("macro_f1", "top5", "calibration_error")]
     console.table(
         f"{asked.data} ({result['split']}{part}){out}",
-        ["images", "top-1", "top-5", "calibration error", "loss", "unreadable"],
+        ["images", "top-1", "macro F1", "top-5", "calibration error", "loss", "unreadable"],
         [[result["images"], accuracy_text(result), *percent, f"{result['loss']:.4f}", result["skipped"]]],
     )
     return result

@@ -1,0 +1,31 @@
+"""`vitascope teach CHECKPOINT DATA --out RUN`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vitascope.checkpoints.output import check_output
+from vitascope.cli.console import Console
+from vitascope.recipes.asked import Teach
+
+
+def run(asked: Teach, console: Console) -> dict[str, Any]:
+    """Teaches, and shows how well by images left out."""
+    check_output(
+        asked.out, "teaching", overwrite=asked.overwrite, sources=[asked.checkpoint, *filter(None, [asked.data])]
+    )
+    from vitascope.evaluation.interval import accuracy_text
+    from vitascope.recipes.run_folder import MODEL
+    from vitascope.recipes.teach import teach_run
+    from vitascope.wording import duration
+
+    results = teach_run(asked, console.counter("computing features")).results
+    figures = {"images left out, each in turn": {**results, "top1": results["loo_top1"]}}
+    figures |= {name: results[name] for name in ("validation", "test") if name in results}
+    rows = [
+        [k, v["images"], accuracy_text(v), f"{100 * v['macro_f1']:.1f} %", f"{v['loss']:.4f}"]
+        for k, v in figures.items()
+    ]
+    console.table(asked.out, ["judged on", "images", "top-1", "macro F1", "loss"], rows)
+    console.say(f"taught in {duration(results['seconds'])}; the model is in {asked.out}/{MODEL}")
+    return {"model": f"{asked.out}/{MODEL}", **results}

@@ -1,0 +1,133 @@
+"""The images that a head was taught with: their features, labels and names, kept beside the model.
+
+The solution needs no more of an image than this, so that others are added and some forgotten without reading the rest
+again, to the same result as teaching all that is left at once. A file of safetensors, whose SHA-256 the run's results
+hold.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vitascope.checkpoints.tensor_file import read_safetensors, write_safetensors
+from vitascope.data.source import Int64
+from vitascope.errors import CheckpointError, ConfigError
+from vitascope.wording import meant, some
+
+FILE = "taught.safetensors"
+_NUMBERS = {"labels": torch.int64, "marks": torch.int64, "groups": torch.int64}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Known:
+    """n images of width d."""
+
+    features: npt.NDArray[np.float32]
+    """(n, d)."""
+    classes: tuple[str, ...]
+    """Names of the labels."""
+    labels: Int64
+    """(n,)."""
+    names: tuple[str, ...]
+    """What messages call each image: its path, as a rule."""
+    marks: Int64
+    """(n,) eight bytes of the hash of each image's content, 0 where that is not known."""
+    groups: Int64
+    """(n,): images of one number belong together, and are left out together."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def with_more(self, more: Known) -> tuple[Known, int, int]:
+        """With others beside these, classes that are new after the old; how many were known, how many relabelled.
+
+        An image that is known is not counted twice; under another label the new one holds, because that is how
+        mistakes are corrected. Raises `CheckpointError` for features of another width.
+        """
+        if more.features.shape[1] != self.features.shape[1]:
+            raise CheckpointError(
+                f"features of width {more.features.shape[1]}, the images that are known have {self.features.shape[1]}"
+            )
+        classes = (*self.classes, *(name for name in more.classes if name not in set(self.classes)))
+        labels = np.array([classes.index(name) for name in more.classes], dtype=np.int64)[more.labels]
+        old = self._kept(~np.isin(self.marks, more.marks[more.marks != 0]))
+        label_of = dict(zip(self.marks.tolist(), self.labels.tolist(), strict=True))
+        again = [label for mark, label in zip(more.marks.tolist(), labels.tolist(), strict=True) if mark in label_of]
+        before = [label_of[mark] for mark in more.marks.tolist() if mark in label_of]
+        relabelled = sum(a != b for a, b in zip(again, before, strict=True))
+        first = int(old.groups.max(initial=-1)) + 1
+        both = Known(
+            features=np.concatenate([old.features, more.features]),
+            classes=classes,
+            labels=np.concatenate([old.labels, labels]),
+            names=(*old.names, *more.names),
+            marks=np.concatenate([old.marks, more.marks]),
+            groups=np.concatenate([old.groups, more.groups + first]),
+        )
+        return both, len(again) - relabelled, relabelled
+
+    def without(self, words: Sequence[str]) -> Known:
+        """Without the classes or files of these names; raises `ConfigError` for one that is neither."""
+        gone = np.zeros(len(self), dtype=bool)
+        for word in words:
+            if word in self.classes:
+                found = self.labels == self.classes.index(word)
+            else:
+                found = np.array([name == word or Path(name).name == word for name in self.names])
+            if not found.any():
+                raise ConfigError(f"{word!r} is no class or file that was taught; {meant(word, self.classes)}")
+            gone |= found
+        kept = self._kept(~gone)
+        occurring = np.unique(kept.labels)
+        place = np.full(len(self.classes), -1, dtype=np.int64)
+        place[occurring] = np.arange(len(occurring))
+        return replace(kept, classes=tuple(self.classes[i] for i in occurring), labels=place[kept.labels])
+
+    def _kept(self, rows: npt.NDArray[np.bool_]) -> Known:
+        return replace(
+            self,
+            features=self.features[rows],
+            labels=self.labels[rows],
+            names=tuple(name for name, kept in zip(self.names, rows, strict=True) if kept),
+            marks=self.marks[rows],
+            groups=self.groups[rows],
+        )
+
+    def write(self, folder: Path) -> str:
+        """Writes `taught.safetensors`; returns its SHA-256. Raises OSError."""
+        tensors = {
+            name: torch.from_numpy(np.ascontiguousarray(getattr(self, name))) for name in ("features", *_NUMBERS)
+        }
+        told = {"classes": json.dumps(self.classes), "names": json.dumps(self.names)}
+        return write_safetensors(folder / FILE, tensors, told)
+
+
+def taught_run(path: str | Path) -> Path | None:
+    """The folder of a run that was taught, from it or from its model/; None for any other checkpoint."""
+    place = Path(path)
+    return next((folder for folder in (place, place.parent) if (folder / FILE).is_file()), None)
+
+
+def read_known(folder: Path, sha256: object) -> Known:
+    """What `write` wrote, with the SHA-256 it returned; raises `CheckpointError`."""
+    path = folder / FILE
+    remedy = "teach again, or copy the whole folder"
+    if not path.is_file():
+        raise CheckpointError(f"{path}: missing, and with it the images to add to or to forget; {remedy}")
+    content = read_safetensors(path)
+    if content.sha256 != sha256:
+        raise CheckpointError(f"{path}: not as it was written (SHA-256); {remedy}")
+    try:
+        classes, names = (tuple(map(str, json.loads(content.metadata[name]))) for name in ("classes", "names"))
+        arrays = {name: tensor.numpy() for name, tensor in content.tensors.items()}
+        known = Known(classes=classes, names=names, **arrays)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: holds something else ({some([str(error)])}); {remedy}") from error
+    return known

@@ -1,0 +1,165 @@
+"""Teaching: a checkpoint's frozen features, a head in closed form (Section 4.1), and what it knows of itself."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vitascope.checkpoints.adapt import replace_head
+from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.load import load
+from vitascope.checkpoints.output import atomic_folder
+from vitascope.checkpoints.save import save
+from vitascope.checkpoints.shown import shown_to
+from vitascope.data.copies import digests, find_copies
+from vitascope.data.open import open_data
+from vitascope.data.source import Int64, Source, Splits
+from vitascope.device import resolve_device
+from vitascope.errors import ConfigError, DataError
+from vitascope.evaluation.features import FeatureStore, features_folder
+from vitascope.evaluation.fewshot import signs
+from vitascope.evaluation.metrics import Tally, judged
+from vitascope.evaluation.taught import balanced, teach_head
+from vitascope.recipes.asked import Teach
+from vitascope.recipes.known import Known, read_known, taught_run
+from vitascope.recipes.run_folder import ENVIRONMENT, MODEL, RESULTS, environment, read_json, write_json
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lesson:
+    """What came of teaching."""
+
+    checkpoint: Checkpoint
+    """With the head; its card holds `results`."""
+    known: Known
+    """The images that it was taught with."""
+    results: dict[str, Any]
+    """JSON-able: "loo_top1", its "interval" and "baseline", "macro_f1", "per_class", "l2", "temperature", "test"."""
+
+
+def teach_run(asked: Teach, progress: Progress | None = None) -> Lesson:
+    """Teaches and writes RUN: the model, results.json, environment.json and what was taught, wholly or not at all.
+
+    Raises `UserError` for what the user can mend.
+    """
+    begun = time.monotonic()
+    earlier = taught_run(asked.checkpoint)
+    before = None
+    if earlier is not None:
+        before = read_known(earlier, read_json(earlier / RESULTS, "teach again").get("taught_sha256"))
+        before = before.without(asked.forget)
+    elif asked.forget or asked.data is None:
+        what = "--forget is for" if asked.forget else "without DATA it must be"
+        raise ConfigError(f"{asked.checkpoint} was not taught; {what} a run of `vitascope teach`")
+    if before is not None and asked.image_size is not None:
+        raise ConfigError(f"{earlier} was taught at its own image size; leave out --image_size, or teach a new run")
+    checkpoint = load(asked.checkpoint, image_size=asked.image_size)
+    store = FeatureStore(
+        replace_head(checkpoint.model, 0).to(resolve_device(asked.device)),
+        checkpoint.preprocess,
+        batch=asked.batch,
+        workers=asked.workers,
+        folder=features_folder(),
+        progress=progress,
+    )
+    card = {"data": asked.data, "checkpoint": asked.checkpoint}
+    data = None if asked.data is None else open_data(asked.data)
+    with atomic_folder(Path(asked.out), what="teaching", overwrite=asked.overwrite) as folder:
+        lesson = teach(checkpoint, data, store, before=before, balance=asked.balance, card=card)
+        results = {
+            **lesson.results,
+            "taught_sha256": lesson.known.write(folder),
+            "seconds": round(time.monotonic() - begun, 2),
+        }
+        save(lesson.checkpoint, folder / MODEL)
+        write_json(folder / RESULTS, results)
+        write_json(folder / ENVIRONMENT, environment())
+    return replace(lesson, results=results)
+
+
+def teach(
+    checkpoint: Checkpoint,
+    data: Splits | None,
+    features: FeatureStore,
+    *,
+    before: Known | None = None,
+    balance: bool = False,
+    card: dict[str, Any] | None = None,
+) -> Lesson:
+    """Teaches the train split of `data` besides what was taught `before`; other splits judge it.
+
+    Copies of one another are left out together. Raises `DataError` where there is nothing to tell apart.
+    """
+    splits = data or Splits()
+    known, shown = before, checkpoint.shown
+    if splits.train is not None and len(splits.train):
+        copies = find_copies(splits.present().values())
+        more = _look(splits.train, features, copies.of(splits.train))
+        shown = shown_to(splits.train, None, shown, chosen=False)
+        if before is None:
+            known = more
+        else:
+            known, again, relabelled = before.with_more(more)
+            if again or relabelled:
+                log.info("%d images were known already, %d of them under another label", again + relabelled, relabelled)
+    if known is None:
+        raise DataError("there are no images to teach: expected class folders, or a train split")
+    if len(np.unique(known.labels)) < 2:
+        raise DataError("images of one class only, expected two or more to tell apart")
+    targets = signs(known.labels, len(known.classes))
+    weights = balanced(targets) if balance else None
+    head = teach_head(known.features, targets, weights=weights, groups=known.groups)
+    results = _judged(torch.from_numpy(head.left_out), known.labels, known.classes)
+    results["loo_top1"] = results.pop("top1")
+    results |= {"l2": head.l2, "temperature": head.temperature, "balance": balance}
+    for name, source in splits.present().items():
+        if source is not splits.train and len(source):
+            logits = features(source, np.arange(len(source), dtype=np.int64)) @ head.weight.T + head.bias
+            results[name] = _judged(torch.from_numpy(logits), source.labels, known.classes)
+    model = replace_head(checkpoint.model.cpu(), len(known.classes))
+    assert model.head.linear is not None
+    with torch.no_grad():
+        model.head.linear.weight.copy_(torch.from_numpy(head.weight))
+        model.head.linear.bias.copy_(torch.from_numpy(head.bias))
+    taught = replace(
+        checkpoint,
+        model=model.eval(),
+        labels=known.classes,
+        activation="softmax",
+        card={"task": "teaching", **(card or {}), "results": results, "origin": checkpoint.card},
+        shown=shown,
+        format="vitascope",
+    )
+    return Lesson(checkpoint=taught, known=known, results=results)
+
+
+def _look(source: Source, features: FeatureStore, groups: Int64) -> Known:
+    """What has to be known of a source's images."""
+    marks = digests(source)
+    return Known(
+        features=features(source, np.arange(len(source), dtype=np.int64)),
+        classes=source.classes,
+        labels=source.labels,
+        names=tuple(source.describe(i) for i in range(len(source))),
+        marks=np.zeros(len(source), dtype=np.int64) if marks is None else marks,
+        groups=groups,
+    )
+
+
+def _judged(logits: torch.Tensor, labels: Int64, classes: tuple[str, ...]) -> dict[str, Any]:
+    """Figures of logits (n, K), JSON-able, as `evaluate` gives them."""
+    tally = Tally(len(classes))
+    tally.add(logits, torch.from_numpy(labels))
+    by_class = {"macro_f1": tally.macro_f1, "per_class": tally.per_class(classes)}
+    return {**judged(tally.summary(), tally.counts[0], classes), **by_class}

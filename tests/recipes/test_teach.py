@@ -1,0 +1,192 @@
+"""Teaching: an ordinary checkpoint comes out, and adding and forgetting equal teaching all at once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import vitascope as vs
+from tiny import evaluated, image_folder, pretrain_recipe, splits
+from tiny_checkpoint import TINY, checkpoint
+from vitascope.errors import CheckpointError, ConfigError, DataError, OutputError
+from vitascope.models.config import BiTConfig, StemConfig, ViTConfig
+from vitascope.recipes.asked import Teach
+from vitascope.recipes.finetune import finetune
+from vitascope.recipes.recipe import FinetuneRecipe
+from vitascope.recipes.teach import Lesson, teach_run
+
+CONFIGS = {
+    "ViT": TINY,
+    "MLP head": ViTConfig(**{**vars(TINY), "representation_size": 5}),
+    "hybrid": ViTConfig(
+        **{**vars(TINY), "image_size": (32, 32), "patch": 1, "stem": StemConfig(units=(1,), width_factor=0.5)}
+    ),
+    "ResNet": BiTConfig(image_size=(16, 16), units=(1, 1, 1, 1), base_width=32, classes=3, small_images=True),
+}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VITASCOPE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> str:
+    vs.save(checkpoint(TINY), tmp_path / "start")
+    return str(tmp_path / "start")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    image_folder(tmp_path / "data" / "train", 24)
+    image_folder(tmp_path / "data" / "test", 9, seed=1)
+    return tmp_path / "data"
+
+
+def taught(start: str | Path, data: Path | None, out: Path, **options: Any) -> Lesson:
+    where = None if data is None else str(data)
+    return teach_run(Teach(checkpoint=str(start), data=where, out=str(out), device="cpu", **options))
+
+
+def head(run: Path) -> tuple[tuple[str, ...], torch.Tensor]:
+    """Labels and the linear layer, weights and bias, of a run."""
+    ck = vs.load(run)
+    linear = ck.model.head.linear
+    assert linear is not None
+    return ck.labels, torch.cat([linear.weight, linear.bias[:, None]], dim=1).double()
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_what_comes_out_is_an_ordinary_checkpoint(kind: str, data: Path, tmp_path: Path) -> None:
+    vs.save(checkpoint(CONFIGS[kind]), tmp_path / "start")
+    results = taught(tmp_path / "start", data, tmp_path / "run").results
+    again = evaluated(str(tmp_path / "run"), str(data))
+    assert again["split"] == "test"
+    assert again["top1"] == results["test"]["top1"]
+    assert again["loss"] == pytest.approx(results["test"]["loss"], rel=1e-4)
+    assert again["per_class"] == results["test"]["per_class"]
+    assert results["images"] == 24
+    assert results["loo_top1"] > 0.8
+    assert json.loads((tmp_path / "run" / "results.json").read_text()) == results
+    assert vs.Predictor(tmp_path / "run")(next((data / "test" / "bee").iterdir()))[0][0][0] == "bee"
+
+
+def test_the_leave_one_out_figures_are_those_of_teaching_without_the_image(
+    start: str, data: Path, tmp_path: Path
+) -> None:
+    for file in sorted((data / "train").rglob("*.png"))[::2]:
+        file.unlink()
+    lesson = taught(start, data / "train", tmp_path / "run")
+    right = []
+    for number, file in enumerate(sorted((data / "train").rglob("*.png"))):
+        rest = tmp_path / f"without-{number}"
+        shutil.copytree(data / "train", rest)
+        (rest / file.relative_to(data / "train")).unlink()
+        taught(start, rest, tmp_path / f"run-{number}")
+        right.append(vs.Predictor(tmp_path / f"run-{number}")(file)[0][0][0] == file.parent.name)
+    # λ and the features' scale are then those of one image less.
+    assert np.mean(right) == pytest.approx(lesson.results["loo_top1"], abs=1 / 12)
+
+
+def test_adding_is_teaching_all_at_once(start: str, data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data / "train", tmp_path / "first")
+    for move in [*sorted((tmp_path / "first" / "ant").iterdir())[:3], tmp_path / "first" / "cat"]:
+        target = tmp_path / "second" / move.relative_to(tmp_path / "first")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(move, target)
+    taught(start, tmp_path / "first", tmp_path / "one")
+    added = taught(tmp_path / "one", tmp_path / "second", tmp_path / "two")
+    whole = taught(start, data / "train", tmp_path / "whole")
+    (labels, ours), (expected_labels, expected) = head(tmp_path / "two"), head(tmp_path / "whole")
+    assert labels == expected_labels == ("ant", "bee", "cat")  # here the new class is the last in either order
+    assert torch.allclose(ours, expected, rtol=0, atol=1e-6)
+    assert added.results["loo_top1"] == whole.results["loo_top1"]
+    assert vs.load(tmp_path / "two").shown is not None
+    assert len(vs.load(tmp_path / "two").shown.trained) == len(vs.load(tmp_path / "whole").shown.trained)  # type: ignore[union-attr]
+
+
+def test_forgetting_is_never_having_seen(start: str, data: Path, tmp_path: Path) -> None:
+    taught(start, data, tmp_path / "whole")
+    file = sorted((data / "train" / "ant").iterdir())[0]
+    taught(tmp_path / "whole", None, tmp_path / "less", forget=("cat", file.name))
+    shutil.rmtree(data / "train" / "cat")
+    file.unlink()
+    taught(start, data / "train", tmp_path / "expected")
+    (labels, ours), (expected_labels, expected) = head(tmp_path / "less"), head(tmp_path / "expected")
+    assert labels == expected_labels == ("ant", "bee")
+    assert torch.allclose(ours, expected, rtol=0, atol=1e-6)
+
+
+def test_an_image_that_is_known_counts_once_and_a_new_label_holds(start: str, data: Path, tmp_path: Path) -> None:
+    taught(start, data / "train", tmp_path / "one")
+    file = sorted((data / "train" / "ant").iterdir())[0]
+    right = tmp_path / "right" / "bee" / file.name
+    right.parent.mkdir(parents=True)
+    shutil.copy(file, right)
+    known = taught(tmp_path / "one", tmp_path / "right", tmp_path / "two").known
+    assert len(known) == 24
+    assert (known.labels == known.classes.index("bee")).sum() == 9
+
+
+def test_balance_helps_the_small_class(start: str, tmp_path: Path) -> None:
+    image_folder(tmp_path / "data", 30)
+    for file in sorted((tmp_path / "data" / "bee").iterdir())[2:]:
+        file.unlink()
+    plain, even = (
+        taught(start, tmp_path / "data", tmp_path / f"run-{balance}", balance=balance).results
+        for balance in (False, True)
+    )
+    assert even["per_class"]["bee"]["top1"] >= plain["per_class"]["bee"]["top1"]
+    assert not torch.allclose(head(tmp_path / "run-False")[1], head(tmp_path / "run-True")[1])
+
+
+def test_fine_tuning_goes_on_from_it(start: str, data: Path, tmp_path: Path) -> None:
+    taught(start, data, tmp_path / "run")
+    recipe = FinetuneRecipe(
+        checkpoint=str(tmp_path / "run"), data=str(data), out=str(tmp_path / "tuned"), steps=1, batch=4
+    )
+    assert vs.load(finetune(recipe)).labels == ("ant", "bee", "cat")
+
+
+def test_what_cannot_be_is_one_line_and_leaves_nothing(start: str, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    shutil.copytree(data / "train" / "ant", tmp_path / "one class" / "ant")
+    refused: list[tuple[str | Path, Path | None, dict[str, Any], type[Exception], str]] = [
+        (start, None, {}, ConfigError, "was not taught"),
+        (start, data, {"forget": ("ant",)}, ConfigError, "--forget is for"),
+        (start, tmp_path / "one class", {}, DataError, "one class only"),
+        (tmp_path / "run", None, {"forget": ("dog",)}, ConfigError, "'dog' is no class or file"),
+        (tmp_path / "run", None, {"forget": ("ant", "bee")}, DataError, "one class only"),
+        (tmp_path / "run", data, {"image_size": 32}, ConfigError, "leave out --image_size"),
+    ]
+    taught(start, data, tmp_path / "run")
+    for where, source, options, error, said in refused:
+        with pytest.raises(error, match=said) as caught:
+            taught(where, source, tmp_path / "out", **options)
+        assert "\n" not in str(caught.value)
+        assert not (tmp_path / "out").exists()
+    with pytest.raises(OutputError, match="exists"):
+        taught(start, data, tmp_path / "run")
+    taught(start, data, tmp_path / "run", overwrite=True)
+    with (tmp_path / "run" / "taught.safetensors").open("r+b") as file:
+        file.seek(-3, 2)
+        file.write(b"\x00\x01\x02")
+    with pytest.raises(CheckpointError, match="not as it was written"):
+        taught(tmp_path / "run", data, tmp_path / "out")
+
+
+def test_a_run_of_training_is_taught_too(data: Path, tmp_path: Path) -> None:
+    from vitascope.recipes.pretrain import pretrain
+
+    pretrain(pretrain_recipe(tmp_path / "trained", steps=1), splits=splits())
+    lesson = taught(tmp_path / "trained", data, tmp_path / "run")
+    shown, before = lesson.checkpoint.shown, vs.load(tmp_path / "trained").shown
+    assert shown is not None
+    assert before is not None
+    assert set(before.trained.tolist()) < set(shown.trained.tolist())
