@@ -39,12 +39,11 @@ from vitascope.data.open import open_data
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Splits
 from vitascope.inference.engines.pytorch import placed
-from vitascope.models.catalogue import create_model
+from vitascope.models.catalogue import create_model, forward_flops
 from vitascope.precision import autocast, processor
 from vitascope.recipes.presets import PRESETS
 from vitascope.recipes.pretrain import pretrain
 from vitascope.recipes.recipe import PretrainRecipe
-from vitascope.studies.cost import forward_flops
 from vitascope.training.record import SPEED, read_metrics
 from vitascope.training.train_settings import TrainSettings
 

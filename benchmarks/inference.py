@@ -30,9 +30,8 @@ from vitascope.inference.engines.openvino import OpenVinoEngine, convert, librar
 from vitascope.inference.engines.table import build
 from vitascope.inference.engines.traced import quiet
 from vitascope.inference.quantise import quantised
-from vitascope.models.catalogue import create_model
+from vitascope.models.catalogue import create_model, forward_flops
 from vitascope.precision import resolve_precision
-from vitascope.studies.cost import forward_flops
 
 CPU = torch.device("cpu")
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.2}

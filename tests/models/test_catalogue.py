@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from vitascope.errors import ConfigError
-from vitascope.models.catalogue import count_parameters, create_model, model_config, model_names
+from vitascope.models.catalogue import (
+    count_parameters,
+    create_model,
+    empty_model,
+    forward_flops,
+    model_config,
+    model_names,
+)
 from vitascope.models.config import BiTConfig, ViTConfig
 
 # 1000 classes, 224 pixels. ViTs and hybrids: `models_test.py` of google-research/vision_transformer; ViT-b/32 has the
@@ -148,3 +156,11 @@ def test_small_images_keep_the_resnets_resolution() -> None:
     assert isinstance(config, BiTConfig)
     model = create_model("BiT-R50x1", small_images=True, base_width=32, image_size=32, classes=10)
     assert model.tokens(torch.zeros(1, 3, 32, 32)).shape == (1, 16, config.features)
+
+
+@pytest.mark.parametrize("name", ["ViT-Ti/16", "R+ViT-Ti/16", "BiT-R50x1"])
+def test_operations_are_those_that_pytorch_counts(name: str) -> None:
+    config = model_config(name, classes=10, image_size=64)
+    with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
+        empty_model(config).eval()(torch.empty(1, 3, 64, 64))
+    assert forward_flops(config) == counter.get_total_flops() > 1e7

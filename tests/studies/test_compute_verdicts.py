@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from tiny_study import compute, diverged, rows
-from vitascope.models.catalogue import model_config
+from vitascope.models.catalogue import forward_flops, model_config
 from vitascope.studies import cost
 from vitascope.studies.analysis import Row
-from vitascope.studies.cost import forward_flops
 from vitascope.studies.saving import least_compute, saving
 from vitascope.studies.verdicts import Evidence, Outcome, Verdict, verdicts
 

@@ -8,10 +8,9 @@ import pytest
 
 from tiny_study import values
 from vitascope.errors import ConfigError
-from vitascope.models.catalogue import model_config, model_names
+from vitascope.models.catalogue import forward_flops, model_config, model_names
 from vitascope.recipes.pretrain import pretraining_config
 from vitascope.studies.cells import pretrain_recipe
-from vitascope.studies.cost import forward_flops
 from vitascope.studies.lineup import LINEUPS, lineup
 from vitascope.studies.settings import Cell, DataScaling
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from vitascope.errors import ConfigError
@@ -122,6 +123,21 @@ def empty_model(config: ModelConfig) -> ViT | BiT:
 def count_parameters(config: ModelConfig) -> int:
     """Number of trainable values; takes no memory for them."""
     return sum(parameter.numel() for parameter in empty_model(config).parameters())
+
+
+@cache
+def forward_flops(config: ModelConfig) -> float:
+    """Operations of one image's forward pass, counted by PyTorch: products and convolutions."""
+    if isinstance(config, ViTConfig) and config.depth > 2:  # all blocks are alike
+        one, two = (forward_flops(replace(config, depth=depth)) for depth in (1, 2))
+        return one + (config.depth - 1) * (two - one)
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    model = empty_model(config).eval()
+    with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.empty(1, config.channels, *config.image_size))
+    return float(counter.get_total_flops())
 
 
 def architecture_name(config: ViTConfig) -> str:

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from vitascope.device import resolve_device
-from vitascope.models.catalogue import build_model, count_parameters, empty_model
+from vitascope.models.catalogue import build_model, count_parameters, forward_flops
 from vitascope.models.config import ModelConfig
 from vitascope.recipes.pretrain import pretraining_config
 from vitascope.streams import Stream, seed_of
@@ -43,14 +42,6 @@ def measure_cost(study: Study, cell: Cell, classes: int, threads: int) -> Cost:
         flops=forward_flops(config),
         images_per_second=training_rate(config, study.batch, threads),
     )
-
-
-def forward_flops(config: ModelConfig) -> float:
-    """Operations of one image's forward pass, counted by PyTorch: products and convolutions."""
-    model = empty_model(config).eval()
-    with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(torch.empty(1, config.channels, *config.image_size))
-    return float(counter.get_total_flops())
 
 
 def training_rate(config: ModelConfig, batch: int, threads: int) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vitascope.cli.console import Console
+from vitascope.fields import refuse_idle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,17 +15,27 @@ class Models:
 
     classes: int = 1000
     """Classes of the linear head that is counted."""
+    starts: bool = False
+    """Show weights to start from instead, which load by name: the published ones that are worth having."""
+
+    def __post_init__(self) -> None:
+        if self.starts:
+            refuse_idle(self, "starts are counted without a head", "classes")
 
 
 def run(asked: Models, console: Console) -> dict[str, Any]:
-    """Shows the catalogue of models."""
+    """Shows the catalogue of models, or of starts."""
+    return _starts(console) if asked.starts else _models(asked.classes, console)
+
+
+def _models(classes: int, console: Console) -> dict[str, Any]:
     from vitascope.models.catalogue import count_parameters, model_config, model_names
     from vitascope.models.config import ViTConfig
 
     result: dict[str, Any] = {}
     rows: list[list[Any]] = []
     for name in model_names():
-        config = model_config(name, classes=asked.classes)
+        config = model_config(name, classes=classes)
         parameters = count_parameters(config)
         result[name] = {"parameters": parameters, "pixels_per_token": config.pixels_per_token}
         if isinstance(config, ViTConfig):
@@ -35,6 +46,57 @@ def run(asked: Models, console: Console) -> dict[str, Any]:
             sizes = [config.features, sum(config.units) * 3 + 2, "–", "–", config.pixels_per_token]
         rows.append([name, kind, parameters, *sizes])
     columns = ["name", "kind", "parameters", "width", "depth", "heads", "MLP", "pixels per token"]
-    console.table(f"models, {asked.classes} classes, 224 pixels", columns, rows)
+    console.table(f"models, {classes} classes, 224 pixels", columns, rows)
     console.say("The patch number of a ViT is free: ViT-Ti/4 suits images of 32 pixels.")
     return {"models": result}
+
+
+def _starts(console: Console) -> dict[str, Any]:
+    from vitascope.checkpoints.starts import STARTS, speeds
+    from vitascope.models.catalogue import count_parameters, forward_flops
+    from vitascope.precision import processor
+
+    measured = speeds(processor())
+    result: list[dict[str, Any]] = []
+    rows: list[list[Any]] = []
+    for start in STARTS:
+        gigaflops = round(forward_flops(start.config(_PIXELS)) / 1e9, 2)
+        parameters = count_parameters(start.config())
+        rates = {
+            way: found["images_per_second"]["median"]
+            for way, found in measured.get("starts", {}).get(start.name, {}).items()
+            if way in ("predict", "train")
+        }
+        result.append(
+            {
+                "name": start.name,
+                "family": start.family,
+                "model": start.model,
+                "parameters": parameters,
+                "gflop": gigaflops,
+                "pixels": start.pixels,
+                "trained_on": start.trained_on,
+                "licence": start.licence,
+                "top1": start.top1,
+                "judged": start.judged,
+                "source": start.source,
+                "images_per_second": rates,
+            }
+        )
+        top1 = "" if start.top1 is None else f"{start.top1:.1f} % {start.judged}"
+        speed = " / ".join(f"{rate:.3g}" for rate in rates.values())
+        size = [f"{parameters / 1e6:.1f}", f"{gigaflops:.1f}", start.pixels]
+        rows.append([start.name, *size, start.trained_on, start.licence, top1, start.source, speed])
+    columns = ["name", "M parameters", f"GFLOP at {_PIXELS} px", "pixels", "trained on", "licence"]
+    console.table(
+        "starts: vitascope finetune NAME DATA --out RUN",
+        [*columns, "ImageNet-1k top-1", "says", "images/s predicted / trained"],
+        rows,
+    )
+    if measured:
+        console.say(f"Images a second were measured on {measured['processor']}: {measured['measure']}.")
+    return {"starts": result, "processor": measured.get("processor")}
+
+
+_PIXELS = 224
+"""At which operations are counted and images a second were measured: people fine-tune there first."""
