@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
 
 from vitascope.evaluation.fewshot import Ridge, signs
 from vitascope.evaluation.leave_one_out import left_out, left_out_errors
-from vitascope.evaluation.taught import LAMBDAS, balanced, fitted_temperature, teach_head
+from vitascope.evaluation.taught import LAMBDAS, Likelihood, balanced, fitted_probabilities, teach_head
 
 Array = np.ndarray
 
@@ -58,23 +57,41 @@ def cross_entropy(logits: Array, labels: Array) -> float:
 
 
 @pytest.mark.parametrize("likelihood", ["softmax", "sigmoid"])
-def test_no_other_temperature_makes_the_labels_likelier(likelihood: str) -> None:
+@pytest.mark.parametrize(("noise", "temperature"), [(0.0, 0.4), (0.1, 0.4), (0.05, 2.0)])
+def test_temperature_and_noise_are_those_that_made_the_labels(
+    likelihood: Likelihood, noise: float, temperature: float
+) -> None:
     rng = np.random.default_rng(0)
-    targets = signs(rng.integers(0, 3, 200), 3)
-    scores = 0.3 * targets + rng.normal(size=targets.shape)
-    found = fitted_temperature(scores, targets, likelihood=likelihood)  # type: ignore[arg-type]
-    doubt = 1 / 202
-    soft = np.where(targets > 0, 1 - doubt, doubt if likelihood == "sigmoid" else doubt / 2)
+    scores = 2 * temperature * rng.normal(size=(6000, 4))
+    flipped = rng.random(6000) < noise
+    if likelihood == "softmax":
+        labels = (scores / temperature + rng.gumbel(size=scores.shape)).argmax(axis=1)
+        targets = signs((labels + flipped * rng.integers(1, 4, 6000)) % 4, 4)
+    else:
+        true = rng.random(scores.shape) < 1 / (1 + np.exp(-scores / temperature))
+        targets = np.where(true ^ (rng.random(scores.shape) < noise), 1.0, -1.0)
+    found, share = fitted_probabilities(scores, targets, likelihood=likelihood)
+    assert found == pytest.approx(temperature, rel=0.1)
+    assert share == pytest.approx(noise, abs=0.015)
 
-    def cost(inverse: Array) -> float:
-        logits = scores * inverse
-        if likelihood == "sigmoid":
-            p = 1 / (1 + np.exp(-logits))
-            return float(-(soft * np.log(p) + (1 - soft) * np.log(1 - p)).sum())
-        p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        return float(-(soft * np.log(p)).sum())
 
-    assert found == pytest.approx(1 / minimize(cost, [1.0], method="Nelder-Mead").x[0], rel=1e-3)
+def test_labels_that_are_called_wrong_mostly_are() -> None:
+    said, truth, shares = [], [], []
+    for seed in range(10):
+        features, labels = data(600, apart=1.0, seed=seed)
+        rng = np.random.default_rng(100 + seed)
+        bad = rng.random(600) < 0.08
+        taught = teach_head(features, signs((labels + bad * rng.integers(1, 3, 600)) % 3, 3))
+        said.append(taught.wrong)
+        truth.append(bad)
+        shares.append(taught.noise)
+    wrong, is_wrong = np.concatenate(said), np.concatenate(truth)
+    assert np.mean(shares) == pytest.approx(0.08, abs=0.02)
+    assert wrong.sum() == pytest.approx(is_wrong.sum(), rel=0.25)
+    assert is_wrong[wrong < 0.1].mean() < 0.05
+    assert is_wrong[wrong > 0.5].mean() > 0.6
+    assert is_wrong[wrong > 0.9].mean() > 0.9
+    assert is_wrong[wrong > 0.5].sum() > 0.5 * is_wrong.sum()
 
 
 def test_of_few_images_it_is_never_quite_sure() -> None:

@@ -134,6 +134,18 @@ def test_an_image_that_is_known_counts_once_and_a_new_label_holds(start: str, da
     assert (known.labels == known.classes.index("bee")).sum() == 9
 
 
+def test_a_wrong_label_is_suspected_by_name(start: str, tmp_path: Path) -> None:
+    image_folder(tmp_path / "data", 120)
+    wrong = sorted((tmp_path / "data" / "ant").iterdir())[4]
+    shutil.move(wrong, tmp_path / "data" / "cat" / "moved.png")
+    results = taught(start, tmp_path / "data", tmp_path / "run").results
+    first = results["suspects"][0]
+    assert Path(first["file"]).name == "moved.png"
+    assert (first["label"], first["looks_like"]) == ("cat", "ant")
+    assert first["wrong"] > 0.5
+    assert 0 < results["wrong_labels"] < 0.1
+
+
 def test_balance_helps_the_small_class(start: str, tmp_path: Path) -> None:
     image_folder(tmp_path / "data", 30)
     for file in sorted((tmp_path / "data" / "bee").iterdir())[2:]:

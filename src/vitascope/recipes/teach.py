@@ -26,7 +26,7 @@ from vitascope.errors import ConfigError, DataError
 from vitascope.evaluation.features import FeatureStore, features_folder
 from vitascope.evaluation.fewshot import signs
 from vitascope.evaluation.metrics import Tally, judged
-from vitascope.evaluation.taught import balanced, teach_head
+from vitascope.evaluation.taught import Taught, balanced, teach_head
 from vitascope.recipes.asked import Teach
 from vitascope.recipes.known import Known, read_known, taught_run
 from vitascope.recipes.run_folder import ENVIRONMENT, MODEL, RESULTS, environment, read_json, write_json
@@ -45,7 +45,7 @@ class Lesson:
     known: Known
     """The images that it was taught with."""
     results: dict[str, Any]
-    """JSON-able: "loo_top1", its "interval" and "baseline", "macro_f1", "per_class", "l2", "temperature", "test"."""
+    """JSON-able: "loo_top1", its "interval" and "baseline", by class, "l2", "temperature", "suspects", "test", …"""
 
 
 def teach_run(asked: Teach, progress: Progress | None = None) -> Lesson:
@@ -123,6 +123,7 @@ def teach(
     results = _judged(torch.from_numpy(head.left_out), known.labels, known.classes)
     results["loo_top1"] = results.pop("top1")
     results |= {"l2": head.l2, "temperature": head.temperature, "balance": balance}
+    results |= {"wrong_labels": head.noise, "suspects": _suspects(head, known)}
     for name, source in splits.present().items():
         if source is not splits.train and len(source):
             logits = features(source, np.arange(len(source), dtype=np.int64)) @ head.weight.T + head.bias
@@ -155,6 +156,22 @@ def _look(source: Source, features: FeatureStore, groups: Int64) -> Known:
         marks=np.zeros(len(source), dtype=np.int64) if marks is None else marks,
         groups=groups,
     )
+
+
+def _suspects(head: Taught, known: Known) -> list[dict[str, Any]]:
+    """The images whose label is likelier wrong than right, given all others, surest first; JSON-able."""
+    own = known.labels[:, None] == np.arange(len(known.classes))
+    instead = np.where(own, -np.inf, head.left_out).argmax(axis=1)
+    return [
+        {
+            "file": known.names[i],
+            "label": known.classes[known.labels[i]],
+            "looks_like": known.classes[instead[i]],
+            "wrong": float(head.wrong[i]),
+        }
+        for i in np.argsort(-head.wrong, kind="stable")
+        if head.wrong[i] > 0.5
+    ]
 
 
 def _judged(logits: torch.Tensor, labels: Int64, classes: tuple[str, ...]) -> dict[str, Any]:

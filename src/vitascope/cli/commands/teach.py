@@ -27,5 +27,11 @@ def run(asked: Teach, console: Console) -> dict[str, Any]:
         for k, v in figures.items()
     ]
     console.table(asked.out, ["judged on", "images", "top-1", "macro F1", "loss"], rows)
+    if suspects := results["suspects"]:
+        console.table(
+            f"labels that are likelier wrong than right, {min(len(suspects), 10)} of {len(suspects)}",
+            ["file", "label", "looks like", "wrong"],
+            [[s["file"], s["label"], s["looks_like"], f"{100 * s['wrong']:.0f} %"] for s in suspects[:10]],
+        )
     console.say(f"taught in {duration(results['seconds'])}; the model is in {asked.out}/{MODEL}")
     return {"model": f"{asked.out}/{MODEL}", **results}
