@@ -18,6 +18,8 @@ from vitascope.models.config import BiTConfig, ModelConfig, StemConfig
 
 WIDE = replace(TINY, width=64, heads=1, hidden=128)
 ERF = replace(WIDE, gelu="erf")
+OFFICIAL = replace(ERF, image_size=(32, 32), patch=1, stem=StemConfig())
+TIMM_STEM = StemConfig(norm_eps=1e-5, kernel_rule="variance", kernel_eps=1e-8)
 
 ROUND_TRIPS: list[tuple[str, ModelConfig]] = [
     ("google", TINY),
@@ -38,6 +40,7 @@ ROUND_TRIPS: list[tuple[str, ModelConfig]] = [
     ("timm", replace(ERF, positions="none", classes=0)),
     ("timm", replace(ERF, qkv_bias=False)),
     ("timm", replace(TINY, width=40, heads=5, hidden=23)),
+    ("timm", replace(OFFICIAL, stem=TIMM_STEM)),
     ("huggingface", replace(WIDE, norm_eps=1e-12)),
     ("huggingface", replace(ERF, image_size=(16, 24))),
     ("huggingface", replace(ERF, classes=0, representation_size=7, representation_activation="tanh")),
@@ -92,14 +95,17 @@ REFUSALS: list[tuple[str, ModelConfig, str]] = [
     ("torchvision", replace(TINY, gelu="erf", registers=1, image_size=(16, 24)), r"not square.*register tokens"),
     ("torchvision", replace(TINY, gelu="erf", classes=0), "no head"),
     ("torchvision", BiTConfig(units=(1, 1, 1, 1), base_width=32), "BiT-ResNet"),
-    ("timm", replace(TINY, image_size=(32, 32), stem=StemConfig()), "hybrid"),
+    ("timm", OFFICIAL, r"stem\.norm_eps 1e-06 .* 1e-05; stem\.kernel_rule std .* variance; stem\.kernel_eps 1e-05"),
+    ("timm", replace(OFFICIAL, stem=StemConfig(units=(1,), width_factor=0.5)), "of other units or width than timm's"),
+    ("google", replace(OFFICIAL, stem=TIMM_STEM), r"stem\.norm_eps 1e-05 .* 1e-06"),
+    ("huggingface", OFFICIAL, "stem of a hybrid"),
+    ("timm", BiTConfig(units=(1, 1), classes=3, kernel_eps=1e-8), r"units \(1, 1\) of 64 channels"),
+    ("google", BiTConfig(units=(1, 1), classes=3, kernel_eps=1e-8), "kernel_eps 1e-08 .* 1e-10"),
 ]
 
 
 @pytest.mark.parametrize(("format", "config", "expected"), REFUSALS)
 def test_what_a_format_cannot_say_is_refused(format: str, config: ModelConfig, expected: str, tmp_path: Path) -> None:
-    if getattr(config, "stem", None) is not None:
-        config = replace(config, patch=1)
     with pytest.raises(CheckpointError, match=expected) as caught:
         vs.save(checkpoint(config), tmp_path / "out", format=format)
     assert f'"{format}"' in str(caught.value)

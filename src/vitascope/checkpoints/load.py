@@ -28,7 +28,10 @@ log = logging.getLogger(__name__)
 
 _FREE = ("image_size", "classes")
 """Fields in which a file may differ from the config that the caller states: sizes of the task."""
-_CONVENTIONS = ("gelu", "norm_eps", "representation_size", "representation_activation")
+_CONVENTIONS = (
+    *("gelu", "norm_eps", "representation_size", "representation_activation"),
+    *("stem.norm_eps", "stem.kernel_rule", "stem.kernel_eps", "kernel_eps"),
+)
 """Further fields that a mere name leaves open, because libraries and published files differ in them."""
 
 

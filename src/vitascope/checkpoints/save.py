@@ -76,7 +76,7 @@ def _written(checkpoint: Checkpoint, format: str) -> RawCheckpoint:
     held = next((f for f in FOREIGN if f.name == format and isinstance(checkpoint.config, f.holds)), None)
     if held is None:
         what = "ViTs only, this is a BiT-ResNet"
-        raise CheckpointError(f'format "{format}" holds {what}: use format "vitascope" or "google"')
+        raise CheckpointError(f'format "{format}" holds {what}: use format "vitascope", "google" or "timm"')
     raw = held.write(checkpoint)
     if lost := _lost(held, checkpoint, raw):
         raise CheckpointError(f'format "{format}" cannot hold this model ({"; ".join(lost)}): use format "vitascope"')

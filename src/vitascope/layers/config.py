@@ -29,6 +29,13 @@ class StemConfig:
     """Bottleneck units per stage; empty: the root alone (7×7 convolution and pooling), as in R+ViT-Ti/16."""
     width_factor: Annotated[float, Range(0.5, 64)] = 1.0
     """Multiplies the 64 channels of the root and everything after it."""
+    norm_eps: Probability = 1e-6
+    """Added to the variance in every GroupNorm; 1e-5 in timm."""
+    kernel_rule: Literal["std", "variance"] = "std"
+    """Kernels are divided by their deviation + `kernel_eps` (the official code) or by √(variance + `kernel_eps`)
+    (timm)."""
+    kernel_eps: Probability = 1e-5
+    """Of that division; 1e-8 in timm."""
 
     def __post_init__(self) -> None:
         check_fields(self)

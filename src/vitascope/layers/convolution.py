@@ -24,25 +24,27 @@ def pad_same(x: Tensor, kernel: int, stride: int, value: float = 0.0) -> Tensor:
 class StdConv2d(nn.Conv2d):
     """Convolution whose kernel is standardised over (in, height, width) per output channel (Qiao et al., 2019).
 
-    `rule="std"` divides by (std + 1e-5), as the stem of the official ViT hybrids does; `rule="variance"` by
-    √(variance + 1e-10), as BiT does. `padding="same"` pads as TensorFlow, `"explicit"` by kernel // 2 on all
+    `rule="std"` divides by (std + eps), as the stem of the official ViT hybrids does; `rule="variance"` by
+    √(variance + eps), as BiT and timm do. `padding="same"` pads as TensorFlow, `"explicit"` by kernel // 2 on all
     sides. Never a bias.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, *, rule: str, padding: str) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, *, rule: str, eps: float, padding: str
+    ) -> None:
         super().__init__(
             inputs, outputs, kernel, stride, padding=kernel // 2 if padding == "explicit" else 0, bias=False
         )
-        self.rule, self.same = rule, padding == "same"
+        self.rule, self.eps, self.same = rule, eps, padding == "same"
 
     def standardised(self) -> Tensor:
         """The kernel as it is used, (out, in, k, k)."""
-        w = self.weight.float()
+        w = self.weight.to(torch.promote_types(self.weight.dtype, torch.float32))
         centred = w - w.mean(dim=(1, 2, 3), keepdim=True)
         variance = centred.square().mean(dim=(1, 2, 3), keepdim=True)
         if self.rule == "std":
-            return centred / (variance.sqrt() + 1e-5)
-        return centred * torch.rsqrt(variance + 1e-10)
+            return centred / (variance.sqrt() + self.eps)
+        return centred * torch.rsqrt(variance + self.eps)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.same:

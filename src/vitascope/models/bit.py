@@ -1,11 +1,12 @@
 """The ResNet baseline, "ResNet (BiT)" of Section 4.1: pre-activation (v2), GroupNorm, standardised kernels.
 
 As in `bit_pytorch/models.py`: explicit padding, zero-padded before the pooling of the root, GroupNorm with eps
-1e-5, √(variance + 1e-10) in the standardisation, and a final GroupNorm and ReLU before the global mean.
+1e-5, √(variance + eps) in the standardisation, and a final GroupNorm and ReLU before the global mean.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import cast
 
 import torch.nn.functional as F
@@ -18,20 +19,20 @@ from vitascope.layers.recompute import in_turn
 from vitascope.models.config import BiTConfig
 
 
-def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> StdConv2d:
-    return StdConv2d(inputs, outputs, kernel, stride, rule="variance", padding="explicit")
+def _convolution(c: BiTConfig, inputs: int, outputs: int, kernel: int, stride: int = 1) -> StdConv2d:
+    return StdConv2d(inputs, outputs, kernel, stride, rule="variance", eps=c.kernel_eps, padding="explicit")
 
 
 class Unit(nn.Module):
     """Pre-activation bottleneck; the shortcut's projection sees the activated input."""
 
-    def __init__(self, inputs: int, width: int, stride: int) -> None:
+    def __init__(self, c: BiTConfig, inputs: int, width: int, stride: int) -> None:
         super().__init__()
         outputs = 4 * width
-        self.norm1, self.conv1 = nn.GroupNorm(32, inputs), _convolution(inputs, width, 1)
-        self.norm2, self.conv2 = nn.GroupNorm(32, width), _convolution(width, width, 3, stride)
-        self.norm3, self.conv3 = nn.GroupNorm(32, width), _convolution(width, outputs, 1)
-        self.shortcut = _convolution(inputs, outputs, 1, stride) if inputs != outputs or stride != 1 else None
+        self.norm1, self.conv1 = nn.GroupNorm(32, inputs), _convolution(c, inputs, width, 1)
+        self.norm2, self.conv2 = nn.GroupNorm(32, width), _convolution(c, width, width, 3, stride)
+        self.norm3, self.conv3 = nn.GroupNorm(32, width), _convolution(c, width, outputs, 1)
+        self.shortcut = _convolution(c, inputs, outputs, 1, stride) if inputs != outputs or stride != 1 else None
 
     def forward(self, x: Tensor) -> Tensor:
         active = F.relu(self.norm1(x))
@@ -50,8 +51,8 @@ class BiT(nn.Module):
         self.config = config
         width = config.root_channels
         kernel, stride = (3, 1) if config.small_images else (7, 2)
-        self.root = _convolution(config.channels, width, kernel, stride)
-        self.stages, inputs = bottleneck_stages(Unit, width, config.units)
+        self.root = _convolution(config, config.channels, width, kernel, stride)
+        self.stages, inputs = bottleneck_stages(partial(Unit, config), width, config.units)
         self.norm = nn.GroupNorm(32, inputs)
         self.head = LinearHead(inputs, config.classes)
 

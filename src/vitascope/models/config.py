@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any, TypeVar
 
 from vitascope.errors import ConfigError
-from vitascope.fields import Range, Side, Units, check_fields
+from vitascope.fields import Probability, Range, Side, Units, check_fields
 from vitascope.layers.config import (
     MOST_WEIGHTS,
     Channels,
@@ -41,6 +41,8 @@ class BiTConfig:
     """Channels of the root before the factor; 64 in all published models, less for small studies."""
     small_images: bool = False
     """A 3×3 root of stride 1 without pooling instead of 7×7 and pooling: the usual change for 32-pixel images."""
+    kernel_eps: Probability = 1e-10
+    """Kernels are divided by √(variance + `kernel_eps`); 1e-8 in timm."""
     classes: Classes = 1000
     """K; 0 for no head, when the model returns its features."""
     head_bias: Start = 0.0

@@ -1,11 +1,12 @@
 """The ResNet in front of a hybrid (Section 3.1): v1 bottlenecks with GroupNorm and standardised kernels.
 
-`models_resnet.py` of the official code: SAME padding, GroupNorm of 32 groups with eps 1e-6, and in every unit
-the last GroupNorm starts from zero, so that the unit starts as its shortcut.
+`models_resnet.py` of the official code: SAME padding, GroupNorm of 32 groups, and in every unit the last GroupNorm
+starts from zero, so that the unit starts as its shortcut. timm's hybrids differ in what is added to variances.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import cast
 
 import torch.nn.functional as F
@@ -16,26 +17,26 @@ from vitascope.layers.recompute import in_turn
 from vitascope.models.config import StemConfig
 
 
-def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> StdConv2d:
-    return StdConv2d(inputs, outputs, kernel, stride, rule="std", padding="same")
+def _convolution(c: StemConfig, inputs: int, outputs: int, kernel: int, stride: int = 1) -> StdConv2d:
+    return StdConv2d(inputs, outputs, kernel, stride, rule=c.kernel_rule, eps=c.kernel_eps, padding="same")
 
 
-def _norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(32, channels, eps=1e-6)
+def _norm(c: StemConfig, channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(32, channels, eps=c.norm_eps)
 
 
 class Unit(nn.Module):
     """Bottleneck 1×1, 3×3 (with the stride), 1×1, each followed by GroupNorm; ReLU after the sum."""
 
-    def __init__(self, inputs: int, width: int, stride: int) -> None:
+    def __init__(self, c: StemConfig, inputs: int, width: int, stride: int) -> None:
         super().__init__()
         outputs = 4 * width
-        self.conv1, self.norm1 = _convolution(inputs, width, 1), _norm(width)
-        self.conv2, self.norm2 = _convolution(width, width, 3, stride), _norm(width)
-        self.conv3, self.norm3 = _convolution(width, outputs, 1), _norm(outputs)
+        self.conv1, self.norm1 = _convolution(c, inputs, width, 1), _norm(c, width)
+        self.conv2, self.norm2 = _convolution(c, width, width, 3, stride), _norm(c, width)
+        self.conv3, self.norm3 = _convolution(c, width, outputs, 1), _norm(c, outputs)
         changes = inputs != outputs or stride != 1
-        self.shortcut = _convolution(inputs, outputs, 1, stride) if changes else None
-        self.shortcut_norm = _norm(outputs) if changes else None
+        self.shortcut = _convolution(c, inputs, outputs, 1, stride) if changes else None
+        self.shortcut_norm = _norm(c, outputs) if changes else None
 
     def forward(self, x: Tensor) -> Tensor:
         kept = x
@@ -52,9 +53,9 @@ class Stem(nn.Module):
     def __init__(self, config: StemConfig, channels: int) -> None:
         super().__init__()
         width = config.root_channels
-        self.root = _convolution(channels, width, 7, 2)
-        self.root_norm = _norm(width)
-        self.stages, _ = bottleneck_stages(Unit, width, config.units)
+        self.root = _convolution(config, channels, width, 7, 2)
+        self.root_norm = _norm(config, width)
+        self.stages, _ = bottleneck_stages(partial(Unit, config), width, config.units)
 
     def forward(self, x: Tensor, *, recompute: bool = False) -> Tensor:
         x = max_pool_same(F.relu(self.root_norm(self.root(x))))

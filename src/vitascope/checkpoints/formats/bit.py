@@ -5,7 +5,7 @@ from __future__ import annotations
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.formats.google import official_preprocess
 from vitascope.checkpoints.formats.raw import Draft, RawCheckpoint
-from vitascope.checkpoints.formats.sizes import Sizes, numbered
+from vitascope.checkpoints.formats.sizes import Sizes
 from vitascope.checkpoints.translate import Layout, Shape
 from vitascope.checkpoints.unwrap import anchor
 from vitascope.models.config import BiTConfig
@@ -41,12 +41,10 @@ def read(raw: RawCheckpoint) -> Draft:
     """The model that the tensors are; raises `CheckpointError` where they are no BiT-ResNet."""
     sizes = Sizes(raw, raw.tensors, LAYOUT)
     width, channels, kernel, _ = sizes.shape("root.weight", 4)
-    stages = numbered(raw.tensors, r"resnet/block(\d+)/")
-    units = tuple(numbered(raw.tensors, rf"resnet/block{b}/unit(\d+)/") for b in range(1, stages + 1))
     config = BiTConfig(
         image_size=raw.image_size or (raw.model.image_size if raw.model else (224, 224)),
         channels=channels,
-        units=units,
+        units=sizes.units(f"{_OURS}.conv1"),
         width_factor=width // 64 if width % 64 == 0 else 1,
         base_width=64 if width % 64 == 0 else width,
         small_images=kernel == 3,

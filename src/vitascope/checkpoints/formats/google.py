@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.formats.raw import Draft, RawCheckpoint
-from vitascope.checkpoints.formats.sizes import Sizes, numbered
+from vitascope.checkpoints.formats.sizes import Sizes
 from vitascope.checkpoints.translate import Layout, Shape
 from vitascope.checkpoints.unwrap import anchor
 from vitascope.data.preprocess import Preprocess
@@ -163,6 +163,5 @@ def _stem(sizes: Sizes) -> StemConfig | None:
     """The hybrid's stem, if there is one."""
     if not sizes.has("stem.root.weight", 4):
         return None
-    stages = numbered(sizes.tensors, r"block(\d+)/unit\d+/")
-    units = tuple(numbered(sizes.tensors, rf"block{b}/unit(\d+)/") for b in range(1, stages + 1))
+    units = sizes.units(f"{_OUR_UNIT}.conv1")
     return StemConfig(units=units, width_factor=sizes.shape("stem.root.weight", 4)[0] / 64)

@@ -26,12 +26,11 @@ _OTHERS = (
     (r"local_mp\.", "an XCiT"),
     (r"(^|[._])dist(illation)?_token|head_dist\.", "a distilled DeiT, with a second (distillation) token and head: "
      "take the undistilled one"),
-    (r"patch_embed\.backbone\.", "a hybrid of timm, whose stem has other constants (GroupNorm eps 1e-5, kernels "
-     "standardised with 1e-8) than the official one: load the official .npz of the same model"),
+    (r"patch_embed\.backbone\.(\d|conv1\.|layer1\.|stem\.conv\d)", "a hybrid whose stem is not the paper's ResNet"),
     (r"\.mlp\.(w12|weights_in|gate_proj|w1|fc1_x)\.", "a ViT with SwiGLU (DINOv2 giant)"),
     (r"(^|\.)layer4\.\d+\.conv\d\.|bottleneck|resnet\.encoder\.stages", "a ResNet; of those the official BiT .npz "
      "files are read"),
-    (r"conv_dw\.|\.dwconv\.|(^|\.)features\.\d+\.\d+\.block\.|stages\.\d+\.blocks\.|stages\.\d+\.layers\.",
+    (r"conv_dw\.|\.dwconv\.|(^|\.)features\.\d+\.\d+\.block\.|stages\.\d+\.blocks\.\d+\.(?!(conv|norm)[123]\.|downsample\.)|stages\.\d+\.layers\.",
      {r"mlp\.fc1|dwconv|pwconv|layer_scale": "a ConvNeXt or a pyramid of stages", r"": "a convolutional network"}),
     (r"(^|\.)features\.\d+\.", "a convolutional network of torchvision"),
     (r"running_mean$", "a convolutional network"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -59,6 +60,13 @@ class Sizes:
             got = "is missing" if shape is None else f"is {shape}"
             raise CheckpointError(f"{self.raw.path}: {name} {got}; expected a tensor of {len(order)} axes")
         return tuple(shape[axis] for axis in order)
+
+    def units(self, own: str) -> tuple[int, ...]:
+        """How many units each stage of a ResNet has, all of which hold our module `own`, as `stages.*.*.conv1`."""
+        place = re.sub(r"\\{\d(:02d)?\\}", r"(\\d+)", re.escape(str(self.layout.names[own])))
+        found = {match.groups() for name in self.tensors if (match := re.match(rf"{place}\W", name))}
+        counts = Counter(int(stage) for stage, _ in found)
+        return tuple(counts[stage] for stage in sorted(counts))
 
     def _name(self, own: str, axes: int) -> tuple[str, Shape]:
         kept = self.layout.kept(own, (0,) * axes)

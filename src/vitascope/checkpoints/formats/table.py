@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vitascope.checkpoints.checkpoint import Checkpoint
-from vitascope.checkpoints.formats import bit, google, huggingface, timm, torchvision
+from vitascope.checkpoints.formats import bit, google, huggingface, timm, timm_bit, torchvision
 from vitascope.checkpoints.formats.others import other_architecture
 from vitascope.checkpoints.formats.raw import Draft, RawCheckpoint
 from vitascope.checkpoints.unwrap import unwrap
@@ -39,7 +39,8 @@ FOREIGN = (
     Format("google", google.ANCHOR, google.read, google.write, unsaid=google.unsaid),
     Format("google", bit.ANCHOR, bit.read, bit.write, BiTConfig),
     Format("huggingface", huggingface.ANCHOR, huggingface.read, huggingface.write, unsaid=huggingface.unsaid),
-    Format("timm", timm.ANCHOR, timm.read, timm.write),
+    Format("timm", timm.ANCHOR, timm.read, timm.write, unsaid=timm.unsaid),
+    Format("timm", timm_bit.ANCHOR, timm_bit.read, timm_bit.write, BiTConfig, timm_bit.unsaid),
     Format("torchvision", torchvision.ANCHOR, torchvision.read, torchvision.write, unsaid=torchvision.unsaid),
 )
 

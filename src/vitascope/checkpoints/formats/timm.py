@@ -16,39 +16,39 @@ import torch
 from torch import Tensor
 
 from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.formats import timm_stem
 from vitascope.checkpoints.formats.raw import WRITTEN_BY, Draft, RawCheckpoint, labels_of, mapping, stated_size
 from vitascope.checkpoints.formats.sizes import Sizes, heads_for, square_side
 from vitascope.checkpoints.translate import Layout
 from vitascope.checkpoints.unwrap import anchor
 from vitascope.data.preprocess import Preprocess
 from vitascope.layers.position import Positions
-from vitascope.models.config import ViTConfig
+from vitascope.models.config import ModelConfig, ViTConfig
 
 ANCHOR = anchor(r"patch_embed\.proj\.weight")
 _POSITIONS = "embedding.positions.table"
 _BLOCK, _OURS = "blocks.{0}", "encoder.blocks.*"
-_LAYOUT = Layout(
-    {
-        "patches.projection": "patch_embed.proj",
-        "embedding.class_token": "cls_token",
-        "embedding.registers": "reg_token",
-        _POSITIONS: "pos_embed",
-        f"{_OURS}.norm1": f"{_BLOCK}.norm1",
-        f"{_OURS}.attention.qkv": f"{_BLOCK}.attn.qkv",
-        f"{_OURS}.attention.out": f"{_BLOCK}.attn.proj",
-        f"{_OURS}.scale1": f"{_BLOCK}.ls1",
-        f"{_OURS}.norm2": f"{_BLOCK}.norm2",
-        f"{_OURS}.mlp.fc1": f"{_BLOCK}.mlp.fc1",
-        f"{_OURS}.mlp.fc2": f"{_BLOCK}.mlp.fc2",
-        f"{_OURS}.scale2": f"{_BLOCK}.ls2",
-        "encoder.norm": "norm",
-        "head.norm": "fc_norm",
-        "head.linear": "head",
-    }
-)
+_NAMES = {
+    "patches.projection": "patch_embed.proj",
+    "embedding.class_token": "cls_token",
+    "embedding.registers": "reg_token",
+    _POSITIONS: "pos_embed",
+    f"{_OURS}.norm1": f"{_BLOCK}.norm1",
+    f"{_OURS}.attention.qkv": f"{_BLOCK}.attn.qkv",
+    f"{_OURS}.attention.out": f"{_BLOCK}.attn.proj",
+    f"{_OURS}.scale1": f"{_BLOCK}.ls1",
+    f"{_OURS}.norm2": f"{_BLOCK}.norm2",
+    f"{_OURS}.mlp.fc1": f"{_BLOCK}.mlp.fc1",
+    f"{_OURS}.mlp.fc2": f"{_BLOCK}.mlp.fc2",
+    f"{_OURS}.scale2": f"{_BLOCK}.ls2",
+    "encoder.norm": "norm",
+    "head.norm": "fc_norm",
+    "head.linear": "head",
+}
 _DINOV2 = ((r"^(blocks\.\d+)\.gamma_([12])$", r"\1.ls\2.gamma"), (r"^register_tokens$", "reg_token"))
 """Names of the DeiT III and DINOv2 repositories that differ from timm's."""
 _MASKED_TRAINING = r"mask_token\Z|decoder_"
+_USUAL = {"crop_pct": 0.9, "mean": (0.5,), "std": (0.5,)}
 _POOLING = {"token": "token", "avg": "mean"}
 _ACTIVATIONS = {"gelu": "erf", "gelu_tanh": "tanh"}
 # Names of architectures whose arguments are not written beside the weights, where they differ from the rule.
@@ -66,15 +66,24 @@ _HEADS = {
 }
 
 
+def _layout(root_alone: bool) -> Layout:
+    return Layout({**_NAMES, **timm_stem.names(root_alone)})
+
+
 def read(raw: RawCheckpoint) -> Draft:
     """The model that the tensors are; raises `CheckpointError` where something cannot be represented."""
     tensors = _positions_of_patches(raw.renamed(_DINOV2, _MASKED_TRAINING))
-    sizes = Sizes(raw, tensors, _LAYOUT)
+    layout = _layout(timm_stem.is_root_alone(tensors))
+    sizes = Sizes(raw, tensors, layout)
     fields, args = sizes.fields(), mapping(raw.config.get("model_args"))
-    class_token, patch, size = fields["class_token"], fields["patch"], stated_size(args.get("img_size"))
+    class_token, size = fields["class_token"], stated_size(args.get("img_size"))
+    step = fields["patch"]
+    if stem := timm_stem.stem(sizes):
+        step *= stem.stride
+        fields["channels"] = sizes.shape("stem.root.weight", 4)[1]
     learned, class_row = sizes.has(_POSITIONS, 3), class_token
     if learned:
-        size, class_row = sizes.grid(patch, (True, False) if class_token else (False,), size)
+        size, class_row = sizes.grid(step, (True, False) if class_token else (False,), size)
     pooling = args.get("global_pool", raw.config.get("global_pool")) or None
     if pooling is None:
         pooling = "avg" if fields["norm"] == "pooled" or not class_token else "token"
@@ -85,8 +94,9 @@ def read(raw: RawCheckpoint) -> Draft:
     gelu = "quickgelu" if "quickgelu" in named else args.get("act_layer") or usual
     config = ViTConfig(
         **fields,
-        image_size=size or raw.image_size or (max(224 // patch, 1) * patch,) * 2,
+        image_size=size or raw.image_size or (max(224 // step, 1) * step,) * 2,
         heads=heads_for(raw, fields["width"], args.get("num_heads", _HEADS.get(named))),
+        stem=stem,
         pooling=raw.meaning(_POOLING, pooling, "pooling"),
         positions="learned" if learned or args.get("pos_embed") != "none" else "none",
         class_row=class_row,
@@ -97,9 +107,9 @@ def read(raw: RawCheckpoint) -> Draft:
     described = mapping(raw.config.get("pretrained_cfg"))
     return Draft(
         config=config,
-        layout=_LAYOUT,
+        layout=layout,
         tensors=tensors,
-        preprocess=_preprocess(raw, described, config),
+        preprocess=stated_preprocess(raw, config, _USUAL),
         labels=labels_of(described.get("label_names", raw.config.get("label_names")), config.classes),
     )
 
@@ -111,7 +121,7 @@ def write(checkpoint: Checkpoint) -> RawCheckpoint:
     if c.positions == "sincos":
         # timm has only tables, so the fixed one is written out.
         state[_POSITIONS], c = Positions(c)(c.grid), replace(c, positions="learned", class_row=c.has_class_row)
-    tensors = _LAYOUT.to_theirs(state, c)
+    tensors = _layout(c.stem is not None and not c.stem.units).to_theirs(state, c)
     if c.registers and c.has_class_row and "pos_embed" in tensors:
         # In timm either no prefix token has a position or all have; those of the registers are zero.
         table = tensors["pos_embed"]
@@ -124,8 +134,8 @@ def _description(checkpoint: Checkpoint, c: ViTConfig) -> dict[str, Any]:
     ratio = c.hidden / c.width
     pool = "token" if c.pooling == "token" else "avg"
     return {
-        # Any name of the class would do: all that differs from it is in model_args.
-        "architecture": "vit_base_patch16_224",
+        # Any name of the class would do, but for a stem: all else that differs from it is in model_args.
+        "architecture": timm_stem.architecture(c.stem) if c.stem else "vit_base_patch16_224",
         **WRITTEN_BY,
         "num_classes": c.classes,
         "num_features": c.width,
@@ -148,15 +158,25 @@ def _description(checkpoint: Checkpoint, c: ViTConfig) -> dict[str, Any]:
             "pos_embed": "none" if c.positions == "none" else "learn",
             "act_layer": "gelu_tanh" if c.gelu == "tanh" else "gelu",
         },
-        "pretrained_cfg": {
-            **checkpoint.preprocess.to_timm(),
-            "num_classes": c.classes,
-            "label_names": list(checkpoint.labels),
-            "fixed_input_size": True,
-            "first_conv": "patch_embed.proj",
-            "classifier": "head",
-        },
+        "pretrained_cfg": {**pretrained_cfg(checkpoint, "patch_embed.proj", "head"), "fixed_input_size": True},
     }
+
+
+def pretrained_cfg(checkpoint: Checkpoint, first_conv: str, classifier: str) -> dict[str, Any]:
+    """The part of the description that is about images, labels and the names of the first and last layer."""
+    return {
+        **checkpoint.preprocess.to_timm(),
+        "num_classes": checkpoint.config.classes,
+        "label_names": list(checkpoint.labels),
+        "first_conv": first_conv,
+        "classifier": classifier,
+    }
+
+
+def unsaid(c: ViTConfig) -> dict[str, bool]:
+    """What timm has no name for, though the tensors could be written."""
+    nameless = c.stem is not None and not timm_stem.architecture(c.stem)
+    return {"a hybrid's stem of other units or width than timm's": nameless}
 
 
 def _positions_of_patches(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -170,9 +190,10 @@ def _positions_of_patches(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
-def _preprocess(raw: RawCheckpoint, described: Mapping[str, Any], config: ViTConfig) -> Preprocess:
+def stated_preprocess(raw: RawCheckpoint, config: ModelConfig, usual: Mapping[str, Any]) -> Preprocess:
+    """What the description says, or what is usual for a model of this kind."""
     size = {"input_size": [config.channels, *config.image_size]}
+    described = mapping(raw.config.get("pretrained_cfg"))
     if described.keys() & {"input_size", "mean"}:
         return Preprocess.from_dict({**size, **described})
-    # timm's usual one for a ViT
-    return raw.assume(Preprocess.from_dict({**size, "crop_pct": 0.9, "mean": (0.5,), "std": (0.5,)}))
+    return raw.assume(Preprocess.from_dict({**size, **usual}))
