@@ -30,7 +30,8 @@ def written(format: str, config: ModelConfig, folder: Path) -> tuple[Checkpoint,
 @pytest.mark.parametrize(
     ("name", "shape", "expected"),
     [
-        ("dist_token", (1, 1, 64), "distilled DeiT"),
+        ("head_dist.bn.weight", (64,), "LeViT"),
+        ("transformers.0.pool.conv.weight", (64,), "PiT"),
         ("attn_pool.latent", (1, 1, 64), "attention pooling"),
         ("norm_pre.weight", (64,), "CLIP"),
         ("patch_embed.backbone.layer1.0.conv1.weight", (1,), "a hybrid whose stem is not the paper's ResNet"),
@@ -79,7 +80,6 @@ def test_torchvision_files_of_before_2022(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"model_type": "deit"}, "model_type 'deit'"),
         ({"model_type": "swin"}, "model_type 'swin'"),
         ({"hidden_act": "relu"}, "hidden_act 'relu'"),
         ({"layer_norm_eps": "small"}, "norm_eps is 'small'"),

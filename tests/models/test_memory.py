@@ -23,6 +23,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "the paper's": {},
     "mean pooling": {"pooling": "mean", "class_token": False},
     "both": {"pooling": "token+mean", "norm": "pooled"},
+    "distilled": {"pooling": "token+distillation", "registers": 1},
     "dropout": {"dropout": 0.1},
     "LayerScale and registers": {"layer_scale": 0.1, "registers": 4},
     "exact GELU": {"gelu": "erf"},

@@ -28,6 +28,7 @@ pytestmark = [
 ]
 TIMM: dict[str, dict[str, Any]] = {
     "AugReg, DeiT": {},
+    "DeiT, distilled": {"name": "deit_tiny_distilled_patch16_224"},
     "DeiT III": {"init_values": 1e-6, "no_embed_class": True},
     "DINOv2": {"init_values": 1e-5, "patch_size": 14, "img_size": 56, "num_classes": 0},
     "DINOv2 with registers": {
@@ -52,6 +53,7 @@ TIMM: dict[str, dict[str, Any]] = {
 
 # All of timm's were compared once; these are one of each kind, and all whose name alone tells heads or GELU.
 ARCHITECTURES = (
+    "deit_tiny_distilled_patch16_224",
     "deit_tiny_patch16_224",
     "deit3_small_patch16_224",
     "test_vit4",  # 96 channels: refused, since nothing says how many heads
@@ -73,11 +75,19 @@ ARCHITECTURES = (
 )
 
 
+PUBLISHED = (
+    "vit_tiny_patch16_224",
+    "deit_tiny_patch16_224",
+    "deit_tiny_distilled_patch16_224",
+    "deit3_small_patch16_224",
+)
+
+
 def timm_model(changes: dict[str, Any]) -> tuple[Any, dict[str, Any], torch.Tensor]:
     timm = peer("timm")
     args = {"img_size": 32, "patch_size": 8, "embed_dim": 128, "depth": 2, "num_heads": 2, "num_classes": 7}
     args |= changes
-    model = randomise(timm.create_model("vit_base_patch16_224", **args))
+    model = randomise(timm.create_model(args.pop("name", "vit_base_patch16_224"), **args))
     side = args["img_size"]
     height, width = side if isinstance(side, tuple) else (side, side)
     images = torch.randn(3, args.get("in_chans", 3), height, width, generator=torch.Generator().manual_seed(1))
@@ -129,7 +139,7 @@ def test_timm_folder_written(family: str, tmp_path: Path) -> None:
 
 
 @torch.inference_mode()
-@families(["vit_tiny_patch16_224", "deit_tiny_patch16_224", "deit3_small_patch16_224"], ("timm", "vitascope"))
+@families(PUBLISHED, ("timm", "vitascope"))
 def test_timm_published_architectures(family: str, tmp_path: Path) -> None:
     model = randomise(peer("timm").create_model(family, img_size=64))
     save_file(model.state_dict(), tmp_path / "any.name")

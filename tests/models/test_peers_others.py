@@ -30,6 +30,9 @@ HUGGING_FACE: dict[str, tuple[str, dict[str, Any]]] = {
     "ViT with pooler": ("ViTModel", {}),
     "ViT without qkv bias": ("ViTForImageClassification", {"qkv_bias": False}),
     "ViT, not square": ("ViTForImageClassification", {"image_size": [32, 48]}),
+    "DeiT": ("DeiTForImageClassification", {}),
+    "DeiT, distilled": ("DeiTForImageClassificationWithTeacher", {}),
+    "DeiT with pooler": ("DeiTModel", {}),
     "DINOv2": ("Dinov2ForImageClassification", {"layerscale_value": 0.5}),
     "DINOv2 with registers": ("Dinov2WithRegistersForImageClassification", {"num_register_tokens": 4}),
     "DINOv2 without head": ("Dinov2Model", {}),
@@ -43,9 +46,9 @@ def hugging_face_model(name: str) -> tuple[Any, torch.Tensor]:
     kind, changes = HUGGING_FACE[name]
     args: dict[str, Any] = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3, "num_labels": 5}
     args |= {"image_size": 32, "patch_size": 8}
-    args |= {"intermediate_size": 96} if kind.startswith("ViT") else {"mlp_ratio": 2}
-    config_class = getattr(transformers, kind.removesuffix("ForImageClassification").removesuffix("Model") + "Config")
-    model = randomise(getattr(transformers, kind)(config_class(**(args | changes))))
+    args |= {"mlp_ratio": 2} if kind.startswith("Dino") else {"intermediate_size": 96}
+    model_class = getattr(transformers, kind)
+    model = randomise(model_class(model_class.config_class(**(args | changes))))
     size = changes.get("image_size", [32, 32])
     return model, torch.randn(3, 3, *size, generator=torch.Generator().manual_seed(1))
 

@@ -16,6 +16,7 @@ from vitascope.models.catalogue import create_model
         {"qkv_bias": False},
         {"pooling": "mean"},
         {"pooling": "token+mean"},
+        {"pooling": "token+distillation", "registers": 1},
         {"norm": "pooled"},
         {"depth": 1, "representation_size": 8},
     ],

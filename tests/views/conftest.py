@@ -21,6 +21,7 @@ KINDS: dict[str, tuple[ViTConfig, tuple[int, int]]] = {
         (24, 24),
     ),
     "token and mean": (replace(PLAIN, pooling="token+mean", registers=2), (24, 24)),
+    "distilled": (replace(PLAIN, pooling="token+distillation", registers=1), (24, 24)),
     "mean, no class token": (replace(PLAIN, class_token=False, pooling="mean", norm="pooled"), (24, 24)),
     "mean beside a class token": (replace(PLAIN, pooling="mean", norm="pooled"), (24, 24)),
     "not square": (replace(PLAIN, image_size=(16, 40)), (16, 40)),

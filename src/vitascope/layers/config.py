@@ -18,6 +18,7 @@ MOST_WEIGHTS = 1 << 33
 Channels = Annotated[int, Range(1, 1024)]
 Classes = Annotated[int, Range(0, 1 << 24)]
 Start = Annotated[float, Range(-(10**6), 10**6)]
+Pooling = Literal["token", "mean", "token+mean", "token+distillation"]
 Width = Annotated[int, Range(1, 1 << 20)]
 
 
@@ -84,9 +85,10 @@ class ViTConfig:
     class_token: bool = True
     """Prepend a learned class token."""
     registers: Annotated[int, Range(0, 1 << 16)] = 0
-    """Extra learned tokens without positions (Darcet et al., 2024)."""
-    pooling: Literal["token", "mean", "token+mean"] = "token"
-    """What the head sees: the class token (Equation 4), the mean of the patches, or both side by side."""
+    """Extra learned tokens without positions (Darcet et al., 2024); the first may be DeiT's distillation token."""
+    pooling: Pooling = "token"
+    """What the head sees: the class token (Equation 4), the mean of the patches, the token and the mean side by side,
+    or the class and the distillation token (Touvron et al., 2021) side by side: their two heads' mean is one layer."""
     positions: Literal["learned", "sincos", "none"] = "learned"
     """Learned 1-D positions (the paper), fixed 2-D sine-cosine, or none (Table 8's first row)."""
     class_row: bool = True
@@ -120,6 +122,8 @@ class ViTConfig:
             raise ConfigError(f"width {self.width} with sine-cosine positions must be a multiple of 4, at least 8")
         if self.reads_class_token and not self.class_token:
             raise ConfigError(f'pooling "{self.pooling}" needs class_token=True; use pooling="mean"')
+        if self.pooling == "token+distillation" and not self.registers:
+            raise ConfigError('pooling "token+distillation" needs registers=1, the distillation token')
         step = self.pixels_per_token
         if any(side % step for side in self.image_size):
             h, w = self.image_size
@@ -159,7 +163,7 @@ class ViTConfig:
     @property
     def first_read(self) -> int | None:
         """How many tokens the head reads, from the first; None where it reads the patches."""
-        return 1 if self.pooling == "token" else None
+        return {"token": 1, "token+distillation": 2}.get(self.pooling)
 
     @property
     def reads_class_token(self) -> bool:
@@ -169,7 +173,7 @@ class ViTConfig:
     @property
     def pooled(self) -> int:
         """Size of what pooling hands to the head."""
-        return self.width * (2 if self.pooling == "token+mean" else 1)
+        return self.width * (2 if "+" in self.pooling else 1)
 
     @property
     def features(self) -> int:

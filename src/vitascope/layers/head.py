@@ -46,8 +46,11 @@ class Head(nn.Module):
         return x if self.hidden is None else self.activation(self.hidden(x))
 
     def pool(self, z: Tensor) -> Tensor:
-        """One vector per image, (B, T, D) → (B, D), or (B, 2D) for "token+mean" (the linear heads of DINOv2)."""
+        """One vector per image, (B, T, D) → (B, D), or (B, 2D) for "token+mean" (the linear heads of DINOv2) and
+        "token+distillation" (DeiT)."""
         if self.pooling == "token":
             return z[:, 0]
+        if self.pooling == "token+distillation":
+            return z[:, :2].flatten(1)
         mean = z[:, self.prefix :].mean(dim=1)
         return mean if self.pooling == "mean" else torch.cat([z[:, 0], mean], dim=1)

@@ -58,8 +58,9 @@ class Capture:
 
     @property
     def readers(self) -> slice:
-        """The tokens that the head reads: the class token, or all patches where it pools their mean."""
-        return slice(0, 1) if self.config.reads_class_token else self.patches
+        """The tokens that the head reads: the class token, DeiT's distillation token with it, or all patches where it
+        pools their mean."""
+        return slice(0, self.config.first_read or 1) if self.config.reads_class_token else self.patches
 
 
 class Reader(Protocol):

@@ -1,4 +1,4 @@
-"""Hugging Face transformers: ViT, DINOv2 and DINOv2 with registers, as folders with config.json.
+"""Hugging Face transformers: ViT, DeiT, DINOv2 and DINOv2 with registers, as folders with config.json.
 
 Names are read in both layouts: on disk `encoder.layer.0.attention.attention.query`, in the memory of
 transformers 5 `layers.0.attention.q_proj`; the layout on disk is written, which every version opens. The LayerNorm's
@@ -17,17 +17,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vitascope.checkpoints.checkpoint import Activation, Checkpoint
+from vitascope.checkpoints.formats.distilled import Distilled, with_rows
 from vitascope.checkpoints.formats.raw import WRITTEN_BY, Draft, RawCheckpoint, labels_of, stated_size
 from vitascope.checkpoints.formats.sizes import Sizes, heads_for
 from vitascope.checkpoints.translate import Layout
 from vitascope.checkpoints.unwrap import anchor
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError, ConfigError
+from vitascope.layers.config import Pooling
 from vitascope.models.config import ViTConfig
 
 log = logging.getLogger(__name__)
 
-_CLASSES = {"vit": "ViT", "dinov2": "Dinov2", "dinov2_with_registers": "Dinov2WithRegisters"}
+_CLASSES = {"vit": "ViT", "deit": "DeiT", "dinov2": "Dinov2", "dinov2_with_registers": "Dinov2WithRegisters"}
 """Kinds, as model_type says them, and what their classes are called."""
 _SAME_MODEL = {"vit_mae": "vit", "vit_msn": "vit"}
 _PATCHES, _TABLE = "embeddings.patch_embeddings.projection", "embeddings.position_embeddings"
@@ -35,7 +37,8 @@ ANCHOR = anchor(rf"(?:(?:{'|'.join(_CLASSES)})\.)?{re.escape(_PATCHES)}\.weight"
 _GELU = {"gelu": "erf", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
 _WRITTEN_GELU = {"erf": "gelu", "tanh": "gelu_pytorch_tanh"}
 _PROBLEMS = {"sigmoid": "multi_label_classification", "none": "regression"}
-_EPS = {"vit": 1e-12, "dinov2": 1e-6, "dinov2_with_registers": 1e-6}
+_EPS = {"vit": 1e-12, "vit_mae": 1e-12, "vit_msn": 1e-6, "deit": 1e-12, "dinov2": 1e-6, "dinov2_with_registers": 1e-6}
+"""By model_type, where the description leaves it open."""
 _IN_MEMORY = (
     (r"^layers\.", "encoder.layer."),
     (r"\.attention\.q_proj\.", ".attention.attention.query."),
@@ -72,9 +75,18 @@ def _layout(norm1: str, norm2: str, fc1: str, fc2: str) -> Layout:
     )
 
 
+_DISTILLED = Distilled(
+    token="embeddings.distillation_token",
+    register="embeddings.register_tokens",
+    table=_TABLE,
+    heads=("cls_classifier", "distillation_classifier"),
+    head="classifier",
+)
+_VIT = _layout("layernorm_before", "layernorm_after", "intermediate.dense", "output.dense")
 _DINO = _layout("norm1", "norm2", "mlp.fc1", "mlp.fc2")
 _LAYOUTS = {
-    "vit": _layout("layernorm_before", "layernorm_after", "intermediate.dense", "output.dense"),
+    "vit": _VIT,
+    "deit": _VIT,
     "dinov2": _DINO,
     "dinov2_with_registers": _DINO,
 }
@@ -84,8 +96,10 @@ def read(raw: RawCheckpoint) -> Draft:
     """The model that the tensors are; raises `CheckpointError` where something cannot be represented."""
     kind = _kind(raw)
     tensors = _names_on_disk(raw, kind)
-    config = _config(raw, tensors, kind)
-    if kind != "vit":
+    pooling: Pooling = "token+distillation" if f"{_DISTILLED.heads[1]}.weight" in tensors else "token"
+    tensors = _DISTILLED.join(tensors, raw.path)
+    config = _config(raw, tensors, kind, pooling)
+    if _is_dino(kind):
         config = _resized(raw, tensors, config, antialias=kind == "dinov2_with_registers")
     if not raw.config:
         log.warning("%s: no config.json beside it; assuming the usual LayerNorm eps %g", raw.path, config.norm_eps)
@@ -111,11 +125,13 @@ def write(checkpoint: Checkpoint) -> RawCheckpoint:
     except ConfigError as error:
         raise CheckpointError(f'format "huggingface" cannot hold the preprocessing: {error}') from error
     tensors = _LAYOUTS[kind].to_theirs(checkpoint.model.state_dict(), c)
-    if kind != "vit":
+    if kind == "deit" and _TABLE in tensors:
+        tensors = _DISTILLED.part(tensors | {_TABLE: with_rows(tensors[_TABLE], 1)}, c)
+    if _is_dino(kind):
         tensors["embeddings.mask_token"] = torch.zeros(1, c.width)  # for masked training only
     prefix = f"{kind}." if c.classes else ""
     return RawCheckpoint(
-        tensors={name if name.startswith("classifier.") else prefix + name: t for name, t in tensors.items()},
+        tensors={name if "classifier." in name else prefix + name: t for name, t in tensors.items()},
         config=_description(checkpoint, c, kind),
         preprocessor=preprocessor,
         model=c,
@@ -124,18 +140,24 @@ def write(checkpoint: Checkpoint) -> RawCheckpoint:
 
 def unsaid(c: ViTConfig) -> dict[str, bool]:
     """What their classes cannot be, though the tensors could."""
-    dino = _kind_of(c) != "vit"
+    dino = _is_dino(_kind_of(c))
     return {
         "no class token": not c.class_token,
         "a hidden layer in the head": c.representation_size is not None and (c.classes > 0 or dino),
-        "registers without LayerScale": c.registers > 0 and c.layer_scale is None,
+        "registers without LayerScale": c.registers > 1 and c.layer_scale is None,
         f"an MLP of {c.hidden}, no multiple of the width": dino and c.hidden % c.width != 0,
         f"images of {c.image_size[0]}×{c.image_size[1]}, not square": dino and c.image_size[0] != c.image_size[1],
     }
 
 
 def _kind_of(c: ViTConfig) -> str:
-    return "dinov2_with_registers" if c.registers else "dinov2" if c.layer_scale is not None else "vit"
+    if c.layer_scale is None:  # one register is the distillation token, whether or not the head reads it
+        return "deit" if c.registers == 1 else "dinov2_with_registers" if c.registers else "vit"
+    return "dinov2_with_registers" if c.registers else "dinov2"
+
+
+def _is_dino(kind: str) -> bool:
+    return kind.startswith("dinov2")
 
 
 def _kind(raw: RawCheckpoint) -> str:
@@ -150,19 +172,21 @@ def _kind(raw: RawCheckpoint) -> str:
         )
     if any(name.endswith("register_tokens") for name in raw.tensors):
         return "dinov2_with_registers"
+    if any(name.endswith("distillation_token") for name in raw.tensors):
+        return "deit"
     return "dinov2" if any(name.endswith("layer_scale1.lambda1") for name in raw.tensors) else "vit"
 
 
 def _names_on_disk(raw: RawCheckpoint, kind: str) -> dict[str, Tensor]:
-    renames = ((rf"^{kind}\.", ""), *_IN_MEMORY, *(_IN_MEMORY_VIT if kind == "vit" else ()))
+    renames = ((rf"^{kind}\.", ""), *_IN_MEMORY, *(() if _is_dino(kind) else _IN_MEMORY_VIT))
     tensors = raw.renamed(renames, _MASKED_TRAINING)
     if "embeddings.register_tokens" in tensors and not tensors["embeddings.register_tokens"].numel():
         del tensors["embeddings.register_tokens"]
     return tensors
 
 
-def _config(raw: RawCheckpoint, tensors: dict[str, Tensor], kind: str) -> ViTConfig:
-    said, vit = raw.config, kind == "vit"
+def _config(raw: RawCheckpoint, tensors: dict[str, Tensor], kind: str, pooling: Pooling) -> ViTConfig:
+    said, dino = raw.config, _is_dino(kind)
     sizes = Sizes(raw, tensors, _LAYOUTS[kind])
     fields = sizes.fields()
     gelu = raw.meaning(_GELU, said.get("hidden_act", "gelu"), "hidden_act")
@@ -175,12 +199,12 @@ def _config(raw: RawCheckpoint, tensors: dict[str, Tensor], kind: str) -> ViTCon
         **fields | {"class_token": True},
         image_size=sizes.grid(fields["patch"], (True,), stated_size(said.get("image_size")))[0],
         heads=heads_for(raw, fields["width"], said.get("num_attention_heads")),
-        pooling="token" if vit or not fields["classes"] else "token+mean",
+        pooling="token+mean" if dino and fields["classes"] else pooling,
         gelu=gelu,
-        norm_eps=said.get("layer_norm_eps", _EPS[kind]),
-        layer_scale=None if vit else said.get("layerscale_value", 1.0),
+        norm_eps=said.get("layer_norm_eps", _EPS[str(said.get("model_type", kind))]),
+        layer_scale=said.get("layerscale_value", 1.0) if dino else None,
         dropout=said.get("hidden_dropout_prob", 0.0),
-        stochastic_depth=0.0 if vit else said.get("drop_path_rate", 0.0),
+        stochastic_depth=said.get("drop_path_rate", 0.0) if dino else 0.0,
     )
 
 
@@ -198,6 +222,14 @@ def _resized(raw: RawCheckpoint, tensors: dict[str, Tensor], config: ViTConfig, 
 
 def _usual_preprocess(config: ViTConfig, kind: str) -> Preprocess:
     """What the image processor of this kind does by default."""
+    if kind == "deit":
+        return Preprocess(
+            size=config.image_size,
+            channels=config.channels,
+            fit="squash",
+            crop_fraction=0.875,
+            interpolation="bicubic",
+        )
     if kind == "vit" or config.channels != 3:
         return Preprocess(size=config.image_size, channels=config.channels, fit="squash")
     return Preprocess(
@@ -215,11 +247,18 @@ def _activation(raw: RawCheckpoint, classes: int) -> Activation:
     return "sigmoid" if problem == _PROBLEMS["sigmoid"] or classes == 1 else "softmax"
 
 
+def _task(c: ViTConfig) -> str:
+    """What the name of their class ends with."""
+    if not c.classes:
+        return "Model"
+    return "ForImageClassification" + ("WithTeacher" if c.pooling == "token+distillation" else "")
+
+
 def _description(checkpoint: Checkpoint, c: ViTConfig, kind: str) -> dict[str, Any]:
     names = [str(label) for label in checkpoint.labels]
     height, width = c.image_size
     values: dict[str, Any] = {
-        "architectures": [_CLASSES[kind] + ("ForImageClassification" if c.classes else "Model")],
+        "architectures": [_CLASSES[kind] + _task(c)],
         "model_type": kind,
         **WRITTEN_BY,
         "hidden_size": c.width,
@@ -238,7 +277,7 @@ def _description(checkpoint: Checkpoint, c: ViTConfig, kind: str) -> dict[str, A
     }
     if checkpoint.activation in _PROBLEMS:
         values["problem_type"] = _PROBLEMS[checkpoint.activation]
-    if kind == "vit":
+    if not _is_dino(kind):
         values["intermediate_size"] = c.hidden
         values["encoder_stride"] = c.patch
         if c.representation_size is not None:

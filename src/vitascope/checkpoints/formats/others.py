@@ -24,8 +24,8 @@ _OTHERS = (
     (r"mlp_tokens\.", "an MLP-Mixer"),
     (r"\.attns\.\d+\.|in_proj\.|mlp_bias$", "a ViT whose branches run in parallel"),
     (r"local_mp\.", "an XCiT"),
-    (r"(^|[._])dist(illation)?_token|head_dist\.", "a distilled DeiT, with a second (distillation) token and head: "
-     "take the undistilled one"),
+    (r"head_dist\.(l|bn)\.", "a LeViT"),
+    (r"(^|\.)transformers\.\d+\.(blocks|pool)\.", "a PiT"),
     (r"patch_embed\.backbone\.(\d|conv1\.|layer1\.|stem\.conv\d)", "a hybrid whose stem is not the paper's ResNet"),
     (r"\.mlp\.(w12|weights_in|gate_proj|w1|fc1_x)\.", "a ViT with SwiGLU (DINOv2 giant)"),
     (r"(^|\.)layer4\.\d+\.conv\d\.|bottleneck|resnet\.encoder\.stages", "a ResNet; of those the official BiT .npz "

@@ -18,7 +18,7 @@ from vitascope.errors import CheckpointError, ConfigError
 from vitascope.fields import height_width
 from vitascope.models.config import ModelConfig, Size
 from vitascope.version import __version__
-from vitascope.wording import some
+from vitascope.wording import count, some
 
 log = logging.getLogger(__name__)
 
@@ -77,17 +77,22 @@ class RawCheckpoint:
     def renamed(self, renames: Sequence[tuple[str, str]], unused: str = r"\Z.") -> dict[str, Tensor]:
         """The tensors under the names that patterns and replacements give, without those that begin as `unused`.
 
-        Raises `CheckpointError` where two become one.
+        What is left out is logged. Raises `CheckpointError` where two become one.
         """
         result: dict[str, Tensor] = {}
+        left: list[str] = []
         for name, tensor in self.tensors.items():
             for pattern, replacement in renames:
                 name = re.sub(pattern, replacement, name)
             if re.match(unused, name):
+                left.append(name)
                 continue
             if name in result:
                 raise CheckpointError(f"{self.path}: {name} is there twice, under two names")
             result[name] = tensor
+        if left:
+            what = f"{count(len(left), 'tensor')} of masked training ({some(left, 3)})"
+            log.info("%s: left out: %s", self.path, what)
         return result
 
 

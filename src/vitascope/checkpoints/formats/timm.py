@@ -1,4 +1,4 @@
-"""timm's VisionTransformer, and what shares its names: DeiT, DeiT III, DINOv2 with and without registers.
+"""timm's VisionTransformer, and what shares its names: DeiT, distilled or not, DeiT III, MAE, DINOv2.
 
 Read from safetensors or .pth, alone or beside timm's config.json; written as the folder that
 `timm.create_model("local-dir:PATH", pretrained=True)` opens. LayerNorm has eps 1e-6 and GELU is exact unless
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.formats import timm_stem
+from vitascope.checkpoints.formats.distilled import Distilled, with_rows
 from vitascope.checkpoints.formats.raw import WRITTEN_BY, Draft, RawCheckpoint, labels_of, mapping, stated_size
 from vitascope.checkpoints.formats.sizes import Sizes, heads_for, square_side
 from vitascope.checkpoints.translate import Layout
@@ -45,11 +46,14 @@ _NAMES = {
     "head.norm": "fc_norm",
     "head.linear": "head",
 }
+_DISTILLED = Distilled(
+    token="dist_token", register="reg_token", table="pos_embed", heads=("head", "head_dist"), head="head"
+)
 _DINOV2 = ((r"^(blocks\.\d+)\.gamma_([12])$", r"\1.ls\2.gamma"), (r"^register_tokens$", "reg_token"))
 """Names of the DeiT III and DINOv2 repositories that differ from timm's."""
 _MASKED_TRAINING = r"mask_token\Z|decoder_"
 _USUAL = {"crop_pct": 0.9, "mean": (0.5,), "std": (0.5,)}
-_POOLING = {"token": "token", "avg": "mean"}
+_POOLING = {"avg": "mean"}
 _ACTIVATIONS = {"gelu": "erf", "gelu_tanh": "tanh"}
 # Names of architectures whose arguments are not written beside the weights, where they differ from the rule.
 _TANH_NAMES = re.compile(
@@ -72,7 +76,9 @@ def _layout(root_alone: bool) -> Layout:
 
 def read(raw: RawCheckpoint) -> Draft:
     """The model that the tensors are; raises `CheckpointError` where something cannot be represented."""
-    tensors = _positions_of_patches(raw.renamed(_DINOV2, _MASKED_TRAINING))
+    tensors = raw.renamed(_DINOV2, _MASKED_TRAINING)
+    token = "token+distillation" if _DISTILLED.token in tensors else "token"
+    tensors = _positions_of_patches(_DISTILLED.join(tensors, raw.path))
     layout = _layout(timm_stem.is_root_alone(tensors))
     sizes = Sizes(raw, tensors, layout)
     fields, args = sizes.fields(), mapping(raw.config.get("model_args"))
@@ -97,7 +103,7 @@ def read(raw: RawCheckpoint) -> Draft:
         image_size=size or raw.image_size or (max(224 // step, 1) * step,) * 2,
         heads=heads_for(raw, fields["width"], args.get("num_heads", _HEADS.get(named))),
         stem=stem,
-        pooling=raw.meaning(_POOLING, pooling, "pooling"),
+        pooling=raw.meaning(_POOLING | {"token": token}, pooling, "pooling"),
         positions="learned" if learned or args.get("pos_embed") != "none" else "none",
         class_row=class_row,
         gelu=raw.meaning(_ACTIVATIONS, gelu, "activation"),
@@ -124,18 +130,19 @@ def write(checkpoint: Checkpoint) -> RawCheckpoint:
     tensors = _layout(c.stem is not None and not c.stem.units).to_theirs(state, c)
     if c.registers and c.has_class_row and "pos_embed" in tensors:
         # In timm either no prefix token has a position or all have; those of the registers are zero.
-        table = tensors["pos_embed"]
-        blank = table.new_zeros(1, c.registers, c.width)
-        tensors["pos_embed"] = torch.cat([table[:, :1], blank, table[:, 1:]], dim=1)
+        tensors["pos_embed"] = with_rows(tensors["pos_embed"], c.registers)
+    if c.pooling == "token+distillation":
+        tensors = _DISTILLED.part(tensors, c)
     return RawCheckpoint(tensors=tensors, config=_description(checkpoint, c), model=c)
 
 
 def _description(checkpoint: Checkpoint, c: ViTConfig) -> dict[str, Any]:
     ratio = c.hidden / c.width
-    pool = "token" if c.pooling == "token" else "avg"
+    pool, distilled = "token" if c.first_read else "avg", c.pooling == "token+distillation"
+    heads = ["head", "head_dist"] if distilled else "head"
     return {
-        # Any name of the class would do, but for a stem: all else that differs from it is in model_args.
-        "architecture": timm_stem.architecture(c.stem) if c.stem else "vit_base_patch16_224",
+        # Any name of the class would do: all else that differs from it is in model_args.
+        "architecture": _architecture(c),
         **WRITTEN_BY,
         "num_classes": c.classes,
         "num_features": c.width,
@@ -153,16 +160,16 @@ def _description(checkpoint: Checkpoint, c: ViTConfig) -> dict[str, Any]:
             "class_token": c.class_token,
             "global_pool": pool,
             "fc_norm": c.norm == "pooled",
-            "reg_tokens": c.registers,
+            "reg_tokens": 0 if distilled else c.registers,
             "no_embed_class": not c.has_class_row,
             "pos_embed": "none" if c.positions == "none" else "learn",
             "act_layer": "gelu_tanh" if c.gelu == "tanh" else "gelu",
         },
-        "pretrained_cfg": {**pretrained_cfg(checkpoint, "patch_embed.proj", "head"), "fixed_input_size": True},
+        "pretrained_cfg": {**pretrained_cfg(checkpoint, "patch_embed.proj", heads), "fixed_input_size": True},
     }
 
 
-def pretrained_cfg(checkpoint: Checkpoint, first_conv: str, classifier: str) -> dict[str, Any]:
+def pretrained_cfg(checkpoint: Checkpoint, first_conv: str, classifier: str | list[str]) -> dict[str, Any]:
     """The part of the description that is about images, labels and the names of the first and last layer."""
     return {
         **checkpoint.preprocess.to_timm(),
@@ -174,9 +181,22 @@ def pretrained_cfg(checkpoint: Checkpoint, first_conv: str, classifier: str) -> 
 
 
 def unsaid(c: ViTConfig) -> dict[str, bool]:
-    """What timm has no name for, though the tensors could be written."""
-    nameless = c.stem is not None and not timm_stem.architecture(c.stem)
-    return {"a hybrid's stem of other units or width than timm's": nameless}
+    """What timm has no name for, or its distilled class cannot be, though the tensors could be written."""
+    nameless, distilled = c.stem is not None and not _architecture(c), c.pooling == "token+distillation"
+    return {
+        "a hybrid's stem of other units or width than timm's": nameless,
+        "a distillation token behind a hybrid's stem": distilled and c.stem is not None,
+        "registers beside a distillation token": distilled and c.registers > 1,
+        "a distillation token without positions for class token and patches": distilled and not c.has_class_row,
+        "a LayerNorm after the pooling of a distillation token": distilled and c.norm == "pooled",
+    }
+
+
+def _architecture(c: ViTConfig) -> str:
+    """A name of the class; "" where there is none."""
+    if c.stem is not None:
+        return timm_stem.architecture(c.stem)
+    return "deit_base_distilled_patch16_224" if c.pooling == "token+distillation" else "vit_base_patch16_224"
 
 
 def _positions_of_patches(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
