@@ -119,7 +119,7 @@ def test_a_run_goes_on_without_the_hub(hub: Depot, tmp_path: Path) -> None:
 
 
 def test_the_table_of_starts(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    rates = {"predict": {"images_per_second": {"median": 12.3}}, "train": {"images_per_second": {"median": 4.56}}}
+    rates = {"predict": {"images_per_second": 12.3}, "train": {"images_per_second": 4.56}}
     kept = {"processor": "a processor", "measure": "images a second", "starts": {STARTS[2].name: rates}}
     monkeypatch.setattr("vitascope.checkpoints.starts.speeds", lambda processor: kept)
     told = json.loads(run("models", "--starts", "--json")[1])

@@ -49,7 +49,7 @@ def test_operations_of_a_small_vit_are_those_of_the_formula(patch: int) -> None:
 def test_the_rate_is_of_at_least_one_step_and_leaves_threads_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    monkeypatch.setattr(cost, "_MEASURED", 0.0)  # as if a single step took longer
+    monkeypatch.setattr("vitascope.training.speed._MEASURED", 0.0)  # as if a single step took longer
     before = torch.get_num_threads()
     config = model_config("ViT-Ti/8", image_size=16, width=32, depth=1, heads=2, hidden=48, classes=3)
     rate = cost.training_rate(config, 2, before + 1)

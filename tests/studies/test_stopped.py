@@ -59,8 +59,8 @@ def test_sigterm_ends_with_143_after_saving_and_the_same_command_goes_on(
 
 # The speed of the models is not what is tested.
 LAUNCHER = """
-from vitascope.studies import cost
-cost._MEASURED = 0.0
+from vitascope.training import speed
+speed._MEASURED = 0.0
 from vitascope.cli import main
 raise SystemExit(main())
 """

@@ -16,7 +16,7 @@ class Opened:
     """A checkpoint, for images of a size."""
 
     checkpoint: str
-    """A file, a folder or a run, in any format that loads."""
+    """A file, a folder or a run, in any format that loads, or a name (`vitascope models --starts`)."""
     image_size: int | tuple[int, int] | None = None
     """Side in pixels of the images the model sees, or [height, width]; none: as the checkpoint says."""
 
@@ -56,7 +56,7 @@ class Applied(Stated, Placed):
     """A model applied to many images."""
 
     checkpoint: str
-    """A file, a folder or a run, in any format that loads, or an exported folder."""
+    """A file, a folder or a run, in any format that loads, a name (`models --starts`), or an exported folder."""
     batch: Count = 64
     """Images per forward pass."""
     engine: EngineName = "auto"
@@ -86,7 +86,7 @@ class FewShotOf(FewShot, Opened, Placed):
     """A checkpoint's frozen features learned from a few images per class."""
 
     checkpoint: str
-    """A file, a folder or a run, in any format that loads; its head plays no part."""
+    """A file, a folder or a run, in any format that loads, or a name; its head plays no part."""
     data: str
     """Where shots are drawn from, its train split (`vitascope data` lists the kinds)."""
     test: str | None = None
@@ -106,7 +106,7 @@ class Teach(Opened, Placed):
     """A head in closed form on a checkpoint's frozen features, and what it knows of itself."""
 
     checkpoint: str
-    """A file, a folder or a run, in any format that loads; what a run was taught before, it still knows."""
+    """A file, a folder or a run, in any format that loads, or a name; what a run was taught before, it still knows."""
     data: str | None = None
     """What is taught: the train split, or all where there is no split (`vitascope data` lists the kinds)."""
     out: str
@@ -144,7 +144,7 @@ class Compared(Placed):
     """Checkpoints side by side, on some images."""
 
     checkpoints: tuple[str, ...]
-    """Files, folders or runs, in any format that loads; ViT, hybrid or BiT."""
+    """Files, folders or runs, in any format that loads, or names; ViT, hybrid or BiT."""
     out: str
     """New folder for the numbers, the figure and their reading."""
     overwrite: bool = False

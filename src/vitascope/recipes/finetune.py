@@ -15,6 +15,7 @@ from vitascope.checkpoints.load import load
 from vitascope.models.bit import BiT
 from vitascope.models.config import ViTConfig
 from vitascope.models.vit import ViT
+from vitascope.recipes.choose import with_start
 from vitascope.recipes.prepare import RunData
 from vitascope.recipes.recipe import FinetuneRecipe, refuse_regularisation
 from vitascope.recipes.run import How, Start, run
@@ -27,6 +28,7 @@ def finetune(recipe: FinetuneRecipe, **how: Unpack[How]) -> Path:
 
     `recipe.sweep` is the business of `sweep.finetune_with_sweep`. For `how` and what is raised see `run`.
     """
+    recipe = with_start(recipe, how)
     return run(recipe, partial(_begin, recipe), (recipe.checkpoint,), **how)
 
 

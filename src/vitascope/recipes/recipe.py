@@ -73,7 +73,8 @@ class FinetuneRecipe(Recipe):
     """From a checkpoint, with a new zero head; the defaults are Table 4's: SGD, cosine, clip 1, no weight decay."""
 
     checkpoint: str
-    """What to start from: a file, a folder or a run, in any format that loads."""
+    """What to start from: a file, a folder or a run, in any format that loads; a name (`vitascope models --starts`);
+    auto: whichever of these suits the data, the time and this machine."""
     optimizer: Optimizer = "sgd"
     lr: FromZero = 0.01
     warmup: FromZero = 0.1

@@ -17,6 +17,7 @@ from vitascope.data.source import Source, Splits
 from vitascope.errors import ConfigError, DataError
 from vitascope.lock import locked
 from vitascope.recipes import run_folder
+from vitascope.recipes.choose import with_start
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.plan import Limits, in_steps
 from vitascope.recipes.prepare import RunData
@@ -36,6 +37,7 @@ def finetune_with_sweep(recipe: FinetuneRecipe, **how: Unpack[How]) -> Path:
     raises.
     """
     out, limits, runs = Path(recipe.out), how.get("limits") or Limits(), len(recipe.sweep_rates) + 1
+    recipe = with_start(recipe, how, runs)
     resume, overwrite, watched = how.get("resume", False), how.get("overwrite", False), how.get("observer")
     total = None if recipe.time_budget is None else seconds(recipe.time_budget)
     recipe = _with_time(recipe, total and total / runs)

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-import torch.nn.functional as F
-
-from vitascope.device import resolve_device
-from vitascope.models.catalogue import build_model, count_parameters, forward_flops
-from vitascope.models.config import ModelConfig
+from vitascope.models.catalogue import count_parameters, forward_flops
 from vitascope.recipes.pretrain import pretraining_config
-from vitascope.streams import Stream, seed_of
 from vitascope.studies.cells import pretrain_recipe
 from vitascope.studies.settings import EVALUATIONS, Cell, Study
+from vitascope.training.speed import training_rate
 
-_MEASURED = 1.5  # seconds of training steps per model
 _BACKWARD = 3.0  # a training step against a forward pass, in operations and roughly in time
 
 
@@ -42,31 +34,6 @@ def measure_cost(study: Study, cell: Cell, classes: int, threads: int) -> Cost:
         flops=forward_flops(config),
         images_per_second=training_rate(config, study.batch, threads),
     )
-
-
-def training_rate(config: ModelConfig, batch: int, threads: int) -> float:
-    """Images per second of the fastest of several training steps on random images, where runs will train."""
-    device = resolve_device(None)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        drawn = torch.Generator().manual_seed(seed_of(Stream.COST, 0))
-        model = build_model(config, drawn).train().to(device)
-        optimizer = torch.optim.AdamW(model.parameters(), fused=True)
-        images = torch.randn(batch, config.channels, *config.image_size, generator=drawn).to(device)
-        labels = torch.zeros(batch, dtype=torch.long, device=device)
-        fastest, begun = math.inf, time.perf_counter()
-        while math.isinf(fastest) or time.perf_counter() - begun < _MEASURED:
-            start = time.perf_counter()
-            F.cross_entropy(model(images), labels).backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            optimizer.zero_grad()
-            if device.type == "cuda":
-                torch.cuda.synchronize()  # a GPU is only told what to do; this waits until it is done
-            fastest = min(fastest, time.perf_counter() - start)
-        return batch / fastest
-    finally:
-        torch.set_num_threads(before)
 
 
 def cell_seconds(study: Study, cell: Cell, cost: Cost, classes: int, tests: int) -> float:

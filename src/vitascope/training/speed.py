@@ -1,4 +1,4 @@
-"""Measuring before training: how many images fit the memory at once, and how long a step takes."""
+"""Measuring before training: how many images fit the memory at once, how long a step takes, how fast a model trains."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ import time
 from contextlib import closing
 
 import torch
+import torch.nn.functional as F
 
 from vitascope import memory
 from vitascope.data.batches import training_batches
+from vitascope.device import resolve_device
 from vitascope.errors import ConfigError, Stopped
 from vitascope.models.bit import BiT
+from vitascope.models.catalogue import build_model
+from vitascope.models.config import ModelConfig
 from vitascope.models.memory import training_memory
 from vitascope.models.vit import ViT
+from vitascope.precision import autocast
+from vitascope.streams import Stream, seed_of
 from vitascope.training.job import Job
 from vitascope.training.parallel import World
 from vitascope.training.signals import StopFlag
@@ -28,6 +34,8 @@ _PROBE = 2.0
 """Seconds after which nothing larger is measured."""
 _ENOUGH = 16
 """Images that are measured even so, unless they take as long: where threads wait for others, one tells little."""
+_MEASURED = 1.5
+"""Seconds of training steps on random images."""
 _CPU_IS_FULL = "can't allocate memory"
 _TIMES = 4
 """How often each number of images is measured, where that is a matter of less than a second."""
@@ -143,3 +151,32 @@ def free_memory(device: torch.device) -> float:
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     return memory.free_memory()
+
+
+def training_rate(
+    config: ModelConfig, batch: int, threads: int, *, device: str | None = None, precision: str = "float32"
+) -> float:
+    """Images per second of the fastest of several training steps on random images, on the GPU if there is one."""
+    place = resolve_device(device)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        drawn = torch.Generator().manual_seed(seed_of(Stream.COST, 0))
+        model = build_model(config, drawn).train().to(place)
+        optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+        images = torch.randn(batch, config.channels, *config.image_size, generator=drawn).to(place)
+        labels = torch.zeros(batch, dtype=torch.long, device=place)
+        fastest, begun = math.inf, time.perf_counter()
+        while math.isinf(fastest) or time.perf_counter() - begun < _MEASURED:
+            start = time.perf_counter()
+            with autocast(precision, place):
+                loss = F.cross_entropy(model(images), labels)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            optimizer.zero_grad()
+            if place.type == "cuda":
+                torch.cuda.synchronize()  # a GPU is only told what to do; this waits until it is done
+            fastest = min(fastest, time.perf_counter() - start)
+        return batch / fastest
+    finally:
+        torch.set_num_threads(before)

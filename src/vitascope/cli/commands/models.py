@@ -63,9 +63,7 @@ def _starts(console: Console) -> dict[str, Any]:
         gigaflops = round(forward_flops(start.config(_PIXELS)) / 1e9, 2)
         parameters = count_parameters(start.config())
         rates = {
-            way: found["images_per_second"]["median"]
-            for way, found in measured.get("starts", {}).get(start.name, {}).items()
-            if way in ("predict", "train")
+            way: found["images_per_second"] for way, found in measured.get("starts", {}).get(start.name, {}).items()
         }
         result.append(
             {
@@ -90,7 +88,7 @@ def _starts(console: Console) -> dict[str, Any]:
     columns = ["name", "M parameters", f"GFLOP at {_PIXELS} px", "pixels", "trained on", "licence"]
     console.table(
         "starts: vitascope finetune NAME DATA --out RUN",
-        [*columns, "ImageNet-1k top-1", "says", "images/s predicted / trained"],
+        [*columns, "ImageNet-1k top-1", "says", "images/s and core, predicted / trained"],
         rows,
     )
     if measured:
