@@ -37,6 +37,7 @@ _SMALL_VIT = ["--model_fields={width: 32, depth: 2, heads: 2, hidden: 48}"]
 _SMALL_BIT = ["--model_fields={units: [1, 1, 1, 1], base_width: 32}", "--mlp_head=false"]
 _PRETRAIN = [*_COMMON, "--image_size=16"]
 _VIT = [*_PRETRAIN, "--model=ViT-Ti/8", *_SMALL_VIT]
+_MASKED = ["--objective=masked"]
 _FRACTALS = "fractals:classes=4,instances=6,size=32,validation=4"
 
 RECIPES: dict[str, list[str]] = {
@@ -50,6 +51,16 @@ RECIPES: dict[str, list[str]] = {
     "ema": ["pretrain", "IMAGES", *_VIT, "--ema=0.5", "--keep=best", "--micro_batch=4", "--drop_tokens=0.5"],
     "recomputed": ["pretrain", "IMAGES", *_VIT, "--checkpoint_activations=true", "--dropout=0.2", "--seed=1"],
     "mixed": ["pretrain", "IMAGES", *_VIT, "--augment.mixup=0.8", "--augment.cutmix=1", "--augment.rotate=10"],
+    "masked": [
+        "pretrain",
+        "IMAGES",
+        *_VIT,
+        "--model=ViT-Ti/4",
+        *_MASKED,
+        "--optimizer=muon",
+        "--masked.decoder_depth=2",
+    ],
+    "masked patches": ["pretrain", "IMAGES", *_VIT, *_MASKED, "--masked.autoencoder=false", "--masked.target=colours"],
     "hybrid": ["pretrain", "IMAGES", *_COMMON, "--image_size=32", "--model=R+ViT-Ti/16", *_SMALL_VIT],
     "bit": ["pretrain", "IMAGES", *_COMMON, "--image_size=32", "--model=BiT-R50x1", *_SMALL_BIT],
     "finetune": ["finetune", "START", "IMAGES", *_COMMON, "--image_size=32"],

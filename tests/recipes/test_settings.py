@@ -14,7 +14,8 @@ import yaml
 from tiny import pretrain_recipe
 from vitascope.data.settings import AugmentConfig
 from vitascope.errors import ConfigError
-from vitascope.recipes.recipe import FinetuneRecipe, PretrainRecipe, differences, to_dict
+from vitascope.models.masked_config import MaskedConfig
+from vitascope.recipes.recipe import FinetuneRecipe, PretrainRecipe, differences, fixed, to_dict
 from vitascope.training.train_settings import TrainSettings, memory_bytes, seconds
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
@@ -102,7 +103,7 @@ def test_a_recipe_survives_its_config_file(tmp_path: Path) -> None:
     recipe = pretrain_recipe(tmp_path, augment=AugmentConfig(crop_area=(0.3, 0.9)), **changes)
     values = yaml.safe_load(yaml.safe_dump(to_dict(recipe)))
     assert set(values) == {f.name for f in dataclasses.fields(recipe)}
-    values["augment"] = AugmentConfig(**values["augment"])
+    values |= {"augment": AugmentConfig(**values["augment"]), "masked": MaskedConfig(**values["masked"])}
     tuples = {name: tuple(values[name]) for name in ("betas", "mean", "std", "image_size")}
     assert PretrainRecipe(**{**values, **tuples}) == recipe
 
@@ -128,10 +129,15 @@ CHANGED: dict[str, Any] = {
     "log_every": 5, "eval_every": 5, "augment": AugmentConfig(flip=False), "model": "ViT-S/8",
     "model_fields": {"depth": 1}, "mlp_head": False, "dropout": 0.5, "stochastic_depth": 0.5,
     "mean": (0.4,), "std": (0.4,), "whiten": 9, "zero_residuals": True, "drop_tokens": 0.5, "drop_tokens_for": 0.5,
+    "objective": "masked", "masked": MaskedConfig(share=0.5),
 }  # fmt: skip
 
 
-NEEDS: dict[str, dict[str, Any]] = {"momentum": {"optimizer": "sgd"}, "drop_tokens_for": {"drop_tokens": 0.5}}
+NEEDS: dict[str, dict[str, Any]] = {
+    "momentum": {"optimizer": "sgd"},
+    "drop_tokens_for": {"drop_tokens": 0.5},
+    "masked": {"objective": "masked"},
+}
 """Without which the field means nothing."""
 
 
@@ -147,9 +153,32 @@ def test_a_changed_setting_is_listed(name: str, tmp_path: Path) -> None:
     assert ", was " in said
 
 
+def test_what_an_earlier_version_did_not_know_is_told_only_where_it_is_used(tmp_path: Path) -> None:
+    assert not {"objective", "masked"} & fixed(pretrain_recipe(tmp_path)).keys()
+    told = fixed(pretrain_recipe(tmp_path, objective="masked", masked=MaskedConfig(share=0.5)))
+    assert told["objective"] == "masked"
+    assert told["masked"]["share"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"masked": MaskedConfig(share=0.5)}, "share is 0.5, but the objective is classes; give --objective masked"),
+        ({"objective": "masked", "loss": "sigmoid"}, "loss is 'sigmoid', but the objective is masked"),
+        ({"objective": "masked", "label_smoothing": 0.1}, "label_smoothing is 0.1, but the objective is masked"),
+        ({"objective": "masked", "mlp_head": False}, "mlp_head is False, but the objective is masked"),
+        ({"objective": "masked", "drop_tokens": 0.5}, "drop_tokens is 0.5, but the objective is masked"),
+        ({"objective": "masked", "augment": AugmentConfig(mixup=0.5)}, "mixup is 0.5, but the objective is masked"),
+    ],
+)
+def test_what_an_objective_would_ignore_is_refused(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=said):
+        pretrain_recipe(tmp_path, **changes)
+
+
 def test_a_run_older_than_an_option_had_its_default(tmp_path: Path) -> None:
     before = stored(tmp_path)
-    for name in ("drop_tokens", "betas"):
+    for name in ("drop_tokens", "betas", "objective", "masked"):
         del before[name]
     assert differences(before, pretrain_recipe(tmp_path)) == []
     changed = pretrain_recipe(tmp_path, drop_tokens=0.5, betas=(0.5, 0.5))

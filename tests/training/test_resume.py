@@ -20,7 +20,7 @@ from vitascope.errors import Stopped
 from vitascope.recipes import plan
 from vitascope.recipes import run as run_module
 from vitascope.recipes.pretrain import pretrain
-from vitascope.training import loop, step
+from vitascope.training import loop, objective
 from vitascope.training.state import saved_states
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -252,9 +252,9 @@ def test_a_stop_between_the_parts_of_a_step_leaves_it_undone_and_loses_nothing(
 ) -> None:
     changes = {**EVERYTHING, "micro_batch": 2}  # three parts a step
     expected = whole(tmp_path, **changes)
-    real, parts = step.objective, 0
+    real, parts = objective.cross_entropy, 0
 
-    def objective(*args: Any) -> Any:
+    def counted(*args: Any) -> Any:
         nonlocal parts
         parts += 1
         if parts == 5:
@@ -263,7 +263,7 @@ def test_a_stop_between_the_parts_of_a_step_leaves_it_undone_and_loses_nothing(
 
     out = tmp_path / "stopped"
     with monkeypatch.context() as patch:
-        patch.setattr(step, "objective", objective)
+        patch.setattr(objective, "cross_entropy", counted)
         with pytest.raises(Stopped, match="SIGTERM: saved at step 1 of 11"):
             pretrain(pretrain_recipe(out, **changes), splits=splits())
         assert parts == 5

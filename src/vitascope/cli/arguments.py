@@ -93,7 +93,7 @@ class Arguments:
             try:
                 return self._read([*(f"--config={path}" for path in files), *options, *places])
             except IdleError as error:  # what a preset says of something that the user chose otherwise falls away
-                name = error.field if error.field in self.fields else f"augment.{error.field}"
+                name = error.field if error.field in self.fields else f"{self._group(error.field)}.{error.field}"
                 if "preset" not in stated or name in stated:
                     raise
                 self.inner.set_defaults({name: error.default})
@@ -151,7 +151,8 @@ class Arguments:
             value = json.dumps([value]) if get_args(hint)[0] is str else f"[{value}]"
         if get_origin(hint) is dict and value.startswith("{"):
             with suppress(yaml.YAMLError, TypeError, ValueError):  # of which the parser says what is wrong
-                return [f"--{name}.{key}={json.dumps(part)}" for key, part in yaml.safe_load(value).items()]
+                parts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in yaml.safe_load(value).items()}
+                return [f"--{name}.{key}={part}" for key, part in parts.items()]
         return [f"--{name}={value}"]
 
     def _start_from(self, options: list[str], lengths: set[str]) -> None:
@@ -162,8 +163,14 @@ class Arguments:
                 needed = {f.name: "" for f in self.fields.values() if f.default is f.default_factory is MISSING}
                 preset = self.presets[value](**needed)
                 skipped = needed.keys() | (_LENGTHS if lengths else set())
-                flat = {n: v for n, v in asdict(preset).items() if n not in skipped and n != "augment"}
-                self.inner.set_defaults(flat | {f"augment.{n}": v for n, v in asdict(preset.augment).items()})
+                flat = {n: v for n, v in asdict(preset).items() if n not in skipped}
+                for group in [n for n in flat if is_dataclass(self.hints[n])]:
+                    flat |= {f"{group}.{n}": v for n, v in flat.pop(group).items()}
+                self.inner.set_defaults(flat)
+
+    def _group(self, name: str) -> str:
+        """Which option's part a field is."""
+        return next(n for n, hint in self.hints.items() if is_dataclass(hint) and name in hint.__dataclass_fields__)
 
     def _refuse_misplaced(self, given: dict[str, Any]) -> None:
         """`ConfigError` for what is missing of that which is given by place, or stands in another's."""

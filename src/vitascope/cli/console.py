@@ -173,9 +173,10 @@ class RunObserver(Observer):
     def evaluated(self, step: int, summary: dict[str, float | int]) -> None:
         """After each evaluation."""
         if self.evaluations:
-            from vitascope.evaluation.interval import accuracy_text
+            from vitascope.evaluation.interval import figures
 
-            self.console.say(f"step {step}: validation top-1 {accuracy_text(summary)}, loss {summary['loss']:.3f}")
+            said = ", ".join(f"{name} {text}" for name, text in figures(summary).items())
+            self.console.say(f"step {step}: validation {said}")
 
 
 class _Handler(logging.Handler):

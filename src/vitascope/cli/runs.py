@@ -48,23 +48,22 @@ class Schedule:
 
 def show_run(model: Path, console: Console) -> dict[str, Any]:
     """A run's figures as a table; returns them for --json."""
+    from vitascope.evaluation.interval import figures
     from vitascope.recipes.run_folder import RESULTS, SWEEP, read_json
 
     if console.silent:  # one of several processes, whose disk may hold no results
         return {"model": str(model)}
     results = read_json(model.parent / RESULTS, "go on with --resume")
-    rows = [
-        [part + (", chosen on" if results[part].get("chosen_on") else ""), *_figures(results[part])]
-        for part in ("validation", "test")
-        if part in results
-    ]
+    judged = {part: results[part] for part in ("validation", "test") if part in results}
+    told = {part + (", chosen on" if found.get("chosen_on") else ""): found for part, found in judged.items()}
     swept = model.parent / SWEEP / RESULTS
     if swept.is_file():
         sweep = read_json(swept, "it is made again")
         if "validation" in sweep:
-            rows.insert(0, [f"held out in the sweep, chosen on (lr {sweep['best']:g})", *_figures(sweep["validation"])])
-    if rows:
-        console.table(str(model.parent), ["split", "images", "top-1", "loss"], rows)
+            told = {f"held out in the sweep, chosen on (lr {sweep['best']:g})": sweep["validation"], **told}
+    if told:
+        rows = [[name, found["images"], *figures(found).values()] for name, found in told.items()]
+        console.table(str(model.parent), ["split", "images", *figures(next(iter(told.values())))], rows)
     else:
         console.say("nothing was held out, so nothing tells how good it is: `vitascope evaluate` on other images does")
     speed = f", {results['images_per_second']:.0f} images/s" if "images_per_second" in results else ""
@@ -73,12 +72,6 @@ def show_run(model: Path, console: Console) -> dict[str, Any]:
         f"{count(results['steps'], 'step')}, {results['epochs']:.1f} epochs{took}{speed}; the model is in {model}"
     )
     return {"model": str(model), **results}
-
-
-def _figures(found: dict[str, Any]) -> list[Any]:
-    from vitascope.evaluation.interval import accuracy_text
-
-    return [found["images"], accuracy_text(found), f"{found['loss']:.4f}"]
 
 
 def checkpoint_names(paths: Sequence[str]) -> list[str]:

@@ -124,7 +124,7 @@ _NAMES = [entry.name for entry in CATALOGUE if not entry.is_path]
 _PARQUET_FOLDERS = ("data", "train", "val", "validation", "test")
 
 
-def open_data(spec: str, *, seed: int = 0) -> Splits:
+def open_data(spec: str, *, seed: int = 0, labels: bool = True) -> Splits:
     """What `spec` means → its splits, nothing decoded yet.
 
     `spec` is a path (class folders, parquet, tar shards; a pattern with *, ?, [ ] or {000..009} for shards), or a

@@ -36,9 +36,9 @@ class Source(ABC):
     name: str
     """For people: "cifar10 train"."""
     classes: tuple[str, ...]
-    """Label i is classes[i]; the order does not depend on the file system."""
+    """Label i is classes[i]; the order does not depend on the file system. None where nothing is labelled."""
     labels: Int64
-    """(n,) int64, each in 0 … len(classes) − 1; known without decoding anything."""
+    """(n,) int64, each in 0 … len(classes) − 1, or all 0 where there are no classes; known without decoding."""
     together: bool = False
     """Whether `read_many` is faster than one by one, because images are generated and share most of the work."""
     kind: str = ""
@@ -204,10 +204,22 @@ class Splits:
         wanted = (name for name in names or ("test", "validation", "train") if len(present.get(name, ())) >= least)
         return next(((name, present[name]) for name in wanted), None)
 
+    def unlabelled(self) -> Splits:
+        """The same images without their labels."""
+        bare = {
+            name: source if not source.classes else without_labels(source) for name, source in self.present().items()
+        }
+        return Splits(**bare)
+
     @property
     def classes(self) -> tuple[str, ...]:
         """Those of every split; empty if there is none."""
         return next((source.classes for source in self.present().values()), ())
+
+
+def without_labels(source: Source) -> View:
+    """Its images, as if nobody had labelled them."""
+    return View(source, classes=(), labels=np.zeros(len(source), dtype=np.int64))
 
 
 def require_same_classes(first: Source, second: Source) -> None:

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
+from typing import Protocol, TypedDict, TypeVar, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -17,33 +18,69 @@ from vitascope.evaluation.metrics import Tally
 from vitascope.precision import autocast
 
 
+class Adding(Protocol):
+    """What counts the images of an evaluation, batch by batch."""
+
+    @property
+    def images(self) -> int:
+        """Images counted."""
+
+    def add(self, output: Tensor, labels: Tensor, /) -> None:
+        """Counts a batch."""
+
+
+T = TypeVar("T", bound=Adding)
+
+
+class Counting(TypedDict, total=False):
+    """How the images of a source are counted."""
+
+    batch: int
+    """Images per forward pass, 64 unless given."""
+    device: torch.device | str
+    precision: str
+    rank: int
+    """This process, of so many `processes`, each of which takes its share."""
+    processes: int
+    workers: int
+    """Processes besides this one that read the images."""
+    each_batch: Callable[[int], None] | None
+    """Is told how many images are done, and may raise to stop."""
+    until: float
+    """What cannot be done by then, by `time.monotonic`, is not counted."""
+    skip_unreadable: bool
+
+
 def evaluate(
-    model: Callable[[Tensor], Tensor],
+    model: Callable[[Tensor], Tensor], source: Source, preprocess: Preprocess, **how: Unpack[Counting]
+) -> Tally:
+    """Counts `model`'s predictions on `source`; a module's mode is left as it was.
+
+    Raises ImageError for an unreadable image, unless those are to be left out.
+    """
+    module = model if isinstance(model, nn.Module) else nn.Identity()
+    return count(
+        Tally(len(source.classes)), module, lambda x: model(preprocess.normalise(x)), source, preprocess, **how
+    )
+
+
+def count(
+    tally: T,
+    module: nn.Module,
+    compute: Callable[[Tensor], Tensor],
     source: Source,
     preprocess: Preprocess,
-    *,
-    batch: int = 64,
-    device: torch.device | str = "cpu",
-    precision: str = "float32",
-    rank: int = 0,
-    processes: int = 1,
-    workers: int = 0,
-    each_batch: Callable[[int], None] | None = None,
-    until: float = math.inf,
-    skip_unreadable: bool = False,
-) -> Tally:
-    """Counts `model`'s predictions on this process's share of `source`; a module's mode is left as it was.
-
-    `workers` processes besides this one read the images. `each_batch` is told how many images are done and may raise
-    to stop; what cannot be done `until` then, by `time.monotonic`, is not counted. Raises ImageError for an unreadable
-    image, unless those are to be left out.
-    """
-    tally, module = Tally(len(source.classes)), model if isinstance(model, nn.Module) else nn.Identity()
+    **how: Unpack[Counting],
+) -> T:
+    """Adds to `tally` what `compute`, which `module` takes part in, makes of uint8 images; otherwise as `evaluate`."""
+    each_batch, until = how.get("each_batch"), how.get("until", math.inf)
+    place = how.get("rank", 0), how.get("processes", 1), how.get("workers", 0), how.get("skip_unreadable", False)
+    batches = evaluation_batches(source, preprocess.pixels, how.get("batch", 64), *place)
+    device, precision = torch.device(how.get("device", "cpu")), how.get("precision", "float32")
     done, begun = 0, time.monotonic()
-    batches = evaluation_batches(source, preprocess.pixels, batch, rank, processes, workers, skip_unreadable)
-    with closing(outputs(module, model, batches, preprocess, torch.device(device), precision)) as judged:
-        for logits, labels in judged:
-            tally.add(logits, labels)
+    with closing(outputs(module, compute, batches, device, precision)) as judged:
+        for output, labels in judged:
+            tally.add(output, labels)
             if each_batch is not None:
                 each_batch(tally.images)
             done, now = done + 1, time.monotonic()
@@ -57,11 +94,10 @@ def outputs(
     model: nn.Module,
     compute: Callable[[Tensor], Tensor],
     batches: Generator[Batch, None, None],
-    preprocess: Preprocess,
     device: torch.device,
     precision: str = "float32",
 ) -> Generator[Batch, None, None]:
-    """What `compute`, the model or a part of it, makes of each batch that holds images, and their labels.
+    """What `compute`, which the model takes part in, makes of each batch of uint8 images, and their labels.
 
     The model is in evaluation mode until the end, or `close()`, which ends the batches too.
     """
@@ -72,7 +108,7 @@ def outputs(
             for images, labels in batches:
                 if len(labels):
                     with autocast(precision, device):
-                        output = compute(preprocess.normalise(images.to(device)))
+                        output = compute(images.to(device))
                     yield output, labels
     finally:
         model.train(was_training)

@@ -19,7 +19,7 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
+from torch import Tensor, nn
 
 from vitascope.cache import cache_folder
 from vitascope.data.batches import evaluation_batches
@@ -82,7 +82,12 @@ class FeatureStore:
         device = next(model.parameters()).device
         parts, done = [np.zeros((0, 0), dtype=np.float32)], 0
         batches = evaluation_batches(View(source, positions), self.preprocess.pixels, self.batch, workers=self.workers)
-        with closing(outputs(model, model.features, batches, self.preprocess, device)) as computed:
+
+        def features(images: Tensor) -> Tensor:
+            x: Tensor = model.features(self.preprocess.normalise(images))
+            return x
+
+        with closing(outputs(model, features, batches, device)) as computed:
             for x, labels in computed:  # (B, D')
                 parts.append(x.float().cpu().numpy())
                 done += len(labels)

@@ -79,6 +79,14 @@ def accuracy_text(summary: Mapping[str, Any]) -> str:
     return f"{text}: so few images do not tell them apart" if low <= baseline["top1"] else text
 
 
+def figures(summary: Mapping[str, Any]) -> dict[str, str]:
+    """What a summary says besides its number of images, by name, as every command says it; the loss is last."""
+    right = {"top-1": accuracy_text(summary)} if "top1" in summary else {}
+    if "colours" in summary:  # of masked images
+        right["right colours"] = f"{100 * summary['colours']:.1f} %"
+    return {**right, "loss": f"{summary['loss']:.4f}"}
+
+
 def student_t(freedom: int) -> float:
     """The two-sided quantile of Student's t: 12.7 for one degree of freedom, 1.96 for many."""
     from scipy.special import stdtrit  # comes with scikit-learn

@@ -13,6 +13,8 @@ from torch import Tensor
 from vitascope.errors import DivergedError
 from vitascope.evaluation.interval import wilson
 
+Summary = dict[str, float | int]
+"""The figures of an evaluation, JSON-able."""
 BINS = 15
 """Confidence bins of the calibration error (Guo et al., 2017)."""
 CONFUSION_CLASSES = 2000
@@ -110,7 +112,12 @@ class Tally:
         totals, correct, said = self.counts
         return 2 * correct / np.maximum(totals + said, 1)
 
-    def summary(self) -> dict[str, float | int]:
+    @property
+    def score(self) -> float:
+        """What tells the better of two models: top-1."""
+        return self.top1
+
+    def summary(self) -> Summary:
         """The figures of the whole set, JSON-able."""
         n = max(self.images, 1)
         return {

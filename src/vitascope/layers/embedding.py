@@ -23,11 +23,11 @@ class Embedding(nn.Module):
         self.positions = Positions(c) if c.positions != "none" else None
         self.dropout = nn.Dropout(c.dropout)
 
-    def forward(self, x: Tensor, grid: Size, drop_tokens: float = 0.0) -> Tensor:
+    def forward(self, x: Tensor, grid: Size, drop_tokens: float = 0.0, seen: Tensor | None = None) -> Tensor:
         """Adds everything to `x`, the projected patches of a `grid` of rows × columns.
 
         `drop_tokens` is the share of each image's patches that is left out, others each time: less work for each image
-        of a training (PatchDropout, 2022).
+        of a training (PatchDropout, 2022). Of those with places in `seen` (B, n) alone, tokens are made; None: of all.
         """
         first = self.class_token
         if self.positions is not None:
@@ -35,6 +35,8 @@ class Embedding(nn.Module):
             if self.positions.class_row and first is not None:
                 first, table = first + table[:, :1], table[:, 1:]
             x = x + table
+        if seen is not None:
+            x = taken(x, seen)
         if drop_tokens:
             x = random_tokens(x, 1 - drop_tokens)
         before = [token.expand(x.shape[0], -1, -1) for token in (first, self.registers) if token is not None]
@@ -44,5 +46,9 @@ class Embedding(nn.Module):
 def random_tokens(x: Tensor, share: float) -> Tensor:
     """This share of each image's tokens, at least one, drawn anew at each call, (B, N, D) → (B, n, D)."""
     count = max(round(share * x.shape[1]), 1)
-    drawn = torch.rand(x.shape[:2], device=x.device).topk(count).indices  # (B, n)
-    return x.gather(1, drawn[:, :, None].expand(-1, -1, x.shape[2]))
+    return taken(x, torch.rand(x.shape[:2], device=x.device).topk(count).indices)
+
+
+def taken(x: Tensor, places: Tensor) -> Tensor:
+    """Each image's tokens at its `places`, int64 (B, n), (B, N, D) → (B, n, D)."""
+    return x.gather(1, places[:, :, None].expand(-1, -1, x.shape[2]))

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from vitascope.errors import ConfigError
 from vitascope.layers.convolution import StdConv2d
-from vitascope.layers.encoder import Block, LayerScale
+from vitascope.layers.encoder import Block, Encoder, LayerScale
 from vitascope.models.bit import BiT
+from vitascope.models.masked import Masked, MaskedAutoencoder
 from vitascope.models.stem import Unit as StemUnit
 from vitascope.models.vit import ViT
 
@@ -51,7 +52,13 @@ def _initialise_vit(model: ViT, generator: torch.Generator | None) -> None:
         nn.init.normal_(embedding.registers, std=0.02, generator=generator)
     if embedding.positions is not None and embedding.positions.table is not None:
         nn.init.normal_(embedding.positions.table, std=0.02, generator=generator)
-    for module in model.encoder.blocks:
+    _initialise_blocks(model.encoder, generator)
+    if model.head.hidden is not None:
+        _lecun_normal(model.head.hidden.weight, generator)
+
+
+def _initialise_blocks(encoder: Encoder, generator: torch.Generator | None) -> None:
+    for module in encoder.blocks:
         block = cast(Block, module)
         attention, mlp = block.attention, block.mlp
         # q, k and v are D×D each to the official code, although their kernels lie in one tensor here.
@@ -59,8 +66,24 @@ def _initialise_vit(model: ViT, generator: torch.Generator | None) -> None:
             nn.init.xavier_uniform_(kernel, generator=generator)
         nn.init.normal_(mlp.fc1.bias, std=1e-6, generator=generator)
         nn.init.normal_(mlp.fc2.bias, std=1e-6, generator=generator)
-    if model.head.hidden is not None:
-        _lecun_normal(model.head.hidden.weight, generator)
+
+
+@torch.no_grad()
+def initialise_masked(model: Masked, generator: torch.Generator | None = None) -> None:
+    """Writes initial values into what a masked model holds besides the parts of its ViT; predictions start from 0."""
+    if isinstance(model, MaskedAutoencoder):
+        decoder = model.decoder
+        for module in decoder.modules():
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+        nn.init.xavier_uniform_(decoder.inward.weight, generator=generator)
+        _initialise_blocks(decoder.encoder, generator)
+        mask, prediction = decoder.mask, decoder.prediction
+    else:
+        mask, prediction = model.mask, model.prediction
+    nn.init.normal_(mask, std=0.02, generator=generator)
+    nn.init.zeros_(prediction.weight)
+    nn.init.zeros_(prediction.bias)
 
 
 @torch.no_grad()

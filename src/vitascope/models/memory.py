@@ -19,10 +19,12 @@ of several processes, and whatever `torch.compile` saves or adds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from vitascope.models.catalogue import count_parameters
 from vitascope.models.config import BiTConfig, ModelConfig, Size, StemConfig, ViTConfig
+from vitascope.models.masked_config import MaskedConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,29 @@ def training_memory(
         activations=kept,
         working=working,
         accumulated=accumulated or net is not None,
+    )
+
+
+def masked_memory(config: ViTConfig, masked: MaskedConfig, batch: int, **options: Any) -> Memory:
+    """Of a step on `batch` masked images at once: the encoder, whose tokens all come out, the decoder, what they say.
+
+    `options` as for `training_memory`; what is hidden from the encoder takes the place of `drop_tokens`.
+    """
+    patches = config.grid[0] * config.grid[1]
+    hidden = masked.hidden(patches)
+    unseen = hidden / patches if masked.autoencoder else 0.0
+    read = replace(config, classes=0, pooling="mean")
+    parts = [training_memory(read, batch, **{**options, "drop_tokens": unseen})]
+    if masked.autoencoder:
+        parts.append(training_memory(masked.decoder(config), batch, **{**options, "drop_tokens": 0.0}))
+    said = 4.0 * batch * hidden * masked.outputs(config)
+    return Memory(
+        weights=sum(part.weights for part in parts),
+        optimizer=sum(part.optimizer for part in parts),
+        gradients=sum(part.gradients for part in parts),
+        activations=sum(part.activations for part in parts) + 2 * said,  # and what it is held against, or its softmax
+        working=max(said, *(part.working for part in parts)),
+        accumulated=parts[0].accumulated,
     )
 
 

@@ -37,7 +37,9 @@ def curves(runs: Mapping[str, Path]) -> Figure | None:
     for (name, folder), colour in zip(runs.items(), COLOURS, strict=False):
         lines = read_metrics(folder)
         trained = [(x["step"], x["loss"], x["lr"]) for x in lines if "loss" in x]
-        judged = [(x["step"], 100 * x["validation"]["top1"]) for x in lines if "validation" in x]
+        found = [(x["step"], x["validation"]) for x in lines if "validation" in x]
+        in_classes = all("top1" in figures for _, figures in found)
+        judged = [(step, 100 * figures["top1"] if in_classes else figures["loss"]) for step, figures in found]
         if trained:
             steps, losses, rates = zip(*trained, strict=True)
             left.plot(steps, losses, color=colour, linewidth=1.2, label=name)
@@ -52,7 +54,7 @@ def curves(runs: Mapping[str, Path]) -> Figure | None:
         return None
     _label(left, "step", "training loss")
     if right.lines:
-        _label(right, "step", "validation top-1 (%)")
+        _label(right, "step", "validation top-1 (%)" if in_classes else "validation loss")
     else:
         right.text(0.5, 0.5, "no validation set", ha="center", va="center", color=INK)
         right.set_axis_off()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from vitascope.errors import ConfigError
 from vitascope.models.bit import BiT
 from vitascope.models.catalogue import count_parameters
+from vitascope.models.masked import Masked
 from vitascope.models.vit import ViT
 from vitascope.precision import resolve_precision
 from vitascope.recipes.prepare import RunData
@@ -49,7 +50,7 @@ class Limits:
 
 
 def resolve(
-    job: Job, recipe: Recipe, data: RunData, model: ViT | BiT, world: World, limits: Limits | None
+    job: Job, recipe: Recipe, data: RunData, model: ViT | BiT | Masked, world: World, limits: Limits | None
 ) -> tuple[Recipe, float]:
     """`recipe` with everything decided that was left open, and the seconds of a step; says the plan.
 
@@ -76,7 +77,9 @@ def resolve(
     each += f", {_short(step)} each" if step else ""
     limits = limits or Limits()
     if recipe.time_budget is not None:
-        steps, budget = by_the_clock(recipe, data, world, step, count_parameters(model.config), limits.begun)
+        steps, budget = by_the_clock(
+            recipe, data, world, step, sum(p.numel() for p in model.parameters()), limits.begun
+        )
         if steps < 1 / _NOISE:
             raise ConfigError(
                 f"time_budget {recipe.time_budget}: a step takes {step:.2f}s and the last evaluation "

@@ -50,19 +50,22 @@ class RunData:
         return {n: s for n, s in (("validation", self.validation), ("test", self.test)) if s is not None}
 
 
-def prepare_data(recipe: Recipe, splits: Splits | None = None, observer: Observer | None = None) -> RunData:
+def prepare_data(
+    recipe: Recipe, splits: Splits | None = None, observer: Observer | None = None, *, labels: bool = True
+) -> RunData:
     """Opens the data, holds a validation part out if there is none, keeps what fits in memory, then on disk.
 
-    `splits` stands in for opening `recipe.data`; `observer` hears how many images are read. Raises `DataError` when
-    there is nothing to train on.
+    `splits` stands in for opening `recipe.data`; `observer` hears how many images are read; without `labels` there need
+    not be any, and none are seen. Raises `DataError` when there is nothing to train on.
     """
-    splits = splits or open_data(recipe.data, seed=recipe.seed)
+    splits = splits or open_data(recipe.data, seed=recipe.seed, labels=labels)
+    splits = splits if labels else splits.unlabelled()
     if splits.train is not None and splits.train.lost:
         name, lost = next(iter(splits.train.lost.items()))
         raise DataError(f"{recipe.data}: no image of class {name!r} can be read; {lost}")
     if splits.train is None or len(splits.train) == 0:
         raise DataError(f"{recipe.data} has no training images; expected class folders, or a train split")
-    if len(splits.train.classes) < 2:
+    if labels and len(splits.train.classes) < 2:
         raise DataError(f"{recipe.data} has one class, {splits.train.classes[0]!r}; a classifier needs two or more")
     told = {name: source.contents() for name, source in splits.present().items()}
     train, validation = splits.train, splits.validation

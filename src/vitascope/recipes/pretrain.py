@@ -1,8 +1,9 @@
-"""Pre-training (Section 4.1, Table 3): from initial values, with the MLP head of Section 3.1."""
+"""Pre-training from initial values: with the MLP head (Section 4.1, Table 3), or without labels (Section 4.6)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
@@ -16,12 +17,16 @@ from vitascope.data.source import Source
 from vitascope.errors import ConfigError
 from vitascope.models.catalogue import build_model, model_config
 from vitascope.models.config import ModelConfig, ViTConfig
-from vitascope.models.initialise import zero_residuals
+from vitascope.models.initialise import initialise_masked, zero_residuals
+from vitascope.models.masked import masked_model
+from vitascope.models.masked_config import MaskedConfig
+from vitascope.models.vit import ViT
 from vitascope.models.whiten import whiten_patches
 from vitascope.recipes.prepare import RunData
 from vitascope.recipes.recipe import PretrainRecipe, refuse_regularisation
 from vitascope.recipes.run import How, Start, run
 from vitascope.streams import Stream, seed_of
+from vitascope.training.masked import MaskedImages
 
 
 def pretrain(recipe: PretrainRecipe, **how: Unpack[How]) -> Path:
@@ -29,10 +34,14 @@ def pretrain(recipe: PretrainRecipe, **how: Unpack[How]) -> Path:
     return run(recipe, partial(_begin, recipe), **how)
 
 
-def _begin(recipe: PretrainRecipe, prepare: Callable[[], RunData]) -> Start:
-    data = prepare()
+def _begin(recipe: PretrainRecipe, prepare: Callable[..., RunData]) -> Start:
+    masked = recipe.masked if recipe.objective == "masked" else None
+    if masked is not None:
+        _check_masked(recipe, masked)  # what it refuses is refused before images are read
+    data = prepare(labels=masked is None)
     config = pretraining_config(recipe, len(data.classes))
-    model = build_model(config, torch.Generator().manual_seed(seed_of(Stream.INITIAL, recipe.seed)))
+    draw = torch.Generator().manual_seed(seed_of(Stream.INITIAL, recipe.seed))
+    model = build_model(config, draw)
     preprocess = Preprocess(
         size=config.image_size,
         channels=config.channels,
@@ -45,7 +54,14 @@ def _begin(recipe: PretrainRecipe, prepare: Callable[[], RunData]) -> Start:
     if recipe.whiten:
         whiten_patches(model, _first_images(data.train, preprocess, recipe.whiten, recipe.seed))
     card = {"task": "pre-training", "model": recipe.model, "data": recipe.data}
-    return Start(data=data, model=model, preprocess=preprocess, card=card, before=NEW)
+    start = Start(data=data, model=model, preprocess=preprocess, card=card, before=NEW)
+    if masked is None:
+        return start
+    assert isinstance(model, ViT)
+    around = masked_model(model, masked)
+    initialise_masked(around, draw)
+    kind = partial(MaskedImages, masked=masked, config=model.config)
+    return replace(start, around=around, kind=kind, card={**card, "task": "pre-training on masked images"})
 
 
 def pretraining_config(recipe: PretrainRecipe, classes: int) -> ModelConfig:
@@ -64,11 +80,22 @@ def pretraining_config(recipe: PretrainRecipe, classes: int) -> ModelConfig:
         fields["stochastic_depth"] = recipe.stochastic_depth
         if recipe.dropout is not None:
             fields["dropout"] = recipe.dropout
-        if recipe.mlp_head:
+        if recipe.mlp_head and recipe.objective == "classes":
             fields.setdefault("representation_size", fields.get("width", base.width))
     else:
         refuse_regularisation(recipe, recipe.model)
     return model_config(recipe.model, **fields)
+
+
+def _check_masked(recipe: PretrainRecipe, masked: MaskedConfig) -> None:
+    """Raises `ConfigError` where a recipe's model cannot learn from masked images so."""
+    config = pretraining_config(recipe, 0)
+    if not isinstance(config, ViTConfig) or config.stem is not None:
+        kind = "ResNet" if not isinstance(config, ViTConfig) else "hybrid"
+        why = "a convolution sees across patches"
+        raise ConfigError(f"objective masked is for a plain ViT, but {recipe.model} is a {kind}: {why}; choose a ViT-…")
+    masked.hidden(config.grid[0] * config.grid[1])
+    masked.outputs(config)
 
 
 def _first_images(source: Source, preprocess: Preprocess, count: int, seed: int) -> torch.Tensor:

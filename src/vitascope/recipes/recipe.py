@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
 from typing import Annotated, Any, Literal
 
 from vitascope.errors import ConfigError
-from vitascope.fields import Count, Probability, Range, height_width
+from vitascope.fields import Count, Probability, Range, height_width, refuse_idle
+from vitascope.models.masked_config import MaskedConfig
 from vitascope.training.train_settings import FromZero, Optimizer, TrainSettings, memory_bytes
 
 
@@ -48,6 +49,10 @@ class PretrainRecipe(Recipe):
     """Name in the catalogue (`vitascope models`); the patch number is free."""
     model_fields: dict[str, Any] = field(default_factory=dict)
     """Further fields of the model's config, such as depth or heads."""
+    objective: Literal["classes", "masked"] = "classes"
+    """Learn the classes of labelled images; or, of any images, to say what is hidden of them (Section 4.6)."""
+    masked: MaskedConfig = field(default_factory=MaskedConfig)
+    """What is hidden, and what is to be said of it."""
     mlp_head: bool = True
     """Pre-train with a hidden layer of the model's width in the head (Section 3.1); not for ResNets."""
     mean: tuple[float, ...] = (0.5,)
@@ -66,6 +71,16 @@ class PretrainRecipe(Recipe):
     stochastic_depth: Probability = 0.0
     """Probability of dropping the last block's branches; grows linearly from the first."""
     holdout: Probability = 0.02
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.objective == "masked":
+            why = "the objective is masked, which learns no classes"
+            refuse_idle(self, why, "loss", "label_smoothing", "mlp_head")
+            refuse_idle(self.augment, why, "mixup", "cutmix")
+            refuse_idle(self, "the objective is masked, which says what is hidden (masked.share)", "drop_tokens")
+        else:
+            refuse_idle(self.masked, "the objective is classes; give --objective masked", *vars(self.masked))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,13 +129,21 @@ _FREE = {
 }  # fmt: skip
 
 
+# Options that earlier versions did not have: at their defaults they are not told, so that runs of those go on.
+_LATER = {"objective", "masked"}
+
 # What the first start decides where nothing was said.
 _RESOLVED = {"precision", "eval_every", "steps"}
 
 
 def fixed(recipe: Recipe) -> dict[str, Any]:
     """What of a resolved recipe must stay as it is while a run goes on."""
-    return {name: value for name, value in to_dict(recipe).items() if name not in _FREE}
+    later = {f.name: _default(f) for f in fields(recipe) if f.name in _LATER}
+    return {
+        name: value
+        for name, value in to_dict(recipe).items()
+        if name not in _FREE and (name not in later or value != later[name])
+    }
 
 
 def differences(stored: dict[str, Any], given: Recipe) -> list[str]:
@@ -136,8 +159,15 @@ def differences(stored: dict[str, Any], given: Recipe) -> list[str]:
             continue
         if name in _RESOLVED and value in (None, "auto"):
             continue
-        default = list(f.default) if isinstance(f.default, tuple) else f.default
-        was = stored.get(name, default)  # a run older than the option had no other
+        was = stored.get(name, _default(f))  # a run older than the option had no other
         if was != value:
             result.append(f"{name}: {value}, was {was}")
     return result
+
+
+def _default(option: Field[Any]) -> Any:
+    """What a field is unless it is given, as `to_dict` writes it; nothing for one that must be."""
+    value = option.default if option.default_factory is MISSING else option.default_factory()
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    return list(value) if isinstance(value, tuple) else value

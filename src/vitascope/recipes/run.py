@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -23,10 +24,9 @@ from vitascope.data.copies import digests
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Source, Splits
 from vitascope.errors import CheckpointError
-from vitascope.evaluation.evaluate import evaluate
-from vitascope.evaluation.metrics import judged
 from vitascope.lock import locked
 from vitascope.models.bit import BiT
+from vitascope.models.masked import Masked
 from vitascope.models.vit import ViT
 from vitascope.recipes.figures import draw_curves
 from vitascope.recipes.plan import Limits, by_the_clock, in_steps, resolve
@@ -45,11 +45,13 @@ from vitascope.recipes.run_folder import (
 )
 from vitascope.training.job import Job
 from vitascope.training.loop import best_weights, train
+from vitascope.training.objective import Classification, Objective, evaluate
 from vitascope.training.observer import Observer
 from vitascope.training.parallel import World, world
 from vitascope.training.record import time_spent
 from vitascope.training.speed import measure_step
 from vitascope.training.state import TrainState, copy_weights, load_state, new_state, saved_states
+from vitascope.training.train_settings import TrainSettings
 from vitascope.version import __version__
 
 log = logging.getLogger(__name__)
@@ -80,6 +82,15 @@ class Start:
     """What its result says of itself besides the recipe and the results."""
     before: Shown | None
     """What the model had been shown; None where nothing is known."""
+    around: Masked | None = None
+    """What is trained, where that is more than the model, whose weights are among its own."""
+    kind: Callable[[TrainSettings, Preprocess, int], Objective] = Classification
+    """What makes the objective."""
+
+    @property
+    def trained(self) -> ViT | BiT | Masked:
+        """What is trained."""
+        return self.around or self.model
 
     def job(self, recipe: Recipe, steps: int) -> Job:
         """The training job of a resolved recipe."""
@@ -90,11 +101,12 @@ class Start:
             validation=self.data.validation,
             preprocess=self.preprocess,
             folder=Path(recipe.out),
+            kind=self.kind,
         )
 
 
 def run(
-    recipe: Recipe, begin: Callable[[Callable[[], RunData]], Start], sources: Sequence[str] = (), **how: Unpack[How]
+    recipe: Recipe, begin: Callable[[Callable[..., RunData]], Start], sources: Sequence[str] = (), **how: Unpack[How]
 ) -> Path:
     """Trains as `recipe` says, evaluates, writes the run's folder; returns the folder of the result (RUN/model).
 
@@ -107,12 +119,12 @@ def run(
     with world(recipe.device) as w, ExitStack() as kept:
         going_on = decide(folder, w, resume=how.get("resume", False), overwrite=overwrite, sources=sources)
         with w.together():
-            start = begin(lambda: prepare_data(recipe, how.get("splits"), observer))
-        start.model.to(w.device)
+            start = begin(partial(prepare_data, recipe, how.get("splits"), observer))
+        start.trained.to(w.device)
         _agree(recipe, start, w)
         shown = shown_to(start.data.train, start.data.validation, start.before, chosen=recipe.keep == "best")
         if not going_on:
-            recipe, step = resolve(start.job(recipe, recipe.steps or 1), recipe, start.data, start.model, w, limits)
+            recipe, step = resolve(start.job(recipe, recipe.steps or 1), recipe, start.data, start.trained, w, limits)
         with w.together():
             if w.first:
                 kept.enter_context(locked(folder))
@@ -122,14 +134,14 @@ def run(
             if going_on:
                 recipe = _as_stored(recipe, check_same(folder, in_steps(recipe, stored_data(folder)[1]), start.data))
         if going_on and recipe.time_budget is not None:
-            step, _ = measure_step(start.job(recipe, 1), start.model, w)
+            step, _ = measure_step(start.job(recipe, 1), start.trained, w)
         start, job, state = _begun(recipe, start, w, going_on, step, limits)
         last = train(job, state, w, observer)
         with w.together():
             if w.first:
                 _take_result(job, state)
-        w.share(start.model.state_dict().values())
-        results = _evaluate_result(job, start.data, start.model, w, last if recipe.keep == "last" else None)
+        w.share(start.trained.state_dict().values())
+        results = _evaluate_result(job, start.data, start.trained, w, last if recipe.keep == "last" else None)
         results |= {
             "steps": state.counters.step,
             "train_images": len(start.data.train),
@@ -153,7 +165,7 @@ def _agree(recipe: Recipe, start: Start, world: World) -> None:
     told |= {f"{name} images": len(source) for name, source in {"training": data.train, **splits}.items()}
     told |= {f"names and sizes of {name}": value.encode() for name, value in data.contents.items()}
     world.agree(told, "give all processes the same settings and the same data")
-    world.share(start.model.state_dict().values())
+    world.share(start.trained.state_dict().values())
     for name, source in splits.items():
         marks = None if start.before is None else digests(source)
         if start.before is not None and marks is not None and (again := np.isin(marks, start.before.trained).sum()):
@@ -167,7 +179,7 @@ def _begun(
     """The job of a resolved recipe, from where its last checkpoint left it; `start` as it is from here on."""
     folder, data = Path(recipe.out), start.data
     identity = json.dumps([fixed(recipe), data.classes, data.contents], sort_keys=True)
-    state = new_state(start.model, recipe, hashlib.sha256(identity.encode()).hexdigest())
+    state = new_state(start.trained, recipe, hashlib.sha256(identity.encode()).hexdigest())
     states = saved_states(folder / "checkpoints") if going_on else []
     told = "none"
     with world.together():
@@ -184,7 +196,7 @@ def _begun(
         job = start.job(recipe, recipe.steps)
     else:
         since = (limits or Limits()).begun - done.seconds
-        parameters = sum(p.numel() for p in start.model.parameters())
+        parameters = sum(p.numel() for p in start.trained.parameters())
         planned, budget = by_the_clock(recipe, data, world, step, parameters, since)
         done.planned = done.planned or max(round(planned), 1)
         start = replace(start, data=in_any_order(data, recipe.seed))
@@ -230,14 +242,11 @@ def _evaluate_result(
 
     def figures(name: str, source: Source) -> dict[str, float | int]:
         tally = evaluate(
+            job.objective,
             model,
             source,
-            job.preprocess,
+            world,
             batch=job.settings.batch,
-            device=world.device,
-            precision=job.settings.precision,
-            rank=world.rank,
-            processes=world.size,
             workers=job.settings.workers,
             until=job.budget.end if job.budget else math.inf,
         )
@@ -252,7 +261,7 @@ def _evaluate_result(
     results: dict[str, Any] = {}
     for name, source in data.judged.items():
         found = (last if name == "validation" else None) or figures(name, source)
-        results[name] = judged(found, np.bincount(source.labels, minlength=len(source.classes)), source.classes)
+        results[name] = job.objective.judged(found, source)
     if job.settings.keep == "best" and "validation" in results:
         results["validation"]["chosen_on"] = True  # its best weights are the result, so it flatters them a little
     return results

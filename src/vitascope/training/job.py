@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from vitascope.data.augment import Augment
 from vitascope.data.batches import Order
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Source
+from vitascope.training.objective import Classification, Objective
 from vitascope.training.parallel import World
 from vitascope.training.train_settings import TrainSettings
 
@@ -60,6 +62,13 @@ class Job:
     """The run's folder: metrics.jsonl, checkpoints/."""
     budget: Budget | None = None
     """The time of a run that ends by the clock; `steps` is then what its schedule is laid out for."""
+    kind: Callable[[TrainSettings, Preprocess, int], Objective] = Classification
+    """What makes the objective, of settings, preprocessing and the number of classes."""
+
+    @property
+    def objective(self) -> Objective:
+        """What its steps make smaller, and how it is judged."""
+        return self.kind(self.settings, self.preprocess, self.classes)
 
     @property
     def classes(self) -> int:

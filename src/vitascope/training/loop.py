@@ -13,9 +13,9 @@ from vitascope.checkpoints.output import atomic_file
 from vitascope.checkpoints.tensor_file import write_safetensors
 from vitascope.data.batches import training_batches
 from vitascope.errors import Stopped
-from vitascope.evaluation.evaluate import evaluate
-from vitascope.evaluation.metrics import Tally
+from vitascope.evaluation.metrics import Summary
 from vitascope.training.job import Job
+from vitascope.training.objective import evaluate
 from vitascope.training.observer import Observer
 from vitascope.training.pace import Pace
 from vitascope.training.parallel import World
@@ -23,8 +23,6 @@ from vitascope.training.record import Record
 from vitascope.training.signals import StopFlag
 from vitascope.training.state import TrainState, result_in_model, save_state
 from vitascope.training.step import compiled_and_shared, training_step
-
-Summary = dict[str, float | int]
 
 
 def train(job: Job, state: TrainState, world: World, observer: Observer | None = None) -> Summary | None:
@@ -107,7 +105,8 @@ class _Run:
         if job.validation is None:
             counters.evaluated = counters.step
             return None
-        tally = Tally(job.classes)
+        objective = job.objective
+        tally = objective.tally()
         share = math.ceil(len(job.validation) / world.size)
 
         def each_batch(done: int) -> None:
@@ -118,14 +117,11 @@ class _Run:
         with result_in_model(self.state):
             with suppress(_Interrupted), self.pace.spending("evaluating"):
                 tally = evaluate(
+                    objective,
                     self.state.model,
                     job.validation,
-                    job.preprocess,
+                    world,
                     batch=max(job.settings.batch // world.size, 1),
-                    device=world.device,
-                    precision=job.settings.precision,
-                    rank=world.rank,
-                    processes=world.size,
                     workers=job.settings.workers,
                     each_batch=each_batch,
                     until=self.pace.until(),
@@ -136,8 +132,8 @@ class _Run:
             tally.restore(world.sum(tally.vector()))
             summary = tally.summary()
             counters.evaluated = counters.step
-            if tally.top1 > counters.best:
-                counters.best, counters.best_step = tally.top1, counters.step
+            if counters.best_step < 0 or tally.score > counters.best:
+                counters.best, counters.best_step = tally.score, counters.step
                 if job.settings.keep == "best" and world.first:
                     with atomic_file(best_weights(job.folder)) as temporary:
                         counters.best_sha256 = write_safetensors(temporary, self.state.result_weights(), {})

@@ -1,10 +1,122 @@
-"""The training loss: softmax or sigmoid cross-entropy, with smoothed or mixed labels."""
+"""What a step makes smaller and how it is judged: the labels' cross-entropy here, masked patches in `masked`."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, Unpack
+
+import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+from vitascope.data.mix import mix_batch
+from vitascope.data.preprocess import Preprocess
+from vitascope.data.source import Source
+from vitascope.evaluation.evaluate import Counting, count
+from vitascope.evaluation.metrics import Summary, Tally, judged
+from vitascope.models.config import ModelConfig
+from vitascope.models.memory import Memory, training_memory
+from vitascope.streams import Stream, generator
+from vitascope.training.parallel import World
+from vitascope.training.train_settings import TrainSettings
+
+Tensors = tuple[Tensor, ...]
+"""Each begins with the images of a batch, so that all can be parted alike."""
+
+
+class Counts(Protocol):
+    """What is counted in an evaluation; sums only, so that batches and processes add up."""
+
+    @property
+    def images(self) -> int:
+        """Images counted."""
+
+    @property
+    def score(self) -> float:
+        """What tells the better of two models; higher is better."""
+
+    def add(self, output: Tensor, labels: Tensor, /) -> None:
+        """Counts a batch of what `Objective.judging` made of it."""
+
+    def vector(self) -> np.ndarray:
+        """All counts in one float64 row, which processes can sum."""
+
+    def restore(self, vector: np.ndarray) -> None:
+        """Takes the counts of such a row."""
+
+    def summary(self) -> Summary:
+        """The figures of the whole set, JSON-able."""
+
+
+@dataclass(frozen=True)
+class Objective(ABC):
+    """One way to learn from images; it holds settings, and nothing that changes."""
+
+    settings: TrainSettings
+    """Of the run."""
+    preprocess: Preprocess
+    """How the model sees images."""
+    classes: int
+    """K, of the data; 0 where nothing is labelled."""
+
+    @abstractmethod
+    def prepare(self, images: Tensor, labels: Tensor, step: int, world: World) -> tuple[Tensors, Tensors]:
+        """What the model is given of this process's uint8 images (B, C, H, W) in a step, and what that is held against.
+
+        Whatever is drawn depends on the seed, the step and the process alone.
+        """
+
+    @abstractmethod
+    def loss(self, output: Tensor, answers: Tensors) -> Tensor:
+        """The mean loss over the images that gave `output`, a float32 scalar."""
+
+    @abstractmethod
+    def tally(self) -> Counts:
+        """Counts of nothing yet."""
+
+    @abstractmethod
+    def judging(self, model: nn.Module, world: World) -> Callable[[Tensor], Tensor]:
+        """A function of uint8 images (B, C, H, W), taken in the order of this process's share, to what is counted."""
+
+    def judged(self, summary: Summary, source: Source) -> dict[str, Any]:
+        """A summary with what it takes to judge it, JSON-able."""
+        return dict(summary)
+
+    def memory(self, config: ModelConfig, images: int, **options: Any) -> Memory:
+        """What a step on so many images at once takes; options of `training_memory`."""
+        return training_memory(config, images, **options)
+
+
+class Classification(Objective):
+    """To tell the classes of labelled images, of which MixUp and CutMix make blends."""
+
+    def prepare(self, images: Tensor, labels: Tensor, step: int, world: World) -> tuple[Tensors, Tensors]:
+        images = self.preprocess.normalise(images)
+        draw = generator(Stream.MIX, self.settings.seed, step, world.rank)
+        images, labels = mix_batch(images, labels, self.classes, self.settings.augment, draw)
+        return (images,), (labels,)
+
+    def loss(self, output: Tensor, answers: Tensors) -> Tensor:
+        return cross_entropy(output, answers[0], self.settings.loss, self.settings.label_smoothing)
+
+    def tally(self) -> Tally:
+        return Tally(self.classes)
+
+    def judging(self, model: nn.Module, world: World) -> Callable[[Tensor], Tensor]:
+        return lambda images: model(self.preprocess.normalise(images))
+
+    def judged(self, summary: Summary, source: Source) -> dict[str, Any]:
+        return judged(summary, np.bincount(source.labels, minlength=len(source.classes)), source.classes)
+
+
+def evaluate(objective: Objective, model: nn.Module, source: Source, world: World, **how: Unpack[Counting]) -> Counts:
+    """Counts this process's share of `source`; `how` besides what the objective and the process say."""
+    place: Counting = {"device": world.device, "rank": world.rank, "processes": world.size, **how}
+    place["precision"] = objective.settings.precision
+    return count(objective.tally(), model, objective.judging(model, world), source, objective.preprocess, **place)
 
 
 def soft_targets(labels: Tensor, classes: int, smoothing: float) -> Tensor:
@@ -13,7 +125,7 @@ def soft_targets(labels: Tensor, classes: int, smoothing: float) -> Tensor:
     return targets * (1 - smoothing) + smoothing / classes if smoothing else targets
 
 
-def objective(logits: Tensor, labels: Tensor, loss: str, smoothing: float = 0.0) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor, loss: str, smoothing: float = 0.0) -> Tensor:
     """Mean loss over the batch, a float32 scalar.
 
     "softmax" is cross-entropy over the classes. "sigmoid" sums binary cross-entropy over the classes, as

@@ -23,15 +23,15 @@ _BLOCK = re.compile(r"(?:encoder\.blocks|stages)\.(\d+)\.")
 
 
 def layer_of(name: str, depth: int) -> int:
-    """0 for everything before the blocks, i + 1 for block (or ResNet stage) i, depth + 1 for norm and head."""
+    """0 for everything before the blocks, i + 1 for block (or ResNet stage) i, depth + 1 for norm, head and decoder."""
     if block := _BLOCK.match(name):
         return int(block[1]) + 1
-    return depth + 1 if name.startswith(("encoder.", "head.", "norm.")) else 0
+    return depth + 1 if name.startswith(("encoder.", "head.", "norm.", "decoder.")) else 0
 
 
 def hidden_matrices(name: str, module: nn.Module) -> int:
     """How many matrices of the encoder's blocks the parameter `name` holds: 3 for q, k and v in one, 0 for none."""
-    if not name.startswith("encoder.blocks.") or not is_kernel(name.rpartition(".")[2], module):
+    if "encoder.blocks." not in name or not is_kernel(name.rpartition(".")[2], module):
         return 0
     return 3 if name.endswith(".qkv.weight") else 1
 

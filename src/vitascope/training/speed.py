@@ -10,6 +10,7 @@ from contextlib import closing
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from vitascope import memory
 from vitascope.data.batches import training_batches
@@ -18,7 +19,7 @@ from vitascope.errors import ConfigError, Stopped
 from vitascope.models.bit import BiT
 from vitascope.models.catalogue import build_model
 from vitascope.models.config import ModelConfig
-from vitascope.models.memory import training_memory
+from vitascope.models.masked import Masked
 from vitascope.models.vit import ViT
 from vitascope.precision import autocast
 from vitascope.streams import Stream, seed_of
@@ -41,7 +42,7 @@ _TIMES = 4
 """How often each number of images is measured, where that is a matter of less than a second."""
 
 
-def fitting_micro_batch(job: Job, model: ViT | BiT, world: World) -> tuple[int, float]:
+def fitting_micro_batch(job: Job, model: ViT | BiT | Masked, world: World) -> tuple[int, float]:
     """The largest micro-batch, halving from this process's share of a step, that fits the memory, and its bytes.
 
     By formula: nothing is tried, because Linux gives what it does not have, and kills whoever uses it. Raises
@@ -54,7 +55,7 @@ def fitting_micro_batch(job: Job, model: ViT | BiT, world: World) -> tuple[int, 
     free = free_memory(world.device) / (1 if cuda else world.size)
 
     def needed(images: int) -> float:
-        return training_memory(
+        return job.objective.memory(
             model.config,
             images,
             precision=s.precision,
@@ -80,7 +81,7 @@ def fitting_micro_batch(job: Job, model: ViT | BiT, world: World) -> tuple[int, 
     return micro, need
 
 
-def measure_step(job: Job, model: ViT | BiT, world: World) -> tuple[float, int]:
+def measure_step(job: Job, model: nn.Module, world: World) -> tuple[float, int]:
     """Seconds of a training step, and the micro-batch it was possible with, halved where a GPU's memory ended.
 
     Measured on the gradients of one image and more, up to a micro-batch, in a second or two; they leave the model as it
@@ -121,7 +122,7 @@ def measure_step(job: Job, model: ViT | BiT, world: World) -> tuple[float, int]:
             images = min(4 * images, micro)
 
 
-def _gradients_of(job: Job, model: ViT | BiT, images: int, dropped: float, world: World) -> float:
+def _gradients_of(job: Job, model: nn.Module, images: int, dropped: float, world: World) -> float:
     """Seconds for so many images: the shortest of a few times, because other work may interfere, or of a long one.
 
     One image is tried with one thread too: on a busy machine several wait for each other, much longer than they work.

@@ -38,9 +38,9 @@ class Counters:
     evaluated: int = 0
     """The last step whose evaluation is in the record."""
     best: float = -1.0
-    """Best validation top-1 so far."""
+    """Best score of a validation so far; top-1 where classes are learned."""
     best_step: int = -1
-    """The step it was reached at."""
+    """The step it was reached at; −1 for none."""
     best_sha256: str = ""
     """Of the file of its weights, where they are kept."""
     loss_sum: float = 0.0

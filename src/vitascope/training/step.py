@@ -1,4 +1,4 @@
-"""One optimiser step: images to the device, mixed; forward, loss, backward, clip, decay, step, average."""
+"""One optimiser step: images to the device, prepared; forward, loss, backward, clip, decay, step, average."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from vitascope.data.batches import Batch
-from vitascope.data.mix import mix_batch
 from vitascope.errors import DivergedError
 from vitascope.precision import autocast
-from vitascope.streams import Stream, generator, seed_of
+from vitascope.streams import Stream, seed_of
 from vitascope.training.job import Job
-from vitascope.training.objective import objective
 from vitascope.training.optimizer import clip_gradients, decay_kernels, set_learning_rate
 from vitascope.training.parallel import World
 from vitascope.training.schedule import dropped_share, learning_rate
@@ -79,9 +77,8 @@ def gradients(
     """
     s, device = job.settings, world.device
     images, labels = (tensor.to(device, non_blocking=True) for tensor in batch)
-    images = job.preprocess.normalise(images)
-    draw = generator(Stream.MIX, s.seed, step, world.rank)
-    images, labels = mix_batch(images, labels, job.classes, s.augment, draw)
+    objective = job.objective
+    asked, answers = objective.prepare(images, labels, step, world)
     micro = s.micro_batch if isinstance(s.micro_batch, int) else len(images)
     # A ResNet has no tokens to drop.
     options = {"recompute": s.checkpoint_activations} | ({"drop_tokens": dropped} if dropped else {})
@@ -91,13 +88,13 @@ def gradients(
         for start in starts:
             if start and stop is not None and stop.number and world.size == 1:
                 return None
-            x, y = images[start : start + micro], labels[start : start + micro]
+            x, y = (tuple(whole[start : start + micro] for whole in wholes) for wholes in (asked, answers))
             # Gradients travel between processes once a step, with the last micro-batch.
             if isinstance(runner, nn.parallel.DistributedDataParallel):
                 runner.require_backward_grad_sync = start == starts[-1]
             with autocast(s.precision, device):
-                logits = runner(x, **options)
-            loss = objective(logits, y, s.loss, s.label_smoothing) * (len(x) / len(images))
+                output = runner(*x, **options)
+            loss = objective.loss(output, y) * (len(x[0]) / len(images))
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
     return total
