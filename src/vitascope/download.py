@@ -47,7 +47,8 @@ def download(url: str, path: Path, *, size: int | None = None, md5: str = "") ->
         part = path.with_name(f".{path.name}.{_version(answer.headers, total)}.part")
         with part.open("ab") as file:
             take(file, wait=True, threads=True)
-            if path.exists():  # another has fetched it meanwhile, and this file is that one
+            if path.exists():  # another has fetched it meanwhile: this file is that one, or a new one after it
+                part.unlink(missing_ok=True)
                 return
             _room(path.parent, total - file.tell())
             log.info("fetching %s (%s) to %s", url, memory_text(total), path.parent)

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import warnings
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
 
+import vitascope as vs
 from depot import Depot
 from peers import peer
 from vitascope.checkpoints.named import is_name, nearest
-from vitascope.checkpoints.starts import STARTS, Start
+from vitascope.checkpoints.starts import OFFICIAL, STARTS, Start
 from vitascope.models.catalogue import count_parameters
 
-OTHERS = {
-    "google/vit-base-patch16-224-in21k": "vit_base_patch16_224.orig_in21k",
-    "google:BiT-M-R50x1": "resnetv2_50x1_bit.goog_in21k",
-    "google:BiT-M-R101x1": "resnetv2_101x1_bit.goog_in21k",
-}
-"""timm's names of what does not come from timm, and whose address it does not tell either."""
+PAPER = "google/vit-base-patch16-224-in21k"
+LIGHT = [start for start in STARTS if start.name != PAPER and count_parameters(start.config()) < 24e6]
 
 
 def by_name(start: Start) -> str:
@@ -43,15 +41,32 @@ def test_every_config_can_be_made_and_counted(start: Start) -> None:
 @pytest.mark.parametrize("start", STARTS, ids=by_name)
 def test_timm_agrees(start: Start) -> None:
     models = peer("timm").models
-    name = OTHERS.get(start.name, start.name.removeprefix("timm/"))
-    if start.name.startswith("google:augreg"):
-        file = f"/vit_models/{start.name.removeprefix('google:')}.npz"
-        known = {tag: models.get_pretrained_cfg(tag) for tag in models.list_pretrained("vit_*_r*")}
-        (name,) = [tag for tag, cfg in known.items() if (cfg.url or "").endswith(file)]
+    name = "vit_base_patch16_224.orig_in21k" if start.name == PAPER else start.name.removeprefix("timm/")
     cfg = models.get_pretrained_cfg(name)
     assert cfg.license.lower() == start.licence.lower()
     assert cfg.input_size == (3, start.pixels, start.pixels)
     assert timms_count(name.partition(".")[0]) == count_parameters(start.config())
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("start", LIGHT, ids=by_name)
+def test_the_config_is_that_of_what_loads(start: Start, tmp_path: Path) -> None:
+    models = peer("timm").models
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = models.create_model(start.name.removeprefix("timm/"), pretrained=False, num_classes=0)
+    models.save_for_hf(theirs, tmp_path / "hub", safe_serialization=True)
+    assert vs.load(tmp_path / "hub").config == start.config()
+
+
+@pytest.mark.peers
+def test_the_official_names_are_those_of_timms_addresses() -> None:
+    models = peer("timm").models
+    urls = {models.get_pretrained_cfg(tag).url or "" for tag in models.list_pretrained("vit_*")}
+    for name in OFFICIAL:
+        assert is_name(name)
+        if "augreg" in name or "sam/" in name:
+            assert f"https://storage.googleapis.com/vit_models/{name.removeprefix('google:')}.npz" in urls
 
 
 @cache
@@ -66,6 +81,7 @@ def test_what_is_nearly_a_start_is_suggested(depot: Depot) -> None:
     said = "; did you mean 'timm/vit_small_patch16_224.augreg_in21k'?"
     for name in ("timm/vit_small_patch16_224_augreg_in21k", "vit_small_patch16_224.augreg_in21k"):
         assert nearest(name) == said
-    assert nearest("google:BiT-M-R50x2") == "; did you mean 'google:BiT-M-R50x1'?"
+    assert nearest("google:BiT-M-R50x2") == "; did you mean 'google:BiT-M-R50x3'?"
+    assert nearest("ViT-B_16") == "; did you mean 'google:imagenet21k/ViT-B_16'?"
     assert nearest("photos") == nearest(STARTS[0].name) == ""
     assert depot.asked == []

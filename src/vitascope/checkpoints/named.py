@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from vitascope.checkpoints.formats.names import WEIGHT_ENDINGS
-from vitascope.checkpoints.starts import STARTS
+from vitascope.checkpoints.starts import OFFICIAL, STARTS
 from vitascope.errors import CheckpointError
 from vitascope.wording import printable
 
@@ -104,8 +104,11 @@ def offline() -> bool:
 
 def nearest(text: str) -> str:
     """ "; did you mean 'timm/…'?" by the table of starts, or ""."""
-    known = {start.name: start.name for start in STARTS}
-    known |= {short: name for name in known for short in (name.partition(":")[2], name.rpartition("/")[2]) if short}
+    names = (*(start.name for start in STARTS), *OFFICIAL)
+    known = {name: name for name in names}
+    for name in names:
+        for short in (name.partition(":")[2], name.rpartition("/")[2]):
+            known.setdefault(short or name, name)
     near = difflib.get_close_matches(text.removeprefix("hf:"), known, 1, cutoff=0.75)
     return f"; did you mean {known[near[0]]!r}?" if near and known[near[0]] != text else ""
 

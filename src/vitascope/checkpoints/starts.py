@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from vitascope.checkpoints.json_file import read_json
+from vitascope.layers.config import StemConfig
 from vitascope.models.catalogue import model_config
 from vitascope.models.config import ModelConfig
 
 _TIMM = "timm, results-imagenet.csv"
 _21K, _1K = "ImageNet-21k", "ImageNet-1k"
+_LATER: dict[str, Any] = {"gelu": "erf", "dropout": 0.0}
+"""What every ViT of these libraries has other than the paper's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,13 +54,37 @@ class Start:
 
     def config(self, image_size: int | None = None) -> ModelConfig:
         """Its config without a head, at `image_size` or at the size it was trained on."""
-        return model_config(self.model, **{**self.fields, "classes": 0, "image_size": image_size or self.pixels})
+        changes = {**self.fields, "classes": 0, "image_size": image_size or self.pixels}
+        return model_config(self.model, **changes)
 
 
-def _augreg(size: str, model: str, top1: float, **more: Any) -> Start:
-    """How to train your ViT? (Steiner et al., 2021); the accuracy is that of the same weights fine-tuned by them."""
-    known = {"judged": "fine-tuned at 384 px", "source": _TIMM, "trained_on": f"{_21K}, labels"} | more
-    return Start(name=size, family="AugReg", model=model, top1=top1, **known)
+def _augreg(size: str, model: str, top1: float, units: tuple[int, ...] | None = None) -> Start:
+    """How to train your ViT? (Steiner et al., 2021); a hybrid with `units` in the stages of its stem."""
+    stem = None if units is None else StemConfig(units=units, norm_eps=1e-5, kernel_rule="variance", kernel_eps=1e-8)
+    return Start(
+        name=f"timm/vit_{size}_224.augreg_in21k",
+        family="AugReg",
+        model=model,
+        fields={**_LATER, "stem": stem},
+        trained_on=f"{_21K}, labels",
+        top1=top1,
+        judged="fine-tuned at 384 px",
+        source=_TIMM,
+    )
+
+
+def _bit(depth: int, top1: float) -> Start:
+    """Big Transfer (Kolesnikov et al., 2019), BiT-M."""
+    return Start(
+        name=f"timm/resnetv2_{depth}x1_bit.goog_in21k",
+        family="BiT",
+        model=f"BiT-R{depth}x1",
+        fields={"kernel_eps": 1e-8},
+        trained_on=f"{_21K}, labels",
+        top1=top1,
+        judged="fine-tuned at 448 px",
+        source=_TIMM,
+    )
 
 
 def _deit3(size: str, model: str, top1: float) -> Start:
@@ -66,7 +93,7 @@ def _deit3(size: str, model: str, top1: float) -> Start:
         name=f"timm/deit3_{size}_patch16_224.fb_in22k_ft_in1k",
         family="DeiT III",
         model=model,
-        fields={"gelu": "erf", "layer_scale": 1e-6, "class_row": False},
+        fields={**_LATER, "layer_scale": 1e-5, "class_row": False},
         trained_on=f"{_21K}, then {_1K}, labels",
         top1=top1,
         judged="as it is, 224 px",
@@ -80,7 +107,7 @@ def _dinov2(name: str, model: str, top1: float, registers: int = 0) -> Start:
         name=f"timm/{name}_dinov2.lvd142m",
         family="DINOv2",
         model=model,
-        fields={"gelu": "erf", "layer_scale": 1e-5, "registers": registers, "class_row": not registers},
+        fields={**_LATER, "layer_scale": 1e-5, "registers": registers, "class_row": not registers},
         pixels=518,
         trained_on="LVD-142M, no labels",
         top1=top1,
@@ -95,7 +122,7 @@ def _mae(size: str, model: str, top1: float) -> Start:
         name=f"timm/vit_{size}_patch16_224.mae",
         family="MAE",
         model=model,
-        fields={"gelu": "erf"},
+        fields=_LATER,
         trained_on=f"{_1K}, no labels",
         licence="CC-BY-NC-4.0",
         top1=top1,
@@ -104,21 +131,21 @@ def _mae(size: str, model: str, top1: float) -> Start:
     )
 
 
-_ERF = {"fields": {"gelu": "erf"}}
-_HYBRID = "google:augreg/{}-i21k-300ep-lr_0.001-aug_{}-do_0.0-sd_0.0"
-
 STARTS: tuple[Start, ...] = (
-    _augreg("timm/vit_tiny_patch16_224.augreg_in21k", "ViT-Ti/16", 78.4, **_ERF),
-    _augreg("timm/vit_small_patch32_224.augreg_in21k", "ViT-S/32", 80.5, **_ERF),
-    _augreg("timm/vit_small_patch16_224.augreg_in21k", "ViT-S/16", 83.8, **_ERF),
-    _augreg("timm/vit_base_patch32_224.augreg_in21k", "ViT-B/32", 83.4, **_ERF),
-    _augreg("timm/vit_base_patch16_224.augreg_in21k", "ViT-B/16", 86.0, **_ERF),
-    _augreg("timm/vit_large_patch16_224.augreg_in21k", "ViT-L/16", 87.1, **_ERF),
+    _augreg("tiny_patch16", "ViT-Ti/16", 78.4),
+    _augreg("small_patch32", "ViT-S/32", 80.5),
+    _augreg("small_patch16", "ViT-S/16", 83.8),
+    _augreg("base_patch32", "ViT-B/32", 83.4),
+    _augreg("base_patch16", "ViT-B/16", 86.0),
+    _augreg("large_patch16", "ViT-L/16", 87.1),
+    _augreg("tiny_r_s16_p8", "R+ViT-Ti/16", 76.0, units=()),
+    _augreg("small_r26_s32", "R26+ViT-S/32", 84.0, units=(2, 2, 2, 2)),
+    _augreg("large_r50_s32", "R50+ViT-L/32", 86.2, units=(3, 4, 6, 3)),
     Start(
         name="google/vit-base-patch16-224-in21k",
         family="ViT",
         model="ViT-B/16",
-        fields={"gelu": "erf", "norm_eps": 1e-12},
+        fields={**_LATER, "norm_eps": 1e-12},
         trained_on=f"{_21K}, labels",
         top1=83.97,
         judged="fine-tuned at 384 px",
@@ -131,7 +158,7 @@ STARTS: tuple[Start, ...] = (
         name="timm/vit_small_patch16_224.dino",
         family="DINO",
         model="ViT-S/16",
-        fields={"gelu": "erf"},
+        fields=_LATER,
         trained_on=f"{_1K}, no labels",
         top1=77.0,
         judged="linear",
@@ -143,29 +170,38 @@ STARTS: tuple[Start, ...] = (
     _dinov2("vit_large_patch14", "ViT-L/14", 86.3),
     _mae("base", "ViT-B/16", 83.6),
     _mae("large", "ViT-L/16", 85.9),
-    _augreg(_HYBRID.format("R_Ti_16", "none-wd_0.03"), "R+ViT-Ti/16", 76.0),
-    _augreg(_HYBRID.format("R26_S_32", "medium2-wd_0.03"), "R26+ViT-S/32", 84.0),
-    _augreg(_HYBRID.format("R50_L_32", "medium2-wd_0.1"), "R50+ViT-L/32", 86.2),
-    Start(
-        name="google:BiT-M-R50x1",
-        family="BiT",
-        model="BiT-R50x1",
-        trained_on=f"{_21K}, labels",
-        top1=80.3,
-        judged="fine-tuned at 448 px",
-        source=_TIMM,
-    ),
-    Start(
-        name="google:BiT-M-R101x1",
-        family="BiT",
-        model="BiT-R101x1",
-        trained_on=f"{_21K}, labels",
-        top1=82.3,
-        judged="fine-tuned at 448 px",
-        source=_TIMM,
-    ),
+    _bit(50, 80.3),
+    _bit(101, 82.3),
 )
 """By family; what loads by name, has an accuracy that can be compared, and is of a size that people fine-tune."""
+
+_BEST = {
+    "Ti_16": "none-wd_0.03-do_0.0-sd_0.0",
+    "S_32": "light1-wd_0.03-do_0.0-sd_0.0",
+    "S_16": "light1-wd_0.03-do_0.0-sd_0.0",
+    "B_32": "medium1-wd_0.03-do_0.0-sd_0.0",
+    "B_16": "medium1-wd_0.1-do_0.0-sd_0.0",
+    "B_8": "medium1-wd_0.1-do_0.0-sd_0.0",
+    "L_16": "medium1-wd_0.1-do_0.1-sd_0.1",
+    "R_Ti_16": "none-wd_0.03-do_0.0-sd_0.0",
+    "R26_S_32": "medium2-wd_0.03-do_0.0-sd_0.0",
+    "R50_L_32": "medium2-wd_0.1-do_0.0-sd_0.0",
+}
+"""Of AugReg's files for each size, the settings that did best on ImageNet-21k."""
+_PAPER = ("ViT-B_16", "ViT-B_32", "ViT-L_16", "ViT-L_32", "R50+ViT-B_16")
+OFFICIAL = (
+    *(f"google:augreg/{size}-i21k-300ep-lr_0.001-aug_{rest}" for size, rest in _BEST.items()),
+    *(f"google:{folder}/{model}" for folder in ("imagenet21k", "imagenet21k+imagenet2012") for model in _PAPER),
+    "google:imagenet21k/ViT-H_14",
+    *(f"google:imagenet21k+imagenet2012/ViT-{size}_16-224" for size in "BL"),
+    *(f"google:sam/ViT-{model}" for model in ("B_16", "B_32")),
+    *(
+        f"google:BiT-{data}-{size}"
+        for data in "SM"
+        for size in ("R50x1", "R50x3", "R101x1", "R101x3", "R152x2", "R152x4")
+    ),
+)
+"""Names of the authors' own files, to be suggested: not all there are."""
 
 
 def speeds(processor: str) -> dict[str, Any]:
