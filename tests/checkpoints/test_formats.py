@@ -21,6 +21,8 @@ ERF = replace(WIDE, gelu="erf")
 OFFICIAL = replace(ERF, image_size=(32, 32), patch=1, stem=StemConfig())
 TIMM_STEM = StemConfig(norm_eps=1e-5, kernel_rule="variance", kernel_eps=1e-8)
 
+LUCIDRAINS = replace(ERF, width=128, heads=2, qkv_bias=False, patch_norms=True, norm_eps=1e-5)
+
 ROUND_TRIPS: list[tuple[str, ModelConfig]] = [
     ("google", TINY),
     ("google", replace(TINY, classes=0)),
@@ -53,6 +55,9 @@ ROUND_TRIPS: list[tuple[str, ModelConfig]] = [
     ("huggingface", replace(WIDE, registers=1)),
     ("huggingface", replace(WIDE, registers=1, classes=0)),
     ("huggingface", replace(ERF, layer_scale=0.5, registers=2, classes=0)),
+    ("vit-pytorch", LUCIDRAINS),
+    ("vit-pytorch", replace(LUCIDRAINS, width=40, head_width=16, class_token=False, pooling="mean", class_row=True)),
+    ("vit-pytorch", replace(LUCIDRAINS, image_size=(16, 24), channels=1, classes=0)),
     ("torchvision", ERF),
     ("torchvision", replace(ERF, width=40, heads=5)),
     ("torchvision", replace(ERF, representation_size=7, representation_activation="tanh")),
@@ -100,6 +105,15 @@ REFUSALS: list[tuple[str, ModelConfig, str]] = [
     ("timm", replace(ERF, registers=2, pooling="token+distillation"), "registers beside a distillation token"),
     ("timm", replace(ERF, registers=1, pooling="token+distillation", class_row=False), "without positions for class"),
     ("timm", replace(ERF, registers=1, pooling="token+distillation", norm="pooled"), "LayerNorm after the pooling"),
+    ("vit-pytorch", ERF, "biases on q, k and v; no LayerNorms around the patch embedding; one head .* norm_eps 1e-06"),
+    ("vit-pytorch", replace(LUCIDRAINS, norm="pooled", registers=1), r"LayerNorm after the pooling.*register tokens"),
+    ("vit-pytorch", replace(LUCIDRAINS, class_row=False), "positions"),
+    ("vit-pytorch", replace(LUCIDRAINS, pooling="mean"), "pooling mean"),
+    ("timm", replace(LUCIDRAINS, norm_eps=1e-6), "LayerNorms around the patch embedding"),
+    ("timm", replace(ERF, head_width=16), "head_width 16"),
+    ("google", replace(TINY, head_width=16), "head_width 16"),
+    ("huggingface", replace(ERF, head_width=16), "head_width 16"),
+    ("torchvision", replace(ERF, head_width=16), "head_width 16"),
     ("torchvision", replace(ERF, qkv_bias=False), "no biases on q, k and v"),
     ("torchvision", TINY, "gelu tanh"),
     ("torchvision", replace(TINY, gelu="erf", registers=1, image_size=(16, 24)), r"not square.*register tokens"),
@@ -132,10 +146,10 @@ def test_fixed_positions_become_a_table_for_timm(tmp_path: Path) -> None:
 
 
 def test_existing_files_are_kept_unless_overwritten(tmp_path: Path) -> None:
-    for format in ("google", "timm", "huggingface", "torchvision"):
-        config = ERF if format == "torchvision" else TINY
+    for format in ("google", "timm", "huggingface", "torchvision", "vit-pytorch"):
+        config = {"torchvision": ERF, "vit-pytorch": LUCIDRAINS}.get(format, TINY)
         vs.save(checkpoint(config), tmp_path / format, format=format)
         with pytest.raises(CheckpointError, match="already"):
             vs.save(checkpoint(config), tmp_path / format, format=format)
         vs.save(checkpoint(config), tmp_path / format, format=format, overwrite=True)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["google", "huggingface", "timm", "torchvision"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["google", "huggingface", "timm", "torchvision", "vit-pytorch"]

@@ -27,6 +27,7 @@ KINDS: dict[str, ModelConfig] = {
     ),
     "hybrid": replace(TINY, image_size=(32, 32), patch=2, stem=StemConfig(units=(1,), width_factor=0.5)),
     "distilled": replace(TINY, pooling="token+distillation", registers=1, depth=2),
+    "normed patches, wide heads": replace(TINY, patch_norms=True, head_width=12),
     "no biases on q, k and v": replace(TINY, qkv_bias=False),
     "BiT": BiTConfig(units=(1, 1, 1, 1), base_width=32, image_size=(32, 32), classes=3),
 }

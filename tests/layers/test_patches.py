@@ -7,7 +7,7 @@ import torch
 
 from vitascope.errors import ConfigError
 from vitascope.layers.config import ViTConfig
-from vitascope.layers.patches import Patches, patch_grid, patchify
+from vitascope.layers.patches import NormedPatches, Patches, patch_grid, patchify, unpatchify
 
 
 def test_projection_is_the_flattened_patches_times_e() -> None:
@@ -39,3 +39,19 @@ def test_grid_of_any_divisible_size() -> None:
 def test_other_sizes_are_refused_with_the_nearest(size: tuple[int, int], remedy: str) -> None:
     with pytest.raises(ConfigError, match=remedy):
         patch_grid(size, 16)
+
+
+def test_unpatchify_is_the_way_back() -> None:
+    images = torch.randn(2, 3, 8, 12)
+    assert torch.equal(unpatchify(patchify(images, 4), 4, (8, 12)), images)
+
+
+def test_norms_stand_before_and_after_e() -> None:
+    torch.manual_seed(0)
+    patches = NormedPatches(ViTConfig(patch=4, width=10, heads=1, patch_norms=True))
+    for parameter in patches.parameters():
+        torch.nn.init.normal_(parameter)
+    images = torch.randn(2, 3, 8, 12)
+    e = patches.projection.weight.permute(0, 2, 3, 1).flatten(1)  # (D, P·P·C)
+    x = patches.norm_pixels(patchify(images, 4)) @ e.T + patches.projection.bias
+    torch.testing.assert_close(patches(images), patches.norm_token(x), rtol=1e-5, atol=1e-5)

@@ -14,6 +14,7 @@ from vitascope.models.catalogue import create_model
         {},
         {"registers": 2},
         {"qkv_bias": False},
+        {"head_width": 10, "patch_norms": True},
         {"pooling": "mean"},
         {"pooling": "token+mean"},
         {"pooling": "token+distillation", "registers": 1},

@@ -34,6 +34,7 @@ KINDS: dict[str, tuple[ViTConfig, tuple[int, int]]] = {
     "five channels": (replace(PLAIN, channels=5), (24, 24)),
     "no positions": (replace(PLAIN, positions="none"), (24, 24)),
     "fixed positions": (replace(PLAIN, positions="sincos"), (24, 24)),
+    "normed patches, wide heads": (replace(PLAIN, patch_norms=True, head_width=12), (24, 24)),
     "no biases on q, k and v": (replace(PLAIN, qkv_bias=False), (24, 24)),
     "one patch": (replace(PLAIN, image_size=(8, 8)), (8, 8)),
 }  # fmt: skip

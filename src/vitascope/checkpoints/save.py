@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _PARTS = {
     "stem.": "the stem of a hybrid",
+    "patches.norm": "LayerNorms around the patch embedding",
     "embedding.registers": "register tokens",
     ".scale1.": "LayerScale",
     "head.hidden.": "a hidden layer in the head",

@@ -46,9 +46,9 @@ class Attention(nn.Module):
 
     def __init__(self, c: ViTConfig) -> None:
         super().__init__()
-        self.h, self.d = c.heads, c.width // c.heads
-        self.qkv = Projection(c.width, 3 * c.width, bias=c.qkv_bias)
-        self.out = nn.Linear(c.width, c.width)
+        self.h, self.d = c.heads, c.inner // c.heads
+        self.qkv = Projection(c.width, 3 * c.inner, bias=c.qkv_bias)
+        self.out = nn.Linear(c.inner, c.width)
         self.dropout = nn.Dropout(c.dropout)
 
     def forward(self, x: Tensor, first: int | None = None) -> Tensor:
@@ -57,7 +57,7 @@ class Attention(nn.Module):
 
     def heads(self, x: Tensor, first: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Equation 5, [q, k, v] = x U_qkv, (B, T, D) → (B, h, T, d) three times; `first` queries, or all."""
-        width = x.shape[-1]
+        width = self.h * self.d
         if first is not None and isinstance(self.qkv, Projection):
             (q,) = self._split(self.qkv(x[:, :first], slice(width)))
             k, v = self._split(self.qkv(x, slice(width, None)))
@@ -72,5 +72,5 @@ class Attention(nn.Module):
         return self.dropout(self.out(x))
 
     def _split(self, x: Tensor) -> tuple[Tensor, ...]:
-        """(B, T, n·D), D = h·d → n times (B, h, T, d)."""
+        """(B, T, n·h·d) → n times (B, h, T, d)."""
         return x.reshape(*x.shape[:2], -1, self.h, self.d).permute(2, 0, 3, 1, 4).unbind(0)

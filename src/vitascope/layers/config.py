@@ -73,15 +73,19 @@ class ViTConfig:
     depth: Annotated[int, Range(1, 1024)] = 12
     """L, the number of blocks."""
     heads: Width = 12
-    """Attention heads; each has D/heads channels."""
+    """Attention heads."""
     hidden: Width = 3072
     """M, the hidden size of the MLPs."""
+    head_width: Width | None = None
+    """d, the channels of a head; None: D/heads, as in the paper."""
     qkv_bias: bool = True
     """Biases on queries, keys and values, as in all of the paper's models; some later ones have none."""
     classes: Classes = 1000
     """K; 0 for no head, when the model returns its features."""
     stem: StemConfig | None = None
     """The convolutional stem of a hybrid; None for a pure ViT."""
+    patch_norms: bool = False
+    """LayerNorms over the pixels of each patch before E, and over its token after it (vit-pytorch)."""
     class_token: bool = True
     """Prepend a learned class token."""
     registers: Annotated[int, Range(0, 1 << 16)] = 0
@@ -114,7 +118,7 @@ class ViTConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.width % self.heads:
+        if self.head_width is None and self.width % self.heads:
             raise ConfigError(
                 f"width {self.width} is not divisible by heads {self.heads}: choose another heads or width"
             )
@@ -130,10 +134,15 @@ class ViTConfig:
             raise ConfigError(
                 f"image_size {h}×{w} is not divisible by {step} pixels per token: change image_size or patch"
             )
-        blocks = self.depth * self.width * (4 * self.width + 2 * self.hidden)
+        blocks = self.depth * self.width * (4 * self.inner + 2 * self.hidden)
         ends = self.width * (self.patch**2 * (self.stem.channels if self.stem else self.channels) + self.tokens)
         stem = (self.stem.units, self.stem.root_channels) if self.stem else ()
         check_weights(blocks + ends + self.classes * self.features, *stem)
+
+    @property
+    def inner(self) -> int:
+        """h · d, the size of all heads side by side; the width, unless `head_width` says otherwise."""
+        return self.heads * (self.head_width or self.width // self.heads)
 
     @property
     def pixels_per_token(self) -> int:

@@ -26,6 +26,21 @@ class Patches(nn.Module):
         return x.flatten(2).transpose(1, 2)  # (B, N, D)
 
 
+class NormedPatches(Patches):
+    """With a LayerNorm over each patch's pixels before E and one over each token after it, as vit-pytorch has."""
+
+    def __init__(self, c: ViTConfig) -> None:
+        super().__init__(c)
+        self.patch = c.patch
+        values = c.patch**2 * self.projection.in_channels
+        self.norm_pixels = nn.LayerNorm(values, eps=c.norm_eps)
+        self.norm_token = nn.LayerNorm(c.width, eps=c.norm_eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pixels = self.norm_pixels(patchify(x, self.patch))  # (B, N, P·P·C)
+        return self.norm_token(super().forward(unpatchify(pixels, self.patch, (x.shape[2], x.shape[3]))))
+
+
 def check_images(images: Tensor, channels: int) -> None:
     """Raises `ConfigError` for what is no batch of normalised images (B, C, H, W) with so many channels."""
     shape = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
@@ -57,3 +72,10 @@ def patchify(images: Tensor, patch: int) -> Tensor:
     x = images.reshape(b, c, rows, patch, columns, patch)
     x = torch.einsum("bcrpsq->brspqc", x)
     return x.reshape(b, rows * columns, patch * patch * c)
+
+
+def unpatchify(patches: Tensor, patch: int, image_size: Size) -> Tensor:
+    """The images whose `patchify` it is, (B, N, P·P·C) → (B, C, H, W)."""
+    rows, columns = image_size[0] // patch, image_size[1] // patch
+    x = patches.reshape(patches.shape[0], rows, columns, patch, patch, -1)
+    return torch.einsum("brspqc->bcrpsq", x).flatten(4).flatten(2, 3)

@@ -75,7 +75,7 @@ def training_memory(
         blocks, working = _blocks(c, batch, size, checkpoint_activations, fused_attention, drop_tokens)
         kept += blocks
         if optimizer == "muon":  # one moment for matrices, two for the rest
-            states -= c.depth * (4 * c.width**2 + 2 * c.width * c.hidden)
+            states -= c.depth * c.width * (4 * c.inner + 2 * c.hidden)
     net = c.stem if isinstance(c, ViTConfig) else c
     if net is not None:
         maps, unit = _convolutions(net, c.image_size, batch, size, checkpoint_activations)
@@ -119,20 +119,23 @@ def _blocks(
     """Bytes that a Transformer keeps, and that the backward pass of a block holds besides."""
     tokens = c.prefix + (1 - drop_tokens) * (c.tokens - c.prefix)
     bt = batch * tokens
-    btd, btm, bhtt = bt * c.width, bt * c.hidden, 0.0 if fused else bt * tokens * c.heads
+    btd, bti, btm, bhtt = bt * c.width, bt * c.inner, bt * c.hidden, 0.0 if fused else bt * tokens * c.heads
     masks = size * (2 * btd + btm) if c.dropout else 0.0
     scaled = size * 2 * btd if c.layer_scale is not None else 0.0
-    block = 4 * 2 * btd + size * (6 * btd + 2 * btm + bhtt) + masks + scaled
+    block = 4 * 2 * btd + size * (2 * btd + 4 * bti + 2 * btm + bhtt) + masks + scaled
     if checkpointed:
         kept = c.depth * 4 * btd
     else:
         # Where the head reads the class token alone, the last block computes no other: its input, normed, and k and v.
-        kept = (c.depth - 1) * block + (4 * btd + size * 3 * btd if c.first_read else block)
+        kept = (c.depth - 1) * block + (4 * btd + size * (btd + 2 * bti) if c.first_read else block)
     kept += size * btd if c.dropout else 0.0
     kept += 4 * btd if not c.first_read and c.norm == "tokens" else 0.0  # what the final LayerNorm got
+    if c.patch_norms:  # pixels before and after their norm, the token before its own
+        pixels = c.patch**2 * (c.stem.channels if c.stem else c.channels)
+        kept += batch * (c.tokens - c.prefix) * ((4 + size) * pixels + 4 * c.width)
     kept += 4 * batch * c.tokens * c.width if drop_tokens else 0.0  # what the tokens were drawn from
     mlp = 4 * btd + size * btm
-    attention = 4 * btd + size * (2 * bhtt + 3 * btd) - size * 2 * btm
+    attention = 4 * btd + size * (2 * bhtt + 3 * bti) - size * 2 * btm
     return kept, max(mlp, attention) + (block - 4 * btd if checkpointed else 0.0)
 
 

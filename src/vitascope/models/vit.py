@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from vitascope.layers.embedding import Embedding
 from vitascope.layers.encoder import Encoder
 from vitascope.layers.head import Head
-from vitascope.layers.patches import Patches, check_images, patch_grid
+from vitascope.layers.patches import NormedPatches, Patches, check_images, patch_grid
 from vitascope.models.config import ViTConfig
 from vitascope.models.stem import Stem
 
@@ -23,7 +23,7 @@ class ViT(nn.Module):
         super().__init__()
         self.config = config
         self.stem = Stem(config.stem, config.channels) if config.stem else None
-        self.patches = Patches(config)
+        self.patches = NormedPatches(config) if config.patch_norms else Patches(config)
         self.embedding = Embedding(config)
         self.encoder = Encoder(config)
         self.head = Head(config)

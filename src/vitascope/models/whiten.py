@@ -28,8 +28,11 @@ def whiten_patches(model: ViT | BiT, images: Tensor) -> None:
     The largest components come first, each with both signs, as far as the width goes; filters left over stay random.
     The bias takes the mean patch away. Raises `ConfigError` for hybrids and ResNets, which have no patches of pixels.
     """
-    if not isinstance(model, ViT) or model.stem is not None:
-        raise ConfigError("whiten is for a ViT's patches of pixels, which hybrids and ResNets have not: leave it at 0")
+    if not isinstance(model, ViT) or model.stem is not None or model.config.patch_norms:
+        raise ConfigError(
+            "whiten is for a ViT's patches of pixels, which hybrids, ResNets and models that normalise their patches "
+            "have not: leave it at 0"
+        )
     config, projection = model.config, model.patches.projection
     mean, covariance = _moments(images, config.patch)
     variances, components = torch.linalg.eigh(covariance)  # ascending; components in columns

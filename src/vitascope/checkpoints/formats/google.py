@@ -62,7 +62,8 @@ def _leaf(heads: int, own: str, shape: Shape) -> tuple[str, Shape | None, tuple[
     if own.startswith("stem.") and len(shape) == 1:
         return end, (1, 1, 1, *shape), None
     if ".attention.qkv." in own:
-        return (end, (heads, shape[0] // 3 // heads), None) if bias else (end, (shape[1], *inside), (1, 2, 0))
+        inside = heads, shape[0] // 3 // heads
+        return (end, inside, None) if bias else (end, (shape[1], *inside), (1, 2, 0))
     if ".attention.out." in own and not bias:
         return end, (*inside, shape[0]), (2, 0, 1)
     return end, None, {2: (1, 0), 4: (3, 2, 0, 1)}.get(len(shape))

@@ -6,6 +6,7 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "timm": (),
     "huggingface": (),
     "torchvision": (".safetensors", ".pth", ".pt"),
+    "vit-pytorch": (".safetensors", ".pth", ".pt"),
 }
 """Name → endings of its file, which decide what is written; none where it is a folder."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vitascope.checkpoints.checkpoint import Checkpoint
-from vitascope.checkpoints.formats import bit, google, huggingface, timm, timm_bit, torchvision
+from vitascope.checkpoints.formats import bit, google, huggingface, timm, timm_bit, torchvision, vit_pytorch
 from vitascope.checkpoints.formats.others import other_architecture
 from vitascope.checkpoints.formats.raw import Draft, RawCheckpoint
 from vitascope.checkpoints.unwrap import unwrap
@@ -42,6 +42,7 @@ FOREIGN = (
     Format("timm", timm.ANCHOR, timm.read, timm.write, unsaid=timm.unsaid),
     Format("timm", timm_bit.ANCHOR, timm_bit.read, timm_bit.write, BiTConfig, timm_bit.unsaid),
     Format("torchvision", torchvision.ANCHOR, torchvision.read, torchvision.write, unsaid=torchvision.unsaid),
+    Format("vit-pytorch", vit_pytorch.ANCHOR, vit_pytorch.read, vit_pytorch.write, unsaid=vit_pytorch.unsaid),
 )
 
 
@@ -52,9 +53,10 @@ def understand(raw: RawCheckpoint) -> tuple[Format, Draft]:
         raise CheckpointError(f"{other}; what is read are ViTs, their hybrids and BiT-ResNets")
     if number < 0:
         name = raw.config.get("model_type", raw.architecture)
+        formats = ", ".join(dict.fromkeys(format.name for format in FOREIGN))
         called = f" (described as {str(name)[:40]})" if name else ""
         raise CheckpointError(
             f"no known format has these {len(tensors)} tensors ({some(list(tensors), 4)}); "
-            f"expected vitascope, google, timm, huggingface or torchvision names{called}"
+            f"expected names of vitascope, {formats}{called}"
         )
     return FOREIGN[number], FOREIGN[number].read(replace(raw, tensors=tensors))

@@ -6,16 +6,14 @@ Read from .pth or safetensors and written as either, by the ending of the file's
 
 from __future__ import annotations
 
-import json
-
-from vitascope import json_text
 from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.formats.note import note, noted
 from vitascope.checkpoints.formats.raw import Draft, RawCheckpoint, labels_of, mapping
 from vitascope.checkpoints.formats.sizes import Sizes, heads_for
 from vitascope.checkpoints.translate import Layout
 from vitascope.checkpoints.unwrap import anchor
 from vitascope.data.preprocess import Preprocess
-from vitascope.models.config import ViTConfig, config_to_dict
+from vitascope.models.config import ViTConfig
 
 ANCHOR = anchor(r"encoder\.layers\.encoder_layer_0\.ln_1\.weight")
 _BLOCK, _OURS = "encoder.layers.encoder_layer_{0}", "encoder.blocks.*"
@@ -37,42 +35,35 @@ _LAYOUT = Layout(
     }
 )
 _BEFORE_2022 = ((r"mlp\.linear_1\.", "mlp.0."), (r"mlp\.linear_2\.", "mlp.3."))
-_NOTE = "vitascope"
-"""Labels, preprocessing and config, as metadata of a safetensors file: a .pth has no place for them."""
 
 
 def read(raw: RawCheckpoint) -> Draft:
     """The model that the tensors are; raises `CheckpointError` where they are no such ViT."""
     tensors = raw.renamed(_BEFORE_2022)
     sizes = Sizes(raw, tensors, _LAYOUT)
-    fields, noted = sizes.fields(), _read_note(raw)
+    fields, said = sizes.fields(), noted(raw)
     config = ViTConfig(
         **fields,
         image_size=sizes.grid(fields["patch"], (True,))[0],
-        heads=heads_for(raw, fields["width"], mapping(noted.get("model")).get("heads")),
+        heads=heads_for(raw, fields["width"], mapping(said.get("model")).get("heads")),
         gelu="erf",
         norm_eps=1e-6,
     )
-    stated = noted.get("preprocess")
+    stated = said.get("preprocess")
     return Draft(
         config=config,
         layout=_LAYOUT,
         tensors=tensors,
         preprocess=Preprocess.from_dict(stated) if isinstance(stated, dict) else _usual_preprocess(config),
-        labels=labels_of(noted.get("labels"), config.classes),
+        labels=labels_of(said.get("labels"), config.classes),
     )
 
 
 def write(checkpoint: Checkpoint) -> RawCheckpoint:
     """A state dict, with all that it cannot say as metadata."""
-    note = {
-        "model": config_to_dict(checkpoint.config),
-        "labels": list(checkpoint.labels),
-        "preprocess": checkpoint.preprocess.to_dict(),
-    }
     return RawCheckpoint(
         tensors=_LAYOUT.to_theirs(checkpoint.model.state_dict(), checkpoint.config),
-        metadata={_NOTE: json.dumps(note, ensure_ascii=False)},
+        metadata=note(checkpoint),
         model=checkpoint.config,
     )
 
@@ -85,13 +76,6 @@ def unsaid(c: ViTConfig) -> dict[str, bool]:
         f"{c.channels} channels instead of 3": c.channels != 3,
         "no head": c.classes == 0,
     }
-
-
-def _read_note(raw: RawCheckpoint) -> dict[str, object]:
-    try:
-        return dict(mapping(json_text.parse(raw.metadata.get(_NOTE, "{}"))))
-    except ValueError:
-        return {}
 
 
 def _usual_preprocess(config: ViTConfig) -> Preprocess:

@@ -17,9 +17,9 @@ class Convert(Stated):
     """A checkpoint in another format."""
 
     out: str
-    """What to write: a folder, or a file for google and torchvision."""
+    """What to write: a folder, or a file for google, torchvision and vit-pytorch."""
     format: str = "vitascope"
-    """Format to write: vitascope, google, timm, huggingface or torchvision."""
+    """Format to write: vitascope, google, timm, huggingface, torchvision or vit-pytorch."""
     model: str | None = None
     """Name in the catalogue, where the file leaves the architecture open."""
     half: bool = False
