@@ -4,6 +4,7 @@ VitascopeError
 ├── UserError            the user can mend it: the command line prints one line and exits with 2
 │   ├── ConfigError      arguments, recipes, model fields
 │   ├── DataError        folders, parquet files, splits, labels
+│   │   ├── UnlabelledError  images that nobody labelled, where labels are needed
 │   │   └── ImageError   one image that cannot be read or is refused
 │   ├── CheckpointError  weights and what travels with them
 │   └── OutputError      nothing can or may be written there; both a ConfigError and a CheckpointError
@@ -45,6 +46,13 @@ class ConfigError(UserError):
 
 class DataError(UserError):
     """A data source cannot be opened, or holds what it should not."""
+
+
+class UnlabelledError(DataError):
+    """There are images, but no labels, which what was asked for needs."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} (`pretrain --objective masked` needs no labels)"
 
 
 class ImageError(DataError):

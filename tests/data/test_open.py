@@ -19,7 +19,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, dict[str, str
     """Instead of opening anything, note which entry was asked for with what."""
     asked: list[tuple[str, str, dict[str, str]]] = []
 
-    def noting(entry: Entry, argument: str, options: dict[str, str], seed: int) -> Splits:
+    def noting(entry: Entry, argument: str, options: dict[str, str], seed: int, *, labels: bool) -> Splits:
         asked.append((entry.name, argument, options))
         return Splits()
 

@@ -18,7 +18,7 @@ from vitascope.data.open import open_data
 from vitascope.data.passed_over import grouped
 from vitascope.data.remarks import DARK, Remarks
 from vitascope.data.source import Source, Splits
-from vitascope.errors import ImageError
+from vitascope.errors import ImageError, UnlabelledError
 from vitascope.wording import count, printable
 
 TINY = 8
@@ -34,8 +34,8 @@ class Finding:
     """One doubtful thing."""
 
     kind: str
-    """One of: unreadable, passed over, duplicate, conflict, copies, empty class, classes, splits, dark, damaged EXIF,
-    tiny, aspect, ignored, imbalance."""
+    """One of: unlabelled, unreadable, passed over, duplicate, conflict, copies, empty class, classes, splits, dark,
+    damaged EXIF, tiny, aspect, ignored, imbalance."""
     where: str
     """The item, class or split; a path where there is one."""
     what: str
@@ -104,8 +104,8 @@ def check_data(
     `progress(split, done, total)` is called as reading goes on. Raises DataError where the data cannot be opened.
     """
     named = "data" if isinstance(data, Splits) else str(data)
-    splits = data if isinstance(data, Splits) else open_data(str(data))
     found = _Findings()
+    splits = data if isinstance(data, Splits) else _opened(str(data), found)
     reports: dict[str, SplitReport] = {}
     for name, source in splits.present().items():
         tick = partial(progress, name) if progress is not None else lambda done, total: None
@@ -128,6 +128,15 @@ def check_data(
     )
 
 
+def _opened(data: str, found: _Findings) -> Splits:
+    try:
+        return open_data(data)
+    except UnlabelledError as error:
+        splits = open_data(data, labels=False)  # whose own error says what else there is
+        found.add(False, "unlabelled", data, str(error))
+        return splits
+
+
 def _read_split(split: str, source: Source, found: _Findings, tick: Progress, workers: int | None) -> SplitReport:
     shapes: dict[int, tuple[int, int]] = {}
     remarks = Remarks()
@@ -145,7 +154,7 @@ def _read_split(split: str, source: Source, found: _Findings, tick: Progress, wo
         elif max(height, width) >= EXTREME_ASPECT * min(height, width):
             said = f"{width}×{height} pixels; a square crop shows little of it"
             found.add(False, "aspect", source.describe(index), said)
-    counts = np.bincount(source.labels, minlength=len(source.classes))
+    counts = np.bincount(source.labels, minlength=len(source.classes))[: len(source.classes)]
     _class_findings(split, source, counts, found)
     for kind, told in remarks.told().items():
         found.add(kind == DARK, kind, remarks.first[kind], told)
@@ -156,7 +165,7 @@ def _read_split(split: str, source: Source, found: _Findings, tick: Progress, wo
     return SplitReport(
         images=len(source),
         readable=len(shapes),
-        per_class={name: int(count) for name, count in zip(source.classes, counts, strict=True)},
+        per_class=dict(zip(source.classes, counts.tolist(), strict=True)),
         heights=_spread(sizes[:, 0]),
         widths=_spread(sizes[:, 1]),
         sizes=dict(sorted(common.items(), key=lambda item: (-item[1], item[0]))[:10]),

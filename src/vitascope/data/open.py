@@ -34,14 +34,16 @@ class Entry:
     opener: str
     """MODULE.FUNCTION of `vitascope.data.sources`: takes the path, or what stands behind the name, or else the name.
     Its keywords are the options; one called `seed` is the run's unless it is given."""
+    unlabelled: str = ""
+    """The same for who needs no labels, where the data may have none; "" where all are labelled."""
     is_path: bool = False
     """Whether it is a path, not a name."""
     is_named: bool = False
     """Whether one of many is named behind the name."""
 
-    def open(self, argument: str, options: Options, seed: int = 0) -> Splits:
-        """Its splits; raises DataError."""
-        module, _, function = self.opener.partition(".")
+    def open(self, argument: str, options: Options, seed: int = 0, *, labels: bool = True) -> Splits:
+        """Its splits, without `labels` as if there were none; raises DataError."""
+        module, _, function = (self.opener if labels else self.unlabelled or self.opener).partition(".")
         opener = getattr(importlib.import_module(f"vitascope.data.sources.{module}"), function)
         parameters = inspect.signature(opener).parameters.values()
         known = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
@@ -50,7 +52,7 @@ class Entry:
             expected = " or ".join(f"{name}=COLUMN" for name in known) or "none; leave it out"
             raise DataError(f"{printable(argument)}: unknown option {unknown[0]!r}, expected {expected}")
         splits: Splits = opener(argument, **({"seed": str(seed)} if "seed" in known else {}) | options)
-        return splits
+        return splits if labels else splits.unlabelled()
 
 
 CATALOGUE: tuple[Entry, ...] = (
@@ -60,6 +62,7 @@ CATALOGUE: tuple[Entry, ...] = (
         holds="a folder of class folders, with or without train/ and val/, validation/ or test/ in it",
         splits="those found, else train",
         opener="folder.open_folder",
+        unlabelled="folder.open_images",
         is_path=True,
     ),
     Entry(
@@ -68,6 +71,7 @@ CATALOGUE: tuple[Entry, ...] = (
         holds="parquet in the Hub's layout, a file or a folder; options image=COLUMN, label=COLUMN",
         splits="by file name, else train",
         opener="parquet.open_parquet",
+        unlabelled="parquet.open_images",
         is_path=True,
     ),
     Entry(
@@ -76,6 +80,7 @@ CATALOGUE: tuple[Entry, ...] = (
         holds="tar shards of KEY.jpg with KEY.cls or KEY.json: a file, a folder, a pattern",
         splits="by file name, else train",
         opener="webdataset.open_webdataset",
+        unlabelled="webdataset.open_images",
         is_path=True,
     ),
     Entry(
@@ -115,6 +120,7 @@ CATALOGUE: tuple[Entry, ...] = (
         splits="the data set's",
         needs="pip install 'vitascope[datasets]'; a download, once",
         opener="huggingface.open_huggingface",
+        unlabelled="huggingface.open_images",
         is_named=True,
     ),
 )
@@ -129,11 +135,12 @@ def open_data(spec: str, *, seed: int = 0, labels: bool = True) -> Splits:
 
     `spec` is a path (class folders, parquet, tar shards; a pattern with *, ?, [ ] or {000..009} for shards), or a
     name of CATALOGUE, with options as NAME:key=value,key=value. A path wins over a name: a folder called digits
-    beside you is that folder. `seed` is for data that is generated, unless its options give one.
-    Raises DataError, with the nearest names, for what it does not know.
+    beside you is that folder. `seed` is for data that is generated, unless its options give one. Without `labels` there
+    need not be any, and none are seen. Raises DataError, with the nearest names, for what it does not know;
+    `UnlabelledError` where labels are missing.
     """
     entry, argument, options = recognise(spec)
-    return entry.open(argument, options, seed)
+    return entry.open(argument, options, seed, labels=labels)
 
 
 def recognise(spec: str) -> tuple[Entry, str, Options]:

@@ -15,7 +15,7 @@ from vitascope.data.kept import in_memory, on_disk
 from vitascope.data.open import open_data
 from vitascope.data.shrunk import Shrunk
 from vitascope.data.source import Source, Splits, View
-from vitascope.errors import DataError, ImageError
+from vitascope.errors import DataError, ImageError, UnlabelledError
 from vitascope.recipes.recipe import Recipe
 from vitascope.streams import Stream, generator
 from vitascope.training.observer import Observer
@@ -64,7 +64,10 @@ def prepare_data(
         name, lost = next(iter(splits.train.lost.items()))
         raise DataError(f"{recipe.data}: no image of class {name!r} can be read; {lost}")
     if splits.train is None or len(splits.train) == 0:
-        raise DataError(f"{recipe.data} has no training images; expected class folders, or a train split")
+        wanted = "class folders, or a train split" if labels else "images, or a train split of them"
+        raise DataError(f"{recipe.data} has no training images; expected {wanted}")
+    if labels and not splits.classes:
+        raise UnlabelledError(f"{recipe.data} has no labels, expected images of two classes or more")
     if labels and len(splits.train.classes) < 2:
         raise DataError(f"{recipe.data} has one class, {splits.train.classes[0]!r}; a classifier needs two or more")
     told = {name: source.contents() for name, source in splits.present().items()}

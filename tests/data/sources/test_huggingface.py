@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from pictures import png
-from vitascope.data.sources.huggingface import open_huggingface
+from vitascope.data.sources.huggingface import open_huggingface, open_images
 from vitascope.errors import ConfigError, DataError
 
 
@@ -107,3 +107,13 @@ def test_without_the_library(broken: str | None, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(ConfigError, match=r"pip install 'vitascope\[datasets\]'"):
         open_huggingface("owner/name")
+
+
+def test_without_labels_hidden_ones_do_not_matter(library: list[tuple[str, str | None]]) -> None:
+    present = open_images("owner/name").present()
+    assert {name: (len(source), source.classes) for name, source in present.items()} == {
+        "train": (2, ()),
+        "validation": (1, ()),
+        "test": (1, ()),
+    }
+    assert int(present["test"][0][0, 0, 0]) == 30

@@ -28,7 +28,8 @@ def run(asked: Check, console: Console) -> dict[str, Any]:
     for name, split in report.splits.items():
         counts = list(split.per_class.items())
         shown = counts if len(counts) <= 40 else counts[:40]
-        console.table(f"{name}: {split.images:,} images", ["class", "images"], shown)
+        columns, rows = (["class", "images"], shown) if counts else (["images"], [[split.images]])
+        console.table(f"{name}: {split.images:,} images", columns, rows)
         if len(counts) > len(shown):
             console.say(f"… and {len(counts) - len(shown)} more classes")
         if split.heights and split.widths:

@@ -1,4 +1,4 @@
-"""A folder of class folders, with or without train/ and val|validation|test/ in it."""
+"""A folder of class folders, with or without train/ and val|validation|test/ in it; or one of images in any order."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from vitascope.data.fingerprint import joined, named_size, stamp
 from vitascope.data.formats import FORMATS
 from vitascope.data.passed_over import grouped, say, sentence
 from vitascope.data.source import EncodedSource, Splits
-from vitascope.data.sources.layout import find_layout
+from vitascope.data.sources.layout import find_layout, find_parts
 from vitascope.data.walk import Folder, is_image, is_litter
-from vitascope.errors import DataError
+from vitascope.errors import DataError, UnlabelledError
 from vitascope.wording import printable, some
 
 log = logging.getLogger(__name__)
@@ -66,12 +66,39 @@ def open_folder(path: str | Path) -> Splits:
     return Splits(**sources)
 
 
+def open_images(path: str | Path) -> Splits:
+    """All images of a folder, at any depth, without labels → their splits (`layout.find_parts`), else `train`.
+
+    Raises DataError where there are none.
+    """
+    root, name = Folder(str(Path(path))), Path(path).resolve().name
+    parts = find_parts(root)
+    sources: dict[str, FolderSource] = {}
+    for split, folders in parts.items():
+        files = [file for folder in folders for file in folder.files]
+        paths = sorted(file.removeprefix(os.path.join(root.path, "")) for file in files if is_image(file))
+        sources[split] = FolderSource(
+            name=name if list(parts) == ["train"] else f"{name} {split}",
+            root=root.path,
+            classes=(),
+            labels=np.zeros(len(paths), dtype=np.int64),
+            paths=tuple(paths),
+            ignored=(*(file for folder in folders for file in folder.litter), *(f for f in files if not is_image(f))),
+        )
+    groups = grouped(file for source in sources.values() for file in source.ignored)
+    if not any(map(len, sources.values())):
+        said = sentence(groups) if groups else "check the path"
+        raise DataError(f"{printable(root.path)}: no images, expected {FORMATS}; {said}")
+    say(groups, f"{printable(str(path))}: ")
+    return Splits(**{split: source for split, source in sources.items() if len(source)})
+
+
 def _scan(root: Folder, name: str, ignored: list[str]) -> FolderSource:
     ignored = ignored + root.litter + root.files
     if not root.folders:
         loose = sum(map(is_image, root.files))
         what = f"{loose} images but no class folders" if loose else "no class folders and no images"
-        raise DataError(
+        raise (UnlabelledError if loose else DataError)(
             f"{printable(root.path)}: {what}, expected CLASS/IMAGE; "
             "put the images of each class in a folder named after it"
         )

@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from vitascope.data.fingerprint import stamp
-from vitascope.data.source import Source, Splits, split_of_name
+from vitascope.data.source import Int64, Source, Splits, split_of_name
 from vitascope.data.sources.classes import number_labels
-from vitascope.data.sources.table import OTHER_LABELS, TableSource, choose_columns
+from vitascope.data.sources.table import OTHER_LABELS, TableSource, choose_columns, choose_image
 from vitascope.errors import DataError
 from vitascope.optional import needed
 from vitascope.wording import printable, reason
@@ -53,6 +55,34 @@ def open_huggingface(name: str, *, image: str | None = None, label: str | None =
     `image` and `label` name columns. Code that comes with a data set is never run. Raises ConfigError without
     the `datasets` library, DataError without the data set, and where its columns do not fit.
     """
+    where, parts = _loaded(name)
+    first = next(iter(parts.values()))
+    images, answers, names = choose_columns(first.data.schema, first.features.to_dict(), where, image, label)
+    given = {split: dataset.data.column(answers) for split, dataset in parts.items()}
+    classes, labels = number_labels(given, names, where, OTHER_LABELS)
+    return _splits(name, parts, images, classes, labels)
+
+
+def open_images(name: str, *, image: str | None = None) -> Splits:
+    """The same without labels, of which there need not be any column."""
+    where, parts = _loaded(name)
+    column = choose_image(next(iter(parts.values())).data.schema, where, image)
+    labels = {split: np.zeros(len(dataset), dtype=np.int64) for split, dataset in parts.items()}
+    return _splits(name, parts, column, (), labels)
+
+
+def _splits(
+    name: str, parts: dict[str, Any], column: str, classes: tuple[str, ...], labels: dict[str, Int64]
+) -> Splits:
+    repository = name.partition(":")[0]
+    sources: dict[str, Source] = {
+        split: HubSource(f"{repository} {split}", classes, labels[split], parts[split], column) for split in labels
+    }
+    return Splits(**sources)
+
+
+def _loaded(name: str) -> tuple[str, dict[str, Any]]:
+    """How messages call it, and the data set of each split."""
     repository, _, config = name.partition(":")
     where = printable(f"hf:{name}")
     if repository.count("/") > 1 or not all(repository.split("/")):
@@ -71,11 +101,4 @@ def open_huggingface(name: str, *, image: str | None = None, label: str | None =
         parts[split] = dataset
     if not parts:
         raise DataError(f"{where}: splits {', '.join(loaded)}, expected train, validation or test; use another")
-    first = next(iter(parts.values()))
-    images, answers, names = choose_columns(first.data.schema, first.features.to_dict(), where, image, label)
-    given = {split: dataset.data.column(answers) for split, dataset in parts.items()}
-    classes, labels = number_labels(given, names, where, OTHER_LABELS)
-    sources: dict[str, Source] = {
-        split: HubSource(f"{repository} {split}", classes, labels[split], parts[split], images) for split in labels
-    }
-    return Splits(**sources)
+    return where, parts

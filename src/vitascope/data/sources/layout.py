@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from vitascope.data.source import split_of_name
 from vitascope.data.walk import Folder
-from vitascope.errors import DataError
+from vitascope.errors import DataError, UnlabelledError
 from vitascope.wording import printable, some
 
 log = logging.getLogger(__name__)
@@ -55,10 +55,7 @@ def find_layout(root: Folder) -> Layout:
         if split is None:
             nested.append(folder)
         elif (other := parts.setdefault(split, folder)) is not folder:
-            raise DataError(
-                f"{printable(root.path)}: both {printable(other.name)}/ and {printable(folder.name)}/, "
-                f"expected one {split} split; remove or rename one"
-            )
+            raise _two_of_a_split(root, other, folder, split)
     known = [*nested, *parts.values()]
     wrong = [folder for folder in nested if _is_split(folder.name) or any(_twins(folder, other) for other in known)]
     if wrong:
@@ -80,6 +77,37 @@ def find_layout(root: Folder) -> Layout:
         unsplit=False,
         passed_over=passed_over,
         beside=[folder.path for folder in beside],
+    )
+
+
+def find_parts(root: Folder) -> dict[str, list[Folder]]:
+    """Split → the folders whose own files are its, where nobody needs classes; everything is "train" without splits.
+
+    A folder whose name says nothing but a split is one: test/, Training/, val2017/. Beside one for training, images
+    elsewhere are left out, which is said; without one they are what is trained on. One for training alone, with images
+    beside it, is a folder like any other. Raises DataError where two are of one split.
+    """
+    place, _ = _entered(root)
+    parts: dict[str, Folder] = {}
+    for folder in place.folders:
+        split = split_of_name(folder.name) if _is_split(folder.name) and folder.holds_images else None
+        if split is not None and (other := parts.setdefault(split, folder)) is not folder:
+            raise _two_of_a_split(root, other, folder, split)
+    others = [folder for folder in place.folders if folder not in parts.values() and folder.holds_images]
+    if not parts or (list(parts) == ["train"] and (others or place.has_images)):
+        return {"train": list(root.walk())}
+    walked = {split: list(folder.walk()) for split, folder in parts.items()}
+    if "train" not in parts:
+        return {"train": [place, *(inner for folder in others for inner in folder.walk())], **walked}
+    for folder in [*others, *([place] if place.has_images else [])]:
+        log.warning("%s: images beside the splits are left out", printable(folder.path))
+    return walked
+
+
+def _two_of_a_split(root: Folder, one: Folder, other: Folder, split: str) -> DataError:
+    return DataError(
+        f"{printable(root.path)}: both {printable(one.name)}/ and {printable(other.name)}/, "
+        f"expected one {split} split; remove or rename one"
     )
 
 
@@ -107,17 +135,17 @@ def _only_with_images(folders: list[Folder]) -> Folder | None:
 
 
 def _refuse_flat(root: Folder, flat: list[Folder]) -> None:
-    """DataError where all images lie in folders that are no classes: splits, or images/ beside labels/."""
+    """UnlabelledError where all images lie in folders that are no classes: splits, or images/ beside labels/."""
     alone = _only_with_images(root.folders)
     if alone is not None and len(root.folders) > 1:
-        raise DataError(
+        raise UnlabelledError(
             f"{printable(root.path)}: {printable(alone.name)}/ alone holds images, expected CLASS/IMAGE for every "
             "class; put the images of each class in a folder named after it"
         )
     filled = [folder for folder in root.folders if folder.holds_images] if flat else []
     if flat and all(folder in flat and _is_split(folder.name) for folder in filled):
         names = [folder.name for folder in flat]
-        raise DataError(
+        raise UnlabelledError(
             f"{printable(root.path)}: {some(names)} {'hold' if len(names) > 1 else 'holds'} no class folders, expected "
             f"{printable(names[0])}/CLASS/IMAGE; move the images of each class into a folder named after it"
         )

@@ -12,14 +12,15 @@ from os.path import realpath
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from vitascope.cache import cache_folder
 from vitascope.data.fingerprint import joined, named_size, stamp
-from vitascope.data.source import Source, Splits, name_of_split, split_of_name
+from vitascope.data.source import Int64, Source, Splits, name_of_split, split_of_name
 from vitascope.data.sources.classes import names_of_feature, number_labels
-from vitascope.data.sources.parquet_file import read_images, read_labels, read_schema
-from vitascope.data.sources.table import OTHER_LABELS, TableSource, choose_columns
+from vitascope.data.sources.parquet_file import count_rows, read_images, read_labels, read_schema
+from vitascope.data.sources.table import OTHER_LABELS, TableSource, choose_columns, choose_image
 from vitascope.errors import DataError
 from vitascope.whole import written_whole
 from vitascope.wording import printable, reason
@@ -143,20 +144,50 @@ def open_parquet(path: str | Path, *, image: str | None = None, label: str | Non
         for member in members:
             schema, features = read_schema(member)
             if {images, answers} - set(schema.names) or names_of_feature(features.get(answers)) != names:
-                raise DataError(
-                    f"{printable(member)}: columns or class names differ from those of {printable(first)}, "
-                    "expected the same; open them apart"
-                )
+                raise _unlike(member, first)
         given[split] = read_labels(members, answers, printable(str(path)))
         if len(given[split]) == 0:
-            raise DataError(f"{printable(members[0])}: the {split} split has no rows; remove the file")
+            raise _no_rows(split, members)
     classes, labels = number_labels(given, names, printable(str(path)), OTHER_LABELS)
+    return _splits(path, files, images, classes, labels)
+
+
+def open_images(path: str | Path, *, image: str | None = None) -> Splits:
+    """The same without labels, of which there need not be any column."""
+    files = _files_by_split(Path(path))
+    first = next(iter(files.values()))[0]
+    column = choose_image(read_schema(first)[0], printable(str(path)), image)
+    labels: dict[str, Int64] = {}
+    for split, members in files.items():
+        for member in members:
+            if column not in read_schema(member)[0].names:
+                raise _unlike(member, first)
+        labels[split] = np.zeros(sum(map(count_rows, members)), dtype=np.int64)
+        if len(labels[split]) == 0:
+            raise _no_rows(split, members)
+    return _splits(path, files, column, (), labels)
+
+
+def _splits(
+    path: str | Path, files: dict[str, list[str]], column: str, classes: tuple[str, ...], labels: dict[str, Int64]
+) -> Splits:
     stem = Path(path).resolve().name.removesuffix(".parquet")
     sources: dict[str, Source] = {
-        split: ParquetSource(name_of_split(stem, split), classes, labels[split], tuple(files[split]), images)
+        split: ParquetSource(name_of_split(stem, split), classes, labels[split], tuple(files[split]), column)
         for split in labels
     }
     return Splits(**sources)
+
+
+def _unlike(member: str, first: str) -> DataError:
+    return DataError(
+        f"{printable(member)}: columns or class names differ from those of {printable(first)}, "
+        "expected the same; open them apart"
+    )
+
+
+def _no_rows(split: str, members: list[str]) -> DataError:
+    return DataError(f"{printable(members[0])}: the {split} split has no rows; remove the file")
 
 
 def _files_by_split(path: Path) -> dict[str, list[str]]:

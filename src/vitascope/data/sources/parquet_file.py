@@ -52,6 +52,12 @@ def reading(file: str) -> Iterator[None]:
         ) from None
 
 
+def count_rows(file: str) -> int:
+    """How many rows a file has."""
+    with reading(file):
+        return int(_opened(file).metadata.num_rows)
+
+
 def read_images(file: str, column: str) -> Iterator[Any]:
     """The images of one file as pyarrow.LargeBinaryArray of bounded size, whatever the file claims."""
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from vitascope import json_text
 from vitascope.data.formats import EXTENSIONS
 from vitascope.data.sources.tar import Member, members
-from vitascope.errors import DataError
+from vitascope.errors import DataError, UnlabelledError
 from vitascope.wording import printable, reason
 
 _LABEL_BYTES = 1 << 20  # a label file larger than this is none
@@ -28,18 +28,22 @@ class Sample(NamedTuple):
     """As it is written."""
 
 
-def index_shard(path: str, number: int, passed_over: Counter[str], lonely: set[int | str]) -> Iterator[Sample]:
-    """The samples of a tar file, in order. Raises DataError.
+def index_shard(
+    path: str, number: int, passed_over: Counter[str], lonely: set[int | str], *, labelled: bool = True
+) -> Iterator[Sample]:
+    """The samples of a tar file, in order; unless `labelled`, all of label 0. Raises DataError.
 
     Counts members that are neither images nor labels in `passed_over`, by kind, and adds labels of keys without an
     image to `lonely`. A key is a member's path up to the first dot of its file name. Where that makes one key of
     several images, "a.b.jpg" and "a.c.jpg", their keys end at the last dot if labels are named so ("a.b.cls"). Beside
-    "a.jpg", "a.mask.png" is another part of the same sample and passed over.
+    "a.jpg", "a.mask.png" is another part of the same sample and passed over. Without labels, every other image is a
+    sample.
     """
     images, labels = _read(path, passed_over)
     keyed: dict[str, Member] = {}
     for stem, member in sorted(images.items(), key=lambda item: _key(item[0]) != item[0]):
-        key = stem if stem in labels else _key(stem)
+        alone = not labelled and _key(stem) not in images
+        key = stem if stem in labels or alone else _key(stem)
         if key not in keyed:
             keyed[key] = member
         elif key in images:
@@ -47,12 +51,12 @@ def index_shard(path: str, number: int, passed_over: Counter[str], lonely: set[i
         else:
             raise _twice(path, keyed[key], member)
     for key, member in sorted(keyed.items(), key=lambda item: item[1].offset):
-        if key not in labels:
-            raise DataError(
+        if labelled and key not in labels:
+            raise UnlabelledError(
                 f"{printable(f'{path}:{member.name}')}: no label, expected a .cls or .json file of the same key that "
                 "holds one; add it or remove the image"
             )
-        yield Sample(member.name, (number, member.offset, member.size), labels[key])
+        yield Sample(member.name, (number, member.offset, member.size), labels[key] if labelled else 0)
     lonely.update(label for key, label in labels.items() if key not in keyed)
 
 

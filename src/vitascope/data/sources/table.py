@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from vitascope.data.source import EncodedSource
 from vitascope.data.sources.classes import names_of_feature
-from vitascope.errors import DataError, ImageError
+from vitascope.errors import DataError, ImageError, UnlabelledError
 from vitascope.wording import printable, reason, some
 
 OTHER_LABELS = "mend them or add :label=COLUMN"
@@ -47,8 +47,20 @@ def choose_columns(
 
     They are those that are asked for, else those of the usual names, else the only ones of their kind. `schema` is a
     pyarrow.Schema, `features` the Hub's description of the columns (may be empty). Raises DataError, listing the
-    columns, where the choice is not plain.
+    columns, where the choice is not plain; `UnlabelledError` where no column can be one of labels.
     """
+
+    def holds_labels(column: str) -> bool:
+        feature = features.get(column)
+        return isinstance(feature, Mapping) and feature.get("_type") == "ClassLabel"
+
+    chosen = choose_image(schema, where, image)
+    labels = _choose(schema, where, "label", label, ("label", "fine_label", "labels"), holds_labels)
+    return chosen, labels, names_of_feature(features.get(labels))
+
+
+def choose_image(schema: Any, where: str, image: str | None) -> str:
+    """The image column, as `choose_columns` does it."""
 
     def is_binary(kind: Any) -> bool:
         return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
@@ -59,28 +71,26 @@ def choose_columns(
             return any(field.name == "bytes" and is_binary(field.type) for field in kind)
         return is_binary(kind)
 
-    def holds_labels(column: str) -> bool:
-        feature = features.get(column)
-        return isinstance(feature, Mapping) and feature.get("_type") == "ClassLabel"
-
-    def choose(role: str, asked: str | None, usual: tuple[str, ...], suits: Callable[[str], bool]) -> str:
-        if asked is not None and asked not in schema.names:
-            raise DataError(f"{where}: no column {asked!r} for {role}=, expected one of: {some(schema.names)}")
-        named = [name for name in usual if name in schema.names]
-        candidates = [asked] if asked else named[:1] or [name for name in schema.names if suits(name)]
-        if len(candidates) != 1:
-            raise DataError(
-                f"{where}: {'no' if not candidates else 'more than one possible'} {role} column among "
-                f"{some(schema.names)}; name it by adding :{role}=COLUMN"
-            )
-        return candidates[0]
-
     name, times = Counter(schema.names).most_common(1)[0] if schema.names else ("", 0)
     if times > 1:
         raise DataError(f"{where}: {times} columns are called {some([name])}, expected different names; rename them")
-    chosen = choose("image", image, ("image", "img"), holds_images)
+    chosen = _choose(schema, where, "image", image, ("image", "img"), holds_images)
     if not holds_images(chosen):
         kind = some([str(schema.field(chosen).type)])
         raise DataError(f"{where}: column {some([chosen])} is {kind}, expected image bytes; add :image=COLUMN")
-    labels = choose("label", label, ("label", "fine_label", "labels"), holds_labels)
-    return chosen, labels, names_of_feature(features.get(labels))
+    return chosen
+
+
+def _choose(
+    schema: Any, where: str, role: str, asked: str | None, usual: tuple[str, ...], suits: Callable[[str], bool]
+) -> str:
+    if asked is not None and asked not in schema.names:
+        raise DataError(f"{where}: no column {asked!r} for {role}=, expected one of: {some(schema.names)}")
+    named = [name for name in usual if name in schema.names]
+    candidates = [asked] if asked else named[:1] or [name for name in schema.names if suits(name)]
+    if len(candidates) != 1:
+        raise (UnlabelledError if role == "label" and not candidates else DataError)(
+            f"{where}: {'no' if not candidates else 'more than one possible'} {role} column among "
+            f"{some(schema.names)}; name it by adding :{role}=COLUMN"
+        )
+    return candidates[0]

@@ -70,6 +70,15 @@ def open_webdataset(spec: str) -> Splits:
     numbers are called after the lines of classes.txt beside the shards, where there is one; names are sorted.
     Raises DataError for compressed shards, images without a label, or labels of both kinds.
     """
+    return _opened(spec, labelled=True)
+
+
+def open_images(spec: str) -> Splits:
+    """The same without labels, of which there need not be any."""
+    return _opened(spec, labelled=False)
+
+
+def _opened(spec: str, *, labelled: bool) -> Splits:
     shown = printable(spec)
     shards: dict[str, list[str]] = {}
     for file in _shards(spec):
@@ -77,19 +86,28 @@ def open_webdataset(spec: str) -> Splits:
     found: dict[str, list[Sample]] = {}
     passed_over, lonely = Counter[str](), set[int | str]()
     for split, files in shards.items():
-        found[split] = [s for n, file in enumerate(files) for s in index_shard(file, n, passed_over, lonely)]
+        found[split] = [
+            sample
+            for number, file in enumerate(files)
+            for sample in index_shard(file, number, passed_over, lonely, labelled=labelled)
+        ]
         if not found[split]:
-            raise DataError(f"{shown}: no images in the {split} shards, expected KEY.jpg and KEY.cls; check them")
-    given = {split: [sample.label for sample in samples] for split, samples in found.items()}
-    names = names_in_file(Path(next(iter(shards.values()))[0]).parent / "classes.txt")
-    classes, labels = number_labels(given, names, shown, "mend them or classes.txt")
+            wanted = "KEY.jpg and KEY.cls" if labelled else "files such as KEY.jpg"
+            raise DataError(f"{shown}: no images in the {split} shards, expected {wanted}; check them")
     if passed_over:
         listed = some([f"{kind} {count}" for kind, count in passed_over.most_common()], most=5)
         remedy = f"; {HEIC_REMEDY}" if any(UNREAD.get(kind) == HEIC for kind in passed_over) else ""
         said = "%s: %d members passed over, no images and no labels: %s%s"
         log.warning(said, shown, passed_over.total(), listed, remedy)
-    if lost := lonely.difference(*given.values()):
-        log.warning("%s: no image is left of label %s", shown, some(sorted(map(str, lost)), most=5))
+    given = {split: [sample.label for sample in samples] for split, samples in found.items()}
+    if not labelled:
+        classes: tuple[str, ...] = ()
+        labels: dict[str, Int64] = {split: np.array(zeros, dtype=np.int64) for split, zeros in given.items()}
+    else:
+        names = names_in_file(Path(next(iter(shards.values()))[0]).parent / "classes.txt")
+        classes, labels = number_labels(given, names, shown, "mend them or classes.txt")
+        if lost := lonely.difference(*given.values()):
+            log.warning("%s: no image is left of label %s", shown, some(sorted(map(str, lost)), most=5))
     base = re.sub(r"[-_.]*\d*([{*?\[].*)?\.tar$", "", os.path.basename(spec.rstrip("/\\"))) or "shards"
     sources: dict[str, Source] = {}
     for split, samples in found.items():
