@@ -15,10 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import vitascope as vs
-from peers import peer
 from tiny_checkpoint import TINY, checkpoint
 from vitascope.checkpoints.checkpoint import Checkpoint
-from vitascope.checkpoints.formats.others import other_architecture
 from vitascope.checkpoints.tensor_file import read_tensors
 from vitascope.errors import CheckpointError
 
@@ -157,35 +155,3 @@ def test_what_is_no_weights_is_told_by_name(write: Callable[[Path], Any], expect
         vs.load(tmp_path / "a.pth")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value).replace(str(tmp_path), "")) < 240
-
-
-@pytest.mark.parametrize(
-    ("library", "name", "expected"),
-    [
-        ("timm", "swin_tiny_patch4_window7_224", "Swin"),
-        ("timm", "beit_base_patch16_224", "BEiT"),
-        ("timm", "eva02_tiny_patch14_224", "EVA"),
-        ("timm", "cait_xxs24_224", "CaiT"),
-        ("timm", "naflexvit_base_patch16_gap", "NaFlex"),
-        ("timm", "convnext_atto", "ConvNeXt"),
-        ("timm", "resnet18", "ResNet"),
-        ("timm", "vit_small_patch16_dinov3", "rotary|EVA"),
-        ("torchvision", "swin_t", "Swin"),
-        ("torchvision", "convnext_tiny", "ConvNeXt"),
-        ("torchvision", "resnet18", "ResNet"),
-    ],
-)
-def test_other_architectures_are_refused_under_their_own_name(library: str, name: str, expected: str) -> None:
-    make = peer("timm").create_model if library == "timm" else peer("torchvision").models.get_model
-    with torch.device("meta"):
-        names = make(name).state_dict().keys()
-    said = other_architecture(names)
-    assert said is not None
-    assert any(word in said for word in expected.split("|")), said
-
-
-def test_vits_are_not_taken_for_another(tmp_path: Path) -> None:
-    timm = peer("timm")
-    for name in ("vit_tiny_patch16_224", "vit_small_patch14_reg4_dinov2", "deit3_small_patch16_224"):
-        with torch.device("meta"):
-            assert other_architecture(timm.create_model(name).state_dict().keys()) is None

@@ -76,6 +76,9 @@ class Sizes:
         """All fields of a ViT's config that shapes tell; raises `CheckpointError`."""
         width, channels, patch, _ = self.shape("patches.projection.weight", 4)
         block = str(self.layout.names["encoder.blocks.*.norm1"]).partition("{0}")[0]
+        fc1, fc2 = (f"encoder.blocks.0.mlp.{name}.weight" for name in ("fc1", "fc2"))
+        if self.side(fc1, 2) == 2 * self.side(fc2, 2, 1) > 0:
+            raise CheckpointError(f"{self.raw.path}: a ViT with SwiGLU (DINOv2 giant), whose MLPs are not read")
         hidden = self.side("head.hidden.weight", 2)
         return {
             "width": width,

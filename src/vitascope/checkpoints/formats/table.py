@@ -49,7 +49,7 @@ FOREIGN = (
 def understand(raw: RawCheckpoint) -> tuple[Format, Draft]:
     """Its format, told by the names of its tensors, and the model; raises `CheckpointError` or `ConfigError`."""
     number, tensors = unwrap(raw.tensors, [format.anchor for format in FOREIGN], raw.path)
-    if other := other_architecture(tensors):
+    if other := other_architecture(tensors, raw.architecture):
         raise CheckpointError(f"{other}; what is read are ViTs, their hybrids and BiT-ResNets")
     if number < 0:
         name = raw.config.get("model_type", raw.architecture)
