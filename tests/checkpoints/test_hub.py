@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,19 @@ def test_cut_off_and_resumed(hub: Depot, monkeypatch: pytest.MonkeyPatch) -> Non
     hub.cut = [0] * 20
     assert "cannot be reached (" in refusal()
     assert not list(Path(constants.HF_HUB_CACHE).rglob("model.safetensors"))
+
+
+def test_progress_is_said(hub: Depot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "vitascope")
+    monkeypatch.setattr("vitascope.checkpoints.hub._LARGE", 1000)
+    monkeypatch.setattr("vitascope.checkpoints.hub._SAID", 0.0)
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 500)
+    vs.load(NAME)
+    assert f"fetching model.safetensors of {NAME} (0 MB)" in caplog.text
+    assert "0 MB of 0 MB" in caplog.text
+    caplog.clear()
+    vs.load(NAME)
+    assert "fetching" not in caplog.text
 
 
 def test_too_slow(hub: Depot, monkeypatch: pytest.MonkeyPatch) -> None:

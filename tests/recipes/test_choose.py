@@ -134,6 +134,13 @@ def test_without_a_network(
     with pytest.raises(CheckpointError, match=r"^auto: no start is in the cache, and .*the Hub answers 503"):
         run(tmp_path / "none")
     hub.status = 0
+    other = next(start.name for start in STARTS if start.family == "DINO")
+    hub.repositories[other] = hub.repositories[FIRST]
+    vs.load(other)
+    hub.status = 503
+    assert run(tmp_path / "other") == other  # cannot be compared, but is here
+    assert f"cannot be had now, so {other} is taken, which is here" in caplog.text
+    hub.status = 0
     vs.load(FIRST)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert run(tmp_path / "held") == FIRST

@@ -27,6 +27,10 @@ _BESIDE = ("config.json", "preprocessor_config.json", "processor_config.json", "
 """What is taken beside the weights where it is there: descriptions of every format that is read from folders."""
 _TIMEOUT = 30.0
 """Seconds in which the Hub must answer what a repository holds."""
+_LARGE = 1e6
+"""Bytes of a file whose fetching is said."""
+_SAID = 5.0
+"""Seconds between two lines of progress."""
 
 
 def fetch(repository: str, revision: str, inside: str, *, cached: bool = False) -> Located:
@@ -72,7 +76,7 @@ def _fetched(repository: str, revision: str, inside: str, name: str) -> Located:
         return path
 
     def fresh(file: str) -> Path:
-        if sizes[file] > 1e6 and not _is_cached(repository, at, file):
+        if sizes[file] > _LARGE and not _is_cached(repository, at, file):
             log.info("fetching %s of %s (%s)", file, name, memory_text(sizes[file]))
         return get(file)
 
@@ -228,7 +232,7 @@ def _progress() -> Any:
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             kwargs = {key: value for key, value in kwargs.items() if key != "name"}
-            super().__init__(*args, **{**kwargs, "disable": False, "mininterval": 5.0, "leave": False})
+            super().__init__(*args, **{**kwargs, "disable": False, "mininterval": _SAID, "leave": False})
 
         def display(self, *args: Any, **kwargs: Any) -> None:
             if self.n and self.total and self.n < self.total:

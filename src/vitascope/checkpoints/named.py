@@ -41,6 +41,8 @@ class Kind:
     fetcher: str
     """MODULE.FUNCTION of `vitascope.checkpoints`, which takes the groups and says where the files are, once they are.
     With `cached=True` it asks no network."""
+    like_a_path: bool = False
+    """Whether a mistyped path may look like it."""
 
 
 KINDS: tuple[Kind, ...] = (
@@ -55,9 +57,10 @@ KINDS: tuple[Kind, ...] = (
         fetcher="hub.fetch",
     ),
     Kind(
-        typed="OWNER/NAME of the Hugging Face Hub",
+        typed="OWNER/NAME",
         pattern=r"(\w[\w.-]*/\w[\w.-]*)(?:@([\w.%-]+))?()",
         fetcher="hub.fetch",
+        like_a_path=True,
     ),
 )
 _FILES = WEIGHT_ENDINGS | {".json", ".jpg", ".jpeg", ".png", ".webp", ".heic", ".onnx", ".xml", ".yaml", ".tar", ".zip"}
@@ -72,10 +75,10 @@ def is_name(text: str) -> bool:
 def check_known(text: str) -> None:
     """`CheckpointError` for what is neither a path that exists nor a name, before anything is read or fetched."""
     if not Path(text).exists() and _meaning(text) is None:
-        near, folder = nearest(text), Path(text).parts[0] if Path(text).parts else ""
-        if not near and re.fullmatch(KINDS[-1].pattern, text) and Path(folder).is_dir():
+        near, folder = nearest(text), text.partition("/")[0]
+        if not near and is_name(f"hf:{text}") and Path(folder).is_dir():
             near = f": {folder} is a folder here; hf:{text} means the Hub's"
-        near = near or f" ({KINDS[-1].typed}; `vitascope models --starts` lists some)"
+        near = near or f" ({', '.join(kind.typed for kind in KINDS)}; `vitascope models --starts` lists some)"
         told = "no such file or folder; expected a checkpoint's file, folder or run, or a name"
         raise CheckpointError(f"{printable(text)}: {told}{near}")
 
@@ -118,8 +121,7 @@ def _meaning(text: str) -> tuple[Kind, tuple[str, ...]] | None:
     for kind in KINDS:
         if found := re.fullmatch(kind.pattern, text):
             parts = tuple(part or "" for part in found.groups())
-            bare = kind is KINDS[-1]
-            return None if bare and _is_rather_a_path(text) else (kind, parts)
+            return None if kind.like_a_path and _is_rather_a_path(text) else (kind, parts)
     return None
 
 

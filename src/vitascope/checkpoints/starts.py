@@ -207,7 +207,7 @@ OFFICIAL = (
 def speeds(processor: str) -> dict[str, Any]:
     """What `benchmarks/starts.py` kept of `processor`, or of another one where that was not measured, or {}.
 
-    Its "processor" says of which; "starts" holds images a second by name, at 224 pixels, "predict" and "train".
+    Its "processor" says of which; "ways" holds what was measured by name, such as "predicted_per_second".
     """
     here = Path(__file__)
     files = [*here.with_name("speeds").glob("*.json"), *here.parents[3].glob("results/benchmarks/*/starts.json")]

@@ -150,8 +150,12 @@ def _fetched(recipe: FinetuneRecipe, how: How, runs: int) -> str:
         find(choice.name)
     except UnreachableError as error:
         here = [each for each in candidates if _is_here(each.name)]
-        if not here:
-            raise UnreachableError(f"auto: no start is in the cache, and {error}") from error
+        if not here:  # nor any that can be compared: then whichever there is
+            rest = next((start for start in STARTS if _is_here(start.name)), None)
+            if rest is None:
+                raise UnreachableError(f"auto: no start is in the cache, and {error}") from error
+            log.warning("auto: %s cannot be had now, so %s is taken, which is here", choice.name, rest.name)
+            return rest.name
         log.warning("auto: %s cannot be had now, so one of the %d that are here is taken", choice.name, len(here))
         choice = best_of(here)
     log.info("auto: %s", choice.why)

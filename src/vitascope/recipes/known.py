@@ -112,6 +112,8 @@ class Known:
 def taught_run(path: str | Path) -> Path | None:
     """The folder of a run that was taught, from it or from its model/; None for any other checkpoint."""
     place = Path(path)
+    if not place.exists():  # a name
+        return None
     return next((folder for folder in (place, place.parent) if (folder / FILE).is_file()), None)
 
 

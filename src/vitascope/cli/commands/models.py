@@ -62,9 +62,8 @@ def _starts(console: Console) -> dict[str, Any]:
     for start in STARTS:
         gigaflops = round(forward_flops(start.config(_PIXELS)) / 1e9, 2)
         parameters = count_parameters(start.config())
-        rates = {
-            way: found["images_per_second"] for way, found in measured.get("starts", {}).get(start.name, {}).items()
-        }
+        found = measured.get("ways", {}).get(start.name, {})
+        rates = {way: found[f"{way}_per_second"]["median"] for way in ("predicted", "trained") if found}
         result.append(
             {
                 "name": start.name,
