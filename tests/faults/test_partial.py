@@ -16,6 +16,7 @@ from PIL import Image
 
 import vitascope as vs
 from tiny_checkpoint import checkpoint
+from vitascope.checkpoints.answer import Answer
 from vitascope.cli import main
 from vitascope.errors import DataError
 from vitascope.inference.files import FilePrediction
@@ -34,7 +35,9 @@ def results(count: int) -> list[FilePrediction]:
         order = np.random.default_rng(n).permutation(3)
         predictions = [(LABELS[i], int(i), round(0.5 / (k + 1), 6)) for k, i in enumerate(order)]
         found.append(
-            FilePrediction(name, [], f'{name}: broken,\n"why"') if n % 4 == 3 else FilePrediction(name, predictions)
+            FilePrediction(name, None, f'{name}: broken,\n"why"')
+            if n % 4 == 3
+            else FilePrediction(name, Answer(predictions=predictions, members=(None, (), LABELS[:2])[n % 3]))
         )
     return found
 

@@ -46,12 +46,14 @@ def test_files_are_predicted_as_one_by_one(tmp_path: Path) -> None:
     for file, result in zip(files, predict_files(ours, files), strict=True):
         assert result.file == str(file)
         if file == files[6]:
-            assert result.predictions == []
+            assert result.answer is None
             assert files[6].name in str(result.error)
             continue
         (expected,) = ours(file)
-        assert [p[:2] for p in result.predictions] == [p[:2] for p in expected]
-        np.testing.assert_allclose([p[2] for p in result.predictions], [p[2] for p in expected], atol=1e-6)
+        assert result.answer is not None
+        found = result.answer.predictions
+        assert [p[:2] for p in found] == [p[:2] for p in expected]
+        np.testing.assert_allclose([p[2] for p in found], [p[2] for p in expected], atol=1e-6)
 
 
 def test_a_batch_without_a_readable_file_needs_no_model(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 
 import vitascope as vs
 from tiny import FIELDS, PLAIN, SIDE
+from vitascope.checkpoints.answer import Answer
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.data.batches import training_batches
 from vitascope.data.open import open_data
@@ -211,12 +212,13 @@ def test_predictions_come_in_the_order_of_the_files(tmp_path: Path, photos: list
     assert [result.file for result in results] == [str(file) for file in files]
     for i, result in enumerate(results):
         if i == 2:
-            assert result.predictions == []
+            assert result.answer is None
             assert "2.png" in (result.error or "")
         else:
             (label, index, probability), *_ = predictor(photos[i], top=1)[0]
-            assert result.predictions[0][:2] == (label, index)
-            assert result.predictions[0][2] == pytest.approx(probability, abs=1e-6)
+            assert result.answer is not None
+            assert result.answer.predictions[0][:2] == (label, index)
+            assert result.answer.predictions[0][2] == pytest.approx(probability, abs=1e-6)
 
 
 def test_the_same_file_given_twice_is_predicted_twice(tmp_path: Path, photos: list[np.ndarray]) -> None:
@@ -235,7 +237,7 @@ def csv_file(path: Path, results: list[FilePrediction]) -> None:
 
 def test_a_csv_file_is_new_or_refused(tmp_path: Path) -> None:
     csv_file(tmp_path / "p.csv", [])
-    assert (tmp_path / "p.csv").read_text() == "file,rank,label,index,probability,error\n"
+    assert (tmp_path / "p.csv").read_text() == "file,rank,label,index,probability,error,in_set\n"
     with pytest.raises(DataError, match="exists"):
         csv_file(tmp_path / "p.csv", [])
     (tmp_path / "file").write_text("")
@@ -244,7 +246,8 @@ def test_a_csv_file_is_new_or_refused(tmp_path: Path) -> None:
 
 
 def test_a_csv_file_tells_of_names_in_any_encoding(tmp_path: Path) -> None:
-    named = [FilePrediction(os.fsdecode(name), [("猫", 0, 1.0)], None) for name in ("é\n.png".encode(), b"caf\xe9.png")]
+    answer = Answer(predictions=[("猫", 0, 1.0)])
+    named = [FilePrediction(os.fsdecode(name), answer) for name in ("é\n.png".encode(), b"caf\xe9.png")]
     csv_file(tmp_path / "p.csv", named)
     with (tmp_path / "p.csv").open(newline="", encoding="utf-8") as file:
         rows = [(row["file"], row["label"]) for row in csv.DictReader(file)]

@@ -14,6 +14,7 @@ from torch import Tensor
 from vitascope.checkpoints.shown import Shown
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError, ConfigError
+from vitascope.evaluation.sets import PredictionSets
 from vitascope.models.bit import BiT
 from vitascope.models.config import ModelConfig
 from vitascope.models.vit import ViT
@@ -41,6 +42,8 @@ class Checkpoint:
     """Data, recipe, results and origin, as JSON values; the model card is made from it."""
     shown: Shown | None = None
     """Which images it was trained and judged on; None where nobody knows."""
+    sets: PredictionSets | None = None
+    """Which labels an image may have, and when it is none of these; None where it was not calibrated."""
     format: str = "vitascope"
     """The format it was read from."""
 
@@ -50,6 +53,8 @@ class Checkpoint:
                 f"{len(self.labels)} labels for a model of {self.config.classes} classes; give one for each"
             )
         check_activation(self.activation)
+        if self.sets is not None and len(self.sets.least) not in (1, self.config.classes):
+            raise CheckpointError(f"prediction sets of {len(self.sets.least)} classes for {self.config.classes}")
         if self.preprocess.channels != self.config.channels:
             raise CheckpointError(
                 f"preprocessing makes {self.preprocess.channels} channels, the model takes {self.config.channels}"
@@ -62,7 +67,7 @@ class Checkpoint:
 
     def fingerprint(self) -> str:
         """SHA-256 of all that predictions depend on, every weight included."""
-        parts = model_fingerprint(self.model), self.preprocess, self.labels, self.activation
+        parts = model_fingerprint(self.model), self.preprocess, self.labels, self.activation, self.sets
         return hashlib.sha256(repr(parts).encode(errors="surrogatepass")).hexdigest()
 
 

@@ -80,8 +80,11 @@ def load(
 def adapt(checkpoint: Checkpoint, *, classes: int | None = None, image_size: Size | None = None) -> Checkpoint:
     """The checkpoint for another number of classes or image size; see `load`."""
     model, preprocess, labels = checkpoint.model, checkpoint.preprocess, checkpoint.labels
-    if image_size is not None:
+    if image_size is not None and image_size != preprocess.size:
         model, preprocess = resize_model(model, image_size), preprocess.with_size(image_size)
+        if checkpoint.sets is not None:
+            log.warning("prediction sets were calibrated at another image size, and are left out")
+            checkpoint = replace(checkpoint, sets=None)
     if classes is not None and classes != model.config.classes:
         log.warning(
             "new zero head for %d classes in place of the checkpoint's %d: train it before it is used",
@@ -89,7 +92,7 @@ def adapt(checkpoint: Checkpoint, *, classes: int | None = None, image_size: Siz
             model.config.classes,
         )
         model, labels = replace_head(model, classes), numbered_labels(classes)
-        checkpoint = replace(checkpoint, activation="softmax")
+        checkpoint = replace(checkpoint, activation="softmax", sets=None)
     else:
         _warn_of_zero_head(model)
     return replace(checkpoint, model=model, preprocess=preprocess, labels=labels)

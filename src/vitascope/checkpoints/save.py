@@ -50,6 +50,8 @@ def save(
         write_folder(checkpoint, path, overwrite=overwrite, half=half)
         return
     raw = _written(checkpoint, format)
+    if checkpoint.sets is not None:
+        log.warning("format %r has no place for prediction sets: they are left out", format)
     raw = replace(raw, tensors=halved(raw.tensors)) if half else raw
     if endings:
         with atomic_file(path, what="checkpoint", overwrite=overwrite) as temporary:

@@ -22,6 +22,7 @@ from vitascope.checkpoints.tensor_file import halved, read_safetensors, write_sa
 from vitascope.checkpoints.translate import check_tensors, own_shapes
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError, ConfigError
+from vitascope.evaluation.sets import sets_from_json
 from vitascope.models.config import ViTConfig, config_from_dict, config_to_dict
 from vitascope.version import __version__
 
@@ -48,6 +49,7 @@ def write_folder(checkpoint: Checkpoint, path: Path, *, overwrite: bool = False,
             "labels": list(checkpoint.labels),
             "activation": checkpoint.activation,
             "card": checkpoint.card,
+            **({} if checkpoint.sets is None else {"sets": checkpoint.sets.as_json()}),
             "weights_sha256": sha256,
             "preprocessor_sha256": _sha256(preprocess),
             **({} if checkpoint.shown is None else {"shown": checkpoint.shown.write(folder)}),
@@ -93,6 +95,7 @@ def read_folder(folder: Path) -> Checkpoint:
             activation=check_activation(values.get("activation", "softmax")),
             card=card,
             shown=read_shown(folder, values.get("shown")),
+            sets=sets_from_json(values["sets"]) if values.get("sets") else None,
         )
     _verify_descriptions(folder, values, described)  # last, because whatever else is wrong says more
     return checkpoint

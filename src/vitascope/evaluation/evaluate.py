@@ -15,6 +15,7 @@ from vitascope.data.batches import Batch, evaluation_batches
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Source
 from vitascope.evaluation.metrics import Tally
+from vitascope.evaluation.sets import PredictionSets
 from vitascope.precision import autocast
 
 
@@ -52,16 +53,19 @@ class Counting(TypedDict, total=False):
 
 
 def evaluate(
-    model: Callable[[Tensor], Tensor], source: Source, preprocess: Preprocess, **how: Unpack[Counting]
+    model: Callable[[Tensor], Tensor],
+    source: Source,
+    preprocess: Preprocess,
+    sets: PredictionSets | None = None,
+    **how: Unpack[Counting],
 ) -> Tally:
-    """Counts `model`'s predictions on `source`; a module's mode is left as it was.
+    """Counts `model`'s predictions on `source`, and holds `sets` against the labels; a module's mode is left as it was.
 
     Raises ImageError for an unreadable image, unless those are to be left out.
     """
     module = model if isinstance(model, nn.Module) else nn.Identity()
-    return count(
-        Tally(len(source.classes)), module, lambda x: model(preprocess.normalise(x)), source, preprocess, **how
-    )
+    tally = Tally(len(source.classes), sets)
+    return count(tally, module, lambda x: model(preprocess.normalise(x)), source, preprocess, **how)
 
 
 def count(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vitascope.errors import DivergedError
 from vitascope.evaluation.interval import wilson
+from vitascope.evaluation.sets import PredictionSets
 
 Summary = dict[str, float | int]
 """The figures of an evaluation, JSON-able."""
@@ -24,8 +25,8 @@ CONFUSION_CLASSES = 2000
 class Tally:
     """Counts over evaluated images; `add` batches, `restore` the sum of all processes', then read the results."""
 
-    def __init__(self, classes: int) -> None:
-        self.classes = classes
+    def __init__(self, classes: int, sets: PredictionSets | None = None) -> None:
+        self.classes, self.sets = classes, sets
         self.top5 = 0.0
         self.loss = 0.0
         self.counts = np.zeros((3, classes), dtype=np.int64)
@@ -35,6 +36,8 @@ class Tally:
         """Images by (true class, predicted class); (0, 0) beyond `CONFUSION_CLASSES`."""
         self.bins = np.zeros((3, BINS))
         """Per confidence bin: images, sum of confidences, correct images."""
+        self.inside = np.zeros(3, dtype=np.int64)
+        """Images whose prediction set holds their label, labels in all sets, empty sets."""
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
         """Counts a batch: logits (B, K) of any float type, labels int64 (B,) in [0, K).
@@ -44,7 +47,8 @@ class Tally:
         logits, labels = logits.detach().float().cpu(), labels.cpu()
         if not logits.isfinite().all():
             raise DivergedError("the model's outputs are not finite; try a smaller learning rate, or float32")
-        confidence, predicted = logits.softmax(dim=1).max(dim=1)
+        likely = logits.softmax(dim=1)
+        confidence, predicted = likely.max(dim=1)
         correct = predicted == labels
         best = logits.topk(min(5, self.classes), dim=1).indices
         self.top5 += float((best == labels[:, None]).any(dim=1).sum())
@@ -57,16 +61,21 @@ class Tally:
         for row, values in enumerate((np.ones(len(place)), confidence.numpy(), correct.numpy())):
             self.bins[row] += np.bincount(place, weights=values, minlength=BINS)
 
+        if self.sets is not None:
+            members = self.sets.members(likely.numpy())
+            held = members[np.arange(len(members)), labels.numpy()].sum()
+            self.inside += np.array([held, members.sum(), (~members.any(axis=1)).sum()])
+
     def vector(self) -> np.ndarray:
         """All counts in one float64 row, which processes can sum."""
-        parts = (self.counts, self.confusion, self.bins)
+        parts = (self.counts, self.confusion, self.bins, self.inside)
         return np.concatenate([[self.top5, self.loss], *(part.ravel() for part in parts)])
 
     def restore(self, vector: np.ndarray) -> None:
         """Takes over the counts of a `vector`, for example the sum over processes."""
         self.top5, self.loss = float(vector[0]), float(vector[1])
         start = 2
-        for name in ("counts", "confusion", "bins"):
+        for name in ("counts", "confusion", "bins", "inside"):
             part: np.ndarray = getattr(self, name)
             values = vector[start : start + part.size].reshape(part.shape)
             setattr(self, name, np.rint(values).astype(np.int64) if part.dtype == np.int64 else values)
@@ -106,6 +115,13 @@ class Tally:
             for i, name in enumerate(classes)
             if totals[i]
         }
+
+    def of_sets(self) -> dict[str, float] | None:
+        """What came of prediction sets, JSON-able: coverage stated and found, labels in a set, share of empty ones."""
+        if self.sets is None:
+            return None
+        held, labels, empty = (self.inside / max(self.images, 1)).tolist()
+        return {"coverage": self.sets.coverage, "held": held, "labels": labels, "none": empty}
 
     def _f1(self) -> np.ndarray:
         """Harmonic mean of precision and recall, (K,); 0 for a class that neither occurs nor is said."""

@@ -94,6 +94,7 @@ def export(
             "input": {"name": "images", "type": "float32", "shape": shape},
             "output": {"name": "logits", "type": "float32", "shape": ["batch", len(labels) or "features"]},
             "activation": checkpoint.activation,
+            **({} if checkpoint.sets is None else {"sets": checkpoint.sets.as_json()}),
             **({} if checkpoint.shown is None else {"shown": checkpoint.shown.write(folder)}),
             **said,
             "torch": torch.__version__,

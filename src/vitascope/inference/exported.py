@@ -18,6 +18,7 @@ from vitascope.checkpoints.stated import Labels, Statistics, restated
 from vitascope.checkpoints.store import PREPROCESSOR
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError, ConfigError, UserError
+from vitascope.evaluation.sets import PredictionSets, sets_from_json
 from vitascope.inference.engines import onnx, openvino
 from vitascope.inference.engines.pytorch import Engine
 from vitascope.whole import sha256
@@ -41,10 +42,12 @@ class Exported:
     """As of `Checkpoint`."""
     shown: Shown | None = None
     """As of `Checkpoint`."""
+    sets: PredictionSets | None = None
+    """As of `Checkpoint`."""
 
     def fingerprint(self) -> str:
         """As of `Checkpoint`."""
-        parts = sha256(self.folder / RECORD), self.preprocess, self.labels
+        parts = sha256(self.folder / RECORD), self.preprocess, self.labels, self.sets
         return hashlib.sha256(repr(parts).encode(errors="surrogatepass")).hexdigest()
 
     def engine(
@@ -119,4 +122,5 @@ def _read(folder: Path) -> Exported:
         labels=tuple(labels),
         activation=check_activation(record.get("activation", "softmax")),
         shown=read_shown(folder, record.get("shown")),
+        sets=sets_from_json(record["sets"]) if record.get("sets") else None,
     )

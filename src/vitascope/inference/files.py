@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vitascope.checkpoints.checkpoint import Prediction, ranked
+from vitascope.checkpoints.answer import Answer
 from vitascope.data.formats import FORMATS
 from vitascope.data.passed_over import grouped, say, sentence
 from vitascope.data.preprocess import Preprocess
@@ -36,7 +36,7 @@ class FilePrediction:
     """What was predicted for one file, or why nothing was."""
 
     file: str
-    predictions: list[Prediction]
+    answer: Answer | None
     error: str | None = None
 
 
@@ -84,10 +84,10 @@ def predict_files(predictor: Predictor, files: Sequence[Path], top: int = 5) -> 
         pairs = zip(files, images, strict=True)
         while batch := list(islice(pairs, predictor.batch)):
             readable = [image for _, image in batch if not isinstance(image, ImageError)]
-            predicted = iter(ranked(predictor.outputs(readable), predictor.checkpoint.labels, top))
+            predicted = iter(predictor.answers(predictor.outputs(readable), top))
             for file, image in batch:
                 if isinstance(image, ImageError):
-                    yield FilePrediction(str(file), [], str(image))
+                    yield FilePrediction(str(file), None, str(image))
                 else:
                     yield FilePrediction(str(file), next(predicted))
     for told in remarks.told().values():

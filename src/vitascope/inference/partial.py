@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from vitascope import json_text
+from vitascope.checkpoints.answer import Answer
 from vitascope.errors import DataError
 from vitascope.file_lock import take
 from vitascope.inference.files import FilePrediction
@@ -22,7 +23,7 @@ from vitascope.wording import reason
 log = logging.getLogger(__name__)
 
 _MARK = "vitascope predict, a file a line"
-COLUMNS = ["file", "rank", "label", "index", "probability", "error"]
+COLUMNS = ["file", "rank", "label", "index", "probability", "error", "in_set"]
 
 
 class Partial:
@@ -57,8 +58,10 @@ class Partial:
         file.seek(end := len(head))
         for line, name in zip(file, names, strict=False):
             try:
-                stored, predictions, why = json_text.parse(line)
-                result = FilePrediction(name, [(label, index, p) for label, index, p in predictions], why)
+                stored, predictions, members, why = json_text.parse(line)
+                best = [(label, index, p) for label, index, p in predictions]
+                answer = Answer(predictions=best, members=None if members is None else tuple(members))
+                result = FilePrediction(name, answer if why is None else None, why)
             except (ValueError, TypeError):  # a line cut short
                 break
             if stored != name or not line.endswith(b"\n"):
@@ -71,7 +74,8 @@ class Partial:
 
     def add(self, result: FilePrediction) -> None:
         """Keeps it, whatever happens to this process from now on."""
-        self._write(json.dumps([result.file, result.predictions, result.error]).encode() + b"\n")
+        answer = result.answer or Answer(predictions=[])
+        self._write(json.dumps([result.file, answer.predictions, answer.members, result.error]).encode() + b"\n")
         self.done.append(result)
 
     def finish(self) -> None:
@@ -82,10 +86,13 @@ class Partial:
                 rows = csv.writer(file)
                 rows.writerow(COLUMNS)
                 for result in self.done:
-                    for rank, (label, index, probability) in enumerate(result.predictions, start=1):
-                        rows.writerow([result.file, rank, label, index, f"{probability:.6f}", ""])
-                    if result.error is not None:
-                        rows.writerow([result.file, "", "", "", "", result.error])
+                    if result.answer is None:
+                        rows.writerow([result.file, "", "", "", "", result.error, ""])
+                        continue
+                    inside = result.answer.members
+                    for rank, (label, index, probability) in enumerate(result.answer.predictions, start=1):
+                        in_set = "" if inside is None else int(label in inside)
+                        rows.writerow([result.file, rank, label, index, f"{probability:.6f}", "", in_set])
             if os.path.lexists(self.path):
                 raise DataError(f"{self.path} exists by now, and the rows are in {self.partial}; move one of them")
         self.partial.unlink(missing_ok=True)

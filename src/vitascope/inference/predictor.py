@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from vitascope.checkpoints.answer import Answer, answers
 from vitascope.checkpoints.checkpoint import Checkpoint, Prediction, probabilities, ranked
 from vitascope.data.preprocess import to_tensor
 from vitascope.errors import CheckpointError, ConfigError
@@ -50,6 +51,10 @@ class Predictor:
         Images are paths, encoded bytes, Pillow images or uint8 arrays (H, W[, C]). Raises ImageError.
         """
         return ranked(self.probabilities(images), self.checkpoint.labels, top)
+
+    def answers(self, probabilities: torch.Tensor, top: int = 5) -> list[Answer]:
+        """What is said of images with these probabilities (n, K): labels, and prediction sets where there are some."""
+        return answers(probabilities, self.checkpoint.labels, self.checkpoint.sets, top)
 
     def expect(self, images: int) -> None:
         """Tells how many images a job will bring in several calls, so that "auto" may choose for all of them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from vitascope.evaluation.sets import Coverage
 from vitascope.evaluation.shots import FewShot
 from vitascope.fields import Count, Range, check_fields, refuse_idle
 from vitascope.inference.engines.names import EngineName
@@ -102,7 +103,19 @@ class FewShotOf(FewShot, Opened, Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Teach(Opened, Placed):
+class Teaching:
+    """What decides a head in closed form."""
+
+    balance: bool = False
+    """Count every class alike, however many images it has."""
+    coverage: Coverage = 0.95
+    """Share of images whose prediction set shall hold their label; as many at most are called none of the classes."""
+    by_class: bool = False
+    """State the coverage of every class by itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teach(Teaching, Opened, Placed):
     """A head in closed form on a checkpoint's frozen features, and what it knows of itself."""
 
     checkpoint: str
@@ -113,8 +126,6 @@ class Teach(Opened, Placed):
     """New folder for the model and what it knows."""
     forget: tuple[str, ...] = ()
     """Classes or files to take out of what the run was taught."""
-    balance: bool = False
-    """Count every class alike, however many images it has."""
     overwrite: bool = False
     """Replace what was taught into --out before."""
     batch: Count = 64

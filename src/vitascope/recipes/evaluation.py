@@ -77,6 +77,7 @@ def evaluate_checkpoint(asked: Evaluate, progress: Callable[[int, int], None] | 
             processes=w.size,
             workers=asked.workers,
             skip_unreadable=asked.on_error == "skip",
+            sets=ck.sets,
             each_batch=None if progress is None else lambda done: progress(done, -(-len(source) // w.size)),
         )
         tally.restore(w.sum(tally.vector()))
@@ -94,7 +95,7 @@ def evaluate_checkpoint(asked: Evaluate, progress: Callable[[int, int], None] | 
             Path(asked.confusion).parent.mkdir(parents=True, exist_ok=True)
             confusion_figure(tally.confusion, classes).savefig(asked.confusion, dpi=120, format="png")
     figures = judged(tally.summary(), tally.counts[0], classes)
-    by_class = {"macro_f1": tally.macro_f1, "per_class": tally.per_class(classes)}
+    by_class = {"macro_f1": tally.macro_f1, "sets": tally.of_sets(), "per_class": tally.per_class(classes)}
     return {"split": chosen, **seen, "skipped": skipped, **figures, **by_class}
 
 

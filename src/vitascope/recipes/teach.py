@@ -26,8 +26,9 @@ from vitascope.errors import ConfigError, DataError
 from vitascope.evaluation.features import FeatureStore, features_folder
 from vitascope.evaluation.fewshot import signs
 from vitascope.evaluation.metrics import Tally, judged
+from vitascope.evaluation.sets import PredictionSets
 from vitascope.evaluation.taught import Taught, balanced, teach_head
-from vitascope.recipes.asked import Teach
+from vitascope.recipes.asked import Teach, Teaching
 from vitascope.recipes.known import Known, read_known, taught_run
 from vitascope.recipes.run_folder import ENVIRONMENT, MODEL, RESULTS, environment, read_json, write_json
 
@@ -76,7 +77,7 @@ def teach_run(asked: Teach, progress: Progress | None = None) -> Lesson:
     card = {"data": asked.data, "checkpoint": asked.checkpoint}
     data = None if asked.data is None else open_data(asked.data)
     with atomic_folder(Path(asked.out), what="teaching", overwrite=asked.overwrite) as folder:
-        lesson = teach(checkpoint, data, store, before=before, balance=asked.balance, card=card)
+        lesson = teach(checkpoint, data, store, before=before, settings=asked, card=card)
         results = {
             **lesson.results,
             "taught_sha256": lesson.known.write(folder),
@@ -94,7 +95,7 @@ def teach(
     features: FeatureStore,
     *,
     before: Known | None = None,
-    balance: bool = False,
+    settings: Teaching | None = None,
     card: dict[str, Any] | None = None,
 ) -> Lesson:
     """Teaches the train split of `data` besides what was taught `before`; other splits judge it.
@@ -118,16 +119,20 @@ def teach(
     if len(np.unique(known.labels)) < 2:
         raise DataError("images of one class only, expected two or more to tell apart")
     targets = signs(known.labels, len(known.classes))
-    weights = balanced(targets) if balance else None
+    settings = settings or Teaching()
+    weights = balanced(targets) if settings.balance else None
     head = teach_head(known.features, targets, weights=weights, groups=known.groups)
-    results = _judged(torch.from_numpy(head.left_out), known.labels, known.classes)
+    left_out = torch.from_numpy(head.left_out)
+    likely = left_out.softmax(dim=1).numpy()
+    sets = PredictionSets.fit(likely, known.labels, settings.coverage, by_class=settings.by_class)
+    results = _judged(left_out, known.labels, known.classes, sets)
     results["loo_top1"] = results.pop("top1")
-    results |= {"l2": head.l2, "temperature": head.temperature, "balance": balance}
+    results |= {"l2": head.l2, "temperature": head.temperature, "balance": settings.balance}
     results |= {"wrong_labels": head.noise, "suspects": _suspects(head, known)}
     for name, source in splits.present().items():
         if source is not splits.train and len(source):
             logits = features(source, np.arange(len(source), dtype=np.int64)) @ head.weight.T + head.bias
-            results[name] = _judged(torch.from_numpy(logits), source.labels, known.classes)
+            results[name] = _judged(torch.from_numpy(logits), source.labels, known.classes, sets)
     model = replace_head(checkpoint.model.cpu(), len(known.classes))
     assert model.head.linear is not None
     with torch.no_grad():
@@ -140,6 +145,7 @@ def teach(
         activation="softmax",
         card={"task": "teaching", **(card or {}), "results": results, "origin": checkpoint.card},
         shown=shown,
+        sets=sets,
         format="vitascope",
     )
     return Lesson(checkpoint=taught, known=known, results=results)
@@ -174,9 +180,9 @@ def _suspects(head: Taught, known: Known) -> list[dict[str, Any]]:
     ]
 
 
-def _judged(logits: torch.Tensor, labels: Int64, classes: tuple[str, ...]) -> dict[str, Any]:
+def _judged(logits: torch.Tensor, labels: Int64, classes: tuple[str, ...], sets: PredictionSets) -> dict[str, Any]:
     """Figures of logits (n, K), JSON-able, as `evaluate` gives them."""
-    tally = Tally(len(classes))
+    tally = Tally(len(classes), sets)
     tally.add(logits, torch.from_numpy(labels))
-    by_class = {"macro_f1": tally.macro_f1, "per_class": tally.per_class(classes)}
+    by_class = {"macro_f1": tally.macro_f1, "sets": tally.of_sets(), "per_class": tally.per_class(classes)}
     return {**judged(tally.summary(), tally.counts[0], classes), **by_class}

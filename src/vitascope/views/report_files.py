@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vitascope.checkpoints.checkpoint import Prediction
+from vitascope.checkpoints.answer import as_objects
 from vitascope.views.attention_maps import draw_attention, draw_class_attention
 from vitascope.views.attention_rollout import draw_rollout
 from vitascope.views.attention_share import draw_share
@@ -97,8 +97,8 @@ def as_json(report: Report, places: Sequence[str]) -> dict[str, Any]:
             {
                 "name": name,
                 "folder": place,
-                "predictions": _labels(look.predictions),
-                "lens": [_labels(layer) for layer in look.lens],
+                "predictions": as_objects(look.predictions),
+                "lens": [as_objects(layer) for layer in look.lens],
                 "attention_distance_pixels": look.distance.tolist(),
                 "attended_share": look.share.tolist(),
                 "rollout": look.rollout.tolist(),
@@ -106,10 +106,6 @@ def as_json(report: Report, places: Sequence[str]) -> dict[str, Any]:
             for place, (name, look) in zip(places, report.looks, strict=True)
         ],
     }
-
-
-def _labels(predictions: Iterable[Prediction]) -> list[dict[str, Any]]:
-    return [{"label": label, "index": index, "probability": p} for label, index, p in predictions]
 
 
 def _save(folder: Path, **figures: Figure | None) -> None:

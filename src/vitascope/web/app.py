@@ -14,7 +14,6 @@ from vitascope.web import page, protocol
 from vitascope.web.errors import HANDLERS, Refusal, json_response
 from vitascope.web.guard import Guard
 from vitascope.web.intake import BODY
-from vitascope.web.payload import labels
 from vitascope.web.service import Service
 
 
@@ -46,8 +45,8 @@ def _predict_routes(service: Service) -> APIRouter:
         if not engine.labels:
             raise Refusal(422, "this model has no head, so it cannot predict labels; fine-tune it first")
         async with service.intake.uploads(request) as uploads:
-            best = engine.ranked(await service.outputs([upload.content for upload in uploads]), top)
-        found = [{"name": upload.name, "labels": labels(b)} for upload, b in zip(uploads, best, strict=True)]
-        return json_response({"model": service.settings.name, "predictions": found})
+            found = engine.answers(await service.outputs([upload.content for upload in uploads]), top)
+        told = [{"name": upload.name, **answer.as_json()} for upload, answer in zip(uploads, found, strict=True)]
+        return json_response({"model": service.settings.name, "predictions": told})
 
     return router

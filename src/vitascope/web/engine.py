@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vitascope.checkpoints.checkpoint import Checkpoint, Prediction, probabilities, ranked
+from vitascope.checkpoints.answer import Answer, answers
+from vitascope.checkpoints.checkpoint import Checkpoint, probabilities
 from vitascope.data.images import UInt8
 from vitascope.device import resolve_device
 from vitascope.inference.engines.auto import make_engine
@@ -84,9 +85,9 @@ class Engine:
         best = np.array([self.labels[i] for i in outputs.argmax(axis=1)], dtype=object)
         return {"logits": outputs, "probabilities": self.probabilities(outputs), "label": best}
 
-    def ranked(self, logits: Float32, top: int) -> list[list[Prediction]]:
-        """float32 (n, K) → the `top` labels of each, best first."""
-        return ranked(torch.from_numpy(self.probabilities(logits)), self.labels, top)
+    def answers(self, logits: Float32, top: int) -> list[Answer]:
+        """float32 (n, K) → the `top` labels of each, best first, and its prediction set."""
+        return answers(torch.from_numpy(self.probabilities(logits)), self.labels, self.checkpoint.sets, top)
 
     def look(self, pixels: UInt8) -> Look:
         """Everything the page shows of one image of `decode`; raises ConfigError for a model without attention."""

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from vitascope.checkpoints.answer import as_objects
 from vitascope.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -51,9 +52,9 @@ def picture(pixels: npt.NDArray[np.uint8]) -> str:
 
 
 def labels(predictions: Sequence[tuple[str, int, float]]) -> list[dict[str, Any]]:
-    """(label, index, probability) as objects; raises ConfigError where a probability is not finite."""
+    """As objects; raises ConfigError where a probability is not finite."""
     _finite([p for _, _, p in predictions])
-    return [{"label": label, "index": index, "probability": float(p)} for label, index, p in predictions]
+    return as_objects(predictions)
 
 
 def model_payload(scope: Scope, name: str, examples: Sequence[dict[str, str]] = ()) -> dict[str, Any]:

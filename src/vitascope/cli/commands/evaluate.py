@@ -14,6 +14,7 @@ def run(asked: Evaluate, console: Console) -> dict[str, Any]:
     if asked.confusion:
         check_output(asked.confusion, None, remedy="choose another --confusion file")
     from vitascope.evaluation.interval import accuracy_text
+    from vitascope.evaluation.sets import sets_text
     from vitascope.recipes.evaluation import evaluate_checkpoint
 
     result = evaluate_checkpoint(asked, console.counter("evaluating"))
@@ -31,4 +32,6 @@ def run(asked: Evaluate, console: Console) -> dict[str, Any]:
         ["images", "top-1", "macro F1", "top-5", "calibration error", "loss", "unreadable"],
         [[result["images"], accuracy_text(result), *percent, f"{result['loss']:.4f}", result["skipped"]]],
     )
+    if sets := result["sets"]:
+        console.say(sets_text(sets))
     return result

@@ -43,6 +43,7 @@ def run(asked: Predict, console: Console) -> dict[str, Any]:
         batch=asked.batch,
         precision=asked.precision,
     )
+    sets = predictor.checkpoint.sets
     counter = console.counter("predicting")
     with ExitStack() as kept:
         results: list[FilePrediction] = []
@@ -61,13 +62,16 @@ def run(asked: Predict, console: Console) -> dict[str, Any]:
         finish()
     rows = []
     for result in results:
-        if result.error is not None:
+        if result.answer is None:
             console.say(f"error: {result.error}")
             continue
-        best, *others = result.predictions
+        best, *others = result.answer.predictions
         more = ", ".join(f"{label} {100 * probability:.1f} %" for label, _, probability in others)
         rows.append([result.file, best[0], f"{100 * best[2]:.1f} %", more])
-    console.table("predictions", ["file", "label", "probability", "next"], rows)
+        if sets is not None:
+            rows[-1].append(", ".join(result.answer.members or ()) or "none of these")
+    stated = [] if sets is None else [f"set, {100 * sets.coverage:g} %"]
+    console.table("predictions", ["file", "label", "probability", "next", *stated], rows)
     failed = sum(result.error is not None for result in results)
     if failed:
         console.say(f"{failed} of {len(results)} files could not be read")
@@ -75,8 +79,7 @@ def run(asked: Predict, console: Console) -> dict[str, Any]:
         "predictions": [
             {
                 "file": result.file,
-                **({} if result.error is None else {"error": result.error}),
-                "labels": [dict(zip(("label", "index", "probability"), p, strict=True)) for p in result.predictions],
+                **({"error": result.error, "labels": []} if result.answer is None else result.answer.as_json()),
             }
             for result in results
         ],

@@ -15,6 +15,7 @@ def run(asked: Teach, console: Console) -> dict[str, Any]:
         asked.out, "teaching", overwrite=asked.overwrite, sources=[asked.checkpoint, *filter(None, [asked.data])]
     )
     from vitascope.evaluation.interval import accuracy_text
+    from vitascope.evaluation.sets import sets_text
     from vitascope.recipes.run_folder import MODEL
     from vitascope.recipes.teach import teach_run
     from vitascope.wording import duration
@@ -33,5 +34,6 @@ def run(asked: Teach, console: Console) -> dict[str, Any]:
             ["file", "label", "looks like", "wrong"],
             [[s["file"], s["label"], s["looks_like"], f"{100 * s['wrong']:.0f} %"] for s in suspects[:10]],
         )
+    console.say(sets_text(results.get("test", results.get("validation", results))["sets"]))
     console.say(f"taught in {duration(results['seconds'])}; the model is in {asked.out}/{MODEL}")
     return {"model": f"{asked.out}/{MODEL}", **results}

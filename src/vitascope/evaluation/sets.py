@@ -1,0 +1,92 @@
+"""Prediction sets: the labels that an image may have, which hold its own with a probability that is stated.
+
+A label belongs to the set if its probability is not among the lowest of true labels on images the head has not seen:
+of n of those, it must reach the k-th lowest, k = ⌊(1 − coverage)(n + 1)⌋. Whatever the model and the data, the set of a
+new image of the same kind then holds its label with at least that probability. An empty set says "none of these": of
+images of the known classes no more than 1 − coverage get one.
+
+Source: split conformal prediction (Vovk et al., 2005; Sadinle et al., 2019, for this form), here on probabilities of
+images left out; by class (Vovk, 2012). n images, K classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vitascope.data.source import Int64
+from vitascope.errors import ConfigError
+from vitascope.fields import Range, check_fields
+
+Coverage = Annotated[float, Range(0.5, 0.999)]
+Probabilities = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionSets:
+    """From which probability on a label belongs to the set. Raises `ConfigError`."""
+
+    coverage: Coverage
+    """Probability with which a set holds the label, at least."""
+    least: tuple[float, ...]
+    """The lowest probability in a set: one for all classes, or one for each."""
+    images: int
+    """How many it was calibrated on."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not self.least or not all(0 <= value <= 1 for value in self.least):
+            raise ConfigError(f"least is {self.least}, expected probabilities in [0, 1]")
+
+    @classmethod
+    def fit(
+        cls, probabilities: Probabilities, labels: Int64, coverage: float, *, by_class: bool = False
+    ) -> PredictionSets:
+        """Of probabilities (n, K) of images that the head has not seen, and their labels (n,).
+
+        `by_class` states the coverage for each class by itself, for which a class needs 1/(1 − coverage) images; below
+        that its label is in every set, as any label is where there are too few images at all.
+        """
+        own = probabilities[np.arange(len(labels)), labels]
+        parts = [own[labels == k] for k in range(probabilities.shape[1])] if by_class else [own]
+        least = tuple(_lowest(part, coverage) for part in parts)
+        return cls(coverage=coverage, least=least, images=len(labels))
+
+    def members(self, probabilities: Probabilities) -> npt.NDArray[np.bool_]:
+        """Which labels are in the set of each row, (m, K) → (m, K)."""
+        return probabilities >= np.asarray(self.least, dtype=probabilities.dtype)
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON values, from which `PredictionSets(**values)` comes back with `least` as a tuple."""
+        return {"coverage": self.coverage, "least": list(self.least), "images": self.images}
+
+
+def sets_from_json(values: dict[str, Any]) -> PredictionSets:
+    """What `as_json` gave; raises `ConfigError` for anything else."""
+    try:
+        least: Sequence[float] = values["least"]
+        return PredictionSets(
+            coverage=values["coverage"], least=tuple(float(value) for value in least), images=values["images"]
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"prediction sets of {str(values)[:60]}, expected coverage, least and images") from error
+
+
+def sets_text(found: Mapping[str, float]) -> str:
+    """What came of sets (`Tally.of_sets`) in a line."""
+    stated, held, none = (100 * found[name] for name in ("coverage", "held", "none"))
+    return (
+        f"sets of labels stated to hold the right one in {stated:g} % of images: {held:.1f} % did, with "
+        f'{found["labels"]:.2f} labels on average; {none:.1f} % were called "none of these"'
+    )
+
+
+def _lowest(own: Probabilities, coverage: float) -> float:
+    """The k-th lowest; 0 where there is none. A float32 below it, so that rounding leaves no label out."""
+    rank = math.floor((1 - coverage) * (len(own) + 1) + 1e-9)
+    return 0.0 if rank < 1 else float(np.sort(own)[rank - 1]) * (1 - 1e-6)
