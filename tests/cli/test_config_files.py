@@ -156,3 +156,16 @@ def test_what_a_preset_says_of_something_chosen_otherwise_falls_away(
     assert recipe == plain
     said = refused(capsys, "pretrain", "d", "--out", "x", *words, f"--{name}={value}")
     assert "leave it at" in said
+
+
+def test_of_a_preset_for_another_objective_the_rest_stays() -> None:
+    masked = pretrain_words("d", "--out=x", "--preset=record", "--objective=masked", "--masked.share=0.5")
+    assert (masked.objective, masked.masked.share, masked.optimizer) == ("masked", 0.5, "muon")
+    assert (masked.label_smoothing, masked.drop_tokens, masked.drop_tokens_for) == (0.0, 0.0, 1.0)
+    classes = pretrain_words("d", "--out=x", "--preset=masked_patches", "--objective=classes")
+    assert (classes.masked.autoencoder, classes.masked.target, classes.lr) == (True, "normalised", 2e-4)
+
+
+def test_words_within_braces_are_words() -> None:
+    fields = pretrain_words("d", "--out=x", "--model_fields={pooling: mean, class_token: false}").model_fields
+    assert fields == {"pooling": "mean", "class_token": False}

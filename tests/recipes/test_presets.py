@@ -48,6 +48,24 @@ def test_pretraining_is_table_3_for_the_base_model(
     assert (r.batch, r.warmup, r.optimizer, r.betas) == (4096, 10_000, "adamw", (0.9, 0.999))
 
 
+def test_masked_patches_are_those_of_the_appendix() -> None:
+    r = pretraining("masked_patches")
+    assert (r.batch, r.warmup, r.steps, r.lr, r.decay, r.optimizer) == (
+        4096,
+        10_000,
+        1_000_000,
+        2e-4,
+        "cosine",
+        "adamw",
+    )
+    assert (r.objective, r.masked.autoencoder, r.masked.hidden_share, r.masked.target) == (
+        "masked",
+        False,
+        0.5,
+        "colour",
+    )
+
+
 def test_a_sigmoid_loss_over_many_classes_starts_from_a_low_bias() -> None:
     recipe = pretraining("jft")
     assert recipe.loss == "sigmoid"

@@ -5,7 +5,7 @@ The paper's masked patch prediction (Section 4.6, Appendix B.1.2), and the maske
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from vitascope.errors import ConfigError
@@ -73,20 +73,18 @@ class MaskedConfig:
     def decoder(self, c: ViTConfig) -> ViTConfig:
         """The autoencoder's decoder for an encoder of config `c`."""
         width = self.decoder_width or max(c.width // 2 // HEAD_WIDTH, 1) * HEAD_WIDTH
-        return replace(
-            c,
+        return ViTConfig(
+            image_size=c.image_size,
+            channels=c.channels,
+            patch=c.patch,
             width=width,
             depth=self.decoder_depth,
             heads=width // HEAD_WIDTH,
             hidden=4 * width,
             classes=0,
             class_token=False,
-            registers=0,
             pooling="mean",
             positions="sincos",
-            norm="tokens",
-            representation_size=None,
-            layer_scale=None,
-            dropout=0.0,
-            stochastic_depth=0.0,
+            gelu=c.gelu,
+            norm_eps=c.norm_eps,
         )
