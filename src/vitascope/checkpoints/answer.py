@@ -1,15 +1,19 @@
-"""What is said of one image: its likeliest labels and, where the checkpoint is calibrated, its prediction set."""
+"""What is said of one image: its likeliest labels and, where the checkpoint is calibrated, its prediction set.
+
+Free of torch until there are probabilities.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-from vitascope.checkpoints.checkpoint import Prediction, ranked
-from vitascope.evaluation.sets import PredictionSets
+    from vitascope.checkpoints.checkpoint import Prediction
+    from vitascope.evaluation.sets import PredictionSets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +33,8 @@ class Answer:
 
 def answers(probabilities: Tensor, labels: Sequence[str], sets: PredictionSets | None, top: int = 5) -> list[Answer]:
     """Of each row (n, K); raises `ConfigError` for no `top`."""
+    from vitascope.checkpoints.checkpoint import ranked
+
     best = ranked(probabilities, labels, top)
     if sets is None:
         return [Answer(predictions=predictions) for predictions in best]
