@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 import vitascope as vs
+from parity import families, parity
 
 D, HEADS, DEPTH, HIDDEN, PATCH, GRID, CLASSES = 16, 2, 3, 24, 4, 3, 5
 Arrays = dict[str, np.ndarray]
@@ -91,9 +93,32 @@ def stacked(p: Arrays) -> Arrays:
     }
 
 
+def wide(p: Arrays) -> Arrays:
+    return {name: array.astype(np.float64) for name, array in p.items()}
+
+
+def today(released: Mapping[str, np.ndarray]) -> Arrays:
+    """The names of the released files, which is what is written, as big_vision has them today."""
+    parts = {
+        "Transformer/posembed_input/pos_embedding": "pos_embedding",
+        "LayerNorm_2": "LayerNorm_1",
+        "Attention_1": "Attention_0",
+        "MlpBlock_3": "MlpBlock_0",
+    }
+    names = {name: name for name in released}
+    for there, here in parts.items():
+        names = {name: now.replace(there, here) for name, now in names.items()}
+    return {now: released[name] for name, now in names.items()}
+
+
+FAMILY = "big_vision, mean, learned positions"
+PEER = "big_vision's formula"
+
+
 @pytest.mark.parametrize("prefix", ["params/", "params/img/", ""])
 @pytest.mark.parametrize("form", ["flat", "stacked"])
-def test_mean_pooling_with_learned_positions(form: str, prefix: str, tmp_path: Path) -> None:
+@families([FAMILY], (PEER, "vitascope"), ("vitascope", PEER))
+def test_mean_pooling_with_learned_positions(family: str, form: str, prefix: str, tmp_path: Path) -> None:
     p = drawn()
     stored = p if form == "flat" else stacked(p)
     np.savez(tmp_path / "a.npz", **{prefix + name: array for name, array in stored.items()})
@@ -101,9 +126,12 @@ def test_mean_pooling_with_learned_positions(form: str, prefix: str, tmp_path: P
     assert (ck.config.pooling, ck.config.class_token, ck.config.norm) == ("mean", False, "tokens")  # type: ignore[union-attr]
     images = np.random.default_rng(1).standard_normal((2, GRID * PATCH, GRID * PATCH, 3)).astype(np.float32)
     with torch.inference_mode():
-        found = ck.model(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).numpy()
-    np.testing.assert_allclose(found, forward(p, images), atol=2e-5)
+        found = ck.model(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
+    parity(family, PEER, "vitascope", found, torch.from_numpy(forward(wide(p), images)))
     vs.save(ck, tmp_path / "b.npz", format="google")
     back = vs.load(tmp_path / "b.npz")
     assert back.config == ck.config
     assert all(torch.equal(t, back.model.state_dict()[name]) for name, t in ck.model.state_dict().items())
+    parity(
+        family, "vitascope", PEER, found, torch.from_numpy(forward(wide(today(np.load(tmp_path / "b.npz"))), images))
+    )

@@ -38,23 +38,3 @@ def test_dinov2_resizes_its_positions_as_its_authors_do(family: str, tmp_path: P
         described = vs.load(tmp_path)
         assert described.config.image_size == described.preprocess.size == (16, 16)
         parity(family, *HERE, described.model(IMAGES), model(IMAGES).logits)
-
-
-@families(["MSN"], HERE)
-def test_msn_is_a_vit(family: str, tmp_path: Path) -> None:
-    transformers = peer("transformers")
-    model = randomise(transformers.ViTMSNForImageClassification(transformers.ViTMSNConfig(**VIT)))
-    model.save_pretrained(tmp_path)
-    with torch.inference_mode():
-        parity(family, *HERE, vs.load(tmp_path).model(IMAGES), model(IMAGES).logits)
-
-
-@families(["MAE"], HERE)
-def test_the_decoder_of_masked_training_is_left_out(family: str, tmp_path: Path) -> None:
-    transformers = peer("transformers")
-    config = transformers.ViTMAEConfig(**VIT, decoder_hidden_size=16, decoder_num_attention_heads=2)
-    model = randomise(transformers.ViTMAEForPreTraining(config))
-    model.save_pretrained(tmp_path)
-    plain = transformers.ViTModel.from_pretrained(tmp_path, add_pooling_layer=False).eval()
-    with torch.inference_mode():
-        parity(family, *HERE, vs.load(tmp_path).model(IMAGES), plain(IMAGES).last_hidden_state[:, 0])
