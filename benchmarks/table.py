@@ -29,7 +29,8 @@ def main() -> None:
         results = [(row, result) for row in ROWS if (result := read(folder / f"{row.name}.json"))]
         if results:
             write(folder / "README.md", page(folder, results))
-            parts.append(section(results, aimed=True))
+            if any(next(lines_of(row, result, True), "") for row, result in results):
+                parts.append(section(results, aimed=True))
     text = README.read_text(encoding="utf-8")
     text = between(text, "results", "\n".join(findings.lines()))
     write(README, between(text, "speed", "\n".join(parts).strip()))

@@ -11,7 +11,8 @@ import pytest
 import vitascope as vs
 from commanding import Run, refused
 from depot import COMMIT, Depot
-from tiny import PLAIN, SIDE, command, finetune_recipe, image_folder, source
+from ranks import ended
+from tiny import PLAIN, SIDE, command, finetune_recipe, image_folder, source, start
 from tiny_checkpoint import checkpoint
 from vitascope.checkpoints.starts import STARTS
 from vitascope.data.source import Splits
@@ -88,16 +89,21 @@ def test_what_cannot_be_had_is_one_line(hub: Depot, tmp_path: Path, capsys: pyte
     assert not out.exists()
 
 
-def test_the_usual_variables_say_where_from_and_where_to(hub: Depot, tmp_path: Path) -> None:
-    env = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
-    code, _, err = command("convert", NAME, tmp_path / "out", env=env)
+def test_the_usual_variables_say_where_from_and_where_to(
+    hub: Depot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}.items():
+        monkeypatch.setenv(name, value)
+    code, _, err = command("convert", NAME, tmp_path / "out")
     assert code == 2
     assert err.count("\n") == 1
     assert f"HF_HUB_OFFLINE is set; where there is a network run `hf download {NAME}`" in err
     assert hub.asked == []
-    code, _, err = command("convert", NAME, tmp_path / "out", env={**env, "HF_HUB_OFFLINE": "0"})
-    assert code == 0, err
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    for code, _, err in ended([start("convert", NAME, tmp_path / out) for out in ("one", "other")]):
+        assert code == 0, err
     assert list((tmp_path / "home/hub").glob("models--*"))
+    assert hub.fetched(".safetensors") == ["model.safetensors"]  # of two processes one fetches
 
 
 def test_an_output_called_as_a_name_is_not_its_source(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -69,12 +70,12 @@ _FILES = WEIGHT_ENDINGS | {".json", ".jpg", ".jpeg", ".png", ".webp", ".heic", "
 
 def is_name(text: str) -> bool:
     """Whether `text`, where nothing of this path exists, is a name that may be fetched."""
-    return not Path(text).exists() and _meaning(text) is not None
+    return not os.path.exists(text) and _meaning(text) is not None
 
 
 def check_known(text: str) -> None:
     """`CheckpointError` for what is neither a path that exists nor a name, before anything is read or fetched."""
-    if not Path(text).exists() and _meaning(text) is None:
+    if not os.path.exists(text) and _meaning(text) is None:
         near, folder = nearest(text), text.partition("/")[0]
         if not near and is_name(f"hf:{text}") and Path(folder).is_dir():
             near = f": {folder} is a folder here; hf:{text} means the Hub's"
