@@ -48,6 +48,10 @@ class Depot:
     """Seconds before each answer."""
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     """Method, path, range of every request."""
+    later: dict[str, bytes] = field(default_factory=dict)
+    """BUCKET/FILE → what is there after the first answer."""
+    statuses: list[int] = field(default_factory=list)
+    """Of every answer."""
     url: str = ""
     """Where it listens."""
 
@@ -186,9 +190,12 @@ class _Handler(BaseHTTPRequestHandler):
         md5 = hashlib.md5(self.held.objects[name], usedforsecurity=False)
         sums = f"crc32c=AAAAAA==,md5={base64.b64encode(md5.digest()).decode()}"
         self._body(self.held.objects[name], {"x-goog-hash": sums, "ETag": f'"{md5.hexdigest()}"'})
+        self.held.objects[name] = self.held.later.get(name, self.held.objects[name])
 
     def _body(self, content: bytes, headers: dict[str, str]) -> None:
-        first = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "") if self.held.knows_ranges else "")
+        same = self.headers.get("If-Range", headers.get("ETag")) == headers.get("ETag")
+        asked = self.headers.get("Range", "") if self.held.knows_ranges and same else ""
+        first = re.fullmatch(r"bytes=(\d+)-", asked)
         start = int(first[1]) if first else 0
         if first:
             headers |= {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
@@ -201,6 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(206 if first else 200, {**headers, "Accept-Ranges": "bytes"}, part, whole)
 
     def _send(self, status: int, headers: dict[str, str] | None = None, body: bytes = b"", length: int = -1) -> None:
+        self.held.statuses.append(status)
         self.send_response(status)
         for name, value in {**(headers or {}), "Content-Length": str(len(body) if length < 0 else length)}.items():
             self.send_header(name, value)

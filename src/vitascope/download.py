@@ -8,6 +8,7 @@ import glob
 import hashlib
 import http.client
 import logging
+import os
 import shutil
 import time
 import urllib.error
@@ -50,9 +51,10 @@ def download(url: str, path: Path, *, size: int | None = None, md5: str = "") ->
             if path.exists():  # another has fetched it meanwhile: this file is that one, or a new one after it
                 part.unlink(missing_ok=True)
                 return
+            file.seek(0, os.SEEK_END)  # which another may have moved before it gave up
             _room(path.parent, total - file.tell())
             log.info("fetching %s (%s) to %s", url, memory_text(total), path.parent)
-            _all_of(url, file, answer, total)
+            _all_of(url, file, answer, total, answer.headers["ETag"])
             file.flush()
             force_to_disk(part)
             try:
@@ -66,7 +68,7 @@ def download(url: str, path: Path, *, size: int | None = None, md5: str = "") ->
         other.unlink(missing_ok=True)
 
 
-def _all_of(url: str, file: IO[bytes], answer: Any, total: int) -> None:
+def _all_of(url: str, file: IO[bytes], answer: Any, total: int, etag: str | None) -> None:
     """Appends to `file` what is missing of `total` bytes; `answer` is one that begins with the first byte."""
     tries, said, failed = 0, time.monotonic(), ""
     if file.tell():
@@ -74,8 +76,8 @@ def _all_of(url: str, file: IO[bytes], answer: Any, total: int) -> None:
         answer = None
     while (before := file.tell()) < total:
         try:
-            answer = answer or _ask(url, before)
-            if before and answer.status != 206:  # a server that knows no ranges
+            answer = answer or _ask(url, before, etag)
+            if before and answer.status != 206:  # a server that knows no ranges, or has something else by now
                 file.seek(0)
                 file.truncate()
             with answer:
@@ -87,7 +89,7 @@ def _all_of(url: str, file: IO[bytes], answer: Any, total: int) -> None:
         except http.client.HTTPException as error:
             failed = f" ({type(error).__name__})"
         except OSError as error:
-            if error.errno in _OF_THE_DISK or not _may_pass(error):
+            if error.errno in OF_THE_DISK or not _may_pass(error):
                 raise
             failed = f" ({error})"
         answer = None
@@ -100,7 +102,8 @@ def _all_of(url: str, file: IO[bytes], answer: Any, total: int) -> None:
             time.sleep(_PAUSE if tries else 0)
 
 
-_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+"""Errors that no network makes."""
 
 
 def _may_pass(error: OSError) -> bool:
@@ -108,9 +111,10 @@ def _may_pass(error: OSError) -> bool:
     return not isinstance(error, urllib.error.HTTPError) or error.code in (408, 429) or error.code >= 500
 
 
-def _ask(url: str, first: int) -> Any:
-    """The answer that begins at byte `first`. Raises OSError."""
-    request = urllib.request.Request(url, headers={"Range": f"bytes={first}-"} if first else {})
+def _ask(url: str, first: int, etag: str | None = None) -> Any:
+    """The answer that begins at byte `first` of what `etag` stands for, or with the first. Raises OSError."""
+    part = {"Range": f"bytes={first}-", **({"If-Range": etag} if etag else {})} if first else {}
+    request = urllib.request.Request(url, headers=part)
     try:
         return urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:

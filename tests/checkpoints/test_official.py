@@ -171,6 +171,38 @@ def test_of_several_that_want_it_one_fetches(bucket: Depot, tmp_path: Path) -> N
     assert list(tmp_path.glob(".*")) == []
 
 
+def test_who_waits_for_one_that_gives_up_goes_on_from_there(bucket: Depot, tmp_path: Path) -> None:
+    bucket.slow, bucket.cut = 0.05, [2000, 2000, 0, 0, 0]
+    failed: list[str] = []
+
+    def fetch() -> None:
+        try:
+            download(f"{bucket.url}/{FILE}", tmp_path / "fetched")
+        except OSError as error:
+            failed.append(str(error))
+
+    threads = [threading.Thread(target=fetch) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(failed) == 1
+    assert "cut off" in failed[0]
+    assert (tmp_path / "fetched").read_bytes() == bucket.objects[FILE]
+    assert [part for _, _, part in bucket.asked] == ["", "", *["bytes=2000-"] * 4]
+
+
+def test_what_changes_meanwhile_is_begun_again(bucket: Depot, tmp_path: Path) -> None:
+    first = bucket.objects[FILE]
+    other = first[:-1] + bytes([first[-1] ^ 1])
+    bucket.cut, bucket.later = [2000], {FILE: other}
+    with pytest.raises(OSError, match="MD5"):  # of the first is what was stated
+        download(f"{bucket.url}/{FILE}", tmp_path / "fetched")
+    assert [status for status in bucket.statuses if status] == [200, 200]  # no part of another thing
+    download(f"{bucket.url}/{FILE}", tmp_path / "fetched")
+    assert (tmp_path / "fetched").read_bytes() == other
+
+
 def test_the_disk_fills_while_it_is_written(bucket: Depot, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

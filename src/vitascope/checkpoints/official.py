@@ -11,7 +11,7 @@ import urllib.parse
 
 from vitascope.cache import cache_folder
 from vitascope.checkpoints.named import Located, UnreachableError, nearest, offline
-from vitascope.download import download
+from vitascope.download import OF_THE_DISK, download
 from vitascope.errors import CheckpointError
 from vitascope.whole import sha256
 from vitascope.wording import reason
@@ -40,10 +40,7 @@ def fetch(path: str, *, cached: bool = False) -> Located:
                 raise CheckpointError(f"{told}; augreg/index.csv in vit_models lists AugReg's files") from error
             raise UnreachableError(f"{name}: {url} answers {error.code} ({reason(error)}); try again later") from error
         except OSError as error:
-            known = UnreachableError if _of_the_network(error) else CheckpointError
+            here = error.filename is not None or error.errno in OF_THE_DISK
+            known = CheckpointError if here else UnreachableError
             raise known(f"{name} cannot be fetched ({reason(error)}); {by_hand}") from error
     return Located(place=place, fetched={"name": name, "url": url, "sha256": {place.name: sha256(place)}})
-
-
-def _of_the_network(error: OSError) -> bool:
-    return isinstance(error, (ConnectionError, TimeoutError)) or (error.filename is None and error.errno is None)
