@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
+from kept import kept
 from tiny import FIELDS
 from vitascope.errors import ConfigError
 from vitascope.models.catalogue import create_model
@@ -143,7 +145,40 @@ def test_memory_is_that_of_the_visible_patches_and_the_decoder() -> None:
     assert light.activations < 0.5 * whole.activations < full.activations < deep.activations + whole.activations
     assert light.weights > training_memory(config, 64, drop_tokens=0.75).weights
     colours = masked_memory(config, MaskedConfig(autoencoder=False, target="colours"), 64)
-    assert colours.activations - full.activations == pytest.approx(2 * 4 * 64 * 128 * (16 * 512 - 48))
+    assert colours.activations - full.activations == pytest.approx(4 * 64 * 128 * (16 * 512 - 2 * 48))
+
+
+@pytest.mark.parametrize("masked", [*KINDS, MaskedConfig(autoencoder=False), MaskedConfig(share=0.5)])
+def test_memory_is_what_the_backward_pass_keeps(masked: MaskedConfig) -> None:
+    net = vit(width=96, heads=3, hidden=384, depth=4, image_size=32)
+    model = around(net, masked).train()
+    x, drawn = torch.randn(4, 3, 32, 32), torch.stack([torch.randperm(64) for _ in range(4)])
+    count = masked.hidden(64)
+    hidden, shown = drawn[:, :count], drawn[:, count:] if masked.autoencoder else drawn
+
+    def loss() -> Tensor:
+        said = model(x, hidden, shown)
+        if not masked.tells_classes:
+            return (said - torch.zeros_like(said)).square().mean()
+        return torch.nn.functional.cross_entropy(said.reshape(-1, 512), torch.zeros(said.numel() // 512).long())
+
+    _, held = kept(model, loss)
+    predicted = masked_memory(net.config, masked, 4).activations - 4 * 3 * 32 * 32  # the uint8 images
+    assert held == pytest.approx(predicted, rel=0.1)
+
+
+def test_a_step_of_the_autoencoder_is_three_to_four_times_less_work() -> None:
+    """Products of a ViT of 6 blocks, 192 wide, on the 64 patches of a small image."""
+    sizes = {"width": 192, "heads": 3, "hidden": 768, "depth": 6, "image_size": 32}
+    sizes |= {"class_token": False, "pooling": "mean"}  # for the class token alone the last block is less already
+    model = around(vit(**sizes), MaskedConfig()).train()
+    x, drawn = torch.randn(2, 3, 32, 32), torch.randperm(64).expand(2, -1)
+    work = []
+    for compute in (lambda: vit(**sizes, classes=100)(x), lambda: model(x, drawn[:, :48], drawn[:, 48:])):
+        with FlopCounterMode(display=False) as counter:
+            compute().square().mean().backward()
+        work.append(counter.get_total_flops())
+    assert 3 < work[0] / work[1] < 4
 
 
 def test_settings() -> None:

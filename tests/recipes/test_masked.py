@@ -49,6 +49,10 @@ def test_a_run_leaves_a_model_without_a_head_and_its_losses(tmp_path: Path, mask
     assert ("colours" in results["test"]) == masked.tells_classes
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["validation"]["images"] for line in lines if "validation" in line] == [9, 9]
+    card = (model / "README.md").read_text()
+    assert "# Vision Transformer without a head at 16×16" in card
+    assert "pipeline_tag: image-feature-extraction" in card
+    assert "classes" not in card.partition("## ")[0]
     assert checkpoint.shown is not None
     assert len(checkpoint.shown.trained) == 20
 
@@ -157,6 +161,12 @@ def test_what_cannot_be_masked_is_refused_before_data_are_read(
     with pytest.raises(ConfigError, match=said):
         pretrain(recipe(tmp_path / "run", **{"data": str(tmp_path / "nowhere"), **changes}))
     assert not (tmp_path / "run").exists()
+
+
+def test_products_in_bfloat16(tmp_path: Path) -> None:
+    for number, masked in enumerate(KINDS):
+        model = pretrain(recipe(tmp_path / str(number), masked, precision="bfloat16", steps=2), splits=splits())
+        assert all(tensor.dtype == torch.float32 for tensor in weights(model).values())
 
 
 def test_a_rate_far_too_high_is_noticed(tmp_path: Path) -> None:

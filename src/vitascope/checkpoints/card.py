@@ -14,11 +14,11 @@ _SECTIONS = ("task", "data", "recipe", "results", "checkpoint", "origin")
 _SHOWN_LABELS = 40
 _HEAD = """---
 library_name: vitascope
-pipeline_tag: image-classification
-tags: [vision-transformer, image-classification, vitascope]
+pipeline_tag: {task}
+tags: [vision-transformer, {task}, vitascope]
 ---
 
-# {kind} for {classes} classes at {height}×{width}
+# {kind} {head} at {height}×{width}
 
 {count:,} parameters. Written by vitascope {version}.
 
@@ -26,10 +26,12 @@ tags: [vision-transformer, image-classification, vitascope]
 import vitascope as vs
 
 checkpoint = vs.load("this/folder")
-print(vs.Predictor(checkpoint)(["photo.jpg"]))
+{use}
 ```
 
 """
+_PREDICTS = 'print(vs.Predictor(checkpoint)(["photo.jpg"]))'
+_SEES = 'features = checkpoint.model.features(checkpoint.preprocess("photo.jpg")[None])  # (1, D); a start to fine-tune'
 
 
 def model_card(checkpoint: Checkpoint) -> str:
@@ -38,7 +40,9 @@ def model_card(checkpoint: Checkpoint) -> str:
     height, width = checkpoint.preprocess.size
     head = _HEAD.format(
         kind="BiT-ResNet" if config["architecture"] == "bit" else "Vision Transformer",
-        classes=len(labels),
+        task="image-classification" if labels else "image-feature-extraction",
+        head=f"for {len(labels)} classes" if labels else "without a head",
+        use=_PREDICTS if labels else _SEES,
         height=height,
         width=width,
         count=sum(p.numel() for p in checkpoint.model.parameters()),
@@ -52,7 +56,8 @@ def model_card(checkpoint: Checkpoint) -> str:
     bodies = [f"## {title}\n\n{_body(value)}\n" for title, value in told.items()]
     shown = ", ".join(_text(label) for label in labels[:_SHOWN_LABELS])
     more = f", … and {len(labels) - _SHOWN_LABELS} more" if len(labels) > _SHOWN_LABELS else ""
-    return head + "\n".join([*bodies, f"## {len(labels)} classes\n\n{shown}{more}\n"])
+    classes = [f"## {len(labels)} classes\n\n{shown}{more}\n"] if labels else []
+    return head + "\n".join([*bodies, *classes])
 
 
 def _body(value: Any) -> str:

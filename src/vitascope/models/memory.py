@@ -107,7 +107,8 @@ def masked_memory(config: ViTConfig, masked: MaskedConfig, batch: int, **options
         weights=sum(part.weights for part in parts),
         optimizer=sum(part.optimizer for part in parts),
         gradients=sum(part.gradients for part in parts),
-        activations=sum(part.activations for part in parts) + 2 * said,  # and what it is held against, or its softmax
+        # Of colours their softmax is kept; of pixels the difference, and what it is taken from.
+        activations=sum(part.activations for part in parts) + (1 if masked.tells_classes else 2) * said,
         working=max(said, *(part.working for part in parts)),
         accumulated=parts[0].accumulated,
     )
