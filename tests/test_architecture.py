@@ -137,8 +137,8 @@ def test_public_names_are_pinned() -> None:
     assert vitascope.__all__ == [
         "Checkpoint", "CheckpointError", "ConfigError", "DataError", "DivergedError", "ExportError", "ImageError",
         "OutputError", "PeerError", "Predictor", "Preprocess", "Stopped", "UserError", "VitascopeError", "__version__",
-        "create_model", "data", "evaluation", "load", "model_config", "model_names", "models", "open_data", "save",
-        "views",
+        "create_model", "data", "evaluation", "features", "load", "model_config", "model_names", "models", "open_data",
+        "save", "teach", "views",
     ]  # fmt: skip
     for name in vitascope.__all__:
         assert getattr(vitascope, name) is not None

@@ -34,8 +34,10 @@ if TYPE_CHECKING:
     from vitascope.checkpoints.save import save
     from vitascope.data.open import open_data
     from vitascope.data.preprocess import Preprocess
+    from vitascope.inference.features import features
     from vitascope.inference.predictor import Predictor
     from vitascope.models.catalogue import create_model, model_config, model_names
+    from vitascope.recipes.teach import teach
 
 __all__ = [
     "Checkpoint",
@@ -56,12 +58,14 @@ __all__ = [
     "create_model",
     "data",
     "evaluation",
+    "features",
     "load",
     "model_config",
     "model_names",
     "models",
     "open_data",
     "save",
+    "teach",
     "views",
 ]
 
@@ -71,11 +75,13 @@ _HOMES = {
     "Predictor": "inference.predictor",
     "Preprocess": "data.preprocess",
     "create_model": "models.catalogue",
+    "features": "inference.features",
     "load": "checkpoints.load",
     "model_config": "models.catalogue",
     "model_names": "models.catalogue",
     "open_data": "data.open",
     "save": "checkpoints.save",
+    "teach": "recipes.teach",
 }
 _PACKAGES = ("data", "evaluation", "models", "views")
 

@@ -55,7 +55,7 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("finetune", "digits", "--out", "x"), "CHECKPOINT is missing"),
     (("evaluate", "digits"), "CHECKPOINT is missing"),
     (("evaluate", "absent.npz"), "DATA is missing: what to evaluate on (`vitascope data` lists the kinds); expected "),
-    (("convert", "ck"), "OUT is missing: what to write: a folder, or a file for google and torchvision; expected "),
+    (("convert", "ck"), "OUT is missing: what to write: a folder, or a file for google, torchvision and vit-pytorch; "),
     (("pretrain", "digits", "--out", "x", "--heads", "3"), "did you mean --model_fields.heads?"),
     (("pretrain", "digits", "--out", "x", "--learning-rate", "3"), "did you mean --lr?"),
     (("pretrain", "digits", "--out", "x", "--zebra", "3"), "unrecognized arguments: --zebra 3 ("),

@@ -25,6 +25,7 @@ EVERY: dict[str, tuple[list[str], str]] = {
     "evaluate": (["{}/run", "{}/images"], "top1"),
     "fewshot": (["{}/run", "{}/images", "--test={}/others", "--shots=1,3", "--seeds=2", "--device=cpu"], "results"),
     "predict": (["{}/run", "{}/images/ant"], "predictions"),
+    "embed": (["{}/run", "{}/images/ant", "--out={}/features.npz"], "width"),
     "convert": (["{}/run", "{}/converted"], "parameters"),
     "models": ([], "models"),
     "data": ([], "data"),
@@ -38,7 +39,7 @@ def quick_count(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def words_of(name: str, place: Path, tmp_path: Path) -> list[str]:
-    inside = ("{}/p", "{}/f", "{}/taught", "{}/converted")
+    inside = ("{}/p", "{}/f", "{}/taught", "{}/features", "{}/converted")
     return [w.replace("{}", str(tmp_path if any(i in w for i in inside) else place)) for w in (name, *EVERY[name][0])]
 
 

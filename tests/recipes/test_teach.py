@@ -202,3 +202,18 @@ def test_a_run_of_training_is_taught_too(data: Path, tmp_path: Path) -> None:
     assert shown is not None
     assert before is not None
     assert set(before.trained.tolist()) < set(shown.trained.tolist())
+
+
+def test_from_python(start: str, data: Path, tmp_path: Path) -> None:
+    taught(start, data, tmp_path / "run", coverage=0.9, balance=True)
+    expected = head(tmp_path / "run")
+    ck = vs.teach(vs.load(start), str(data), coverage=0.9, balance=True, device="cpu")
+    vs.save(ck, tmp_path / "own")
+    labels, weights = head(tmp_path / "own")
+    assert labels == expected[0]
+    assert torch.equal(weights, expected[1])
+    assert ck.card["results"]["loo_top1"] > 0.8
+    assert ck.sets is not None
+    assert ck.sets.coverage == 0.9
+    with pytest.raises(ConfigError, match="coverage is 2"):
+        vs.teach(vs.load(start), str(data), coverage=2.0)

@@ -50,6 +50,17 @@ def replace_head(model: ViT | BiT, classes: int) -> ViT | BiT:
 
 
 @torch.inference_mode(False)
+def without_classes(model: ViT | BiT) -> ViT | BiT:
+    """The model that gives its features, what its last linear layer sees; a hidden layer before that one stays.
+
+    The other weights are the old model's own tensors.
+    """
+    config: ModelConfig = replace(model.config, classes=0)
+    state = model.state_dict()
+    return assemble(config, {name: state[name] for name in empty_model(config).state_dict()}).train(model.training)
+
+
+@torch.inference_mode(False)
 def resize_model(model: ViT | BiT, image_size: int | tuple[int, int]) -> ViT | BiT:
     """The model with positions stored for another image size, resized once by the official rule (Section 3.2).
 

@@ -73,23 +73,31 @@ def find_images(paths: Sequence[str]) -> list[Path]:
 
 
 def predict_files(predictor: Predictor, files: Sequence[Path], top: int = 5) -> Iterator[FilePrediction]:
-    """Predictions in the order of `files`, as they are made; an unreadable one carries its error instead.
-
-    While the model computes a batch, threads decode and resize the next two. What is odd about images that can be
-    read is counted in the log.
-    """
+    """Predictions in the order of `files`, as they are made; an unreadable one carries its error instead."""
     predictor.expect(len(files))
+    for batch in read_files(predictor.checkpoint.preprocess, files, predictor.batch):
+        readable = [image for _, image in batch if not isinstance(image, ImageError)]
+        predicted = iter(predictor.answers(predictor.outputs(readable), top))
+        for file, image in batch:
+            if isinstance(image, ImageError):
+                yield FilePrediction(str(file), None, str(image))
+            else:
+                yield FilePrediction(str(file), next(predicted))
+
+
+def read_files(
+    preprocess: Preprocess, files: Sequence[Path], batch: int
+) -> Iterator[list[tuple[Path, np.ndarray | ImageError]]]:
+    """Batches of files with their images as the model sees them, uint8 (h, w, C), or why there is none.
+
+    While one is in use, threads decode and resize the next two. What is odd about images that can be read is counted in
+    the log.
+    """
     remarks = Remarks()
-    with closing(_resized(predictor.checkpoint.preprocess, files, 2 * predictor.batch, remarks)) as images:
+    with closing(_resized(preprocess, files, 2 * batch, remarks)) as images:
         pairs = zip(files, images, strict=True)
-        while batch := list(islice(pairs, predictor.batch)):
-            readable = [image for _, image in batch if not isinstance(image, ImageError)]
-            predicted = iter(predictor.answers(predictor.outputs(readable), top))
-            for file, image in batch:
-                if isinstance(image, ImageError):
-                    yield FilePrediction(str(file), None, str(image))
-                else:
-                    yield FilePrediction(str(file), next(predicted))
+        while part := list(islice(pairs, batch)):
+            yield part
     for told in remarks.told().values():
         log.warning("%s", told)
 

@@ -66,18 +66,11 @@ def teach_run(asked: Teach, progress: Progress | None = None) -> Lesson:
     if before is not None and asked.image_size is not None:
         raise ConfigError(f"{earlier} was taught at its own image size; leave out --image_size, or teach a new run")
     checkpoint = load(asked.checkpoint, image_size=asked.image_size)
-    store = FeatureStore(
-        replace_head(checkpoint.model, 0).to(resolve_device(asked.device)),
-        checkpoint.preprocess,
-        batch=asked.batch,
-        workers=asked.workers,
-        folder=features_folder(),
-        progress=progress,
-    )
+    store = _store(checkpoint, asked.device, batch=asked.batch, workers=asked.workers, progress=progress)
     card = {"data": asked.data, "checkpoint": asked.checkpoint}
     data = None if asked.data is None else open_data(asked.data)
     with atomic_folder(Path(asked.out), what="teaching", overwrite=asked.overwrite) as folder:
-        lesson = teach(checkpoint, data, store, before=before, settings=asked, card=card)
+        lesson = _lesson(checkpoint, data, store, before=before, settings=asked, card=card)
         results = {
             **lesson.results,
             "taught_sha256": lesson.known.write(folder),
@@ -90,12 +83,31 @@ def teach_run(asked: Teach, progress: Progress | None = None) -> Lesson:
 
 
 def teach(
+    checkpoint: Checkpoint, data: str | Source | Splits, *, device: str | None = None, **settings: Any
+) -> Checkpoint:
+    """`checkpoint` with a linear head in closed form for `data`; its card's "results" say what it knows of itself.
+
+    `data` is what `open_data` takes, its splits, or a source; `settings` are those of `Teaching`. The checkpoint's
+    model lends its weights, and should not be used on. Raises `UserError` for what the user can mend.
+    """
+    opened = open_data(data) if isinstance(data, str) else data
+    splits = opened if isinstance(opened, Splits) else Splits(train=opened)
+    return _lesson(checkpoint, splits, _store(checkpoint, device), settings=Teaching(**settings)).checkpoint
+
+
+def _store(checkpoint: Checkpoint, device: str | None, **how: Any) -> FeatureStore:
+    """Features as fine-tuning would see them: a pre-training head's hidden layer is dropped."""
+    model = replace_head(checkpoint.model, 0).to(resolve_device(device))
+    return FeatureStore(model, checkpoint.preprocess, folder=features_folder(), **how)
+
+
+def _lesson(
     checkpoint: Checkpoint,
     data: Splits | None,
     features: FeatureStore,
     *,
+    settings: Teaching,
     before: Known | None = None,
-    settings: Teaching | None = None,
     card: dict[str, Any] | None = None,
 ) -> Lesson:
     """Teaches the train split of `data` besides what was taught `before`; other splits judge it.
@@ -119,7 +131,6 @@ def teach(
     if len(np.unique(known.labels)) < 2:
         raise DataError("images of one class only, expected two or more to tell apart")
     targets = signs(known.labels, len(known.classes))
-    settings = settings or Teaching()
     weights = balanced(targets) if settings.balance else None
     head = teach_head(known.features, targets, weights=weights, groups=known.groups)
     left_out = torch.from_numpy(head.left_out)
