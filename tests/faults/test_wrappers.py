@@ -12,52 +12,16 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 import vitascope as vs
 from tiny_checkpoint import TINY, checkpoint
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.tensor_file import read_tensors
 from vitascope.errors import CheckpointError
+from wrapping import AVERAGED, WRAPPED, State, under, worse
 
 ERF = replace(TINY, gelu="erf", width=64, heads=1)
 IMAGES = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-ARGS = argparse.Namespace(model="vit_tiny_patch16_224", lr=1e-3)
-EXP_AVG = {"optimizer": {"state": {0: {"step": torch.ones(()), "exp_avg": torch.ones(3)}}, "param_groups": [{"lr": 1}]}}
-State = dict[str, Tensor]
-
-
-def under(prefix: str, state: State) -> State:
-    return {prefix + name: tensor.clone() for name, tensor in state.items()}
-
-
-def worse(state: State) -> State:
-    return {name: torch.zeros_like(tensor) for name, tensor in state.items()}
-
-
-WRAPPED: dict[str, Callable[[State], Any]] = {
-    "torch.compile": lambda s: under("_orig_mod.", s),
-    "DDP around torch.compile": lambda s: {"model": under("module._orig_mod.", s)},
-    "torch.compile around DDP": lambda s: {"state_dict": under("_orig_mod.module.", s)},
-    "timm": lambda s: {"epoch": 3, "arch": "vit_x", "state_dict": worse(s), "state_dict_ema": s, "args": ARGS},
-    "DeiT": lambda s: {"model": worse(s), "model_ema": under("module.", s), "scaler": {}, "args": ARGS, **EXP_AVG},
-    "Lightning": lambda s: {
-        "state_dict": under("net.", s) | {"criterion.weight": torch.ones(3)},
-        "hyper_parameters": {"lr": 1e-3},
-        "callbacks": {},
-        "optimizer_states": [EXP_AVG],
-    },
-    "Lightning with an average": lambda s: {"state_dict": under("model.", worse(s)) | under("ema_model.module.", s)},
-    "DINO": lambda s: {
-        "student": under("module.backbone.", worse(s)) | {"module.head.mlp.0.weight": torch.ones(2, 2)},
-        "teacher": under("backbone.", s) | {"head.mlp.0.weight": torch.ones(2, 2)},
-        "dino_loss": {"center": torch.zeros(1, 4)},
-        "args": ARGS,
-    },
-    "AveragedModel": lambda s: under("module.", s) | {"n_averaged": torch.tensor(5)},
-    "MAE": lambda s: {"model": s | {"decoder_embed.weight": torch.ones(2, 2), "mask_token": torch.ones(1)}},
-    "a name of somebody's own": lambda s: {"weights": {"params": under("backbone.vit.", s)}},
-}  # fmt: skip
 
 
 def tiny(tmp_path: Path) -> tuple[Checkpoint, State]:
@@ -75,7 +39,7 @@ def test_the_model_is_found_whatever_is_around_it(kind: str, tmp_path: Path, cap
     assert torch.equal(back.model(IMAGES), ck.model(IMAGES))
     said = [record.message for record in caplog.records if "taken" in record.message]
     assert len(said) <= 1
-    if kind in ("timm", "DeiT", "Lightning with an average", "DINO"):
+    if kind in AVERAGED:
         assert "taken: the average, " in said[0]
     if kind in ("Lightning", "AveragedModel"):
         assert "left out: 1 other" in said[0]

@@ -33,7 +33,8 @@ _CLASSES = {"vit": "ViT", "deit": "DeiT", "dinov2": "Dinov2", "dinov2_with_regis
 """Kinds, as model_type says them, and what their classes are called."""
 _SAME_MODEL = {"vit_mae": "vit", "vit_msn": "vit"}
 _PATCHES, _TABLE = "embeddings.patch_embeddings.projection", "embeddings.position_embeddings"
-ANCHOR = anchor(rf"(?:(?:{'|'.join(_CLASSES)})\.)?{re.escape(_PATCHES)}\.weight")
+_BASE_MODEL = rf"^(?:{'|'.join(_CLASSES)})\."
+ANCHOR = anchor(rf"(?:{_BASE_MODEL[1:]})?{re.escape(_PATCHES)}\.weight")
 _GELU = {"gelu": "erf", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
 _WRITTEN_GELU = {"erf": "gelu", "tanh": "gelu_pytorch_tanh"}
 _PROBLEMS = {"sigmoid": "multi_label_classification", "none": "regression"}
@@ -178,7 +179,7 @@ def _kind(raw: RawCheckpoint) -> str:
 
 
 def _names_on_disk(raw: RawCheckpoint, kind: str) -> dict[str, Tensor]:
-    renames = ((rf"^{kind}\.", ""), *_IN_MEMORY, *(() if _is_dino(kind) else _IN_MEMORY_VIT))
+    renames = ((_BASE_MODEL, ""), *_IN_MEMORY, *(() if _is_dino(kind) else _IN_MEMORY_VIT))
     tensors = raw.renamed(renames, _MASKED_TRAINING)
     if "embeddings.register_tokens" in tensors and not tensors["embeddings.register_tokens"].numel():
         del tensors["embeddings.register_tokens"]
