@@ -120,13 +120,3 @@ def test_plain_vits_are_read(name: str, caplog: pytest.LogCaptureFixture) -> Non
     with caplog.at_level(logging.CRITICAL):
         format, draft = understand(described(name))
     assert (format.name, draft.config.depth) == ("timm", PLAIN[name])  # type: ignore[union-attr]
-
-
-def test_the_order_of_names_tells_a_norm_after_the_branch() -> None:
-    """A file without description has but the order in which its model was built."""
-    raw = described("vit_base_patch16_rpn_224")
-    with pytest.raises(CheckpointError, match="res-post-norm"):
-        understand(RawCheckpoint(path=raw.path, tensors=raw.tensors))
-    plain = described("vit_tiny_patch16_224").tensors
-    for names in (plain, sorted(plain)):  # as torch writes them, as safetensors does
-        assert other_architecture(list(names)) is None

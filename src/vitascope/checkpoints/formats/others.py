@@ -8,7 +8,6 @@ from collections.abc import Collection
 _RESNET = "a ResNet; of those BiT-ResNets are read"
 _CONVNEXT = "a ConvNeXt or another pyramid of stages"
 _NO_NORM = "a ViT without a LayerNorm after its blocks (RADIO, InternViT, Qwen)"
-_POST_NORM = "a ViT whose LayerNorms follow its branches (res-post-norm)"
 _OTHERS = (
     (r"lora_(A|B|embedding_A|magnitude_vector)\b", "", "an adapter (LoRA) without its base model: merge them in PEFT "
      "with merge_and_unload() and save the result"),
@@ -45,7 +44,6 @@ _OTHERS = (
     (r"\.mlp\.(w12|weights_in|gate_proj|w1|fc1_x)\.", "", "a ViT with SwiGLU (DINOv2 giant)"),
     (r"(^|\.)blocks\.0\.norm1\.weight$", r"blocks\.0\.norm1\.bias$", "a ViT with RMSNorm"),
     (r"^blocks\.0\.norm1\.weight$", r"^(fc_)?norm\.", _NO_NORM),
-    (r"^blocks\.0\.attn\.proj\.weight$(\n.*)+\nblocks\.0\.norm1\.weight\nblocks\.0\.norm1\.bias$", "", _POST_NORM),
     (r"(^|\.)layer4\.\d+\.conv\d\.|bottleneck|resnet\.encoder\.stages", "", _RESNET),
     (r"stages\.0\.blocks\.0\.conv1\.", r"(^|\.)stem\.conv\.weight$", _RESNET),
     (r"stages\.0\.blocks\.0\.norm1\.running_mean$", "conv_dw", _RESNET),
@@ -55,9 +53,9 @@ _OTHERS = (
     (r"(^|\.)features\.\d+\.", "", "a convolutional network of torchvision"),
     (r"running_mean$", "", "a convolutional network"),
 )  # fmt: skip
-"""On the name of any tensor, in the file's order; on that of none; what the model is."""
+"""On the name of any tensor; on that of none; what the model is."""
 _UNSEEN = (
-    (r"_rpn_", _POST_NORM),
+    (r"_rpn_", "a ViT whose LayerNorms follow its branches (res-post-norm)"),
     (r"_rope_", "a ViT with rotary positions"),
 )
 """On timm's name of an architecture whose tensors are called as those of a plain ViT."""
