@@ -12,6 +12,7 @@ ERF = replace(WIDE, gelu="erf")
 OFFICIAL = replace(ERF, image_size=(32, 32), patch=1, stem=StemConfig())
 TIMM_STEM = StemConfig(norm_eps=1e-5, kernel_rule="variance", kernel_eps=1e-8)
 
+CLIP = replace(ERF, norm_before=True, gelu="quick", classes=0, representation_size=6, representation_activation="none")
 LUCIDRAINS = replace(ERF, width=128, heads=2, qkv_bias=False, patch_norms=True, norm_eps=1e-5)
 
 ROUND_TRIPS: list[tuple[str, ModelConfig]] = [
@@ -36,6 +37,9 @@ ROUND_TRIPS: list[tuple[str, ModelConfig]] = [
     ("timm", replace(ERF, pooling="token+distillation", registers=1, classes=0, image_size=(16, 24))),
     ("timm", replace(TINY, width=40, heads=5, hidden=23)),
     ("timm", replace(OFFICIAL, stem=TIMM_STEM)),
+    ("timm", replace(ERF, norm_before=True, norm_eps=1e-5, classes=0, gelu="quick")),
+    ("timm", replace(CLIP, norm_eps=1e-5)),
+    ("timm", replace(ERF, class_token=False, pooling="attention", class_row=False)),
     ("huggingface", replace(WIDE, norm_eps=1e-12)),
     ("huggingface", replace(ERF, image_size=(16, 24))),
     ("huggingface", replace(ERF, classes=0, representation_size=7, representation_activation="tanh")),
@@ -46,6 +50,10 @@ ROUND_TRIPS: list[tuple[str, ModelConfig]] = [
     ("huggingface", replace(WIDE, registers=1)),
     ("huggingface", replace(WIDE, registers=1, classes=0)),
     ("huggingface", replace(ERF, layer_scale=0.5, registers=2, classes=0)),
+    ("huggingface", CLIP),
+    ("huggingface", replace(CLIP, representation_size=None, representation_activation="gelu")),
+    ("huggingface", replace(TINY, class_token=False, pooling="attention", class_row=False, classes=0)),
+    ("huggingface", replace(TINY, class_token=False, pooling="mean", class_row=False)),
     ("vit-pytorch", LUCIDRAINS),
     ("vit-pytorch", replace(LUCIDRAINS, width=40, head_width=16, class_token=False, pooling="mean", class_row=True)),
     ("vit-pytorch", replace(LUCIDRAINS, image_size=(16, 24), channels=1, classes=0)),

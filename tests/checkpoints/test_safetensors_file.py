@@ -40,6 +40,13 @@ def entry(begin: int, end: int, shape: list[int], dtype: str = "F32") -> dict[st
     return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
 
 
+def test_tensors_are_in_the_order_of_the_file(tmp_path: Path) -> None:
+    names = [f"tensor {i}" for i in range(40, 0, -1)]
+    header = {name: entry(4 * i, 4 * i + 4, [1]) for i, name in enumerate(names)}
+    (tmp_path / "a").write_bytes(raw(header, bytes(4 * len(names))))
+    assert list(read_safetensors(tmp_path / "a").tensors) == names
+
+
 def test_the_library_reads_what_is_written_and_the_reverse(tmp_path: Path) -> None:
     digest = write_safetensors(tmp_path / "ours", TENSORS, {"k": "v"})
     assert digest == hashlib.sha256((tmp_path / "ours").read_bytes()).hexdigest()

@@ -32,8 +32,6 @@ def written(format: str, config: ModelConfig, folder: Path) -> tuple[Checkpoint,
     [
         ("head_dist.bn.weight", (64,), "LeViT"),
         ("transformers.0.pool.conv.weight", (64,), "PiT"),
-        ("attn_pool.latent", (1, 1, 64), "attention pooling"),
-        ("norm_pre.weight", (64,), "CLIP"),
         ("patch_embed.backbone.layer1.0.conv1.weight", (1,), "a hybrid whose stem is not the paper's ResNet"),
         ("blocks.0.attn.q_norm.weight", (64,), "normalises queries and keys"),
         ("blocks.0.mlp.w12.weight", (64,), "SwiGLU"),

@@ -36,6 +36,10 @@ KINDS: dict[str, ModelConfig] = {
     "distilled": replace(TINY, pooling="token+distillation", registers=1, depth=2),
     "normed patches, wide heads": replace(TINY, patch_norms=True, head_width=12),
     "no biases on q, k and v": replace(TINY, qkv_bias=False),
+    "LayerNorm before the blocks, projection, as CLIP": replace(
+        TINY, norm_before=True, gelu="quick", classes=0, representation_size=6, representation_activation="none"
+    ),
+    "attention pooling, as SigLIP": replace(TINY, class_token=False, pooling="attention"),
     "BiT": BiTConfig(units=(1, 1, 1, 1), base_width=32, image_size=(32, 32), classes=3),
 }
 ENGINE_KINDS = [

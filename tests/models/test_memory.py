@@ -32,6 +32,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "exact GELU": {"gelu": "erf"},
     "shallow and wide": {"depth": 2, "width": 128, "hidden": 512},
     "no biases on q, k and v": {"qkv_bias": False},
+    "LayerNorm before the blocks, quick GELU": {"norm_before": True, "gelu": "quick"},
+    "attention pooling": {"pooling": "attention", "class_token": False},
     "oblong": {"image_size": (32, 96)},
 }
 

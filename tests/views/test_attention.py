@@ -76,13 +76,31 @@ def test_rows_sum_to_one_and_have_the_right_shape(kind: tuple[Checkpoint, Tensor
         torch.testing.assert_close(of_layer.sum(-1), torch.ones(3, c.heads, tokens), rtol=0, atol=1e-6)
 
 
+def read_by_the_head(ck: Checkpoint, images: Tensor) -> Tensor:
+    """How much of each token the head reads, (B, T)."""
+    c, z = ck.config, ck.model.tokens(images)
+    share = torch.zeros(z.shape[:2], dtype=torch.float64)
+    if ck.model.head.attention is None:
+        reads = slice(0, c.first_read or 1) if "token" in c.pooling else slice(c.prefix, None)
+        share[:, reads] = 1 / share[:, reads].shape[1]
+        return share
+    pooling = ck.model.head.attention
+    weight, bias = (tensor.double().chunk(3) for tensor in pooling.attention.qkv.parameters())
+    for h in range(c.heads):
+        part = slice(h * c.width // c.heads, (h + 1) * c.width // c.heads)
+        q = (pooling.probe.double() @ weight[0].T + bias[0])[..., part]
+        k = (z[:, c.prefix :].double() @ weight[1].T + bias[1])[..., part]
+        share[:, c.prefix :] += ((q * k).sum(-1) / (c.width / c.heads) ** 0.5).softmax(1) / c.heads
+    return share.detach()
+
+
 def test_every_kind_agrees_with_plain_loops(kind: tuple[Checkpoint, Tensor]) -> None:
     ck, images = kind
     c, weights = ck.config, views.attention(ck.model, images)
     step = c.pixels_per_token
     grid = (images.shape[2] // step, images.shape[3] // step)
     n = grid[0] * grid[1]
-    reads = [0] if "token" in c.pooling else list(range(c.prefix, c.prefix + n))
+    reads = list(range(c.first_read or 1) if "token" in c.pooling else range(c.prefix, c.prefix + n))
     distance, share = views.attention_distance(ck.model, images), views.attended_share(ck.model, images)
     maps = views.class_attention(ck.model, images)
     assert distance.shape == share.shape == (c.depth, c.heads)
@@ -98,6 +116,7 @@ def test_every_kind_agrees_with_plain_loops(kind: tuple[Checkpoint, Tensor]) -> 
             assert float(share[layer, head]) == pytest.approx(float(entropy.exp().mean()) / n, abs=1e-5)
             expected = one[:, reads, c.prefix :].mean(1).reshape(3, *grid)
             torch.testing.assert_close(maps[:, layer, head].double(), expected, rtol=0, atol=1e-6)
+    share_read = read_by_the_head(ck, images).numpy()
     for residual in (True, False):
         rolled = views.rollout(ck.model, images, residual)
         assert rolled.shape == (3, *grid)
@@ -109,7 +128,7 @@ def test_every_kind_agrees_with_plain_loops(kind: tuple[Checkpoint, Tensor]) -> 
                     mean = mean + np.eye(len(mean))
                     mean = mean / mean.sum(axis=1, keepdims=True)
                 flow = mean @ flow
-            expected = flow[reads, c.prefix :].mean(axis=0).reshape(grid)
+            expected = (share_read[b] @ flow)[c.prefix :].reshape(grid)
             np.testing.assert_allclose(rolled[b].numpy(), expected, atol=1e-6)
             if c.prefix == 0:
                 assert float(rolled[b].sum()) == pytest.approx(1, abs=1e-5)

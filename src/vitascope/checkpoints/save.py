@@ -27,6 +27,8 @@ _PARTS = {
     ".scale1.": "LayerScale",
     "head.hidden.": "a hidden layer in the head",
     "head.norm.": "a LayerNorm after the pooling",
+    "embedding.norm.": "a LayerNorm before the blocks",
+    "head.attention.": "attention pooling",
 }
 """What a tensor that a format has no name for belongs to."""
 
@@ -76,8 +78,8 @@ def _write_file(path: Path, ending: str, raw: RawCheckpoint, shown: Path) -> Non
 
 def _written(checkpoint: Checkpoint, format: str) -> RawCheckpoint:
     """What is written; raises `CheckpointError` unless reading it gives the same model."""
-    held = next((f for f in FOREIGN if f.name == format and isinstance(checkpoint.config, f.holds)), None)
-    if held is None:
+    held = next((f for f in FOREIGN if f.name == format and f.holds(checkpoint.config)), None)
+    if held is None or held.write is None:
         what = "ViTs only, this is a BiT-ResNet"
         raise CheckpointError(f'format "{format}" holds {what}: use format "vitascope", "google" or "timm"')
     raw = held.write(checkpoint)

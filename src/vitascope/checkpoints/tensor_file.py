@@ -86,7 +86,8 @@ def read_safetensors(path: Path) -> TensorFile:
         header = parse_json(stream.read(length), path)  # the library takes the last of two tensors of one name
         stream.seek(0)
         data = stream.read()  # not mapped into memory: a mapped file that shrinks later kills the process
-        tensors = safetensors.torch.load(data)
+        found = safetensors.torch.load(data)  # in another order each time
+        tensors = {name: found[name] for name in header if name in found}
         return TensorFile(tensors, header.get("__metadata__") or {}, hashlib.sha256(data).hexdigest())
 
 

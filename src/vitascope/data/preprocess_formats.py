@@ -16,7 +16,10 @@ from vitascope.fields import height_width
 
 log = logging.getLogger(__name__)
 
-STATISTICS = {"imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))}
+STATISTICS = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+}
 """Mean and deviation by the name that people know them by."""
 _PIL_CODES = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 _EXTRA = ("channels", "antialias", "draft")  # not in Hugging Face's form; written beside it when not the default

@@ -47,7 +47,7 @@ class Attention(nn.Module):
     def __init__(self, c: ViTConfig) -> None:
         super().__init__()
         self.h, self.d = c.heads, c.inner // c.heads
-        self.qkv = Projection(c.width, 3 * c.inner, bias=c.qkv_bias)
+        self.qkv: nn.Linear = Projection(c.width, 3 * c.inner, bias=c.qkv_bias)
         self.out = nn.Linear(c.inner, c.width)
         self.dropout = nn.Dropout(c.dropout)
 
@@ -57,13 +57,18 @@ class Attention(nn.Module):
 
     def heads(self, x: Tensor, first: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Equation 5, [q, k, v] = x U_qkv, (B, T, D) → (B, h, T, d) three times; `first` queries, or all."""
-        width = self.h * self.d
         if first is not None and isinstance(self.qkv, Projection):
-            (q,) = self._split(self.qkv(x[:, :first], slice(width)))
-            k, v = self._split(self.qkv(x, slice(width, None)))
-        else:  # all of them; or an adapter is in the place of `qkv`, which computes q, k and v together
-            q, k, v = self._split(self.qkv(x))
-            q = q[:, :, :first]
+            return self.asked(x[:, :first], x)
+        q, k, v = self._split(self.qkv(x))  # all of them; or an adapter is in the place of `qkv`
+        return q[:, :, :first], k, v
+
+    def asked(self, queries: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """q of some tokens (B, t, D), k and v of others (B, T, D) → (B, h, t, d), then (B, h, T, d) twice."""
+        width = self.h * self.d
+        if isinstance(self.qkv, Projection):
+            (q,), (k, v) = self._split(self.qkv(queries, slice(width))), self._split(self.qkv(x, slice(width, None)))
+        else:  # an adapter computes q, k and v together
+            (q, _, _), (_, k, v) = self._split(self.qkv(queries)), self._split(self.qkv(x))
         return q, k, v
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:

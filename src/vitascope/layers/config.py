@@ -18,7 +18,7 @@ MOST_WEIGHTS = 1 << 33
 Channels = Annotated[int, Range(1, 1024)]
 Classes = Annotated[int, Range(0, 1 << 24)]
 Start = Annotated[float, Range(-(10**6), 10**6)]
-Pooling = Literal["token", "mean", "token+mean", "token+distillation"]
+Pooling = Literal["token", "mean", "token+mean", "token+distillation", "attention"]
 Width = Annotated[int, Range(1, 1 << 20)]
 
 
@@ -92,19 +92,24 @@ class ViTConfig:
     """Extra learned tokens without positions (Darcet et al., 2024); the first may be DeiT's distillation token."""
     pooling: Pooling = "token"
     """What the head sees: the class token (Equation 4), the mean of the patches, the token and the mean side by side,
-    or the class and the distillation token (Touvron et al., 2021) side by side: their two heads' mean is one layer."""
+    the class and the distillation token (Touvron et al., 2021) side by side, whose two heads' mean is one layer, or
+    what a learned query gathers from the patches by attention (SigLIP)."""
     positions: Literal["learned", "sincos", "none"] = "learned"
     """Learned 1-D positions (the paper), fixed 2-D sine-cosine, or none (Table 8's first row)."""
     class_row: bool = True
     """The position table has a row for the class token, as the paper's has; ignored without a class token."""
+    norm_before: bool = False
+    """A LayerNorm of all tokens before the first block, and patches projected without a bias (CLIP)."""
     norm: Literal["tokens", "pooled"] = "tokens"
     """The final LayerNorm is applied to all tokens (the paper) or after pooling (timm's `fc_norm`)."""
     representation_size: Width | None = None
     """Width of the hidden layer of the pre-training head (Section 3.1); None: one linear layer."""
-    representation_activation: Literal["gelu", "tanh"] = "gelu"
-    """Its nonlinearity: GELU in new models, tanh in the official code and its files."""
-    gelu: Literal["tanh", "erf"] = "tanh"
-    """GELU by its tanh approximation (flax, hence all Google files) or exactly (timm, Hugging Face, torchvision)."""
+    representation_activation: Literal["gelu", "tanh", "none"] = "gelu"
+    """Its nonlinearity: GELU in new models, tanh in the official code and its files, "none" for a projection without
+    bias (CLIP)."""
+    gelu: Literal["tanh", "erf", "quick"] = "tanh"
+    """GELU by its tanh approximation (flax, hence all Google files), exactly (timm, Hugging Face, torchvision), or the
+    quick one of OpenAI's CLIP, x σ(1.702 x)."""
     norm_eps: Probability = 1e-6
     """Added to the variance in every LayerNorm."""
     layer_scale: Start | None = None

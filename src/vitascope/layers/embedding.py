@@ -10,7 +10,7 @@ from vitascope.layers.position import Positions
 
 
 class Embedding(nn.Module):
-    """Class token, registers and positions around the projected patches, (B, N, D) → (B, T, D).
+    """Class token, registers and positions around the projected patches, (B, N, D) → (B, T, D); normed as CLIP does.
 
     Order of tokens: class token, registers, patches. Registers (Darcet et al., 2024) carry no position. The position
     table may have a row for the class token, as the paper's has.
@@ -22,6 +22,7 @@ class Embedding(nn.Module):
         self.registers = nn.Parameter(torch.zeros(1, c.registers, c.width)) if c.registers else None
         self.positions = Positions(c) if c.positions != "none" else None
         self.dropout = nn.Dropout(c.dropout)
+        self.norm: nn.Module = nn.LayerNorm(c.width, eps=c.norm_eps) if c.norm_before else nn.Identity()
 
     def forward(self, x: Tensor, grid: Size, drop_tokens: float = 0.0, seen: Tensor | None = None) -> Tensor:
         """Adds everything to `x`, the projected patches of a `grid` of rows × columns.
@@ -40,7 +41,7 @@ class Embedding(nn.Module):
         if drop_tokens:
             x = random_tokens(x, 1 - drop_tokens)
         before = [token.expand(x.shape[0], -1, -1) for token in (first, self.registers) if token is not None]
-        return self.dropout(torch.cat([*before, x], dim=1) if before else x)  # (B, T, D)
+        return self.norm(self.dropout(torch.cat([*before, x], dim=1) if before else x))  # (B, T, D)
 
 
 def random_tokens(x: Tensor, share: float) -> Tensor:

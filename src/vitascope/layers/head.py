@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vitascope.layers.attention_pooling import AttentionPooling
 from vitascope.layers.config import ViTConfig
 from vitascope.layers.gelu import Gelu
 
@@ -24,16 +25,20 @@ class Head(nn.Module):
     """Tokens (B, T, D) → features (B, D') → logits (B, K), or the features where there are no classes.
 
     With `representation_size` there is a hidden layer: the paper's pre-training head, "an MLP with one hidden
-    layer" (Section 3.1; `pre_logits` in the official code, whose nonlinearity is tanh). Fine-tuning has the
-    linear layer alone.
+    layer" (Section 3.1; `pre_logits` in the official code, whose nonlinearity is tanh), or CLIP's projection, a hidden
+    layer with neither nonlinearity nor bias. Fine-tuning has the linear layer alone.
     """
 
     def __init__(self, c: ViTConfig) -> None:
         super().__init__()
         self.pooling, self.prefix = c.pooling, c.prefix
+        self.attention = AttentionPooling(c) if c.pooling == "attention" else None
         self.norm: nn.Module = nn.LayerNorm(c.pooled, eps=c.norm_eps) if c.norm == "pooled" else nn.Identity()
-        self.hidden = nn.Linear(c.pooled, c.representation_size) if c.representation_size else None
-        self.activation: nn.Module = nn.Tanh() if c.representation_activation == "tanh" else Gelu(c.gelu)
+        plain = c.representation_activation == "none"
+        self.hidden = nn.Linear(c.pooled, c.representation_size, bias=not plain) if c.representation_size else None
+        self.activation: nn.Module = (
+            nn.Identity() if plain else nn.Tanh() if c.representation_activation == "tanh" else Gelu(c.gelu)
+        )
         self.linear = nn.Linear(c.features, c.classes) if c.classes else None
 
     def forward(self, z: Tensor) -> Tensor:
@@ -52,5 +57,8 @@ class Head(nn.Module):
             return z[:, 0]
         if self.pooling == "token+distillation":
             return z[:, :2].flatten(1)
-        mean = z[:, self.prefix :].mean(dim=1)
+        patches = z[:, self.prefix :]
+        if self.attention is not None:
+            return self.attention(patches)
+        mean = patches.mean(dim=1)
         return mean if self.pooling == "mean" else torch.cat([z[:, 0], mean], dim=1)

@@ -19,7 +19,7 @@ class Patches(nn.Module):
     def __init__(self, c: ViTConfig) -> None:
         super().__init__()
         channels = c.stem.channels if c.stem else c.channels
-        self.projection = nn.Conv2d(channels, c.width, kernel_size=c.patch, stride=c.patch)
+        self.projection = nn.Conv2d(channels, c.width, kernel_size=c.patch, stride=c.patch, bias=not c.norm_before)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.projection(x)  # (B, D, H/P, W/P)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from vitascope.errors import ConfigError
+from vitascope.layers.attention_pooling import AttentionPooling
 from vitascope.layers.convolution import StdConv2d
-from vitascope.layers.encoder import Block, Encoder, LayerScale
+from vitascope.layers.encoder import Block, LayerScale
 from vitascope.models.bit import BiT
 from vitascope.models.masked import Masked, MaskedAutoencoder
 from vitascope.models.stem import Unit as StemUnit
@@ -52,14 +54,17 @@ def _initialise_vit(model: ViT, generator: torch.Generator | None) -> None:
         nn.init.normal_(embedding.registers, std=0.02, generator=generator)
     if embedding.positions is not None and embedding.positions.table is not None:
         nn.init.normal_(embedding.positions.table, std=0.02, generator=generator)
-    _initialise_blocks(model.encoder, generator)
+    _initialise_blocks(model.encoder.blocks, generator)
+    if model.head.attention is not None:
+        _initialise_blocks([model.head.attention], generator)
+        nn.init.xavier_uniform_(model.head.attention.probe[0], generator=generator)  # (1, D), as big_vision's
     if model.head.hidden is not None:
         _lecun_normal(model.head.hidden.weight, generator)
 
 
-def _initialise_blocks(encoder: Encoder, generator: torch.Generator | None) -> None:
-    for module in encoder.blocks:
-        block = cast(Block, module)
+def _initialise_blocks(blocks: Iterable[nn.Module], generator: torch.Generator | None) -> None:
+    for module in blocks:
+        block = cast("Block | AttentionPooling", module)
         attention, mlp = block.attention, block.mlp
         # q, k and v are D×D each to the official code, although their kernels lie in one tensor here.
         for kernel in (*attention.qkv.weight.chunk(3), attention.out.weight, mlp.fc1.weight, mlp.fc2.weight):
@@ -77,7 +82,7 @@ def initialise_masked(model: Masked, generator: torch.Generator | None = None) -
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
         nn.init.xavier_uniform_(decoder.inward.weight, generator=generator)
-        _initialise_blocks(decoder.encoder, generator)
+        _initialise_blocks(decoder.encoder.blocks, generator)
         mask, prediction = decoder.mask, decoder.prediction
     else:
         mask, prediction = model.mask, model.prediction

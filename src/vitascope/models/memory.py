@@ -123,13 +123,16 @@ def _blocks(
     btd, bti, btm, bhtt = bt * c.width, bt * c.inner, bt * c.hidden, 0.0 if fused else bt * tokens * c.heads
     masks = size * (2 * btd + btm) if c.dropout else 0.0
     scaled = size * 2 * btd if c.layer_scale is not None else 0.0
-    block = 4 * 2 * btd + size * (2 * btd + 4 * bti + 2 * btm + bhtt) + masks + scaled
+    gelu = size * btm if c.gelu == "quick" else 0.0  # its argument and its sigmoid
+    block = 4 * 2 * btd + size * (2 * btd + 4 * bti + 2 * btm + bhtt) + gelu + masks + scaled
     if checkpointed:
         kept = c.depth * 4 * btd
     else:
         # Where the head reads the class token alone, the last block computes no other: its input, normed, and k and v.
         kept = (c.depth - 1) * block + (4 * btd + size * (btd + 2 * bti) if c.first_read else block)
     kept += size * btd if c.dropout else 0.0
+    kept += 4 * btd if c.norm_before else 0.0
+    kept += size * (btd + 2 * bti) if c.pooling == "attention" else 0.0  # all tokens, their keys and values
     kept += 4 * btd if not c.first_read and c.norm == "tokens" else 0.0  # what the final LayerNorm got
     if c.patch_norms:  # pixels before and after their norm, the token before its own
         pixels = c.patch**2 * (c.stem.channels if c.stem else c.channels)

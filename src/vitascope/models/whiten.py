@@ -26,7 +26,8 @@ def whiten_patches(model: ViT | BiT, images: Tensor) -> None:
     """Sets the first filters of E to the whitening components of the patches of `images`, (B, C, H, W) normalised.
 
     The largest components come first, each with both signs, as far as the width goes; filters left over stay random.
-    The bias takes the mean patch away. Raises `ConfigError` for hybrids and ResNets, which have no patches of pixels.
+    The bias takes the mean patch away. Raises `ConfigError` for hybrids and ResNets, which have no patches of pixels,
+    and where there is no bias.
     """
     if not isinstance(model, ViT) or model.stem is not None or model.config.patch_norms:
         raise ConfigError(
@@ -34,6 +35,8 @@ def whiten_patches(model: ViT | BiT, images: Tensor) -> None:
             "have not: leave it at 0"
         )
     config, projection = model.config, model.patches.projection
+    if projection.bias is None:
+        raise ConfigError("whiten takes the mean patch away by a bias, which E has not with norm_before: leave it at 0")
     mean, covariance = _moments(images, config.patch)
     variances, components = torch.linalg.eigh(covariance)  # ascending; components in columns
     filters = (components / (variances.clamp(min=0) + _LEAST_VARIANCE).sqrt()).flip(1).T  # (P·P·C, P·P·C), rows
@@ -41,7 +44,6 @@ def whiten_patches(model: ViT | BiT, images: Tensor) -> None:
     weight = projection.weight.permute(0, 2, 3, 1).flatten(1).double()  # (D, P·P·C), as `patchify` orders them
     weight[: 2 * len(filters)] = torch.cat([filters, -filters])
     projection.weight.copy_(weight.view(-1, config.patch, config.patch, config.channels).permute(0, 3, 1, 2))
-    assert projection.bias is not None
     projection.bias.copy_(-(weight @ mean))
 
 

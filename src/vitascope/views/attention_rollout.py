@@ -22,8 +22,9 @@ def rollout(model: nn.Module, images: Tensor, residual: bool = True) -> Tensor:
     """How much of each patch reaches what the head reads, (B, C, H, W) → (B, r, c).
 
     Attention averaged over heads and multiplied through the layers. With `residual` each layer's is (A + I)/2, half of
-    a token being carried past the attention. Read from the class token, or as the mean over patches where the head
-    pools them. Values are shares: with those of the class token and registers they add up to 1. Raises `ConfigError`.
+    a token being carried past the attention. Read from the class token, or from the patches where the head pools them:
+    their mean, or as attention pooling weighs them. Values are shares: with those of the class token and registers they
+    add up to 1. Raises `ConfigError`.
     """
     return by_image(model, images, partial(Rollouts, residual=residual))
 
@@ -37,7 +38,7 @@ class Rollouts:
         # flow[l] says how much of each token, before layer l, reaches what the head reads.
         self.flow = capture.q[0].new_zeros(len(capture.layers) + 1, capture.images, capture.patches.stop)
         read = self.flow[-1, :, capture.readers]
-        read.fill_(1 / read.shape[1])
+        read.copy_(read.new_tensor(1 / read.shape[1]) if capture.pooled is None else capture.pooled)
 
     def read(self, position: int, images: slice, queries: slice, weights: Tensor) -> None:
         """Hands what reached these queries on to the tokens that they attend to."""

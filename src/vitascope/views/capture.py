@@ -45,6 +45,9 @@ class Capture:
     tokens: tuple[Tensor, ...]
     """Tokens (B, T, D) after each layer in `layers`, before the final LayerNorm, in the model's own dtype; empty
     unless asked for."""
+    pooled: Tensor | None = None
+    """How attention pooling weighs the patches, (B, N), mean over its heads; None with another pooling, or where the
+    last layer is not recorded."""
 
     @property
     def images(self) -> int:
@@ -156,17 +159,18 @@ def captures(
     state = 4 * (c.prefix + grid[0] * grid[1]) * c.width
     chunk = max(CAPTURE_BYTES // (state * max(len(chosen) * (2 + tokens), 8)), 1)
     for batch in torch.split(images, chunk):
-        q, k, x = _record(model, batch.to(weight.device, weight.dtype), chosen, tokens)
-        yield Capture(config=c, grid=grid, layers=chosen, q=q, k=k, tokens=x)
+        q, k, x, pooled = _record(model, batch.to(weight.device, weight.dtype), chosen, tokens)
+        yield Capture(config=c, grid=grid, layers=chosen, q=q, k=k, tokens=x, pooled=pooled)
 
 
 @torch.no_grad()
 def _record(
     model: ViT, images: Tensor, layers: tuple[int, ...], tokens: bool
-) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], tuple[Tensor, ...]]:
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], tuple[Tensor, ...], Tensor | None]:
     q: list[Tensor] = []
     k: list[Tensor] = []
     states: list[Tensor] = []
+    pooling = model.head.attention if layers[-1] == model.config.depth - 1 else None
     z = model.embedded(images)  # (B, T, D), Equation 1
     for layer in range(layers[-1] + 1):
         block = cast(Block, model.encoder.blocks[layer])
@@ -176,12 +180,13 @@ def _record(
             wide = query.dtype if query.dtype == torch.float64 else torch.float32
             for kept, given in ((q, query), (k, key)):
                 kept.append(given.to(wide, memory_format=torch.contiguous_format, copy=True))
-        if layer == layers[-1] and not tokens:
+        if layer == layers[-1] and not tokens and pooling is None:
             break
         z = block.add(z, block.attention.mix(query, key, value))  # Equations 2 and 3
         if tokens and layer in layers:
             states.append(z)
-    return tuple(q), tuple(k), tuple(states)
+    pooled = None if pooling is None else pooling.weights(model.encoder.norm(z)[:, model.config.prefix :]).mean(1)
+    return tuple(q), tuple(k), tuple(states), None if pooled is None else pooled.to(q[0].dtype)
 
 
 def chosen_layers(depth: int, layers: Iterable[int] | int | None) -> tuple[int, ...]:

@@ -16,14 +16,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vitascope.checkpoints.checkpoint import Activation, Checkpoint
+from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.formats.described import (
+    GELU,
+    WRITTEN_GELU,
+    activation_of,
+    outputs_said,
+    preprocessor_said,
+)
 from vitascope.checkpoints.formats.distilled import Distilled, with_rows
 from vitascope.checkpoints.formats.raw import WRITTEN_BY, Draft, RawCheckpoint, labels_of, stated_size
 from vitascope.checkpoints.formats.sizes import Sizes, heads_for
 from vitascope.checkpoints.translate import Layout
 from vitascope.checkpoints.unwrap import anchor
 from vitascope.data.preprocess import Preprocess
-from vitascope.errors import CheckpointError, ConfigError
+from vitascope.errors import CheckpointError
 from vitascope.layers.config import Pooling
 from vitascope.models.config import ViTConfig
 
@@ -35,9 +42,6 @@ _SAME_MODEL = {"vit_mae": "vit", "vit_msn": "vit"}
 _PATCHES, _TABLE = "embeddings.patch_embeddings.projection", "embeddings.position_embeddings"
 _BASE_MODEL = rf"^(?:{'|'.join(_CLASSES)})\."
 ANCHOR = anchor(rf"(?:{_BASE_MODEL[1:]})?{re.escape(_PATCHES)}\.weight")
-_GELU = {"gelu": "erf", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
-_WRITTEN_GELU = {"erf": "gelu", "tanh": "gelu_pytorch_tanh"}
-_PROBLEMS = {"sigmoid": "multi_label_classification", "none": "regression"}
 _EPS = {"vit": 1e-12, "vit_mae": 1e-12, "vit_msn": 1e-6, "deit": 1e-12, "dinov2": 1e-6, "dinov2_with_registers": 1e-6}
 """By model_type, where the description leaves it open."""
 _IN_MEMORY = (
@@ -112,7 +116,7 @@ def read(raw: RawCheckpoint) -> Draft:
             Preprocess.from_dict(raw.preprocessor) if raw.preprocessor else raw.assume(_usual_preprocess(config, kind))
         ),
         labels=labels_of(raw.config.get("id2label"), config.classes),
-        activation=_activation(raw, config.classes),
+        activation=activation_of(raw, config.classes),
     )
 
 
@@ -121,10 +125,6 @@ def write(checkpoint: Checkpoint) -> RawCheckpoint:
     c = checkpoint.config
     assert isinstance(c, ViTConfig)
     kind = _kind_of(c)
-    try:
-        preprocessor = checkpoint.preprocess.to_huggingface()
-    except ConfigError as error:
-        raise CheckpointError(f'format "huggingface" cannot hold the preprocessing: {error}') from error
     tensors = _LAYOUTS[kind].to_theirs(checkpoint.model.state_dict(), c)
     if kind == "deit" and _TABLE in tensors:
         tensors = _DISTILLED.part(tensors | {_TABLE: with_rows(tensors[_TABLE], 1)}, c)
@@ -134,7 +134,7 @@ def write(checkpoint: Checkpoint) -> RawCheckpoint:
     return RawCheckpoint(
         tensors={name if "classifier." in name else prefix + name: t for name, t in tensors.items()},
         config=_description(checkpoint, c, kind),
-        preprocessor=preprocessor,
+        preprocessor=preprocessor_said(checkpoint),
         model=c,
     )
 
@@ -190,10 +190,10 @@ def _config(raw: RawCheckpoint, tensors: dict[str, Tensor], kind: str, pooling: 
     said, dino = raw.config, _is_dino(kind)
     sizes = Sizes(raw, tensors, _LAYOUTS[kind])
     fields = sizes.fields()
-    gelu = raw.meaning(_GELU, said.get("hidden_act", "gelu"), "hidden_act")
+    gelu = raw.meaning(GELU, said.get("hidden_act", "gelu"), "hidden_act")
     pooler = said.get("pooler_act", "tanh")
     if fields["representation_size"] and pooler != "tanh":
-        if raw.meaning(_GELU, pooler, "pooler_act") != gelu:
+        if raw.meaning(GELU, pooler, "pooler_act") != gelu:
             raise CheckpointError(f"{raw.path}: pooler_act {pooler!r} differs in kind from hidden_act")
         fields["representation_activation"] = "gelu"
     return ViTConfig(
@@ -240,14 +240,6 @@ def _usual_preprocess(config: ViTConfig, kind: str) -> Preprocess:
     ).with_statistics("imagenet", None)
 
 
-def _activation(raw: RawCheckpoint, classes: int) -> Activation:
-    # As transformers' image-classification pipeline decides.
-    problem = raw.config.get("problem_type")
-    if classes and problem == "regression":
-        return "none"
-    return "sigmoid" if problem == _PROBLEMS["sigmoid"] or classes == 1 else "softmax"
-
-
 def _task(c: ViTConfig) -> str:
     """What the name of their class ends with."""
     if not c.classes:
@@ -256,7 +248,6 @@ def _task(c: ViTConfig) -> str:
 
 
 def _description(checkpoint: Checkpoint, c: ViTConfig, kind: str) -> dict[str, Any]:
-    names = [str(label) for label in checkpoint.labels]
     height, width = c.image_size
     values: dict[str, Any] = {
         "architectures": [_CLASSES[kind] + _task(c)],
@@ -265,7 +256,7 @@ def _description(checkpoint: Checkpoint, c: ViTConfig, kind: str) -> dict[str, A
         "hidden_size": c.width,
         "num_hidden_layers": c.depth,
         "num_attention_heads": c.heads,
-        "hidden_act": _WRITTEN_GELU[c.gelu],
+        "hidden_act": WRITTEN_GELU[c.gelu],
         "hidden_dropout_prob": c.dropout,
         "attention_probs_dropout_prob": 0.0,
         "layer_norm_eps": c.norm_eps,
@@ -273,18 +264,15 @@ def _description(checkpoint: Checkpoint, c: ViTConfig, kind: str) -> dict[str, A
         "patch_size": c.patch,
         "num_channels": c.channels,
         "qkv_bias": c.qkv_bias,
-        "id2label": {str(index): name for index, name in enumerate(names)},
-        "label2id": {name: index for index, name in enumerate(names)},
+        **outputs_said(checkpoint),
     }
-    if checkpoint.activation in _PROBLEMS:
-        values["problem_type"] = _PROBLEMS[checkpoint.activation]
     if not _is_dino(kind):
         values["intermediate_size"] = c.hidden
         values["encoder_stride"] = c.patch
         if c.representation_size is not None:
             gelu = c.representation_activation == "gelu"
             values["pooler_output_size"] = c.representation_size
-            values["pooler_act"] = _WRITTEN_GELU[c.gelu] if gelu else "tanh"
+            values["pooler_act"] = WRITTEN_GELU[c.gelu] if gelu else "tanh"
     else:
         values["mlp_ratio"] = c.hidden // c.width
         values["layerscale_value"] = c.layer_scale

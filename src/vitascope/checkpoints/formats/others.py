@@ -30,8 +30,6 @@ _OTHERS = (
     (r"(^|\.)blocks\.\d+\.proj\.|pos_embed_win$", "", "a Hiera"),
     (r"backbone\.stages\.\d+\.\d+\.", "", "a ViTamin"),
     (r"lambda_q1$", "", "a ViT with differential attention"),
-    (r"(^|\.)norm_pre\.|pre_layrnorm\.|(^|\.)ln_pre\.", r"stages\.", "a ViT with a LayerNorm before the blocks (CLIP)"),
-    (r"(^|\.)attn_pool\.|vision_model\.post_layernorm", "", "a ViT with attention pooling (SigLIP)"),
     (r"layer\.\d+\.mlp\.up_proj\.|rope_embeddings\.|(^|\.)rope\.", "", "a ViT with rotary positions (DINOv3)"),
     (r"gamma_1$", "pos_embed", "a ViT with rotary positions (DINOv3)"),
     (r"mlp\.fc1_g\.", r"norm1\.bias", "an AIMv2"),

@@ -74,6 +74,24 @@ class RawCheckpoint:
             raise CheckpointError(f"{self.path}: {told}")
         return table[stated]
 
+    def part(self, prefix: str, beside: tuple[str, ...] = (), unused: tuple[str, ...] = ()) -> dict[str, Tensor]:
+        """The tensors under `prefix`, where there is one, without it, and those that begin with one of `beside`.
+
+        What is left out, as is what then begins with one of `unused`, is logged.
+        """
+        within = any(name.startswith(prefix) for name in self.tensors)
+        taken = {
+            name.removeprefix(prefix): tensor
+            for name, tensor in self.tensors.items()
+            if not within or name.startswith((prefix, *beside))
+        }
+        taken = {name: tensor for name, tensor in taken.items() if not name.startswith(unused)}
+        left = [name for name in self.tensors if name.removeprefix(prefix) not in taken]
+        if left:
+            told = "%s: taken: the image tower; left out: %d other tensors (%s)"
+            log.info(told, self.path, len(left), some(left, 3))
+        return taken
+
     def renamed(self, renames: Sequence[tuple[str, str]], unused: str = r"\Z.") -> dict[str, Tensor]:
         """The tensors under the names that patterns and replacements give, without those that begin as `unused`.
 

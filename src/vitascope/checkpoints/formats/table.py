@@ -8,13 +8,31 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vitascope.checkpoints.checkpoint import Checkpoint
-from vitascope.checkpoints.formats import bit, google, huggingface, timm, timm_bit, torchvision, vit_pytorch
+from vitascope.checkpoints.formats import (
+    bit,
+    google,
+    huggingface,
+    openclip,
+    timm,
+    timm_bit,
+    torchvision,
+    towers,
+    vit_pytorch,
+)
 from vitascope.checkpoints.formats.others import other_architecture
 from vitascope.checkpoints.formats.raw import Draft, RawCheckpoint
 from vitascope.checkpoints.unwrap import unwrap
 from vitascope.errors import CheckpointError
-from vitascope.models.config import BiTConfig, ViTConfig
+from vitascope.models.config import BiTConfig, ModelConfig, ViTConfig
 from vitascope.wording import some
+
+
+def _is_vit(config: ModelConfig) -> bool:
+    return isinstance(config, ViTConfig)
+
+
+def _is_bit(config: ModelConfig) -> bool:
+    return isinstance(config, BiTConfig)
 
 
 @dataclass(frozen=True)
@@ -27,22 +45,24 @@ class Format:
     """A name that all its files hold once; see `unwrap.py`."""
     read: Callable[[RawCheckpoint], Draft]
     """Understands what lies there; raises `CheckpointError`."""
-    write: Callable[[Checkpoint], RawCheckpoint]
-    """Its tensors and descriptions of a model, whose config is then `model`."""
-    holds: type[ViTConfig] | type[BiTConfig] = ViTConfig
-    """What kind of model."""
+    write: Callable[[Checkpoint], RawCheckpoint] | None
+    """Its tensors and descriptions of a model, whose config is then `model`; None where it is only read."""
+    holds: Callable[[ModelConfig], bool] = _is_vit
+    """Whether this is its kind of model; of several formats of a name the first that says so writes it."""
     unsaid: Callable[[Any], dict[str, bool]] = lambda config: {}
     """What it cannot hold besides all that does not come back when what is written is read; whether a config has it."""
 
 
 FOREIGN = (
     Format("google", google.ANCHOR, google.read, google.write, unsaid=google.unsaid),
-    Format("google", bit.ANCHOR, bit.read, bit.write, BiTConfig),
+    Format("google", bit.ANCHOR, bit.read, bit.write, _is_bit),
+    Format("huggingface", towers.ANCHOR, towers.read, towers.write, towers.holds, towers.unsaid),
     Format("huggingface", huggingface.ANCHOR, huggingface.read, huggingface.write, unsaid=huggingface.unsaid),
     Format("timm", timm.ANCHOR, timm.read, timm.write, unsaid=timm.unsaid),
-    Format("timm", timm_bit.ANCHOR, timm_bit.read, timm_bit.write, BiTConfig, timm_bit.unsaid),
+    Format("timm", timm_bit.ANCHOR, timm_bit.read, timm_bit.write, _is_bit, timm_bit.unsaid),
     Format("torchvision", torchvision.ANCHOR, torchvision.read, torchvision.write, unsaid=torchvision.unsaid),
     Format("vit-pytorch", vit_pytorch.ANCHOR, vit_pytorch.read, vit_pytorch.write, unsaid=vit_pytorch.unsaid),
+    Format("open_clip", openclip.ANCHOR, openclip.read, None),
 )
 
 

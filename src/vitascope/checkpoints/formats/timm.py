@@ -1,8 +1,8 @@
-"""timm's VisionTransformer, and what shares its names: DeiT, distilled or not, DeiT III, MAE, DINOv2.
+"""timm's VisionTransformer, and what shares its names: DeiT, distilled or not, DeiT III, MAE, DINOv2, CLIP, SigLIP.
 
 Read from safetensors or .pth, alone or beside timm's config.json; written as the folder that
-`timm.create_model("local-dir:PATH", pretrained=True)` opens. LayerNorm has eps 1e-6 and GELU is exact unless
-the description says "gelu_tanh".
+`timm.create_model("local-dir:PATH", pretrained=True)` opens. LayerNorm has eps 1e-6, 1e-5 in CLIP, and GELU is exact
+unless the description says otherwise.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from torch import Tensor
 
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.formats import timm_stem
+from vitascope.checkpoints.formats import timm_towers as towers
 from vitascope.checkpoints.formats.distilled import Distilled, with_rows
+from vitascope.checkpoints.formats.openclip import clip_preprocess
 from vitascope.checkpoints.formats.raw import WRITTEN_BY, Draft, RawCheckpoint, labels_of, mapping, stated_size
 from vitascope.checkpoints.formats.sizes import Sizes, heads_for, square_side
 from vitascope.checkpoints.translate import Layout
@@ -45,6 +47,7 @@ _NAMES = {
     "encoder.norm": "norm",
     "head.norm": "fc_norm",
     "head.linear": "head",
+    **towers.NAMES,
 }
 _DISTILLED = Distilled(
     token="dist_token", register="reg_token", table="pos_embed", heads=("head", "head_dist"), head="head"
@@ -53,8 +56,8 @@ _DINOV2 = ((r"^(blocks\.\d+)\.gamma_([12])$", r"\1.ls\2.gamma"), (r"^register_to
 """Names of the DeiT III and DINOv2 repositories that differ from timm's."""
 _MASKED_TRAINING = r"mask_token\Z|decoder_"
 _USUAL = {"crop_pct": 0.9, "mean": (0.5,), "std": (0.5,)}
-_POOLING = {"avg": "mean"}
-_ACTIVATIONS = {"gelu": "erf", "gelu_tanh": "tanh"}
+_POOLING = {"avg": "mean", "map": "attention"}
+_ACTIVATIONS = {"gelu": "erf", "gelu_tanh": "tanh", "quick_gelu": "quick"}
 # Names of architectures whose arguments are not written beside the weights, where they differ from the rule.
 _TANH_NAMES = re.compile(
     r"vit_(so400m_patch16|giantopt_patch16|base_patch32)_siglip|vit_large_patch16_siglip(_gap)?_512"
@@ -70,18 +73,24 @@ _HEADS = {
 }
 
 
-def _layout(root_alone: bool) -> Layout:
-    return Layout({**_NAMES, **timm_stem.names(root_alone)})
+def _layout(root_alone: bool, projects: bool) -> Layout:
+    return Layout({**_NAMES, **timm_stem.names(root_alone), **(towers.PROJECTION if projects else {})})
 
 
 def read(raw: RawCheckpoint) -> Draft:
     """The model that the tensors are; raises `CheckpointError` where something cannot be represented."""
     tensors = raw.renamed(_DINOV2, _MASKED_TRAINING)
     token = "token+distillation" if _DISTILLED.token in tensors else "token"
-    tensors = _positions_of_patches(_DISTILLED.join(tensors, raw.path))
-    layout = _layout(timm_stem.is_root_alone(tensors))
+    tensors = towers.apart(_positions_of_patches(_DISTILLED.join(tensors, raw.path)))
+    described = mapping(raw.config.get("pretrained_cfg"))
+    labels = described.get("label_names", raw.config.get("label_names"))
+    projects = towers.has_projection(tensors, bool(labels))
+    if projects:
+        tensors = towers.as_projection(tensors)
+    layout = _layout(timm_stem.is_root_alone(tensors), projects)
     sizes = Sizes(raw, tensors, layout)
     fields, args = sizes.fields(), mapping(raw.config.get("model_args"))
+    fields["representation_activation"] = "none" if projects else "gelu"
     class_token, size = fields["class_token"], stated_size(args.get("img_size"))
     step = fields["patch"]
     if stem := timm_stem.stem(sizes):
@@ -92,12 +101,14 @@ def read(raw: RawCheckpoint) -> Draft:
         size, class_row = sizes.grid(step, (True, False) if class_token else (False,), size)
     pooling = args.get("global_pool", raw.config.get("global_pool")) or None
     if pooling is None:
-        pooling = "avg" if fields["norm"] == "pooled" or not class_token else "token"
+        attends = sizes.has("head.attention.probe", 3)
+        pooling = "map" if attends else "avg" if fields["norm"] == "pooled" or not class_token else "token"
     named = raw.architecture
     scale = args.get("init_values")  # only the start of a training depends on it; DINOv2 begins at 1e-5
     scaled = sizes.has("encoder.blocks.0.scale1.gamma", 1)
     usual = "gelu_tanh" if _TANH_NAMES.match(named) else "gelu"
-    gelu = "quickgelu" if "quickgelu" in named else args.get("act_layer") or usual
+    before = sizes.has("embedding.norm.weight", 1)
+    gelu = "quick_gelu" if "quickgelu" in named else args.get("act_layer") or usual
     config = ViTConfig(
         **fields,
         image_size=size or raw.image_size or (max(224 // step, 1) * step,) * 2,
@@ -107,16 +118,16 @@ def read(raw: RawCheckpoint) -> Draft:
         positions="learned" if learned or args.get("pos_embed") != "none" else "none",
         class_row=class_row,
         gelu=raw.meaning(_ACTIVATIONS, gelu, "activation"),
-        norm_eps=1e-6,
+        norm_before=before,
+        norm_eps=1e-5 if "clip" in named or (before and not named) else 1e-6,
         layer_scale=(scale if isinstance(scale, int | float) else 1e-5) if scaled else None,
     )
-    described = mapping(raw.config.get("pretrained_cfg"))
     return Draft(
         config=config,
         layout=layout,
         tensors=tensors,
         preprocess=stated_preprocess(raw, config, _USUAL),
-        labels=labels_of(described.get("label_names", raw.config.get("label_names")), config.classes),
+        labels=labels_of(labels, config.classes),
     )
 
 
@@ -127,7 +138,10 @@ def write(checkpoint: Checkpoint) -> RawCheckpoint:
     if c.positions == "sincos":
         # timm has only tables, so the fixed one is written out.
         state[_POSITIONS], c = Positions(c)(c.grid), replace(c, positions="learned", class_row=c.has_class_row)
-    tensors = _layout(c.stem is not None and not c.stem.units).to_theirs(state, c)
+    projects = towers.is_projection(c)
+    tensors = towers.together(_layout(c.stem is not None and not c.stem.units, projects).to_theirs(state, c))
+    if projects:
+        tensors = towers.as_head(tensors)
     if c.registers and c.has_class_row and "pos_embed" in tensors:
         # In timm either no prefix token has a position or all have; those of the registers are zero.
         tensors["pos_embed"] = with_rows(tensors["pos_embed"], c.registers)
@@ -138,13 +152,14 @@ def write(checkpoint: Checkpoint) -> RawCheckpoint:
 
 def _description(checkpoint: Checkpoint, c: ViTConfig) -> dict[str, Any]:
     ratio = c.hidden / c.width
-    pool, distilled = "token" if c.first_read else "avg", c.pooling == "token+distillation"
+    pool = "token" if c.first_read else {ours: theirs for theirs, ours in _POOLING.items()}.get(c.pooling, "avg")
+    distilled, classes = c.pooling == "token+distillation", towers.outputs(c)
     heads = ["head", "head_dist"] if distilled else "head"
     return {
         # Any name of the class would do: all else that differs from it is in model_args.
         "architecture": _architecture(c),
         **WRITTEN_BY,
-        "num_classes": c.classes,
+        "num_classes": classes,
         "num_features": c.width,
         "global_pool": pool,
         "model_args": {
@@ -162,8 +177,9 @@ def _description(checkpoint: Checkpoint, c: ViTConfig) -> dict[str, Any]:
             "fc_norm": c.norm == "pooled",
             "reg_tokens": 0 if distilled else c.registers,
             "no_embed_class": not c.has_class_row,
+            "pre_norm": c.norm_before,
             "pos_embed": "none" if c.positions == "none" else "learn",
-            "act_layer": "gelu_tanh" if c.gelu == "tanh" else "gelu",
+            "act_layer": {ours: theirs for theirs, ours in _ACTIVATIONS.items()}[c.gelu],
         },
         "pretrained_cfg": {**pretrained_cfg(checkpoint, "patch_embed.proj", heads), "fixed_input_size": True},
     }
@@ -173,7 +189,7 @@ def pretrained_cfg(checkpoint: Checkpoint, first_conv: str, classifier: str | li
     """The part of the description that is about images, labels and the names of the first and last layer."""
     return {
         **checkpoint.preprocess.to_timm(),
-        "num_classes": checkpoint.config.classes,
+        "num_classes": towers.outputs(checkpoint.config),
         "label_names": list(checkpoint.labels),
         "first_conv": first_conv,
         "classifier": classifier,
@@ -196,7 +212,9 @@ def _architecture(c: ViTConfig) -> str:
     """A name of the class; "" where there is none."""
     if c.stem is not None:
         return timm_stem.architecture(c.stem)
-    return "deit_base_distilled_patch16_224" if c.pooling == "token+distillation" else "vit_base_patch16_224"
+    if c.pooling == "token+distillation":
+        return "deit_base_distilled_patch16_224"
+    return "vit_base_patch32_clip_224" if c.norm_eps == 1e-5 else "vit_base_patch16_224"  # no argument says the eps
 
 
 def _positions_of_patches(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -216,4 +234,6 @@ def stated_preprocess(raw: RawCheckpoint, config: ModelConfig, usual: Mapping[st
     described = mapping(raw.config.get("pretrained_cfg"))
     if described.keys() & {"input_size", "mean"}:
         return Preprocess.from_dict({**size, **described})
+    if isinstance(config, ViTConfig) and config.norm_before:
+        return raw.assume(clip_preprocess(config))
     return raw.assume(Preprocess.from_dict({**size, **usual}))
