@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import vitascope as vs
 from optional import needs
 from tiny_checkpoint import TINY, checkpoint
+from tiny_families import TIMM_STEM
 from vitascope.errors import ConfigError
 from vitascope.inference.class_token import ClassTokenViT, for_prediction
 from vitascope.inference.engines import table
@@ -33,6 +34,9 @@ KINDS: dict[str, ModelConfig] = {
     ),
     "token and mean": replace(TINY, pooling="token+mean", registers=1, layer_scale=0.1),
     "hybrid": replace(TINY, image_size=(32, 32), patch=2, stem=StemConfig(units=(1,), width_factor=0.5)),
+    "hybrid of timm": replace(
+        TINY, image_size=(32, 32), patch=2, stem=replace(TIMM_STEM, units=(1,), width_factor=0.5)
+    ),
     "distilled": replace(TINY, pooling="token+distillation", registers=1, depth=2),
     "normed patches, wide heads": replace(TINY, patch_norms=True, head_width=12),
     "no biases on q, k and v": replace(TINY, qkv_bias=False),

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tiny_checkpoint import TINY, checkpoint
+from tiny_families import TIMM_STEM
 from vitascope.cli import main
 from vitascope.errors import CheckpointError, ConfigError, ExportError
 from vitascope.inference.engines import onnx
@@ -26,6 +27,9 @@ KINDS: dict[str, ModelConfig] = {
         TINY, class_token=False, pooling="mean", norm="pooled", registers=2, classes=0
     ),
     "hybrid": replace(TINY, image_size=(32, 32), patch=2, stem=StemConfig(units=(1,), width_factor=0.5)),
+    "hybrid of timm": replace(
+        TINY, image_size=(32, 32), patch=2, stem=replace(TIMM_STEM, units=(1,), width_factor=0.5)
+    ),
     "distilled": replace(TINY, pooling="token+distillation", registers=1, depth=2),
     "normed patches, wide heads": replace(TINY, patch_norms=True, head_width=12),
     "no biases on q, k and v": replace(TINY, qkv_bias=False),
