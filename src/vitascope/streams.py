@@ -31,6 +31,8 @@ class Stream(Enum):
     """The order of what a run by the clock is judged on."""
     SHOTS = "shots"
     """Of few-shot evaluation; class."""
+    FORECAST = "forecast"
+    """The part of the images that is taught again; number of the draw."""
     FEW_LABELS = "few labels"
     """Of the demo; images per class."""
     SUBSET = "subset"

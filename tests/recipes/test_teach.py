@@ -144,6 +144,8 @@ def test_a_wrong_label_is_suspected_by_name(start: str, tmp_path: Path) -> None:
     assert (first["label"], first["looks_like"]) == ("cat", "ant")
     assert first["wrong"] > 0.5
     assert 0 < results["wrong_labels"] < 0.1
+    assert [entry["images"] for entry in results["forecast"]] == [240, 480]
+    assert set(results["gains"]) == {"ant", "bee", "cat"}
 
 
 def test_balance_helps_the_small_class(start: str, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from vitascope.device import resolve_device
 from vitascope.errors import ConfigError, DataError
 from vitascope.evaluation.features import FeatureStore, features_folder
 from vitascope.evaluation.fewshot import signs
+from vitascope.evaluation.forecast import forecast
 from vitascope.evaluation.metrics import Tally, judged
 from vitascope.evaluation.sets import PredictionSets
 from vitascope.evaluation.taught import Taught, balanced, teach_head
@@ -139,6 +140,9 @@ def _lesson(
     results = _judged(left_out, known.labels, known.classes, sets)
     results["loo_top1"] = results.pop("top1")
     results |= {"l2": head.l2, "temperature": head.temperature, "balance": settings.balance}
+    told, gains = forecast(known.features, known.labels, head.left_out, known.groups)
+    results["forecast"] = [expected.as_json() for expected in told]
+    results["gains"] = {name: float(gain) for name, gain in zip(known.classes, gains, strict=True)} if told else {}
     results |= {"wrong_labels": head.noise, "suspects": _suspects(head, known)}
     for name, source in splits.present().items():
         if source is not splits.train and len(source):

@@ -34,6 +34,21 @@ def run(asked: Teach, console: Console) -> dict[str, Any]:
             ["file", "label", "looks like", "wrong"],
             [[s["file"], s["label"], s["looks_like"], f"{100 * s['wrong']:.0f} %"] for s in suspects[:10]],
         )
+    if results["forecast"]:
+        console.say(_forecast_text(results["forecast"], results["gains"]))
     console.say(sets_text(results.get("test", results.get("validation", results))["sets"]))
     console.say(f"taught in {duration(results['seconds'])}; the model is in {asked.out}/{MODEL}")
     return {"model": f"{asked.out}/{MODEL}", **results}
+
+
+def _forecast_text(forecast: list[dict[str, Any]], gains: dict[str, float]) -> str:
+    """What more photographs would bring, in a line."""
+    from vitascope.wording import printable
+
+    expected = [
+        f"{100 * f['top1']:.0f} % ({100 * f['interval'][0]:.0f}–{100 * f['interval'][1]:.0f}) from {f['images']:,}"
+        for f in forecast
+    ]
+    best = max(gains, key=lambda name: gains[name])
+    more = f"; twice the images of {printable(best)!r} would bring that class about {100 * gains[best]:+.0f} points"
+    return f"with more images like these: {', '.join(expected)}{more if gains[best] >= 0.005 else ''}"
