@@ -58,6 +58,12 @@ def test_found_and_kept(bucket: Depot) -> None:
     assert parts() == []
 
 
+def test_a_redirect(bucket: Depot) -> None:
+    bucket.renamed["augreg/Old"] = "augreg/Ti_16-i21k"
+    assert same(vs.load("google:augreg/Old").model, checkpoint().model)
+    assert bucket.statuses == [307, 200]
+
+
 def test_what_is_not_there(bucket: Depot) -> None:
     assert "there is no http" in refusal("google:augreg/Ti_8-i21k")
     assert "; augreg/index.csv in vit_models lists AugReg's files" in refusal("google:augreg/Ti_8-i21k")
