@@ -20,7 +20,7 @@ class Embed(Applied):
     """Features of images, what the last linear layer sees."""
 
     checkpoint: str
-    """A file, a folder or a run, in any format that loads; its last layer plays no part."""
+    """A file, a folder or a run, in any format that loads, or a name; its last layer plays no part."""
     paths: tuple[str, ...]
     """Image files, and folders whose images are all taken."""
     out: str
