@@ -116,6 +116,20 @@ def _dinov2(name: str, model: str, top1: float, registers: int = 0) -> Start:
     )
 
 
+def _clip(size: str, model: str, top1: float) -> Start:
+    """The image tower of CLIP (Radford et al., 2021), as OpenCLIP trained it on public images."""
+    return Start(
+        name=f"timm/vit_{size}_clip_224.laion2b",
+        family="CLIP",
+        model=model,
+        fields={**_LATER, "norm_before": True, "norm_eps": 1e-5},
+        trained_on="LAION-2B, captions",
+        top1=top1,
+        judged="fine-tuned at 224 px",
+        source=_TIMM,
+    )
+
+
 def _mae(size: str, model: str, top1: float) -> Start:
     """Masked autoencoder (He et al., 2021)."""
     return Start(
@@ -168,6 +182,18 @@ STARTS: tuple[Start, ...] = (
     _dinov2("vit_small_patch14_reg4", "ViT-S/14", 80.9, registers=4),
     _dinov2("vit_base_patch14", "ViT-B/14", 84.5),
     _dinov2("vit_large_patch14", "ViT-L/14", 86.3),
+    _clip("base_patch32", "ViT-B/32", 82.6),
+    _clip("base_patch16", "ViT-B/16", 85.5),
+    Start(
+        name="timm/vit_base_patch16_siglip_224.v2_webli",
+        family="SigLIP 2",
+        model="ViT-B/16",
+        fields={**_LATER, "class_token": False, "class_row": False, "pooling": "attention"},
+        trained_on="WebLI, captions",
+        top1=78.2,
+        judged="zero-shot",
+        source="google-research/big_vision, README_siglip2.md",
+    ),
     _mae("base", "ViT-B/16", 83.6),
     _mae("large", "ViT-L/16", 85.9),
     _bit(50, 80.3),
