@@ -12,6 +12,7 @@ import vitascope as vs
 from parity import families, parity
 from peers import peer, randomise
 from tiny_checkpoint import noise
+from vitascope.errors import CheckpointError
 from vitascope.layers.position import sincos_positions
 
 VIT: dict[str, Any] = {
@@ -93,3 +94,28 @@ def test_the_authors_file_without_its_decoder(family: str, tmp_path: Path, caplo
     images = noise(2, 3, 32, 32)
     parity(family, "timm", "vitascope", ck.model.tokens(images), model.forward_features(images))
     assert torch.equal(ck.model.state_dict()["embedding.positions.table"], table)
+
+
+@torch.inference_mode()
+@families(["MAE, linear probe"], ("timm", "vitascope"))
+def test_the_batch_norm_of_a_linear_probe_becomes_a_part_of_its_layer(family: str, tmp_path: Path) -> None:
+    model, norm = probed(128)
+    norm.running_mean, norm.running_var = noise(128), 1 + noise(128, seed=1).abs()
+    torch.save({"model": model.state_dict()}, tmp_path / "linprobe.pth")
+    images = noise(2, 3, 32, 32)
+    parity(family, "timm", "vitascope", vs.load(tmp_path / "linprobe.pth").model(images), model(images))
+
+
+def test_a_batch_norm_that_does_not_fit_is_named(tmp_path: Path) -> None:
+    torch.save(probed(64)[0].state_dict(), tmp_path / "linprobe.pth")
+    with pytest.raises(CheckpointError, match=r"head\.0\.running_mean"):
+        vs.load(tmp_path / "linprobe.pth")
+
+
+def probed(features: int) -> tuple[Any, torch.nn.BatchNorm1d]:
+    """A linear probe as the authors make it, and its BatchNorm."""
+    sizes = {"img_size": 32, "patch_size": 8, "embed_dim": 128, "depth": 2, "num_heads": 2, "num_classes": 5}
+    model = randomise(peer("timm").create_model("vit_base_patch16_224", **sizes))
+    norm = torch.nn.BatchNorm1d(features, affine=False, eps=1e-6)
+    model.head = torch.nn.Sequential(norm, model.head).eval()
+    return model, norm

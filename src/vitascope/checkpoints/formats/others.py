@@ -49,7 +49,7 @@ _OTHERS = (
     (r"stages\.\d+\.layers\.\d+\..*layer_scale", "", _CONVNEXT),
     (r"stages\.\d+\.blocks\.\d+\.(?!(conv|norm)[123]\.|downsample\.)", r"running_mean$", _CONVNEXT),
     (r"(^|\.)features\.\d+\.", "", "a convolutional network of torchvision"),
-    (r"running_mean$", "", "a convolutional network"),
+    (r"running_mean$", r"^head\.0\.running_mean$", "a convolutional network"),
 )  # fmt: skip
 """On the name of any tensor; on that of none; what the model is."""
 _UNSEEN = (

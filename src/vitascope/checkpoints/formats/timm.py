@@ -20,6 +20,7 @@ from vitascope.checkpoints.formats import timm_stem
 from vitascope.checkpoints.formats import timm_towers as towers
 from vitascope.checkpoints.formats.distilled import Distilled, with_rows
 from vitascope.checkpoints.formats.openclip import clip_preprocess
+from vitascope.checkpoints.formats.probe import without_batch_norm
 from vitascope.checkpoints.formats.raw import WRITTEN_BY, Draft, RawCheckpoint, labels_of, mapping, stated_size
 from vitascope.checkpoints.formats.sizes import Sizes, heads_for, square_side
 from vitascope.checkpoints.translate import Layout
@@ -79,7 +80,7 @@ def _layout(root_alone: bool, projects: bool) -> Layout:
 
 def read(raw: RawCheckpoint) -> Draft:
     """The model that the tensors are; raises `CheckpointError` where something cannot be represented."""
-    tensors = raw.renamed(_DINOV2, _MASKED_TRAINING)
+    tensors = without_batch_norm(raw.renamed(_DINOV2, _MASKED_TRAINING))
     token = "token+distillation" if _DISTILLED.token in tensors else "token"
     tensors = towers.apart(_positions_of_patches(_DISTILLED.join(tensors, raw.path)))
     described = mapping(raw.config.get("pretrained_cfg"))
