@@ -90,8 +90,8 @@ def test_options_that_a_folder_does_not_take_mean_the_name(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     (tmp_path / "fractals" / "a").mkdir(parents=True)
     assert recognise("fractals")[0].name == "folder"
-    assert recognise("fractals:size=16") == (CATALOGUE[4], "fractals", {"size": "16"})
-    assert CATALOGUE[4].name == "fractals"
+    assert recognise("fractals:size=16") == (CATALOGUE[5], "fractals", {"size": "16"})
+    assert CATALOGUE[5].name == "fractals"
 
 
 def test_options_after_a_path(
@@ -164,7 +164,7 @@ def test_data_that_needs_nothing_opens() -> None:
 def test_the_catalogue_says_everything() -> None:
     names = [entry.name for entry in CATALOGUE]
     assert len(set(names)) == len(names)
-    assert {"folder", "parquet", "webdataset", "digits", "fractals", "cifar10", "cifar100", "hf"} == set(names)
+    assert {"folder", "parquet", "csv", "webdataset", "digits", "fractals", "cifar10", "cifar100", "hf"} == set(names)
     for entry in CATALOGUE:
         assert all((entry.name, entry.typed, entry.holds, entry.splits))
         assert all("\n" not in text for text in (entry.typed, entry.holds, entry.splits, entry.needs))

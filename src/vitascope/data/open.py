@@ -75,6 +75,15 @@ CATALOGUE: tuple[Entry, ...] = (
         is_path=True,
     ),
     Entry(
+        name="csv",
+        typed="labels.csv or labels.csv:file=COLUMN,label=COLUMN",
+        holds="CSV or TSV that lists image files and their labels; options file=, label=, split=COLUMN",
+        splits="by a column split, else train",
+        opener="listed.open_listed",
+        unlabelled="listed.open_images",
+        is_path=True,
+    ),
+    Entry(
         name="webdataset",
         typed="'shards/train-{000..009}.tar'",
         holds="tar shards of KEY.jpg with KEY.cls or KEY.json: a file, a folder, a pattern",
@@ -133,11 +142,11 @@ _PARQUET_FOLDERS = ("data", "train", "val", "validation", "test")
 def open_data(spec: str, *, seed: int = 0, labels: bool = True) -> Splits:
     """What `spec` means → its splits, nothing decoded yet.
 
-    `spec` is a path (class folders, parquet, tar shards; a pattern with *, ?, [ ] or {000..009} for shards), or a
-    name of CATALOGUE, with options as NAME:key=value,key=value. A path wins over a name: a folder called digits
-    beside you is that folder. `seed` is for data that is generated, unless its options give one. Without `labels` there
-    need not be any, and none are seen. Raises DataError, with the nearest names, for what it does not know;
-    `UnlabelledError` where labels are missing.
+    `spec` is a path (class folders, parquet, a CSV list, tar shards; a pattern with *, ?, [ ] or {000..009} for
+    shards), or a name of CATALOGUE, with options as NAME:key=value,key=value. A path wins over a name: a folder called
+    digits beside you is that folder. `seed` is for data that is generated, unless its options give one. Without
+    `labels` there need not be any, and none are seen. Raises DataError, with the nearest names, for what it does not
+    know; `UnlabelledError` where labels are missing.
     """
     entry, argument, options = recognise(spec)
     return entry.open(argument, options, seed, labels=labels)
@@ -182,10 +191,12 @@ def _kind_of_path(text: str) -> str | None:
         if path.is_file():
             if path.suffix == ".parquet":
                 return "parquet"
+            if path.suffix in (".csv", ".tsv"):
+                return "csv"
             if path.name.endswith((".tar", ".tar.gz", ".tgz")):
                 return "webdataset"
             raise DataError(
-                f"{printable(text)}: a file of unknown kind, expected a folder, a .parquet or a .tar file; "
+                f"{printable(text)}: a file of unknown kind, expected a folder, a .parquet, .csv or .tar file; "
                 "check the path"
             )
     except (OSError, ValueError):  # a name too long, a NUL in it

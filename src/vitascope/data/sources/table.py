@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -84,13 +84,24 @@ def choose_image(schema: Any, where: str, image: str | None) -> str:
 def _choose(
     schema: Any, where: str, role: str, asked: str | None, usual: tuple[str, ...], suits: Callable[[str], bool]
 ) -> str:
-    if asked is not None and asked not in schema.names:
-        raise DataError(f"{where}: no column {asked!r} for {role}=, expected one of: {some(schema.names)}")
-    named = [name for name in usual if name in schema.names]
-    candidates = [asked] if asked else named[:1] or [name for name in schema.names if suits(name)]
+    others = [] if asked or set(usual) & set(schema.names) else [name for name in schema.names if suits(name)]
+    return choose(schema.names, where, role, asked, usual, others)
+
+
+def choose(
+    columns: Sequence[str], where: str, role: str, asked: str | None, usual: Sequence[str], others: Sequence[str] = ()
+) -> str:
+    """The column that is asked for, else the first of the usual names, else the only one of `others`.
+
+    Raises DataError, listing the columns; `UnlabelledError` where none can be one of labels.
+    """
+    if asked is not None and asked not in columns:
+        raise DataError(f"{where}: no column {asked!r} for {role}=, expected one of: {some(columns)}")
+    named = [name for name in usual if name in columns]
+    candidates = [asked] if asked else named[:1] or list(others)
     if len(candidates) != 1:
         raise (UnlabelledError if role == "label" and not candidates else DataError)(
             f"{where}: {'no' if not candidates else 'more than one possible'} {role} column among "
-            f"{some(schema.names)}; name it by adding :{role}=COLUMN"
+            f"{some(columns)}; name it by adding :{role}=COLUMN"
         )
     return candidates[0]

@@ -1,0 +1,123 @@
+"""A list of images: CSV or TSV with a column of files and one of labels, perhaps one of splits."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pc_csv
+
+from vitascope.data.source import Int64, Splits, name_of_split, split_of_name
+from vitascope.data.sources.classes import number_labels
+from vitascope.data.sources.folder import FolderSource
+from vitascope.data.sources.table import OTHER_LABELS, choose
+from vitascope.errors import DataError
+from vitascope.wording import count, printable, reason, some
+
+FILES = ("file", "file_name", "filename", "path", "image", "image_path", "image_id", "id")
+LABELS = ("label", "class", "target", "category", "label_name", "class_name")
+SPLITS = ("split", "subset")
+_ENDINGS = (".jpg", ".jpeg", ".png")
+"""What files of data that lists them by their identifiers end in."""
+
+
+def open_listed(
+    path: str | Path, *, file: str | None = None, label: str | None = None, split: str | None = None
+) -> Splits:
+    """The images a CSV or TSV file lists, by the paths in it, which begin where it lies → its splits, else `train`.
+
+    `file`, `label` and `split` name its columns, where they are not called as usual. Classes as `classes.py` has them.
+    Raises DataError, in one line, for a file that cannot be read, columns that are not plain, files that are not there.
+    """
+    where, table = printable(str(path)), _read(Path(path))
+    rows, paths = _images(table, Path(path), where, file, split)
+    labels = table[choose(table.column_names, where, "label", label, LABELS)]
+    columns = {name: labels.take(pa.array(places)) for name, places in rows.items()}
+    classes, numbers = number_labels(columns, None, where, OTHER_LABELS)
+    return _sources(Path(path), {name: rows[name] for name in numbers}, paths, classes, numbers)
+
+
+def open_images(path: str | Path, *, file: str | None = None, split: str | None = None) -> Splits:
+    """The same without labels, whether there are any or not."""
+    rows, paths = _images(_read(Path(path)), Path(path), printable(str(path)), file, split)
+    return _sources(Path(path), rows, paths, (), {n: np.zeros(len(each), dtype=np.int64) for n, each in rows.items()})
+
+
+def _images(
+    table: Any, path: Path, where: str, file: str | None, split: str | None
+) -> tuple[dict[str, Int64], list[str]]:
+    """The rows of each split, and the path of every row; raises DataError."""
+    names = table.column_names
+    files = table[choose(names, where, "file", file, FILES)].cast(pa.string()).to_pylist()
+    if not files:
+        raise DataError(f"{where}: no rows, expected an image in each")
+    usual = next((name for name in SPLITS if name in names), None)
+    splits = ["train"] * len(files)
+    if split or usual:
+        splits = _splits(table, choose(names, where, "split", split or usual, ()), where)
+    rows = {name: np.flatnonzero([each == name for each in splits]) for name in dict.fromkeys(splits)}
+    return rows, _found(files, os.path.dirname(os.path.abspath(path)), where)
+
+
+def _sources(
+    path: Path, rows: dict[str, Int64], paths: list[str], classes: tuple[str, ...], labels: dict[str, Int64]
+) -> Splits:
+    stem = path.resolve().stem
+    return Splits(
+        **{
+            name: FolderSource(
+                name=stem if list(rows) == ["train"] else name_of_split(stem, name),
+                root=os.path.dirname(os.path.abspath(path)),
+                classes=classes,
+                labels=labels[name],
+                paths=tuple(paths[i] for i in places),
+            )
+            for name, places in rows.items()
+        }
+    )
+
+
+def _read(path: Path) -> Any:
+    """The table, files and splits as texts; raises DataError."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.readline().decode("utf-8-sig")
+        separator = max("\t;,", key=head.count)  # the comma where there is none of them
+        texts = dict.fromkeys((*FILES, *SPLITS), pa.string())
+        table = pc_csv.read_csv(
+            path,
+            parse_options=pc_csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+            convert_options=pc_csv.ConvertOptions(column_types=texts, null_values=[]),
+        )
+        if any(map(pa.types.is_binary, table.schema.types)):
+            raise ValueError("letters that are no UTF-8")
+        return table
+    except (OSError, ValueError, pa.ArrowException) as error:
+        remedy = "expected CSV with a header, in UTF-8"
+        raise DataError(f"{printable(str(path))}: cannot be read ({reason(error)}); {remedy}") from error
+
+
+def _splits(table: Any, column: str, where: str) -> list[str]:
+    words = [str(word) for word in table[column].to_pylist()]
+    known = {word: split_of_name(word) for word in set(words)}
+    if strange := sorted(word for word, split in known.items() if split is None):
+        raise DataError(f"{where}: column {column!r} says {some(strange, 3)}, expected train, validation or test")
+    return [known[word] or "" for word in words]
+
+
+def _found(files: list[str], root: str, where: str) -> list[str]:
+    """Paths below `root`, or whole ones, with an ending where the list leaves it out; DataError if some are absent."""
+    for ending in ("", *_ENDINGS):
+        paths = [f"{file}{ending}" for file in files]
+        if os.path.isfile(os.path.join(root, paths[0])):
+            break
+    else:
+        paths = files
+    absent = [path for path in paths if not os.path.isfile(os.path.join(root, path))]
+    if absent:
+        told = f"{count(len(absent), 'file')} of {len(paths):,} not found: {some(absent, 2)}"
+        raise DataError(f"{where}: {told}; paths begin at {printable(root)}, correct them or the column (:file=COLUMN)")
+    return paths
