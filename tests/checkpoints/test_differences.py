@@ -33,6 +33,7 @@ CHANGES: dict[str, Any] = {
     "positions": "none",
     "class_row": False,
     "norm": "pooled",
+    "norm_before": True,
     "norm_eps": 1e-5,
     "representation_size": 4,
     "representation_activation": "tanh",

@@ -17,8 +17,11 @@ from parity import LIMIT, families, parity
 from peers import peer, randomise
 from tiny_checkpoint import same
 from vitascope.checkpoints.adapt import assemble
+from vitascope.checkpoints.formats.raw import RawCheckpoint
+from vitascope.checkpoints.formats.table import understand
 from vitascope.errors import CheckpointError
 from vitascope.models.config import BiTConfig, StemConfig
+from wrapping import WRAPPED, under
 
 pytestmark = [
     pytest.mark.peers,
@@ -82,11 +85,23 @@ def test_a_small_resnet_of_timm_in_a_state_dict_alone(family: str, tmp_path: Pat
     timm, layers = peer("timm.models.resnetv2"), peer("timm.layers")
     convolution = partial(layers.StdConv2d, eps=1e-8)
     model = timm.ResNetV2([1, 2], (256, 512), num_classes=5, stem_type="fixed", conv_layer=convolution, width_factor=1)
-    save_file(randomise(model).state_dict(), tmp_path / "a.safetensors")
+    state = randomise(model).state_dict()
+    save_file(state, tmp_path / "a.safetensors")
     ck = vs.load(tmp_path / "a.safetensors", image_size=33)
     assert ck.config == BiTConfig(image_size=(33, 33), units=(1, 2), classes=5, kernel_eps=1e-8)
     images = torch.randn(2, 3, 33, 33)
     parity(family, "timm", "vitascope", ck.model(images), model(images))
+    for kind in WRAPPED.keys() - {"MAE"}:
+        torch.save(WRAPPED[kind](state), tmp_path / "a.pth")
+        assert same(vs.load(tmp_path / "a.pth").model, ck.model), kind
+
+
+def test_a_hybrids_stem_is_not_taken_for_a_resnet_in_a_wrapping() -> None:
+    with torch.device("meta"):
+        state = peer("timm").create_model("vit_small_r26_s32_224").state_dict()
+    for prefix in ("", "module.", "backbone.", "encoder.model."):
+        format, draft = understand(RawCheckpoint(tensors=under(prefix, state)))
+        assert (format.name, draft.config.stem.units) == ("timm", (2, 2, 2, 2))  # type: ignore[union-attr]
 
 
 @torch.inference_mode()
