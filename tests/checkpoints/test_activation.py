@@ -38,7 +38,7 @@ def test_each_label_is_judged_by_itself_everywhere(tmp_path: Path) -> None:
     wanted = logits(ck).sigmoid()
     Image.fromarray(PIXELS).save(tmp_path / "a.png")
     predictor = vs.Predictor(ck, engine="eager")
-    for found in (predictor(PIXELS)[0], next(predict_files(predictor, [tmp_path / "a.png"])).predictions):
+    for found in (predictor(PIXELS)[0], next(predict_files(predictor, [tmp_path / "a.png"])).answer.predictions):
         assert [index for _, index, _ in found] == wanted.argsort(descending=True).tolist()
         assert [p for _, _, p in found] == pytest.approx(wanted.sort(descending=True).values.tolist(), abs=1e-6)
     assert [p for _, _, p in look(ck, PIXELS).predictions] == pytest.approx(sorted(wanted.tolist())[::-1], abs=1e-6)
