@@ -193,3 +193,24 @@ def test_channels_that_nothing_tells(tmp_path: Path) -> None:
             vs.load(tmp_path / "a.safetensors")
         stated = replace(ck.config, width=WIDTH, heads=2, hidden=HIDDEN, depth=DEPTH, classes=CLASSES)
         assert vs.load(tmp_path / "a.safetensors", model=replace(stated, image_size=(SIDE, SIDE))).config.channels == 2
+
+
+@pytest.mark.parametrize(
+    ("shapes", "expected"),
+    [
+        (
+            {"transformer.layers.0.0.to_qkv.weight": (3 * 2**17, 1), "to_patch_embedding.2.weight": (2**17, 3)},
+            "check its sizes",
+        ),
+        ({"transformer.layers.0.0.to_qkv.weight": (1, 128)}, "heads"),
+        ({"to_patch_embedding.2.weight": (128, 7)}, "no squares of 3 channels"),
+        ({"cls_token": (1, 64)}, "cls_token is 1×1×64, expected 1×1×128"),
+        ({"transformer.layers.1.0.to_out.0.weight": (128, 64)}, "to_out"),
+    ],
+)
+def test_shapes_that_cannot_be_are_one_line(shapes: dict[str, Any], expected: str, tmp_path: Path) -> None:
+    one_head = "to_patch_embedding.2.weight" in shapes  # whose output would be as large as the square of the claim
+    wrong = drawn(out=not one_head) | {name: torch.zeros(shape) for name, shape in shapes.items()}
+    save_file(wrong, tmp_path / "a.safetensors")
+    with pytest.raises(CheckpointError, match=expected):
+        vs.load(tmp_path / "a.safetensors")

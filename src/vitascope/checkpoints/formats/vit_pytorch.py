@@ -81,9 +81,10 @@ def read(raw: RawCheckpoint) -> Draft:
     _in_our_axes(raw, tensors, f"{layout.names['patches.projection']}.weight")
     sizes = Sizes(raw, tensors, layout)
     fields = sizes.fields()
-    inner = sizes.shape("encoder.blocks.0.attention.qkv.weight", 2)[0] // 3
+    qkv = sizes.shape("encoder.blocks.0.attention.qkv.weight", 2)
+    inner = qkv[0] // 3
     heads = _heads(raw, inner, model.get("heads"))
-    _outputs(tensors, fields["depth"], inner, fields["width"])
+    _outputs(tensors, fields["depth"], qkv, fields["width"])
     patch, learned = fields["patch"], sizes.has("embedding.positions.table", 3)
     size = raw.image_size or (raw.model.image_size if raw.model else (max(224 // patch, 1) * patch,) * 2)
     if learned:
@@ -165,10 +166,12 @@ def _in_our_axes(raw: RawCheckpoint, tensors: dict[str, Tensor], projection: str
         del tensors[_TOKEN]
 
 
-def _outputs(tensors: dict[str, Tensor], depth: int, inner: int, width: int) -> None:
+def _outputs(tensors: dict[str, Tensor], depth: int, qkv: Shape, width: int) -> None:
     """Attention's output where a block leaves out what it would add nothing to: biases (SimpleViT), or all of it."""
+    square = qkv == (3 * width, width)  # so that what is made here is no larger than what the file holds
+    same, nothing = torch.eye(width if square else 0), torch.zeros(width)
     for number in range(depth):
         out = f"{_BLOCK.format(number)}.0.to_out.0"
-        if f"{out}.weight" not in tensors and inner == width:
-            tensors[f"{out}.weight"] = torch.eye(width)
-        tensors.setdefault(f"{out}.bias", torch.zeros(width))
+        if square:
+            tensors.setdefault(f"{out}.weight", same)
+        tensors.setdefault(f"{out}.bias", nothing)
