@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,15 @@ def test_what_cannot_be_masked_is_refused_before_data_are_read(
     with pytest.raises(ConfigError, match=said):
         pretrain(recipe(tmp_path / "run", **{"data": str(tmp_path / "nowhere"), **changes}))
     assert not (tmp_path / "run").exists()
+
+
+def test_every_setting_does_something(tmp_path: Path) -> None:
+    changes = {"autoencoder": False, "share": 0.5, "target": "pixels", "decoder_width": 64, "decoder_depth": 2}
+    assert changes.keys() == {field.name for field in dataclasses.fields(MaskedConfig)}
+    plain = pretrain(recipe(tmp_path / "plain", steps=2), splits=splits())
+    for name, value in changes.items():
+        changed = pretrain(recipe(tmp_path / name, MaskedConfig(**{name: value}), steps=2), splits=splits())
+        assert differ(weights(plain), weights(changed)), name
 
 
 def test_products_in_bfloat16(tmp_path: Path) -> None:
