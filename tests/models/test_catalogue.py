@@ -164,3 +164,9 @@ def test_operations_are_those_that_pytorch_counts(name: str) -> None:
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
         empty_model(config).eval()(torch.empty(1, 3, 64, 64))
     assert forward_flops(config) == counter.get_total_flops() > 1e7
+
+
+def test_the_work_of_attention_pooling_is_counted() -> None:
+    mean = forward_flops(model_config("ViT-Ti/16", pooling="mean", class_token=False))
+    attention = forward_flops(model_config("ViT-Ti/16", pooling="attention", class_token=False))
+    assert 0 < attention - mean < 0.2 * mean

@@ -134,7 +134,7 @@ def forward_flops(config: ModelConfig) -> float:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    model = empty_model(config).eval()
+    model = empty_model(config).eval().requires_grad_(False)
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
         model(torch.empty(1, config.channels, *config.image_size))
     return float(counter.get_total_flops())
