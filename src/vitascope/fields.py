@@ -72,8 +72,11 @@ def height_width(value: Any, name: str) -> tuple[int, int]:
         pair = value.get("height"), value.get("width")
     elif isinstance(value, int):
         pair = value, value
-    if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(isinstance(n, int) and n > 0 for n in pair):
-        raise ConfigError(f"{name} is {_shown(value)}, expected one positive number or (height, width)")
+    whole = isinstance(pair, list | tuple) and all(isinstance(n, int) and 0 < n <= LARGEST_SIDE for n in pair)
+    if not whole or len(pair) != 2:
+        raise ConfigError(
+            f"{name} is {_shown(value)}, expected one positive number or (height, width), at most {LARGEST_SIDE}"
+        )
     return pair[0], pair[1]
 
 

@@ -22,11 +22,17 @@ from safetensors.torch import load_file
 
 import vitascope as vs
 from tiny_checkpoint import TINY, checkpoint
+from tiny_families import ROUND_TRIPS
+from vitascope.checkpoints.checkpoint import numbered_labels
+from vitascope.checkpoints.formats.names import FORMATS
+from vitascope.data.preprocess import Preprocess
 from vitascope.errors import UserError
 from vitascope.models.config import BiTConfig, StemConfig
 
 SLOW, LONGEST = 5.0, 500
 """Seconds for one load, and characters of a message besides the path."""
+_LARGEST = 500_000
+"""Weights of a checkpoint that is damaged again and again."""
 HOSTILE: tuple[Any, ...] = (
     *(
         None,
@@ -87,25 +93,19 @@ def damaged(whole: Sequence[Path], seed: int, index: int, folder: Path) -> Path:
 
 
 def bases(folder: Path) -> list[Path]:
-    """Whole checkpoints of every format, small."""
+    """Whole checkpoints of every family in every format, small."""
     erf = replace(TINY, gelu="erf", width=64, heads=1)
     hybrid = replace(TINY, image_size=(32, 32), patch=2, stem=StemConfig(units=(1,), width_factor=0.5))
     bit = BiTConfig(image_size=(32, 32), units=(1, 1), base_width=32, classes=3)
-    dino = replace(erf, layer_scale=1e-5, registers=2, pooling="token+mean", hidden=128)
-    for name, format, config in (
-        ("own", "vitascope", TINY),
-        ("own_hybrid", "vitascope", hybrid),
-        ("own_bit", "vitascope", bit),
-        ("google.npz", "google", TINY),
-        ("bit.npz", "google", bit),
-        ("timm", "timm", erf),
-        ("huggingface", "huggingface", erf),
-        ("dino", "huggingface", dino),
-        ("torchvision.pth", "torchvision", erf),
-        ("torchvision.safetensors", "torchvision", erf),
-    ):
-        labels = tuple("abc") if config.classes == 3 else ()
-        vs.save(checkpoint(config, labels=labels), folder / name, format=format)
+    own = [("own", "vitascope", TINY), ("own_hybrid", "vitascope", hybrid), ("own_bit", "vitascope", bit)]
+    other = [("timm", "timm", erf), ("torchvision.pth", "torchvision", erf)]
+    families = [(_file(format, number), format, config) for number, (format, config) in enumerate(ROUND_TRIPS)]
+    for name, format, config in (*own, *other, *families):
+        labels = tuple("abc") if config.classes == 3 else numbered_labels(config.classes)
+        preprocess = Preprocess(size=config.image_size, channels=config.channels, fit="squash")
+        ck = checkpoint(config, labels=labels, preprocess=preprocess)
+        if sum(parameter.numel() for parameter in ck.model.parameters()) < _LARGEST:
+            vs.save(ck, folder / name, format=format)
     state = load_file(folder / "timm" / "model.safetensors")
     wrapped = {f"module.{name}": tensor for name, tensor in state.items()}
     held = {
@@ -116,6 +116,11 @@ def bases(folder: Path) -> list[Path]:
     torch.save(held, folder / "wrapped.pth")
     torch.save(wrapped, folder / "legacy.pth", _use_new_zipfile_serialization=False)
     return sorted(folder.iterdir())
+
+
+def _file(format: str, number: int) -> str:
+    endings = FORMATS[format]
+    return f"{format}_{number}{endings[0] if endings else ''}"
 
 
 def damage_json(text: str, rng: random.Random) -> str:

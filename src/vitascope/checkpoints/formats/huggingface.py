@@ -202,7 +202,7 @@ def _config(raw: RawCheckpoint, tensors: dict[str, Tensor], kind: str, pooling: 
         heads=heads_for(raw, fields["width"], said.get("num_attention_heads")),
         pooling="token+mean" if dino and fields["classes"] else pooling,
         gelu=gelu,
-        norm_eps=said.get("layer_norm_eps", _EPS[str(said.get("model_type", kind))]),
+        norm_eps=said.get("layer_norm_eps", _EPS[said.get("model_type") or kind]),
         layer_scale=said.get("layerscale_value", 1.0) if dino else None,
         dropout=said.get("hidden_dropout_prob", 0.0),
         stochastic_depth=said.get("drop_path_rate", 0.0) if dino else 0.0,

@@ -137,11 +137,7 @@ def _kind(raw: RawCheckpoint) -> str:
         raise CheckpointError(f"{raw.path}: a NaFlex ViT (SigLIP 2 of any size); take the model of a fixed size")
     if stated is None:
         return "clip" if any(name.endswith("pre_layrnorm.weight") for name in raw.tensors) else "siglip"
-    if stated not in _KINDS:
-        raise CheckpointError(
-            f"{raw.path}: model_type {str(stated)[:40]!r} in config.json, expected {', '.join(_KINDS)}"
-        )
-    return _KINDS[str(stated)]
+    return str(raw.meaning(_KINDS, stated, "model_type"))
 
 
 def _of_images(raw: RawCheckpoint, kind: str) -> dict[str, Tensor]:
