@@ -29,6 +29,7 @@ _OTHERS = (
     (r"attn\.gating_param$", "", "a ConViT"),
     (r"(^|\.)blocks\.\d+\.proj\.|pos_embed_win$", "", "a Hiera"),
     (r"backbone\.stages\.\d+\.\d+\.", "", "a ViTamin"),
+    (r"norm_pre\.[\s\S]*attn_pool\.|attn_pool\.[\s\S]*norm_pre\.", "", "a Perception Encoder (rotary positions)"),
     (r"lambda_q1$", "", "a ViT with differential attention"),
     (r"layer\.\d+\.mlp\.up_proj\.|rope_embeddings\.|(^|\.)rope\.", "", "a ViT with rotary positions (DINOv3)"),
     (r"gamma_1$", "pos_embed", "a ViT with rotary positions (DINOv3)"),
