@@ -25,6 +25,7 @@ EVERY: dict[str, tuple[list[str], str]] = {
     "evaluate": (["{}/run", "{}/images"], "top1"),
     "fewshot": (["{}/run", "{}/images", "--test={}/others", "--shots=1,3", "--seeds=2", "--device=cpu"], "results"),
     "predict": (["{}/run", "{}/images/ant"], "predictions"),
+    "similar": (["{}/run", "{}/images/ant/000.png", "{}/images"], "similar"),
     "embed": (["{}/run", "{}/images/ant", "--out={}/features.npz"], "width"),
     "convert": (["{}/run", "{}/converted"], "parameters"),
     "models": ([], "models"),

@@ -16,9 +16,10 @@ from tiny import evaluated, image_folder, pretrain_recipe, splits
 from tiny_checkpoint import TINY, checkpoint
 from vitascope.errors import CheckpointError, ConfigError, DataError, OutputError
 from vitascope.models.config import BiTConfig, StemConfig, ViTConfig
-from vitascope.recipes.asked import Teach
+from vitascope.recipes.asked import Similar, Teach
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.recipe import FinetuneRecipe
+from vitascope.recipes.similar import similar
 from vitascope.recipes.teach import Lesson, teach_run
 
 CONFIGS = {
@@ -146,6 +147,31 @@ def test_a_wrong_label_is_suspected_by_name(start: str, tmp_path: Path) -> None:
     assert 0 < results["wrong_labels"] < 0.1
     assert [entry["images"] for entry in results["forecast"]] == [240, 480]
     assert set(results["gains"]) == {"ant", "bee", "cat"}
+
+
+def test_what_decided_an_answer_is_told(start: str, data: Path, tmp_path: Path) -> None:
+    lesson = taught(start, data, tmp_path / "run", balance=True)
+    image = next((data / "test" / "bee").iterdir())
+    told = similar(Similar(checkpoint=str(tmp_path / "run"), image=str(image), top=3, device="cpu"))
+    assert [entry["label"] for entry in told["similar"]] == ["bee"] * 3
+    assert told["answer"] == "bee"
+    assert [abs(d["lead"]) for d in told["decided"]] == sorted((abs(d["lead"]) for d in told["decided"]), reverse=True)
+    first = told["decided"][0]
+    taught(tmp_path / "run", None, tmp_path / "less", forget=(first["file"],), balance=True)
+    bee, other = lesson.known.classes.index("bee"), lesson.known.classes.index(told["instead_of"])
+
+    def lead(run: str) -> float:
+        ck = vs.load(tmp_path / run)
+        logits = ck.model(ck.preprocess(image)[None])[0].detach()
+        return float(logits[bee] - logits[other])
+
+    # λ, temperature and the weights by class are then those of one image less.
+    assert lead("run") - lead("less") == pytest.approx(first["lead"], abs=0.5 * abs(first["lead"]) + 0.1)
+    among = similar(Similar(checkpoint=start, image=str(image), paths=(str(data / "train"),), top=2, device="cpu"))
+    assert list(among) == ["similar"]
+    assert set(among["similar"][0]) == {"file", "cosine"}
+    with pytest.raises(ConfigError, match="was not taught; give image files"):
+        similar(Similar(checkpoint=start, image=str(image)))
 
 
 def test_balance_helps_the_small_class(start: str, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "fewshot": ("checkpoint data", "accuracy of frozen features after a few images per class"),
     "predict": ("checkpoint paths", "labels and probabilities for image files and folders"),
     "embed": ("checkpoint paths", "what a checkpoint's last layer sees of image files and folders, as a file"),
+    "similar": ("checkpoint image paths", "images like a given one, and those that decided a taught answer"),
     "inspect": ("checkpoint others", "every view of the internals as picture and as numbers, and one page"),
     "study data-scaling": ("source target", "accuracy of ViTs and ResNets against the number of images (Figures 3, 4)"),
     "study compute": ("source target", "accuracy against the computation of pre-training (Figure 5)"),

@@ -55,6 +55,14 @@ def neighbour_predict(
     return predicted
 
 
+def nearest(known_x: npt.ArrayLike, asked_x: npt.ArrayLike, most: int) -> tuple[Int64, Float64]:
+    """The `most` of (n, d) with the largest cosine to each of (m, d), nearest first: places and cosines (m, most)."""
+    known = feature_rows(known_x)
+    cosine = _directions(feature_rows(asked_x, known.shape[1])) @ _directions(known).T
+    places = np.argsort(-cosine, axis=1, kind="stable")[:, :most]
+    return places, np.take_along_axis(cosine, places, axis=1)
+
+
 def _directions(features: npt.NDArray[np.floating]) -> Float64:
     """Rows of length 1; a row of zeros stays, and is equally far from all."""
     x = features.astype(np.float64)

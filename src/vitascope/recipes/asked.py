@@ -135,6 +135,20 @@ class Teach(Teaching, Opened, Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Similar(Stated, Placed):
+    """Images like a given one."""
+
+    image: str
+    """The image file that others are compared with."""
+    paths: tuple[str, ...] = ()
+    """Image files and folders to look among; none: what the run was taught."""
+    top: Count = 5
+    """How many are told."""
+    batch: Count = 32
+    """Images per forward pass."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Inspect(Stated, Placed):
     """Checkpoints side by side, on some images."""
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ import torch
 from vitascope.checkpoints.tensor_file import read_safetensors, write_safetensors
 from vitascope.data.source import Int64
 from vitascope.errors import CheckpointError, ConfigError
+from vitascope.recipes.run_folder import RESULTS, read_json
 from vitascope.wording import meant, some
 
 FILE = "taught.safetensors"
@@ -109,20 +111,25 @@ class Known:
         return write_safetensors(folder / FILE, tensors, told)
 
 
-def taught_run(path: str | Path) -> Path | None:
-    """The folder of a run that was taught, from it or from its model/; None for any other checkpoint."""
+def read_taught(path: str | Path) -> tuple[Known, dict[str, Any]] | None:
+    """What a run of `teach` knows and its results, from it or from its model/; None for any other checkpoint.
+
+    Raises `UserError` where it is not as it was written.
+    """
     place = Path(path)
     if not place.exists():  # a name
         return None
-    return next((folder for folder in (place, place.parent) if (folder / FILE).is_file()), None)
+    for folder in (place, place.parent):
+        if (folder / FILE).is_file():
+            results = read_json(folder / RESULTS, "teach again")
+            return _read(folder, results.get("taught_sha256")), results
+    return None
 
 
-def read_known(folder: Path, sha256: object) -> Known:
+def _read(folder: Path, sha256: object) -> Known:
     """What `write` wrote, with the SHA-256 it returned; raises `CheckpointError`."""
     path = folder / FILE
     remedy = "teach again, or copy the whole folder"
-    if not path.is_file():
-        raise CheckpointError(f"{path}: missing, and with it the images to add to or to forget; {remedy}")
     content = read_safetensors(path)
     if content.sha256 != sha256:
         raise CheckpointError(f"{path}: not as it was written (SHA-256); {remedy}")

@@ -30,8 +30,8 @@ from vitascope.evaluation.metrics import Tally, judged
 from vitascope.evaluation.sets import PredictionSets
 from vitascope.evaluation.taught import Taught, balanced, teach_head
 from vitascope.recipes.asked import Teach, Teaching
-from vitascope.recipes.known import Known, read_known, taught_run
-from vitascope.recipes.run_folder import ENVIRONMENT, MODEL, RESULTS, environment, read_json, write_json
+from vitascope.recipes.known import Known, read_taught
+from vitascope.recipes.run_folder import ENVIRONMENT, MODEL, RESULTS, environment, write_json
 
 log = logging.getLogger(__name__)
 
@@ -56,16 +56,15 @@ def teach_run(asked: Teach, progress: Progress | None = None) -> Lesson:
     Raises `UserError` for what the user can mend.
     """
     begun = time.monotonic()
-    earlier = taught_run(asked.checkpoint)
-    before = None
+    earlier, before = read_taught(asked.checkpoint), None
     if earlier is not None:
-        before = read_known(earlier, read_json(earlier / RESULTS, "teach again").get("taught_sha256"))
-        before = before.without(asked.forget)
+        before = earlier[0].without(asked.forget)
+        if asked.image_size is not None:
+            told = "was taught at its own image size; leave out --image_size, or teach a new run"
+            raise ConfigError(f"{asked.checkpoint} {told}")
     elif asked.forget or asked.data is None:
         what = "--forget is for" if asked.forget else "without DATA it must be"
         raise ConfigError(f"{asked.checkpoint} was not taught; {what} a run of `vitascope teach`")
-    if before is not None and asked.image_size is not None:
-        raise ConfigError(f"{earlier} was taught at its own image size; leave out --image_size, or teach a new run")
     checkpoint = load(asked.checkpoint, image_size=asked.image_size)
     store = _store(checkpoint, asked.device, batch=asked.batch, workers=asked.workers, progress=progress)
     card = {"data": asked.data, "checkpoint": asked.checkpoint}

@@ -1,0 +1,72 @@
+"""Images like a given one, and those that decided a taught head's answer to it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from vitascope.checkpoints.load import load
+from vitascope.errors import ConfigError, DataError, ImageError
+from vitascope.evaluation.fewshot import Ridge, signs
+from vitascope.evaluation.influence import influences
+from vitascope.evaluation.neighbours import nearest
+from vitascope.evaluation.taught import balanced
+from vitascope.inference.features import Embedder
+from vitascope.inference.files import find_images
+from vitascope.recipes.asked import Similar
+from vitascope.recipes.known import Known, read_taught
+
+log = logging.getLogger(__name__)
+
+
+def similar(asked: Similar) -> dict[str, Any]:
+    """The images most like `asked.image` among PATHS, else among those that a run was taught, JSON-able.
+
+    Of a taught run "decided" has the images that spoke most for its answer and against it, with what each added to the
+    answer's lead over the next class, in logits. Raises `UserError` for what the user can mend.
+    """
+    taught = None if asked.paths else read_taught(asked.checkpoint)
+    if taught is None and not asked.paths:
+        raise ConfigError(f"{asked.checkpoint} was not taught; give image files or folders to look among")
+    embedder = Embedder(load(asked.checkpoint, **asked.stated), "eager", device=asked.device, batch=asked.batch)
+    query = embedder(asked.image)
+    if taught is not None:
+        known, results = taught
+        labels = [known.classes[k] for k in known.labels]
+        told = _nearest(known.names, known.features, query, asked.top, labels)
+        return {**told, **_decided(known, results, query[0], asked.top)}
+    names, rows = list[str](), list[np.ndarray]()
+    for file, row in embedder.files(find_images(asked.paths)):
+        if isinstance(row, ImageError):
+            log.warning("%s; left out", row)
+        else:
+            names.append(str(file))
+            rows.append(row)
+    if not rows:
+        raise DataError("none of the images can be read; `vitascope check` says why")
+    return _nearest(names, np.stack(rows), query, asked.top)
+
+
+def _nearest(
+    names: Sequence[str], rows: np.ndarray, query: np.ndarray, top: int, labels: Sequence[str] | None = None
+) -> dict[str, Any]:
+    places, cosines = nearest(rows, query, top)
+    told = [{"file": names[i], "cosine": float(cosine)} for i, cosine in zip(places[0], cosines[0], strict=True)]
+    if labels is not None:
+        told = [{**entry, "label": labels[i]} for entry, i in zip(told, places[0], strict=True)]
+    return {"similar": told}
+
+
+def _decided(known: Known, results: dict[str, Any], query: np.ndarray, top: int) -> dict[str, Any]:
+    targets = signs(known.labels, len(known.classes))
+    weights = balanced(targets) if results["balance"] else None
+    ridge, l2 = Ridge.of(known.features, targets, weights), float(results["l2"])
+    first, second = (int(k) for k in np.argsort(-ridge.scores(query[None], l2)[0], kind="stable")[:2])
+    added = influences(ridge, known.features, targets, l2, query, weights) / float(results["temperature"])
+    lead = added[:, first] - added[:, second]
+    order = np.argsort(-np.abs(lead), kind="stable")[:top]
+    decided = [{"file": known.names[i], "label": known.classes[known.labels[i]], "lead": float(lead[i])} for i in order]
+    return {"answer": known.classes[first], "instead_of": known.classes[second], "decided": decided}
