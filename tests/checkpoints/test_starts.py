@@ -14,7 +14,7 @@ from depot import Depot
 from peers import peer
 from vitascope.checkpoints.named import is_name, nearest
 from vitascope.checkpoints.starts import OFFICIAL, STARTS, Start
-from vitascope.models.catalogue import count_parameters
+from vitascope.models.catalogue import count_parameters, forward_flops
 
 PAPER = "google/vit-base-patch16-224-in21k"
 LIGHT = [
@@ -41,6 +41,12 @@ def test_names_are_names_and_stand_once() -> None:
 def test_every_config_can_be_made_and_counted(start: Start) -> None:
     assert start.config(224).image_size == (224, 224)
     assert 5e6 < count_parameters(start.config()) < 4e8
+
+
+@pytest.mark.parametrize("family", sorted({start.family for start in STARTS}))
+def test_operations_are_counted_of_every_family(family: str) -> None:
+    first = next(start for start in STARTS if start.family == family)
+    assert 2e9 < forward_flops(first.config(224)) < 5e10
 
 
 @pytest.mark.peers
