@@ -1,0 +1,136 @@
+"""Where should training begin? The same small ViT from four starts of equal processor time, on CIFAR-10 and photographs.
+
+`run.py DATA RUNS [ARM …]`: DATA holds cifar10, cifar100 (parquet) and ants_bees; RUNS takes the runs, each resumable: the
+same command goes on where it stopped. What each gave is a line of rows.csv beside this file. One thread.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from vitascope.precision import processor
+from vitascope.version import source_commit
+
+ROWS = Path(__file__).with_name("rows.csv")
+COLUMNS = ("arm", "seed", "task", "labels", "top1", "loss", "steps", "cpu_seconds", "commit", "processor")
+SEEDS = (0, 1, 2)
+MODEL = ["--model_fields.width=96", "--model_fields.depth=4", "--model_fields.heads=3", "--model_fields.hidden=384"]
+FRACTALS = "fractals:classes=200,size=32,colour=true,most_maps=3,instances=800,validation=0"
+STARTS: dict[str, list[str]] = {
+    "supervised": ["CIFAR100", "--preset", "record", *MODEL, "--steps", "4000"],
+    "fractals": [FRACTALS, "--preset", "record", *MODEL, "--steps", "4000"],
+}
+"""What a start is pre-trained with: lengths of about equal processor time, which rows.csv tells."""
+SHARES = {"0.01": 500, "0.1": 1000, "1": 2400}
+"""Steps of 64 on CIFAR-10 by the share of its labels."""
+LEARNING = ["--batch", "64", "--optimizer", "muon", "--momentum", "0.95", "--warmup", "0.05", "--decay", "linear"]
+LEARNING += ["--weight_decay", "0.05", "--label_smoothing", "0.1", "--drop_tokens", "0.6", "--drop_tokens_for", "0.75"]
+LEARNING += ["--holdout", "0", "--save_every", "200", "--log_every", "100", "--eval_every", "1000000", "--yes", "true"]
+RATES = {"scratch": "4e-3"}
+"""The preset's own where there is no start; from one, what pilots chose on images held out (README.md)."""
+SHIFT = ["--augment.crop", "shift"]
+PHOTOGRAPHS = ["--image_size", "64", "--steps", "300", "--batch", "32", *LEARNING[2:]]
+
+
+def main(data: Path, runs: Path, arms: list[str]) -> None:
+    for seed in SEEDS:
+        subsets = {share: subset(data / "cifar10", runs / f"cifar10-{share}-{seed}", share, seed) for share in SHARES}
+        for arm in arms or ["scratch", *STARTS]:
+            start = runs / f"{arm}-{seed}"
+            if arm in STARTS:
+                source, *options = STARTS[arm]
+                train = next((data / "cifar100").glob("train*.parquet")) if source == "CIFAR100" else source
+                options += ["--holdout", "0", "--save_every", "500", "--log_every", "100"]
+                run(arm, seed, "start", "", "pretrain", [str(train), *options], start)
+            begin = ["finetune", str(start)] if arm in STARTS else ["pretrain"]
+            shape = [] if arm in STARTS else ["--preset", "record", *MODEL]
+            shape += ["--lr", RATES.get(arm, "2e-3")]
+            for share, steps in SHARES.items():
+                options = [str(subsets[share]), *shape, *LEARNING, *SHIFT, "--steps", str(steps)]
+                run(arm, seed, "cifar10", share, begin[0], [*begin[1:], *options], runs / f"{arm}-{seed}-{share}")
+            options = [str(data / "ants_bees"), *shape, *PHOTOGRAPHS]
+            run(arm, seed, "ants_bees", "1", begin[0], [*begin[1:], *options], runs / f"{arm}-{seed}-ants_bees")
+            if arm in STARTS:
+                for share in SHARES:
+                    shots = str(int(5000 * float(share)))
+                    fewshot(arm, seed, "cifar10", share, [str(start), str(subsets[share]), "--shots", shots])
+                photographs = [str(start), str(data / "ants_bees"), "--shots", "121", "--image_size", "64"]
+                fewshot(arm, seed, "ants_bees", "1", photographs)
+
+
+def subset(whole: Path, folder: Path, share: str, seed: int) -> Path:
+    """CIFAR-10 with that share of its training images, as many of each class, and all test images."""
+    if not folder.exists():
+        table = pq.read_table(next(whole.glob("train*.parquet")))
+        labels = np.asarray(table["label"])
+        generator = np.random.default_rng(seed)
+        drawn = [generator.permutation(np.flatnonzero(labels == k))[: int(5000 * float(share))] for k in range(10)]
+        folder.mkdir(parents=True)
+        (folder / "test.parquet").symlink_to(next(whole.glob("test*.parquet")).resolve())
+        pq.write_table(table.take(np.sort(np.concatenate(drawn))), folder / "train.parquet")
+    return folder
+
+
+def run(arm: str, seed: int, task: str, labels: str, command: str, words: list[str], out: Path) -> None:
+    """One training, gone on with where it stopped; its row once it is done."""
+    if done(arm, seed, task, labels):
+        return
+    again = ["--resume", "auto"] if (out / "config.yaml").exists() else []
+    before = cpu_seconds()
+    call([command, *words, "--seed", str(seed), "--out", str(out), *again])
+    results = json.loads((out / "results.json").read_text())
+    judged = results.get("test") or results.get("validation") or {}
+    row = (judged.get("top1", ""), judged.get("loss", ""), results["steps"], round(cpu_seconds() - before))
+    keep(arm, seed, task, labels, *row)
+
+
+def fewshot(arm: str, seed: int, task: str, labels: str, words: list[str]) -> None:
+    """A head in closed form on the frozen features: the official λ."""
+    if done(arm, seed, task + " ridge", labels):
+        return
+    told = json.loads(call(["fewshot", *words, "--seeds", "1", "--methods", "ridge", "--json"]))
+    keep(arm, seed, task + " ridge", labels, told["results"][0]["mean"], "", "", "")
+
+
+def call(words: list[str]) -> str:
+    line = [sys.executable, "-m", "vitascope", *words]
+    return subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def cpu_seconds() -> float:
+    """Of all commands so far: what other work takes on the machine does not count."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def rows() -> list[dict[str, str]]:
+    return list(csv.DictReader(ROWS.open())) if ROWS.exists() else []
+
+
+def done(arm: str, seed: int, task: str, labels: str) -> bool:
+    return any((r["arm"], r["seed"], r["task"], r["labels"]) == (arm, str(seed), task, labels) for r in rows())
+
+
+def keep(*values: object) -> None:
+    new = not ROWS.exists()
+    with ROWS.open("a", newline="") as file:
+        write = csv.writer(file)
+        if new:
+            write.writerow(COLUMNS)
+        source = source_commit()
+        commit = f"{source['commit'][:12]}{'+' if source['dirty'] else ''}"
+        write.writerow([*values, commit, processor()])
+
+
+if __name__ == "__main__":
+    os.environ["OMP_NUM_THREADS"] = "1"
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
