@@ -1,7 +1,7 @@
-"""Where should training begin? The same small ViT from four starts of equal processor time, on CIFAR-10 and photographs.
+"""Where should training begin? The same small ViT from several starts of equal processor time.
 
-`run.py DATA RUNS [ARM …]`: DATA holds cifar10, cifar100 (parquet) and ants_bees; RUNS takes the runs, each resumable: the
-same command goes on where it stopped. What each gave is a line of rows.csv beside this file. One thread.
+`run.py DATA RUNS [ARM …]`: DATA holds cifar10, cifar100 (parquet) and ants_bees; RUNS takes the runs, each resumable:
+the same command goes on where it stopped. What each gave is a line of rows.csv beside this file. One thread.
 """
 
 from __future__ import annotations
