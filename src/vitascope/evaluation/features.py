@@ -40,8 +40,9 @@ class FeatureStore:
     """`store(source, positions)` → float32 features, from disk where they are known.
 
     `model` is a ViT, hybrid or BiT, anything that has `features(images)`. It is used in evaluation mode, in float32,
-    on the device where it is; its own mode comes back. `folder` is where files are kept, None for nowhere; `progress`
-    hears (done, total) of images computed.
+    on the device where it is; its own mode comes back. `compute`, such as an engine, makes its features of normalised
+    images in its place. `folder` is where files are kept, None for nowhere; `progress` hears (done, total) of images
+    computed.
     """
 
     def __init__(
@@ -53,8 +54,9 @@ class FeatureStore:
         workers: int = 0,
         folder: Path | None = None,
         progress: Callable[[int, int], None] | None = None,
+        compute: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        self.model, self.preprocess = model, preprocess
+        self.model, self.preprocess, self.compute = model, preprocess, compute
         self.batch, self.workers = batch, workers
         self.folder, self.progress = folder, progress
         self.computed = 0
@@ -84,7 +86,7 @@ class FeatureStore:
         batches = evaluation_batches(View(source, positions), self.preprocess.pixels, self.batch, workers=self.workers)
 
         def features(images: Tensor) -> Tensor:
-            x: Tensor = model.features(self.preprocess.normalise(images))
+            x: Tensor = (self.compute or model.features)(self.preprocess.normalise(images))
             return x
 
         with closing(outputs(model, features, batches, device)) as computed:

@@ -29,6 +29,7 @@ from vitascope.evaluation.forecast import forecast
 from vitascope.evaluation.metrics import Tally, judged
 from vitascope.evaluation.sets import PredictionSets
 from vitascope.evaluation.taught import Taught, balanced, teach_head
+from vitascope.inference.engines.auto import Auto, make_engine
 from vitascope.recipes.asked import Teach, Teaching
 from vitascope.recipes.known import Known, read_taught
 from vitascope.recipes.run_folder import ENVIRONMENT, MODEL, RESULTS, environment, write_json
@@ -96,9 +97,13 @@ def teach(
 
 
 def _store(checkpoint: Checkpoint, device: str | None, **how: Any) -> FeatureStore:
-    """Features as fine-tuning would see them: a pre-training head's hidden layer is dropped."""
-    model = replace_head(checkpoint.model, 0).to(resolve_device(device))
-    return FeatureStore(model, checkpoint.preprocess, folder=features_folder(), **how)
+    """Features as fine-tuning would see them, by engine "auto": a pre-training head's hidden layer is dropped."""
+    place = resolve_device(device)
+    headless = replace(checkpoint, model=replace_head(checkpoint.model, 0), labels=(), sets=None)
+    engine = make_engine("auto", headless, place, "float32", how.get("batch", 64))
+    return FeatureStore(
+        headless.model.to(place), checkpoint.preprocess, folder=features_folder(), compute=engine, **how
+    )
 
 
 def _lesson(
@@ -118,6 +123,8 @@ def _lesson(
     known, shown = before, checkpoint.shown
     if splits.train is not None and len(splits.train):
         copies = find_copies(splits.present().values())
+        if isinstance(features.compute, Auto):
+            features.compute.expect(sum(map(len, splits.present().values())))
         more = _look(splits.train, features, copies.of(splits.train))
         shown = shown_to(splits.train, None, shown, chosen=False)
         if before is None:
