@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -74,6 +76,19 @@ def test_a_stated_model_is_checked(tmp_path: Path) -> None:
         vs.load(tmp_path / "model", model="BiT-R50x1")
     with pytest.raises(ConfigError, match="no model"):
         vs.load(tmp_path / "model", model="ViT-Q/8")
+
+
+def test_images_are_prepared_at_a_whole_number_of_patches(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """SigLIP's so400m is described with 384 pixels by patches of 14, whose last 6 it never sees."""
+    vs.save(checkpoint(replace(TINY, width=64, heads=1)), tmp_path / "a", format="timm")
+    description = json.loads((tmp_path / "a" / "config.json").read_text())
+    description["pretrained_cfg"]["input_size"] = [3, 20, 20]
+    (tmp_path / "a" / "config.json").write_text(json.dumps(description))
+    with caplog.at_level(logging.WARNING):
+        back = vs.load(tmp_path / "a")
+    assert back.preprocess.size == back.config.image_size == (16, 16)
+    assert "images of 20×20 are no whole number of patches of 8 pixels; prepared at 16×16" in caplog.text
+    assert back.model(back.preprocess(np.zeros((30, 30, 3), np.uint8))[None]).shape == (1, 3)
 
 
 def test_parameters_are_ordinary_even_when_loaded_in_inference_mode(tmp_path: Path) -> None:

@@ -12,16 +12,17 @@ import torch
 from vitascope.checkpoints.adapt import assemble, replace_head, resize_model
 from vitascope.checkpoints.checkpoint import Checkpoint, numbered_labels, read_from
 from vitascope.checkpoints.differences import differences
-from vitascope.checkpoints.formats.raw import RawCheckpoint
+from vitascope.checkpoints.formats.raw import Draft, RawCheckpoint
 from vitascope.checkpoints.formats.table import understand
 from vitascope.checkpoints.locate import locate, read_raw
 from vitascope.checkpoints.stated import Labels, Statistics, restated
 from vitascope.checkpoints.store import WEIGHTS, is_own, read_folder
+from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError
 from vitascope.fields import height_width
 from vitascope.models.bit import BiT
 from vitascope.models.catalogue import model_config
-from vitascope.models.config import ModelConfig, Size
+from vitascope.models.config import ModelConfig, Size, ViTConfig
 from vitascope.models.vit import ViT
 
 log = logging.getLogger(__name__)
@@ -103,12 +104,25 @@ def _read_foreign(raw: RawCheckpoint) -> Checkpoint:
         format, draft = understand(raw)
         return Checkpoint(
             model=assemble(draft.config, draft.layout.to_own(draft.tensors, draft.config, raw.path)),
-            preprocess=draft.preprocess,
+            preprocess=_whole_patches(draft, raw.path),
             labels=draft.labels or numbered_labels(draft.config.classes),
             activation=draft.activation,
             card={"origin": {"format": format.name, "file": raw.path.name}},
             format=format.name,
         )
+
+
+def _whole_patches(draft: Draft, path: Path) -> Preprocess:
+    """How images are prepared, at a size that divides into patches: some (SigLIP's 384 by 14) leave a rest unseen."""
+    config, size = draft.config, draft.preprocess.size
+    if not isinstance(config, ViTConfig) or not any(side % config.pixels_per_token for side in size):
+        return draft.preprocess
+    told, taken = (f"{height}×{width}" for height, width in (size, config.image_size))
+    log.warning(
+        "%s: images of %s are no whole number of patches of %d pixels; prepared at %s, the size of its positions",
+        path, told, config.pixels_per_token, taken,
+    )  # fmt: skip
+    return draft.preprocess.with_size(config.image_size)
 
 
 def _refuse_other(config: ModelConfig, stated: ModelConfig, free: Collection[str], path: Path) -> None:

@@ -66,6 +66,8 @@ _TANH_NAMES = re.compile(
 _HEADS = {
     "vit_base_patch16_gap_224": 16,
     "vit_giant_patch16_radio_v3": 24,
+    "vit_giantopt_patch16_siglip_256": 16,
+    "vit_giantopt_patch16_siglip_384": 16,
     "vit_giantopt_patch16_siglip_gap_256": 16,
     "vit_giantopt_patch16_siglip_gap_384": 16,
     "test_vit": 2,
