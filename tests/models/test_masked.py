@@ -50,7 +50,9 @@ def images(count: int = 3) -> Tensor:
 @pytest.mark.parametrize(
     "changes", [{"qkv_bias": False}, {"class_token": False, "pooling": "mean"}, {"positions": "sincos"}]
 )
-@pytest.mark.parametrize("changed_too", [{}, {"registers": 2}, {"norm": "pooled", "pooling": "mean"}])
+@pytest.mark.parametrize(
+    "changed_too", [{}, {"registers": 2, "norm_before": True}, {"norm": "pooled", "pooling": "mean"}]
+)
 def test_the_encoder_sees_what_it_would_see_were_the_hidden_patches_not_there(changes: Any, changed_too: Any) -> None:
     net, x = vit(**{**changes, **changed_too}).eval(), images()
     shown = torch.stack([torch.randperm(16, generator=torch.Generator().manual_seed(i))[:5] for i in range(3)])
