@@ -13,6 +13,7 @@ OFFICIAL = replace(ERF, image_size=(32, 32), patch=1, stem=StemConfig())
 TIMM_STEM = StemConfig(norm_eps=1e-5, kernel_rule="variance", kernel_eps=1e-8)
 
 CLIP = replace(ERF, norm_before=True, gelu="quick", classes=0, representation_size=6, representation_activation="none")
+DINOV3 = replace(ERF, positions="rotary", registers=2, layer_scale=1e-5, norm_eps=1e-5, classes=0)
 LUCIDRAINS = replace(ERF, width=128, heads=2, qkv_bias=False, patch_norms=True, norm_eps=1e-5)
 
 ROUND_TRIPS: list[tuple[str, ModelConfig]] = [
@@ -39,6 +40,7 @@ ROUND_TRIPS: list[tuple[str, ModelConfig]] = [
     ("timm", replace(OFFICIAL, stem=TIMM_STEM)),
     ("timm", replace(ERF, norm_before=True, norm_eps=1e-5, classes=0, gelu="quick")),
     ("timm", replace(CLIP, norm_eps=1e-5)),
+    ("timm", replace(DINOV3, qkv_bias=False, registers=0, classes=3, pooling="mean")),
     ("timm", replace(ERF, class_token=False, pooling="attention", class_row=False)),
     ("huggingface", replace(WIDE, norm_eps=1e-12)),
     ("huggingface", replace(ERF, image_size=(16, 24))),
@@ -50,6 +52,7 @@ ROUND_TRIPS: list[tuple[str, ModelConfig]] = [
     ("huggingface", replace(WIDE, registers=1)),
     ("huggingface", replace(WIDE, registers=1, classes=0)),
     ("huggingface", replace(ERF, layer_scale=0.5, registers=2, classes=0)),
+    ("huggingface", DINOV3),
     ("huggingface", CLIP),
     ("huggingface", replace(CLIP, representation_size=None, representation_activation="gelu")),
     ("huggingface", replace(TINY, class_token=False, pooling="attention", class_row=False, classes=0)),

@@ -33,6 +33,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "shallow and wide": {"depth": 2, "width": 128, "hidden": 512},
     "no biases on q, k and v": {"qkv_bias": False},
     "LayerNorm before the blocks, quick GELU": {"norm_before": True, "gelu": "quick"},
+    "rotary positions": {"positions": "rotary", "registers": 4},
     "attention pooling": {"pooling": "attention", "class_token": False},
     "oblong": {"image_size": (32, 96)},
 }

@@ -125,7 +125,7 @@ def test_a_scope_says_what_the_views_say(kind: tuple[Checkpoint, Tensor]) -> Non
     assert known.parameters == sum(p.numel() for p in ck.model.parameters())
     assert (known.image_size, known.grid, known.config) == (c.image_size, c.grid, c)
     np.testing.assert_array_equal(known.filters, views.embedding_filters(ck.model).numpy())
-    if c.positions == "none":
+    if not c.has_table:
         assert known.similarity is None
         assert known.locality is None
         return

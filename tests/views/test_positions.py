@@ -22,7 +22,7 @@ WIDE = ViTConfig(image_size=(24, 40), patch=8, width=16, depth=1, heads=2, hidde
 
 def test_the_diagonal_is_one_and_both_halves_agree(kind: tuple[Checkpoint, Tensor]) -> None:
     ck, _ = kind
-    if ck.config.positions == "none":
+    if not ck.config.has_table:
         for view in (views.position_similarity, views.position_locality):
             with pytest.raises(ConfigError, match="no position embeddings"):
                 view(ck.model)

@@ -120,7 +120,13 @@ def test_the_same_numbers_give_the_same_files(report: Report, tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     "fields",
-    [{"classes": 0}, {"positions": "none"}, {"class_token": False, "pooling": "mean"}, {"image_size": (8, 40)}],
+    [
+        {"classes": 0},
+        {"positions": "none"},
+        {"positions": "rotary"},
+        {"class_token": False, "pooling": "mean"},
+        {"image_size": (8, 40)},
+    ],
 )
 def test_models_that_lack_something(fields: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
@@ -132,5 +138,5 @@ def test_models_that_lack_something(fields: dict[str, object], tmp_path: Path, m
     schema = (Path(views.__file__).parent / "report.schema.json").read_text()
     stored = json.loads((tmp_path / "r/report.json").read_text(), parse_constant=pytest.fail)  # NaN is no JSON
     jsonschema.validate(stored, json.loads(schema))
-    assert ("position_similarity" in drawn) == (fields.get("positions") != "none")
+    assert ("position_similarity" in drawn) == ("positions" not in fields)
     assert ("logit_lens" in drawn) == (fields.get("classes") != 0)

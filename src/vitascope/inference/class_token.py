@@ -20,7 +20,7 @@ class ClassTokenViT(nn.Module):
         self.model = model
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.model.head(self.model.encoder(self.model.embedded(images), self.model.config.first_read))
+        return self.model.head(self.model.encoded(images, self.model.config.first_read))
 
 
 def for_prediction(model: ViT | BiT) -> nn.Module:

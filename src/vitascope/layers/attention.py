@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitascope.layers.config import ViTConfig
+from vitascope.layers.rotary import turned
 
 
 def attention_weights(q: Tensor, k: Tensor) -> Tensor:
@@ -51,12 +52,19 @@ class Attention(nn.Module):
         self.out = nn.Linear(c.inner, c.width)
         self.dropout = nn.Dropout(c.dropout)
 
-    def forward(self, x: Tensor, first: int | None = None) -> Tensor:
+    def forward(self, x: Tensor, first: int | None = None, turns: Tensor | None = None) -> Tensor:
         """With `first`, only that many tokens from the beginning ask, (B, T, D) → (B, first, D)."""
-        return self.mix(*self.heads(x, first))
+        return self.mix(*self.heads(x, first, turns))
 
-    def heads(self, x: Tensor, first: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Equation 5, [q, k, v] = x U_qkv, (B, T, D) → (B, h, T, d) three times; `first` queries, or all."""
+    def heads(self, x: Tensor, first: int | None = None, turns: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Equation 5, [q, k, v] = x U_qkv, (B, T, D) → (B, h, T, d) three times; `first` queries, or all.
+
+        With rotary positions q and k are turned by `turns` (2, T, d).
+        """
+        q, k, v = self._projected(x, first)
+        return (q, k, v) if turns is None else (turned(q, turns[:, :first]), turned(k, turns), v)
+
+    def _projected(self, x: Tensor, first: int | None) -> tuple[Tensor, Tensor, Tensor]:
         if first is not None and isinstance(self.qkv, Projection):
             return self.asked(x[:, :first], x)
         q, k, v = self._split(self.qkv(x))  # all of them; or an adapter is in the place of `qkv`

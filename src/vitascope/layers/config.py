@@ -94,8 +94,9 @@ class ViTConfig:
     """What the head sees: the class token (Equation 4), the mean of the patches, the token and the mean side by side,
     the class and the distillation token (Touvron et al., 2021) side by side, whose two heads' mean is one layer, or
     what a learned query gathers from the patches by attention (SigLIP)."""
-    positions: Literal["learned", "sincos", "none"] = "learned"
-    """Learned 1-D positions (the paper), fixed 2-D sine-cosine, or none (Table 8's first row)."""
+    positions: Literal["learned", "sincos", "rotary", "none"] = "learned"
+    """Learned 1-D positions (the paper), fixed 2-D sine-cosine, rotary on queries and keys (DINOv3), or none (Table 8's
+    first row)."""
     class_row: bool = True
     """The position table has a row for the class token, as the paper's has; ignored without a class token."""
     norm_before: bool = False
@@ -129,6 +130,8 @@ class ViTConfig:
             )
         if self.positions == "sincos" and (self.width % 4 or self.width < 8):
             raise ConfigError(f"width {self.width} with sine-cosine positions must be a multiple of 4, at least 8")
+        if self.positions == "rotary" and self.inner // self.heads % 4:
+            raise ConfigError(f"heads of {self.inner // self.heads} with rotary positions must be a multiple of 4 wide")
         if self.reads_class_token and not self.class_token:
             raise ConfigError(f'pooling "{self.pooling}" needs class_token=True; use pooling="mean"')
         if self.pooling == "token+distillation" and not self.registers:
@@ -172,7 +175,12 @@ class ViTConfig:
     @property
     def has_class_row(self) -> bool:
         """Whether the position table really starts with a row for the class token."""
-        return self.class_token and self.class_row and self.positions != "none"
+        return self.class_token and self.class_row and self.has_table
+
+    @property
+    def has_table(self) -> bool:
+        """Whether positions are added to the patches, from a table."""
+        return self.positions in ("learned", "sincos")
 
     @property
     def first_read(self) -> int | None:

@@ -65,9 +65,12 @@ class Block(nn.Module):
         self.scale2 = LayerScale(c.width, c.layer_scale) if c.layer_scale is not None else nn.Identity()
         self.drop = StochasticDepth(stochastic_depth)
 
-    def forward(self, z: Tensor, first: int | None = None) -> Tensor:
-        """With `first`, only that many tokens from the beginning come out; all are still attended to."""
-        return self.add(z[:, :first], self.attention(self.norm1(z), first))
+    def forward(self, z: Tensor, first: int | None = None, turns: Tensor | None = None) -> Tensor:
+        """With `first`, only that many tokens from the beginning come out; all are still attended to.
+
+        `turns` (2, T, d) are those of rotary positions.
+        """
+        return self.add(z[:, :first], self.attention(self.norm1(z), first, turns))
 
     def add(self, z: Tensor, attended: Tensor) -> Tensor:
         """Both equations, MSA(LN(z)) being there already."""
@@ -86,12 +89,14 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(Block(c, rate) for rate in rates)
         self.norm: nn.Module = nn.LayerNorm(c.width, eps=c.norm_eps) if c.norm == "tokens" else nn.Identity()
 
-    def forward(self, z: Tensor, first: int | None = None, recompute: bool = False) -> Tensor:
+    def forward(
+        self, z: Tensor, first: int | None = None, recompute: bool = False, turns: Tensor | None = None
+    ) -> Tensor:
         """With `first`, only that many tokens from the beginning come out, and the last block computes no others.
 
         A head that reads the class token needs no more: of 12 blocks that saves a fourteenth of all products.
-        `recompute` as in `in_turn`.
+        `recompute` as in `in_turn`, `turns` as in `Block`.
         """
         *early, last = self.blocks
-        z = in_turn(early, z, recompute=recompute)
-        return self.norm(in_turn([last], z, first, recompute=recompute))
+        z = in_turn(early, z, None, turns, recompute=recompute)
+        return self.norm(in_turn([last], z, first, turns, recompute=recompute))

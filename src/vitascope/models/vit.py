@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from vitascope.errors import ConfigError
 from vitascope.layers.embedding import Embedding
 from vitascope.layers.encoder import Encoder
 from vitascope.layers.head import Head
 from vitascope.layers.patches import NormedPatches, Patches, check_images, patch_grid
+from vitascope.layers.rotary import Rotary
 from vitascope.models.config import ViTConfig
 from vitascope.models.stem import Stem
 
@@ -25,31 +27,45 @@ class ViT(nn.Module):
         self.stem = Stem(config.stem, config.channels) if config.stem else None
         self.patches = NormedPatches(config) if config.patch_norms else Patches(config)
         self.embedding = Embedding(config)
+        self.rotary = Rotary(config) if config.positions == "rotary" else None
         self.encoder = Encoder(config)
         self.head = Head(config)
 
     def forward(self, images: Tensor, *, drop_tokens: float = 0.0, recompute: bool = False) -> Tensor:
         z = self.embedded(images, drop_tokens=drop_tokens, recompute=recompute)  # Equation 1
-        z = self.encoder(z, self._needed(), recompute)  # Equations 2 and 3
+        z = self.encoder(z, self._needed(), recompute, self.turns(images))  # Equations 2 and 3
         return self.head(z)  # Equation 4
 
     def features(self, images: Tensor) -> Tensor:
         """What the last linear layer sees, (B, C, H, W) → (B, D')."""
-        return self.head.features(self.encoder(self.embedded(images), self._needed()))
+        return self.head.features(self.encoded(images, self._needed()))
 
     def tokens(self, images: Tensor) -> Tensor:
         """Encoder output after its final LayerNorm, (B, C, H, W) → (B, T, D): class token, registers, patches.
 
         Where the LayerNorm comes after the pooling (`norm="pooled"`) the tokens are those before it.
         """
-        return self.encoder(self.embedded(images))
+        return self.encoded(images)
+
+    def encoded(self, images: Tensor, first: int | None = None) -> Tensor:
+        """The first tokens alone of `tokens`, or all, (B, C, H, W) → (B, first, D)."""
+        return self.encoder(self.embedded(images), first, turns=self.turns(images))
 
     def embedded(self, images: Tensor, *, drop_tokens: float = 0.0, recompute: bool = False) -> Tensor:
         """What the encoder sees, z0 of Equation 1, (B, C, H, W) → (B, T, D)."""
         check_images(images, self.config.channels)
+        if drop_tokens and self.rotary is not None:
+            raise ConfigError("drop_tokens leaves out patches by which rotary positions count: leave it at 0")
         grid = patch_grid((images.shape[2], images.shape[3]), self.config.pixels_per_token)
         x = images if self.stem is None else self.stem(images, recompute=recompute)  # (B, C, H, W)
         return self.embedding(self.patches(x), grid, drop_tokens)
+
+    def turns(self, images: Tensor) -> Tensor | None:
+        """By how much queries and keys of each token turn, (2, T, d); None unless positions are rotary."""
+        if self.rotary is None:
+            return None
+        grid = patch_grid((images.shape[2], images.shape[3]), self.config.pixels_per_token)
+        return self.rotary(grid).to(images.device)
 
     def _needed(self) -> int | None:
         # In training nothing is computed that the head does not read. In evaluation all is: someone may be looking.

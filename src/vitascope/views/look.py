@@ -136,7 +136,7 @@ def scope(checkpoint: Checkpoint) -> Scope:
     model = as_vit(checkpoint.model)
     c, size = model.config, checkpoint.preprocess.size
     grid = size[0] // c.pixels_per_token, size[1] // c.pixels_per_token
-    similarity = position_similarity(model) if c.positions != "none" else None
+    similarity = position_similarity(model) if c.has_table else None
     return Scope(
         config=c,
         name=architecture_name(c),

@@ -55,7 +55,8 @@ def position_similarity(model: nn.Module) -> Tensor:
     model = as_vit(model)
     positions = model.embedding.positions
     if positions is None:
-        raise ConfigError('this model has no position embeddings to compare (its positions are "none")')
+        told = f'this model has no position embeddings to compare (its positions are "{model.config.positions}")'
+        raise ConfigError(told)
     with torch.no_grad():
         table = positions(positions.grid)[0, int(positions.class_row) :].cpu()
         wide = F.normalize(table.double(), dim=1)

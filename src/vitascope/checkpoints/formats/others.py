@@ -8,6 +8,7 @@ from collections.abc import Collection
 _RESNET = "a ResNet; of those BiT-ResNets are read"
 _CONVNEXT = "a ConvNeXt or another pyramid of stages"
 _NO_NORM = "a ViT without a LayerNorm after its blocks (RADIO, InternViT, Qwen)"
+_OTHER_ROTARY = "a ViT with rotary positions of another kind than DINOv3's"
 _OTHERS = (
     (r"lora_(A|B|embedding_A|magnitude_vector)\b", "", "an adapter (LoRA) without its base model: merge them in PEFT "
      "with merge_and_unload() and save the result"),
@@ -31,10 +32,13 @@ _OTHERS = (
     (r"backbone\.stages\.\d+\.\d+\.", "", "a ViTamin"),
     (r"norm_pre\.[\s\S]*attn_pool\.|attn_pool\.[\s\S]*norm_pre\.", "", "a Perception Encoder (rotary positions)"),
     (r"lambda_q1$", "", "a ViT with differential attention"),
-    (r"layer\.\d+\.mlp\.up_proj\.|rope_embeddings\.|(^|\.)rope\.", "", "a ViT with rotary positions (DINOv3)"),
-    (r"gamma_1$", "pos_embed", "a ViT with rotary positions (DINOv3)"),
+    (r"rope_embeddings\.|(^|\.)rope\.", "", _OTHER_ROTARY),
+    (r"gamma_1$", r"pos_embed|cls_token", _OTHER_ROTARY),
+    (r"\A(?=[\s\S]*attn\.qkv\.bias$)[\s\S]*gamma_1$", "pos_embed", _OTHER_ROTARY),
+    (r"\A(?=[\s\S]*gamma_1$)[\s\S]*mlp\.fc1_g\.|layer\.\d+\.mlp\.gate_proj\.", "pos_embed",
+     "a DINOv3 with SwiGLU (S+, H+, 7B)"),
     (r"mlp\.fc1_g\.", r"norm1\.bias", "an AIMv2"),
-    (r"\battn\.(q_bias|inner_attn_ln|q_proj\.)|mlp\.fc1_g\.", "", "an EVA"),
+    (r"\battn\.(inner_attn_ln|q_proj\.)|mlp\.fc1_g\.|\A(?=[\s\S]*pos_embed)[\s\S]*\battn\.q_bias$", "", "an EVA"),
     (r"attn\.norm\.|mlp\.norm\.", "", "a BEiT-3 or another ViT with a LayerNorm inside its blocks"),
     (r"(^|\.)(q|k)_norm\.", "", "a ViT that normalises queries and keys"),
     (r"(mlp|linear)_tokens\.|mlp_channels\.", "", "an MLP-Mixer or its like, without attention"),

@@ -10,6 +10,7 @@ from typing import Any
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.formats import (
     bit,
+    dinov3,
     google,
     huggingface,
     openclip,
@@ -56,6 +57,7 @@ class Format:
 FOREIGN = (
     Format("google", google.ANCHOR, google.read, google.write, unsaid=google.unsaid),
     Format("google", bit.ANCHOR, bit.read, bit.write, _is_bit),
+    Format("huggingface", dinov3.ANCHOR, dinov3.read, dinov3.write, dinov3.holds, dinov3.unsaid),
     Format("huggingface", towers.ANCHOR, towers.read, towers.write, towers.holds, towers.unsaid),
     Format("huggingface", huggingface.ANCHOR, huggingface.read, huggingface.write, unsaid=huggingface.unsaid),
     Format("timm", timm.ANCHOR, timm.read, timm.write, unsaid=timm.unsaid),

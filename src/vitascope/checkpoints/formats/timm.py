@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from vitascope.checkpoints.checkpoint import Checkpoint
-from vitascope.checkpoints.formats import timm_stem
+from vitascope.checkpoints.formats import dinov3, timm_stem
 from vitascope.checkpoints.formats import timm_towers as towers
 from vitascope.checkpoints.formats.distilled import Distilled, with_rows
 from vitascope.checkpoints.formats.openclip import clip_preprocess
@@ -63,6 +63,22 @@ _ACTIVATIONS = {"gelu": "erf", "gelu_tanh": "tanh", "quick_gelu": "quick"}
 _TANH_NAMES = re.compile(
     r"vit_(so400m_patch16|giantopt_patch16|base_patch32)_siglip|vit_large_patch16_siglip(_gap)?_512"
 )
+_SAME = (
+    "img_size",
+    "patch_size",
+    "in_chans",
+    "embed_dim",
+    "depth",
+    "num_heads",
+    "mlp_ratio",
+    "qkv_bias",
+    "init_values",
+)
+_EVA = {name: name for name in (*_SAME, "class_token", "global_pool")} | {
+    "fc_norm": "use_fc_norm",
+    "reg_tokens": "num_reg_tokens",
+}
+"""Arguments of timm's ViT → those of its class of EVA and DINOv3."""
 _HEADS = {
     "vit_base_patch16_gap_224": 16,
     "vit_giant_patch16_radio_v3": 24,
@@ -83,6 +99,8 @@ def _layout(root_alone: bool, projects: bool) -> Layout:
 def read(raw: RawCheckpoint) -> Draft:
     """The model that the tensors are; raises `CheckpointError` where something cannot be represented."""
     tensors = without_batch_norm(raw.renamed(_DINOV2, _MASKED_TRAINING))
+    rotary = dinov3.in_timm(raw.tensors)
+    tensors = dinov3.biases_joined(tensors) if rotary else tensors
     token = "token+distillation" if _DISTILLED.token in tensors else "token"
     tensors = towers.apart(_positions_of_patches(_DISTILLED.join(tensors, raw.path)))
     described = mapping(raw.config.get("pretrained_cfg"))
@@ -118,11 +136,11 @@ def read(raw: RawCheckpoint) -> Draft:
         heads=heads_for(raw, fields["width"], args.get("num_heads", _HEADS.get(named))),
         stem=stem,
         pooling=raw.meaning(_POOLING | {"token": token}, pooling, "pooling"),
-        positions="learned" if learned or args.get("pos_embed") != "none" else "none",
+        positions="rotary" if rotary else "learned" if learned or args.get("pos_embed") != "none" else "none",
         class_row=class_row,
         gelu=raw.meaning(_ACTIVATIONS, gelu, "activation"),
         norm_before=before,
-        norm_eps=1e-5 if "clip" in named or (before and not named) else 1e-6,
+        norm_eps=1e-5 if "clip" in named or (before and not named) or rotary else 1e-6,
         layer_scale=(scale if isinstance(scale, int | float) else 1e-5) if scaled else None,
     )
     return Draft(
@@ -150,7 +168,11 @@ def write(checkpoint: Checkpoint) -> RawCheckpoint:
         tensors["pos_embed"] = with_rows(tensors["pos_embed"], c.registers)
     if c.pooling == "token+distillation":
         tensors = _DISTILLED.part(tensors, c)
-    return RawCheckpoint(tensors=tensors, config=_description(checkpoint, c), model=c)
+    description = _description(checkpoint, c)
+    if c.positions == "rotary":
+        tensors, arguments = dinov3.for_timm(tensors), description["model_args"]
+        description["model_args"] = {theirs: arguments[key] for key, theirs in _EVA.items()}
+    return RawCheckpoint(tensors=tensors, config=description, model=c)
 
 
 def _description(checkpoint: Checkpoint, c: ViTConfig) -> dict[str, Any]:
@@ -215,6 +237,8 @@ def _architecture(c: ViTConfig) -> str:
     """A name of the class; "" where there is none."""
     if c.stem is not None:
         return timm_stem.architecture(c.stem)
+    if c.positions == "rotary":
+        return "vit_small_patch16_dinov3"
     if c.pooling == "token+distillation":
         return "deit_base_distilled_patch16_224"
     return "vit_base_patch32_clip_224" if c.norm_eps == 1e-5 else "vit_base_patch16_224"  # no argument says the eps

@@ -105,6 +105,8 @@ def compare_models(
     """
     if len(images) < 2:
         raise ConfigError(f"images is {len(images)}, expected at least 2, whose difference is the yardstick")
+    if any(getattr(checkpoint.config, "positions", "") == "rotary" for _, checkpoint in checkpoints):
+        raise ConfigError("a layer with rotary positions cannot be measured by itself: give models of other positions")
     measured: list[Measured] = []
     for (name, checkpoint), step in zip(checkpoints, steps_for(checkpoints, settings.step), strict=True):
         model, preprocess = evaluated(checkpoint.model), checkpoint.preprocess

@@ -1,0 +1,148 @@
+"""DINOv3 in Hugging Face transformers (`DINOv3ViTModel`), and what timm's tensors of it are called.
+
+Neither has biases on keys, which are zeros here. Both have the positions' angles in the code and not in the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.formats.described import GELU, WRITTEN_GELU, preprocessor_said
+from vitascope.checkpoints.formats.raw import WRITTEN_BY, Draft, RawCheckpoint
+from vitascope.checkpoints.formats.sizes import Sizes, heads_for
+from vitascope.checkpoints.translate import Layout
+from vitascope.checkpoints.unwrap import anchor
+from vitascope.data.preprocess import Preprocess
+from vitascope.errors import CheckpointError
+from vitascope.fields import height_width
+from vitascope.layers.rotary import TEMPERATURE
+from vitascope.models.config import ModelConfig, ViTConfig
+
+ANCHOR = anchor(r"embeddings\.patch_embeddings\.weight")
+_BLOCK, _OURS = "layer.{0}", "encoder.blocks.*"
+_LAYOUT = Layout(
+    {
+        "patches.projection": "embeddings.patch_embeddings",
+        "embedding.class_token": "embeddings.cls_token",
+        "embedding.registers": "embeddings.register_tokens",
+        f"{_OURS}.norm1": f"{_BLOCK}.norm1",
+        f"{_OURS}.attention.qkv": tuple(f"{_BLOCK}.attention.{part}_proj" for part in "qkv"),
+        f"{_OURS}.attention.out": f"{_BLOCK}.attention.o_proj",
+        f"{_OURS}.scale1.gamma": f"{_BLOCK}.layer_scale1.lambda1",
+        f"{_OURS}.norm2": f"{_BLOCK}.norm2",
+        f"{_OURS}.mlp.fc1": f"{_BLOCK}.mlp.up_proj",
+        f"{_OURS}.mlp.fc2": f"{_BLOCK}.mlp.down_proj",
+        f"{_OURS}.scale2.gamma": f"{_BLOCK}.layer_scale2.lambda1",
+        "encoder.norm": "norm",
+    }
+)
+_UNUSED = r"embeddings\.mask_token\Z"
+_TIMM = "attn.qkv.bias"
+
+
+def holds(config: ModelConfig) -> bool:
+    """Whether this is a ViT with rotary positions."""
+    return isinstance(config, ViTConfig) and config.positions == "rotary"
+
+
+def read(raw: RawCheckpoint) -> Draft:
+    """The model that the tensors are; raises `CheckpointError` where something cannot be represented."""
+    said = raw.config
+    if (base := said.get("rope_theta", TEMPERATURE)) != TEMPERATURE:
+        raise CheckpointError(f"{raw.path}: rope_theta {base!r} in config.json, expected {TEMPERATURE:g}")
+    tensors = raw.renamed(((r"^model\.layer\.", "layer."),), _UNUSED)
+    for name in [name for name in tensors if name.endswith("q_proj.bias")]:
+        tensors.setdefault(name.replace("q_proj", "k_proj"), torch.zeros_like(tensors[name]))
+    if "embeddings.register_tokens" in tensors and not tensors["embeddings.register_tokens"].numel():
+        del tensors["embeddings.register_tokens"]
+    sizes = Sizes(raw, tensors, _LAYOUT)
+    fields = sizes.fields()
+    config = ViTConfig(
+        **fields,
+        image_size=height_width(said.get("image_size", raw.image_size or 14 * fields["patch"]), "image_size"),
+        heads=heads_for(raw, fields["width"], said.get("num_attention_heads")),
+        positions="rotary",
+        gelu=raw.meaning(GELU, said.get("hidden_act", "gelu"), "hidden_act"),
+        norm_eps=said.get("layer_norm_eps", 1e-5),
+        layer_scale=said.get("layerscale_value", 1.0),
+        stochastic_depth=said.get("drop_path_rate", 0.0),
+    )
+    usual = Preprocess(size=config.image_size, channels=config.channels, fit="squash")
+    usual = usual.with_statistics("imagenet" if config.channels == 3 else None, None)
+    preprocess = Preprocess.from_dict(raw.preprocessor) if raw.preprocessor else raw.assume(usual)
+    return Draft(config=config, layout=_LAYOUT, tensors=tensors, preprocess=preprocess)
+
+
+def write(checkpoint: Checkpoint) -> RawCheckpoint:
+    """What `from_pretrained` opens as a folder."""
+    c = checkpoint.config
+    assert isinstance(c, ViTConfig)
+    tensors = _LAYOUT.to_theirs(checkpoint.model.state_dict(), c)
+    keys = {name: tensor for name, tensor in tensors.items() if name.endswith("k_proj.bias")}
+    key_bias = any(bool(tensor.any()) for tensor in keys.values())
+    if not key_bias:
+        tensors = {name: tensor for name, tensor in tensors.items() if name not in keys}
+    tensors["embeddings.mask_token"] = torch.zeros(1, 1, c.width)  # for masked training only
+    tensors.setdefault("embeddings.register_tokens", torch.zeros(1, 0, c.width))
+    description: dict[str, Any] = {
+        "architectures": ["DINOv3ViTModel"],
+        "model_type": "dinov3_vit",
+        **WRITTEN_BY,
+        "image_size": c.image_size[0] if c.image_size[0] == c.image_size[1] else list(c.image_size),
+        "patch_size": c.patch,
+        "num_channels": c.channels,
+        "hidden_size": c.width,
+        "intermediate_size": c.hidden,
+        "num_hidden_layers": c.depth,
+        "num_attention_heads": c.heads,
+        "num_register_tokens": c.registers,
+        "hidden_act": WRITTEN_GELU[c.gelu],
+        "layer_norm_eps": c.norm_eps,
+        "layerscale_value": c.layer_scale,
+        "drop_path_rate": c.stochastic_depth,
+        "query_bias": c.qkv_bias,
+        "key_bias": key_bias,
+        "value_bias": c.qkv_bias,
+        "rope_theta": TEMPERATURE,
+    }
+    return RawCheckpoint(tensors=tensors, config=description, preprocessor=preprocessor_said(checkpoint), model=c)
+
+
+def unsaid(c: ViTConfig) -> dict[str, bool]:
+    """What their class cannot be, though the tensors could."""
+    return {"a head of classes": c.classes > 0}
+
+
+def in_timm(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether timm's tensors are those of DINOv3: LayerScale as in EVA, a class token, and no table of positions."""
+    return {"blocks.0.gamma_1", "cls_token"} <= tensors.keys() and "pos_embed" not in tensors
+
+
+def biases_joined(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """timm's tensors with its biases on queries and values in one with those on keys, which are zeros."""
+    result = {name: tensor for name, tensor in tensors.items() if not name.endswith((".q_bias", ".v_bias"))}
+    for name in [name for name in tensors if name.endswith(".q_bias")]:
+        block, q = name.removesuffix(".attn.q_bias"), tensors[name]
+        v = tensors.get(f"{block}.attn.v_bias", torch.zeros_like(q))
+        result[f"{block}.{_TIMM}"] = torch.cat([q, torch.zeros_like(q), v])
+    return result
+
+
+def for_timm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The reverse, with LayerScale's names too; raises `CheckpointError` for biases on keys."""
+    result: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        if name.endswith(_TIMM):
+            q, k, v = tensor.chunk(3)
+            if k.any():
+                raise CheckpointError('format "timm" has no biases on the keys of a DINOv3: use format "huggingface"')
+            block = name.removesuffix(_TIMM)
+            result[f"{block}attn.q_bias"], result[f"{block}attn.v_bias"] = q.clone(), v.clone()
+        else:
+            result[name.replace(".ls1.gamma", ".gamma_1").replace(".ls2.gamma", ".gamma_2")] = tensor
+    return result
