@@ -201,6 +201,8 @@ def test_without_a_network(hub: Depot, monkeypatch: pytest.MonkeyPatch, caplog: 
         monkeypatch.setattr(constants, name, value)
         said = refusal()
         assert f"run `hf download {NAME}` and copy models--someone--tiny-vit to {constants.HF_HUB_CACHE}" in said
+        near = "did you mean 'timm/vit_small_patch16_224.augreg_in21k'?"
+        assert near in refusal("timm/vit_smal_patch16_224.augreg_in21k")
     assert "is not in the cache, and HF_HUB_OFFLINE is set" in said
     monkeypatch.setattr(constants, "ENDPOINT", reached)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)

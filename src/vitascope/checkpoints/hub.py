@@ -47,7 +47,7 @@ def fetch(repository: str, revision: str, inside: str, *, cached: bool = False) 
         return held
     if cached or offline():
         why = "is not in the cache" if cached else "is not in the cache, and HF_HUB_OFFLINE is set"
-        raise UnreachableError(f"{name} {why}; {_by_hand(repository)}")
+        raise UnreachableError(f"{name} {why}{nearest(repository)}; {_by_hand(repository)}")
     try:
         return _fetched(repository, revision, inside, name)
     except UnreachableError as error:
@@ -220,7 +220,7 @@ def _worded(repository: str, revision: str, name: str) -> Iterator[None]:
             raise CheckpointError(told) from error
         why = first_line(error)[:200] or type(error).__name__
         told = f"{name}: no such path here, and {constants.ENDPOINT} cannot be reached ({type(error).__name__}: {why})"
-        raise UnreachableError(f"{told}; {_by_hand(repository)}") from error
+        raise UnreachableError(f"{told}{nearest(repository)}; {_by_hand(repository)}") from error
 
 
 def _progress() -> Any:

@@ -31,7 +31,7 @@ def fetch(path: str, *, cached: bool = False) -> Located:
     if not place.is_file():
         if cached or offline():
             why = "is not in the cache" if cached else "is not in the cache, and HF_HUB_OFFLINE is set"
-            raise UnreachableError(f"{name} {why}; {by_hand}")
+            raise UnreachableError(f"{name} {why}{nearest(name)}; {by_hand}")
         try:
             download(url, place)
         except urllib.error.HTTPError as error:
@@ -42,5 +42,5 @@ def fetch(path: str, *, cached: bool = False) -> Located:
         except OSError as error:
             here = error.filename is not None or error.errno in OF_THE_DISK
             known = CheckpointError if here else UnreachableError
-            raise known(f"{name} cannot be fetched ({reason(error)}); {by_hand}") from error
+            raise known(f"{name} cannot be fetched ({reason(error)}){nearest(name)}; {by_hand}") from error
     return Located(place=place, fetched={"name": name, "url": url, "sha256": {place.name: sha256(place)}})
