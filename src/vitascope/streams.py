@@ -13,6 +13,8 @@ class Stream(Enum):
 
     INITIAL = "initial values"
     """Of a model."""
+    FACTORS = "factors"
+    """Of low rank, beside a model's kernels."""
     ORDER = "order"
     """Of the training images; epoch."""
     AUGMENT = "augmentation"

@@ -67,6 +67,10 @@ RECIPES: dict[str, list[str]] = {
     "finetune small": ["finetune", "START", "IMAGES", "--preset=small", *_COMMON],
     "finetune cifar": ["finetune", "START", "IMAGES", "--preset=cifar", *_COMMON, "--image_size=24"],
     "finetune bit": ["finetune", "BIT", "IMAGES", *_COMMON],
+    "finetune head": ["finetune", "START", "IMAGES", *_COMMON, "--train=head", "--lr=0.1"],
+    "finetune last": ["finetune", "START", "IMAGES", "--preset=small", *_COMMON, "--train=last:1", "--dropout=0.2"],
+    "finetune lora": ["finetune", "START", "IMAGES", "--preset=small", *_COMMON, "--train=lora:4", "--image_size=32"],
+    "finetune bit last": ["finetune", "BIT", "IMAGES", *_COMMON, "--train=last:2", "--ema=0.5"],
 }
 
 

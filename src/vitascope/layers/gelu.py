@@ -32,7 +32,8 @@ class Gelu(nn.Module):
         if self.form == "erf":
             return F.gelu(x)
         # Other formats would round every intermediate result; GPUs have one fused kernel each way.
-        if self.training and torch.is_grad_enabled() and x.device.type == "cpu" and x.dtype == torch.float32:
+        needs = self.training and torch.is_grad_enabled() and x.requires_grad
+        if needs and x.device.type == "cpu" and x.dtype == torch.float32:
             if torch.compiler.is_compiling():
                 return x * torch.sigmoid(x * (_LINEAR + _CUBIC * x * x))
             return _WithDerivative.apply(x)  # type: ignore[no-untyped-call]

@@ -13,9 +13,11 @@ def in_turn(blocks: Iterable[nn.Module], x: Tensor, *more: Any, recompute: bool)
     """`x` through all of `blocks`, each of which is given `more` besides.
 
     With `recompute`, each is computed again in the backward pass instead of keeping what it computed. Dropout draws the
-    same both times, so that gradients are the same.
+    same both times, so that gradients are the same. What needs no gradient keeps nothing anyway.
     """
-    again = recompute and is_grad_enabled()
     for block in blocks:
+        again = (
+            recompute and is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in block.parameters()))
+        )
         x = checkpoint(block, x, *more, use_reentrant=False) if again else block(x, *more)
     return x

@@ -24,6 +24,7 @@ from typing import Any
 
 from vitascope.models.catalogue import count_parameters
 from vitascope.models.config import BiTConfig, ModelConfig, Size, StemConfig, ViTConfig
+from vitascope.models.learned import ALL, Learned, depth_of
 from vitascope.models.masked_config import MaskedConfig
 
 
@@ -62,26 +63,32 @@ def training_memory(
     fused_attention: bool = False,
     accumulated: bool = False,
     drop_tokens: float = 0.0,
+    learned: Learned = ALL,
 ) -> Memory:
     """Of a training step on `batch` images at once, from the second step on.
 
     `precision` is "float32" or "bfloat16", that of products; `fused_attention` as on GPUs.
     """
-    c, parameters, size = config, count_parameters(config), 4 if precision == "float32" else 2
+    c, size = config, 4 if precision == "float32" else 2
+    parameters = learned.parameters(c)
     # Images: uint8, normalised float32, and cast.
     kept = float(batch * c.channels * c.image_size[0] * c.image_size[1] * (5 if size == 4 else 5 + size))
     states, working = (1 if optimizer == "sgd" else 2) * parameters, 0.0
     if isinstance(c, ViTConfig):
-        blocks, working = _blocks(c, batch, size, checkpoint_activations, fused_attention, drop_tokens)
+        blocks, working = _blocks(c, batch, size, checkpoint_activations, fused_attention, drop_tokens, learned)
         kept += blocks
         if optimizer == "muon":  # one moment for matrices, two for the rest
-            states -= c.depth * c.width * (4 * c.inner + 2 * c.hidden)
+            matrices = learned.blocks(c.depth) * c.width * (4 * c.inner + 2 * c.hidden)
+            states -= learned.factors(c) if learned.part == "lora" else matrices
     net = c.stem if isinstance(c, ViTConfig) else c
     if net is not None:
-        maps, unit = _convolutions(net, c.image_size, batch, size, checkpoint_activations)
+        first = learned.first_layer(depth_of(c))
+        maps, unit = _convolutions(net, c.image_size, batch, size, checkpoint_activations, first)
+        if first and isinstance(c, ViTConfig):  # a stem at rest is done before the rest begins
+            unit -= max(kept, 4.0 * parameters)
         kept, working = kept + maps, max(working, unit)
     return Memory(
-        weights=(4.0 if size == 4 else 6.0) * parameters,
+        weights=(4.0 if size == 4 else 6.0) * (count_parameters(c) + learned.factors(c)),
         optimizer=4.0 * (states + ema * parameters),
         gradients=4.0 * parameters,
         activations=kept,
@@ -115,57 +122,88 @@ def masked_memory(config: ViTConfig, masked: MaskedConfig, batch: int, **options
 
 
 def _blocks(
-    c: ViTConfig, batch: int, size: int, checkpointed: bool, fused: bool, drop_tokens: float
+    c: ViTConfig, batch: int, size: int, checkpointed: bool, fused: bool, drop_tokens: float, learned: Learned
 ) -> tuple[float, float]:
-    """Bytes that a Transformer keeps, and that the backward pass of a block holds besides."""
+    """Bytes that a Transformer keeps, and that the backward pass of a block holds besides, or a block at rest."""
     tokens = c.prefix + (1 - drop_tokens) * (c.tokens - c.prefix)
     bt = batch * tokens
     btd, bti, btm, bhtt = bt * c.width, bt * c.inner, bt * c.hidden, 0.0 if fused else bt * tokens * c.heads
     masks = size * (2 * btd + btm) if c.dropout else 0.0
-    scaled = size * 2 * btd if c.layer_scale is not None else 0.0
+    scaled = size * 2 * btd if c.layer_scale is not None and learned.part != "lora" else 0.0
+    low = 4 * size * bt * learned.number if learned.part == "lora" else 0.0  # x Aᵀ of each kernel with factors
     gelu = size * btm if c.gelu == "quick" else 0.0  # its argument and its sigmoid
-    block = 4 * 2 * btd + size * (2 * btd + 4 * bti + 2 * btm + bhtt) + gelu + masks + scaled
+    block = 4 * 2 * btd + size * (2 * btd + 4 * bti + 2 * btm + bhtt) + gelu + masks + scaled + low
+    blocks, begins = learned.blocks(c.depth), learned.first_layer(c.depth) == 0
+    # Where the head reads the class token alone, the last block computes no other: its input, normed, and k and v.
+    tail = 4 * btd + size * (btd + 2 * bti) + low / 4 if c.first_read else block
     if checkpointed:
-        kept = c.depth * 4 * btd
+        kept = blocks * 4 * btd
     else:
-        # Where the head reads the class token alone, the last block computes no other: its input, normed, and k and v.
-        kept = (c.depth - 1) * block + (4 * btd + size * (btd + 2 * bti) if c.first_read else block)
-    kept += size * btd if c.dropout else 0.0
-    kept += 4 * btd if c.norm_before else 0.0
-    kept += size * (btd + 2 * bti) if c.pooling == "attention" else 0.0  # all tokens, their keys and values
-    kept += 4 * btd if not c.first_read and c.norm == "tokens" else 0.0  # what the final LayerNorm got
-    if c.patch_norms:  # pixels before and after their norm, the token before its own
-        pixels = c.patch**2 * (c.stem.channels if c.stem else c.channels)
-        kept += batch * (c.tokens - c.prefix) * ((4 + size) * pixels + 4 * c.width)
-    kept += 4 * batch * c.tokens * c.width if drop_tokens else 0.0  # what the tokens were drawn from
-    mlp = 4 * btd + size * btm
+        kept = (blocks - 1) * block + tail if blocks else 0.0
+        # No gradient comes to the input of the first LayerNorm.
+        kept -= 4 * btd if learned.part == "lora" else 0.0
+    kept += 4 * btd if blocks and not c.first_read and c.norm == "tokens" else 0.0  # what the final LayerNorm got
+    if c.pooling == "attention" and blocks:  # all tokens, their keys and values
+        kept += size * (btd + 2 * bti)
+    if begins:
+        kept += 4 * btd if c.norm_before else 0.0
+        kept += size * btd if c.dropout else 0.0
+        kept += 4 * batch * c.tokens * c.width if drop_tokens else 0.0  # what the tokens were drawn from
+        if c.patch_norms:  # pixels before and after their norm, the token before its own
+            pixels = c.patch**2 * (c.stem.channels if c.stem else c.channels)
+            kept += batch * (c.tokens - c.prefix) * ((4 + size) * pixels + 4 * c.width)
+    mlp = 4 * btd + size * btm * (2 if learned.part == "lora" else 1)  # what its kernel sends back, and its factors
     attention = 4 * btd + size * (2 * bhtt + 3 * bti) - size * 2 * btm
-    return kept, max(mlp, attention) + (block - 4 * btd if checkpointed else 0.0)
+    if not blocks:
+        return kept, 4 * 2 * btd + size * 2 * (btd + btm)
+    working = max(mlp, attention)
+    if checkpointed:
+        working += (block if blocks > 1 else tail) - 4 * btd
+    elif learned.part == "last" and c.first_read and blocks > 1:  # gradients of the last block, nothing being gone yet
+        working += 4 * c.width * (4 * c.inner + 2 * c.hidden)
+    return kept, working
 
 
 def _convolutions(
-    net: StemConfig | BiTConfig, image_size: Size, batch: int, size: int, checkpointed: bool
+    net: StemConfig | BiTConfig, image_size: Size, batch: int, size: int, checkpointed: bool, first: int
 ) -> tuple[float, float]:
-    """Bytes that a ResNet or a hybrid's stem keeps, and that the backward pass of its largest unit holds besides."""
+    """Bytes that a ResNet or a hybrid's stem keeps, and that the backward pass of its largest unit holds besides.
+
+    Layers before the `first` that learns keep nothing, as the whole of a stem where that is not the first of all.
+    """
     pixels, inputs, stem = float(image_size[0] * image_size[1]), net.root_channels, isinstance(net, StemConfig)
     maps, kernels, largest = 0.0, 0.0, 0.0
     if isinstance(net, StemConfig) or not net.small_images:
         # What the pooling got, padded, and its places, 8 bytes each; before them, in a stem, a norm and a ReLU.
         maps = (3 if stem else 1) * inputs * pixels / 4 + 8 / size * inputs * pixels / 16
-        largest = 2 * batch * inputs * pixels / 4
+        largest = (3 if first else 2) * batch * inputs * pixels / 4
         pixels /= 16
+        maps = 0.0 if first else maps
     for stage, count in enumerate(net.units):
         narrow = net.root_channels * 2**stage
         for number in range(count):
             after = pixels / (4 if number == 0 and stage > 0 else 1)
             unit = batch * _unit(inputs, narrow, pixels, after, stem)
             weights = 2.0 * narrow * (inputs + 13 * narrow + (4 * inputs if number == 0 else 0))
-            maps += inputs * pixels if checkpointed else unit / batch
-            kernels += 0 if checkpointed else weights
-            largest = max(largest, (1 + checkpointed) * unit + checkpointed * weights)
+            learns = not first if stem else stage + 1 >= first
+            maps += (inputs * pixels if checkpointed else unit / batch) * learns
+            kernels += 0 if checkpointed else weights * learns
+            if learns:
+                largest = max(largest, (1 + checkpointed) * unit + checkpointed * weights)
+            else:  # what it passes on, and how its kernels are standardised
+                largest = max(largest, batch * _passed(inputs, narrow, pixels, after, stem), 2.5 * 9 * narrow**2)
             inputs, pixels = 4 * narrow, after
-    maps += (1 if stem else 2) * inputs * pixels
+    maps += (1 if stem else 2) * inputs * pixels * (not first if stem else first <= len(net.units))
     return size * (batch * maps + kernels), 4 * largest
+
+
+def _passed(inputs: int, narrow: int, before: float, after: float, stem: bool) -> float:
+    """Values that a bottleneck holds of an image where nothing is kept for a backward pass."""
+    wide = 4 * narrow * after
+    if stem:
+        return inputs * before + 4 * wide
+    projected = wide if inputs != 4 * narrow or before != after else 0.0
+    return 2 * inputs * before + projected + max(3 * narrow * before, 2 * wide)
 
 
 def _unit(inputs: int, narrow: int, before: float, after: float, stem: bool) -> float:

@@ -9,16 +9,21 @@ from functools import partial
 from pathlib import Path
 from typing import Unpack
 
+import torch
+
 from vitascope.checkpoints.adapt import assemble, replace_head, resize_model
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.load import load
 from vitascope.models.bit import BiT
 from vitascope.models.config import ViTConfig
+from vitascope.models.learned import learned
+from vitascope.models.partly import partly
 from vitascope.models.vit import ViT
 from vitascope.recipes.choose import with_start
 from vitascope.recipes.prepare import RunData
 from vitascope.recipes.recipe import FinetuneRecipe, refuse_regularisation
 from vitascope.recipes.run import How, Start, run
+from vitascope.streams import Stream, seed_of
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +41,12 @@ def _begin(recipe: FinetuneRecipe, prepare: Callable[[], RunData]) -> Start:
     checkpoint = load(recipe.checkpoint)
     data = prepare()
     model = model_to_finetune(recipe, checkpoint, len(data.classes))
+    part = learned(recipe.train)
+    drawn = torch.Generator().manual_seed(seed_of(Stream.FACTORS, recipe.seed))
+    model = partly(model, part, drawn)
     preprocess = checkpoint.preprocess.with_size(model.config.image_size)
     card = {"task": "fine-tuning", "data": recipe.data, "checkpoint": recipe.checkpoint, "origin": checkpoint.card}
-    return Start(data=data, model=model, preprocess=preprocess, card=card, before=checkpoint.shown)
+    return Start(data=data, model=model, preprocess=preprocess, card=card, before=checkpoint.shown, learned=part)
 
 
 def model_to_finetune(recipe: FinetuneRecipe, checkpoint: Checkpoint, classes: int) -> ViT | BiT:

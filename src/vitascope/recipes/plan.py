@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from vitascope.errors import ConfigError
 from vitascope.models.bit import BiT
 from vitascope.models.catalogue import count_parameters
+from vitascope.models.learned import ALL
 from vitascope.models.masked import Masked
 from vitascope.models.vit import ViT
 from vitascope.precision import resolve_precision
@@ -27,8 +28,6 @@ from vitascope.wording import duration, memory_text, until
 log = logging.getLogger(__name__)
 
 DAY = 86400.0
-_BACKWARD = 3
-"""A training step costs about three forward passes."""
 _NOISE = 3
 """How many times as long a step may be measured as it really takes, where other work interferes."""
 _WRITING = 2.5
@@ -73,13 +72,14 @@ def resolve(
     if recipe.micro_batch == "auto" or micro < min(recipe.micro_batch or share, share):
         recipe = replace(recipe, micro_batch=micro)
     shape = f"{count_parameters(model.config) / 1e6:.3g} M parameters at {model.config.image_size[0]} px"
+    if job.learned != ALL:
+        shape += f", {sum(p.numel() for p in model.parameters() if p.requires_grad) / 1e6:.3g} M of them learn"
     each = f"{recipe.batch} images{f' in parts of {micro}' if micro < share else ''}"
     each += f", {_short(step)} each" if step else ""
-    limits = limits or Limits()
+    limits, passes = limits or Limits(), job.learned.passes(model.config)
     if recipe.time_budget is not None:
-        steps, budget = by_the_clock(
-            recipe, data, world, step, sum(p.numel() for p in model.parameters()), limits.begun
-        )
+        parameters = sum(p.numel() for p in model.parameters())
+        steps, budget = by_the_clock(recipe, data, world, step, parameters, limits.begun, passes)
         if steps < 1 / _NOISE:
             raise ConfigError(
                 f"time_budget {recipe.time_budget}: a step takes {step:.2f}s and the last evaluation "
@@ -96,7 +96,7 @@ def resolve(
     _warn(recipe, steps, len(data.train))
     recipe = replace(recipe, eval_every=job.every(recipe.eval_every), save_every=job.every(recipe.save_every))
     judged = (steps // job.every(recipe.eval_every) + 1) * len(data.validation or ()) + len(data.test or ())
-    takes = (steps + judged / recipe.batch / _BACKWARD) * step * limits.runs
+    takes = (steps + judged / recipe.batch / passes) * step * limits.runs
     times = f", {limits.runs} times" if limits.runs > 1 else ""
     plan = f"{shape}: {steps:,} steps of {each}{times}"
     plan += f": about {duration(takes)}" if step else ""
@@ -107,13 +107,16 @@ def resolve(
 
 
 def by_the_clock(
-    recipe: Recipe, data: RunData, world: World, step: float, parameters: int, begun: float
+    recipe: Recipe, data: RunData, world: World, step: float, parameters: int, begun: float, passes: float
 ) -> tuple[float, Budget]:
-    """About how many steps of `step` seconds fit the recipe's time, and what the loop is told of it."""
+    """About how many steps of `step` seconds fit the recipe's time, and what the loop is told of it.
+
+    A step costs as much as so many forward `passes` on its images.
+    """
     budget = Budget(
         begun=begun,
         total=seconds(str(recipe.time_budget)),
-        image=step / math.ceil(recipe.batch / world.size) / _BACKWARD,
+        image=step / math.ceil(recipe.batch / world.size) / passes,
         judged=tuple(math.ceil(len(s) / world.size) for s in (data.validation, data.test) if s is not None),
         writing=_WRITING + parameters * _KEPT / _WRITTEN,
     )

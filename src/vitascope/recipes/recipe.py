@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from vitascope.errors import ConfigError
 from vitascope.fields import Count, Probability, Range, height_width, refuse_idle
+from vitascope.models.learned import learned
 from vitascope.models.masked_config import MaskedConfig
 from vitascope.training.train_settings import FromZero, Optimizer, TrainSettings, memory_bytes
 
@@ -90,6 +91,9 @@ class FinetuneRecipe(Recipe):
     checkpoint: str
     """What to start from: a file, a folder or a run, in any format that loads; a name (`vitascope models --starts`);
     auto: whichever of these suits the data, the time and this machine."""
+    train: str = "all"
+    """What learns: all; head, the new one alone; last:N, with it the final norm and the last N blocks (stages of a
+    ResNet); lora:R, with it factors of rank R beside every block's kernels, which are merged into them in the end."""
     optimizer: Optimizer = "sgd"
     lr: FromZero = 0.01
     warmup: FromZero = 0.1
@@ -101,6 +105,12 @@ class FinetuneRecipe(Recipe):
     """Try every rate of `sweep_rates` on a held-out part first, then train on everything with the best."""
     sweep_rates: tuple[float, ...] = (0.003, 0.01, 0.03, 0.06)
     """Learning rates of the sweep; Table 4 has these for ImageNet, smaller ones elsewhere (see the presets)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if learned(self.train).part == "head":
+            why = "the head alone learns"
+            refuse_idle(self, why, "layer_decay", "dropout", "stochastic_depth", "checkpoint_activations")
 
 
 def refuse_regularisation(recipe: PretrainRecipe | FinetuneRecipe, model: str) -> None:
@@ -130,7 +140,7 @@ _FREE = {
 
 
 # Options that earlier versions did not have: at their defaults they are not told, so that runs of those go on.
-_LATER = {"objective", "masked"}
+_LATER = {"objective", "masked", "train"}
 
 # What the first start decides where nothing was said.
 _RESOLVED = {"precision", "eval_every", "steps"}

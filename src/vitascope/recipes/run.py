@@ -26,7 +26,9 @@ from vitascope.data.source import Source, Splits
 from vitascope.errors import CheckpointError
 from vitascope.lock import locked
 from vitascope.models.bit import BiT
+from vitascope.models.learned import ALL, Learned
 from vitascope.models.masked import Masked
+from vitascope.models.partly import whole
 from vitascope.models.vit import ViT
 from vitascope.recipes.figures import draw_curves
 from vitascope.recipes.plan import Limits, by_the_clock, in_steps, resolve
@@ -92,6 +94,9 @@ class Start:
         """What is trained."""
         return self.around or self.model
 
+    learned: Learned = ALL
+    """Which part of the model learns."""
+
     def job(self, recipe: Recipe, steps: int) -> Job:
         """The training job of a resolved recipe."""
         return Job(
@@ -102,6 +107,7 @@ class Start:
             preprocess=self.preprocess,
             folder=Path(recipe.out),
             kind=self.kind,
+            learned=self.learned,
         )
 
 
@@ -141,6 +147,7 @@ def run(
             if w.first:
                 _take_result(job, state)
         w.share(start.trained.state_dict().values())
+        start = replace(start, model=whole(start.model))
         results = _evaluate_result(job, start.data, start.trained, w, last if recipe.keep == "last" else None)
         results |= {
             "steps": state.counters.step,
@@ -197,7 +204,8 @@ def _begun(
     else:
         since = (limits or Limits()).begun - done.seconds
         parameters = sum(p.numel() for p in start.trained.parameters())
-        planned, budget = by_the_clock(recipe, data, world, step, parameters, since)
+        passes = start.learned.passes(start.model.config)
+        planned, budget = by_the_clock(recipe, data, world, step, parameters, since, passes)
         done.planned = done.planned or max(round(planned), 1)
         start = replace(start, data=in_any_order(data, recipe.seed))
         job = replace(start.job(recipe, done.planned), budget=budget)

@@ -11,6 +11,7 @@ from vitascope.data.augment import Augment
 from vitascope.data.batches import Order
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Source
+from vitascope.models.learned import ALL, Learned
 from vitascope.training.objective import Classification, Objective
 from vitascope.training.parallel import World
 from vitascope.training.train_settings import TrainSettings
@@ -60,6 +61,8 @@ class Job:
     """Geometry and normalisation."""
     folder: Path
     """The run's folder: metrics.jsonl, checkpoints/."""
+    learned: Learned = ALL
+    """Which part of the model learns."""
     budget: Budget | None = None
     """The time of a run that ends by the clock; `steps` is then what its schedule is laid out for."""
     kind: Callable[[TrainSettings, Preprocess, int], Objective] = Classification

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import torch
 from torch import nn
 
 from vitascope.errors import ConfigError
+from vitascope.models.learned import BLOCK, layer_of
 from vitascope.training.muon import Muon
 from vitascope.training.train_settings import TrainSettings
 
@@ -16,17 +16,6 @@ from vitascope.training.train_settings import TrainSettings
 def is_kernel(name: str, module: nn.Module) -> bool:
     """Whether a parameter is decayed: the official rule is `.*/kernel$`, so no bias, norm, token or position."""
     return name == "weight" and isinstance(module, nn.Linear | nn.Conv2d)
-
-
-_BLOCK = re.compile(r"(?:encoder\.blocks|stages)\.(\d+)\.")
-"""A block of the encoder, or a stage of a ResNet."""
-
-
-def layer_of(name: str, depth: int) -> int:
-    """0 for everything before the blocks, i + 1 for block (or ResNet stage) i, depth + 1 for norm, head and decoder."""
-    if block := _BLOCK.match(name):
-        return int(block[1]) + 1
-    return depth + 1 if name.startswith(("encoder.", "head.", "norm.", "decoder.")) else 0
 
 
 def hidden_matrices(name: str, module: nn.Module) -> int:
@@ -43,7 +32,7 @@ def parameter_groups(
 
     For Muon they also have `parts`, the `hidden_matrices` in each parameter.
     """
-    depth = len({block[1] for name, _ in model.named_parameters() if (block := _BLOCK.match(name))})
+    depth = len({block[1] for name, _ in model.named_parameters() if (block := BLOCK.match(name))})
     groups: dict[tuple[float, float, int], dict[str, Any]] = {}
     for prefix, module in model.named_modules():
         for short, parameter in module.named_parameters(recurse=False):
@@ -69,7 +58,7 @@ def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Opt
         return torch.optim.Adam(groups, lr=settings.lr, betas=settings.betas, fused=True)
     if muon:
         if not any(group["parts"] for group in groups):
-            raise ConfigError("optimizer muon is for the matrices of a Transformer, this model has none: choose adamw")
+            raise ConfigError("optimizer muon is for the matrices of a Transformer, none learns here: choose adamw")
         dtype = torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
         return Muon(groups, lr=settings.lr, betas=settings.betas, momentum=settings.momentum, dtype=dtype)
     return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, fused=True)

@@ -66,6 +66,7 @@ def fitting_micro_batch(job: Job, model: ViT | BiT | Masked, world: World) -> tu
             accumulated=images < share,
             # Where all tokens come back for the last steps, it is those that have to fit.
             drop_tokens=s.drop_tokens if s.drop_tokens_for == 1 else 0.0,
+            learned=job.learned,
         ).peak
 
     while (need := needed(micro)) > _MARGIN * free and micro > 1:

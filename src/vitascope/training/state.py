@@ -74,8 +74,10 @@ class TrainState:
     """Stands for the settings and the data of the run that this is the state of."""
 
     def result_weights(self) -> dict[str, Tensor]:
-        """The weights that a run ends with: the average where there is one."""
-        return self.ema.tensors if self.ema is not None else {n: p.detach() for n, p in self.model.named_parameters()}
+        """The weights that a run ends with, of all that learns: the average where there is one."""
+        if self.ema is not None:
+            return self.ema.tensors
+        return {name: p.detach() for name, p in self.model.named_parameters() if p.requires_grad}
 
 
 def new_state(model: nn.Module, settings: TrainSettings, run: str = "") -> TrainState:
@@ -203,7 +205,7 @@ def result_in_model(state: TrainState) -> Iterator[None]:
     if state.ema is None:
         yield
         return
-    trained = {name: p.detach().clone() for name, p in state.model.named_parameters()}
+    trained = {name: p.detach().clone() for name, p in state.model.named_parameters() if name in state.ema.tensors}
     copy_weights(state.model, state.ema.tensors)
     try:
         yield
@@ -213,6 +215,7 @@ def result_in_model(state: TrainState) -> Iterator[None]:
 
 @torch.no_grad()
 def copy_weights(model: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Writes `tensors` into the parameters of the same names."""
+    """Writes `tensors` into the parameters of the same names; each that learns must be among them."""
     for name, parameter in model.named_parameters():
-        parameter.copy_(tensors[name])
+        if parameter.requires_grad:
+            parameter.copy_(tensors[name])
