@@ -27,6 +27,7 @@ MODEL = ["--model_fields.width=96", "--model_fields.depth=4", "--model_fields.he
 FRACTALS = "fractals:classes=200,size=32,colour=true,most_maps=3,instances=800,validation=0"
 STARTS: dict[str, list[str]] = {
     "supervised": ["CIFAR100", "--preset", "record", *MODEL, "--steps", "4000"],
+    "masked": ["CIFAR100", "--preset", "masked", *MODEL, "--steps", "5500"],
     "fractals": [FRACTALS, "--preset", "record", *MODEL, "--steps", "4000"],
 }
 """What a start is pre-trained with: lengths of about equal processor time, which rows.csv tells."""
