@@ -174,6 +174,15 @@ def test_what_decided_an_answer_is_told(start: str, data: Path, tmp_path: Path) 
         similar(Similar(checkpoint=start, image=str(image)))
 
 
+def test_copies_under_two_labels_are_told(
+    start: str, data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copy(next((data / "train" / "ant").iterdir()), data / "train" / "bee" / "again.png")
+    with caplog.at_level("WARNING"):
+        taught(start, data / "train", tmp_path / "run")
+    assert "2 images have copies under another label" in caplog.text
+
+
 def test_balance_helps_the_small_class(start: str, tmp_path: Path) -> None:
     image_folder(tmp_path / "data", 30)
     for file in sorted((tmp_path / "data" / "bee").iterdir())[2:]:
@@ -219,6 +228,11 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing(start: str, data: Path, t
         file.write(b"\x00\x01\x02")
     with pytest.raises(CheckpointError, match="not as it was written"):
         taught(tmp_path / "run", data, tmp_path / "out")
+    (tmp_path / "run" / "taught.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="missing, and with it what the run was taught"):
+        taught(tmp_path / "run", data, tmp_path / "out")
+    shutil.copytree(tmp_path / "run" / "model", tmp_path / "elsewhere")
+    taught(tmp_path / "elsewhere", data, tmp_path / "out")
 
 
 def test_a_run_of_training_is_taught_too(data: Path, tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ class Teach(Teaching, Opened, Placed):
     out: str
     """New folder for the model and what it knows."""
     forget: tuple[str, ...] = ()
-    """Classes or files to take out of what the run was taught."""
+    """A class or file to take out of what the run was taught; several: [cat, blurred.jpg]."""
     overwrite: bool = False
     """Replace what was taught into --out before."""
     batch: Count = 64

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -120,16 +121,19 @@ def read_taught(path: str | Path) -> tuple[Known, dict[str, Any]] | None:
     if not place.exists():  # a name
         return None
     for folder in (place, place.parent):
-        if (folder / FILE).is_file():
+        with suppress(ConfigError):  # there is none, or somebody else's
             results = read_json(folder / RESULTS, "teach again")
-            return _read(folder, results.get("taught_sha256")), results
+            if "taught_sha256" in results:
+                return _read(folder, results["taught_sha256"]), results
     return None
 
 
 def _read(folder: Path, sha256: object) -> Known:
     """What `write` wrote, with the SHA-256 it returned; raises `CheckpointError`."""
     path = folder / FILE
-    remedy = "teach again, or copy the whole folder"
+    remedy = "copy the whole folder, or begin anew from its model/ elsewhere"
+    if not path.is_file():
+        raise CheckpointError(f"{path}: missing, and with it what the run was taught; {remedy}")
     content = read_safetensors(path)
     if content.sha256 != sha256:
         raise CheckpointError(f"{path}: not as it was written (SHA-256); {remedy}")

@@ -18,7 +18,7 @@ from vitascope.checkpoints.load import load
 from vitascope.checkpoints.output import atomic_folder
 from vitascope.checkpoints.save import save
 from vitascope.checkpoints.shown import shown_to
-from vitascope.data.copies import digests, find_copies
+from vitascope.data.copies import digests, find_copies, groups
 from vitascope.data.open import open_data
 from vitascope.data.source import Int64, Source, Splits
 from vitascope.device import resolve_device
@@ -137,6 +137,8 @@ def _lesson(
         raise DataError("there are no images to teach: expected class folders, or a train split")
     if len(np.unique(known.labels)) < 2:
         raise DataError("images of one class only, expected two or more to tell apart")
+    if contrary := _contradicted(known):
+        log.warning("%d images have copies under another label: `vitascope check` lists such", contrary)
     targets = signs(known.labels, len(known.classes))
     weights = balanced(targets) if settings.balance else None
     head = teach_head(known.features, targets, weights=weights, groups=known.groups)
@@ -183,6 +185,11 @@ def _look(source: Source, features: FeatureStore, groups: Int64) -> Known:
         marks=np.zeros(len(source), dtype=np.int64) if marks is None else marks,
         groups=groups,
     )
+
+
+def _contradicted(known: Known) -> int:
+    """Images that are copies of one with another label."""
+    return sum(len(group) for group in groups(known.groups) if len(np.unique(known.labels[group])) > 1)
 
 
 def _suspects(head: Taught, known: Known) -> list[dict[str, Any]]:
