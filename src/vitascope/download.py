@@ -116,7 +116,7 @@ def _ask(url: str, first: int, etag: str | None = None) -> Any:
     part = {"Range": f"bytes={first}-", **({"If-Range": etag} if etag else {})} if first else {}
     request = urllib.request.Request(url, headers=part)
     try:
-        return urllib.request.urlopen(request, timeout=TIMEOUT)
+        return urllib.request.build_opener(_Encrypted).open(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         error.close()
         raise
@@ -124,6 +124,15 @@ def _ask(url: str, first: int, etag: str | None = None) -> Any:
         raise error.reason if isinstance(error.reason, OSError) else OSError(str(error.reason)) from error
     except http.client.HTTPException as error:
         raise OSError(f"no answer that HTTP knows ({type(error).__name__})") from error
+
+
+class _Encrypted(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but never from an encrypted address to one that is not."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        if req.full_url.startswith("https:") and not newurl.startswith("https:"):
+            raise OSError(f"redirected from https to {newurl[:100]}, which is not encrypted")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _version(headers: Mapping[str, str], total: int) -> str:
@@ -138,7 +147,10 @@ def _stated_md5(headers: Any) -> str:
         for item in told.split(","):
             name, _, value = item.strip().partition("=")
             if name == "md5":
-                return base64.b64decode(value).hex()
+                try:
+                    return base64.b64decode(value, validate=True).hex()
+                except ValueError as error:
+                    raise OSError(f"the server states an MD5 of {value[:40]!r}, which is none") from error
     return ""
 
 

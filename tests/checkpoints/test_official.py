@@ -6,6 +6,9 @@ import errno
 import hashlib
 import logging
 import threading
+import urllib.request
+from email.message import Message
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ from tiny_checkpoint import checkpoint, same
 from vitascope import download as downloading
 from vitascope.cache import cache_folder
 from vitascope.checkpoints.named import UnreachableError, find
-from vitascope.download import download
+from vitascope.download import _Encrypted, _stated_md5, download
 from vitascope.errors import CheckpointError
 
 FILE = "vit_models/augreg/Ti_16-i21k.npz"
@@ -62,6 +65,21 @@ def test_a_redirect(bucket: Depot) -> None:
     bucket.renamed["augreg/Old"] = "augreg/Ti_16-i21k"
     assert same(vs.load("google:augreg/Old").model, checkpoint().model)
     assert bucket.statuses == [307, 200]
+
+
+def test_no_redirect_leaves_an_encrypted_address() -> None:
+    asked = urllib.request.Request("https://storage.example/a.npz")
+    ask = partial(_Encrypted().redirect_request, asked, None, 302, "", {})
+    assert ask("https://elsewhere.example/a.npz") is not None
+    with pytest.raises(OSError, match="redirected from https to http://elsewhere"):
+        ask("http://elsewhere.example/a.npz")
+
+
+def test_a_stated_sum_that_is_none_is_told() -> None:
+    headers = Message()
+    headers["x-goog-hash"] = "crc32c=AAAAAA==, md5=abc"
+    with pytest.raises(OSError, match="states an MD5 of 'abc'"):
+        _stated_md5(headers)
 
 
 def test_what_is_not_there(bucket: Depot) -> None:

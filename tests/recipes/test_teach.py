@@ -112,6 +112,23 @@ def test_adding_is_teaching_all_at_once(start: str, data: Path, tmp_path: Path) 
     assert len(vs.load(tmp_path / "two").shown.trained) == len(vs.load(tmp_path / "whole").shown.trained)  # type: ignore[union-attr]
 
 
+def test_what_is_added_is_judged_by_the_names_of_its_classes(start: str, tmp_path: Path) -> None:
+    image_folder(tmp_path / "all", 24)
+    for split, number in (("first", 0), ("more/train", 1), ("more/val", 2)):
+        for folder in (tmp_path / "all").iterdir():
+            for file in sorted(folder.iterdir())[number::3]:
+                name = {"ant": "zebra"}.get(folder.name, folder.name)
+                if (split == "first") <= (name != "bee"):  # the first run knows no bees
+                    (tmp_path / split / name).mkdir(parents=True, exist_ok=True)
+                    shutil.copy(file, tmp_path / split / name)
+    taught(start, tmp_path / "first", tmp_path / "one")
+    results = taught(tmp_path / "one", tmp_path / "more", tmp_path / "two").results
+    assert vs.load(tmp_path / "two").labels == ("cat", "zebra", "bee")
+    again = evaluated(str(tmp_path / "two"), str(tmp_path / "more"), split="validation")
+    assert results["validation"]["top1"] == again["top1"] > 0.6
+    assert results["validation"]["per_class"] == again["per_class"]
+
+
 def test_forgetting_is_never_having_seen(start: str, data: Path, tmp_path: Path) -> None:
     taught(start, data, tmp_path / "whole")
     file = sorted((data / "train" / "ant").iterdir())[0]

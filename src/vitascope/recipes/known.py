@@ -61,7 +61,7 @@ class Known:
         classes = (*self.classes, *(name for name in more.classes if name not in set(self.classes)))
         labels = np.array([classes.index(name) for name in more.classes], dtype=np.int64)[more.labels]
         old = self._kept(~np.isin(self.marks, more.marks[more.marks != 0]))
-        label_of = dict(zip(self.marks.tolist(), self.labels.tolist(), strict=True))
+        label_of = {mark: k for mark, k in zip(self.marks.tolist(), self.labels.tolist(), strict=True) if mark}
         again = [label for mark, label in zip(more.marks.tolist(), labels.tolist(), strict=True) if mark in label_of]
         before = [label_of[mark] for mark in more.marks.tolist() if mark in label_of]
         relabelled = sum(a != b for a, b in zip(again, before, strict=True))

@@ -31,6 +31,7 @@ from vitascope.evaluation.sets import PredictionSets
 from vitascope.evaluation.taught import Taught, balanced, teach_head
 from vitascope.inference.engines.auto import Auto, make_engine
 from vitascope.recipes.asked import Teach, Teaching
+from vitascope.recipes.evaluation import relabelled
 from vitascope.recipes.known import Known, read_taught
 from vitascope.recipes.run_folder import ENVIRONMENT, MODEL, RESULTS, environment, write_json
 
@@ -130,9 +131,9 @@ def _lesson(
         if before is None:
             known = more
         else:
-            known, again, relabelled = before.with_more(more)
-            if again or relabelled:
-                log.info("%d images were known already, %d of them under another label", again + relabelled, relabelled)
+            known, again, corrected = before.with_more(more)
+            if again or corrected:
+                log.info("%d images were known already, %d of them under another label", again + corrected, corrected)
     if known is None:
         raise DataError("there are no images to teach: expected class folders, or a train split")
     if len(np.unique(known.labels)) < 2:
@@ -155,7 +156,9 @@ def _lesson(
     for name, source in splits.present().items():
         if source is not splits.train and len(source):
             logits = features(source, np.arange(len(source), dtype=np.int64)) @ head.weight.T + head.bias
-            results[name] = _judged(torch.from_numpy(logits), source.labels, known.classes, sets)
+            results[name] = _judged(
+                torch.from_numpy(logits), relabelled(source, known.classes).labels, known.classes, sets
+            )
     model = replace_head(checkpoint.model.cpu(), len(known.classes))
     assert model.head.linear is not None
     with torch.no_grad():
