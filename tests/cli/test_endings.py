@@ -41,7 +41,7 @@ pytestmark = pytest.mark.usefixtures("no_pictures")
         (["fewshot", "{}/run", "{}/images", "--test={}/nowhere"], "nowhere: no such file or folder"),
         (["fewshot", "{}/run", "{}/images", "--test={}/others", "--shots=7"], "fewer than 7 images of cat (6)"),
         (["fewshot", "{}/run", "{}/images", "--shots=1,0"], "shots is (1, 0), expected a whole number of at least 1"),
-        (["fewshot", "{}/run", "{}/images", "--shots=few"], "--shots: Expected a int. Got value: few"),
+        (["fewshot", "{}/run", "{}/images", "--shots=few"], "--shots: Expected int or 'all'. Got value: few"),
         (
             ["fewshot", "{}/run", "{}/images", "--methods=ridge,svm"],
             "choose from 'ridge', 'knn', 'probe'. Got",

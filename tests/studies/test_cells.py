@@ -148,9 +148,9 @@ def test_the_best_step_is_kept_not_the_last(images: Path, tmp_path: Path, monkey
         def __getattr__(self, name: str) -> Any:
             return getattr(self.tally, name)
 
-    def evaluate(model: Any, *args: Any, **options: Any) -> Any:
+    def evaluate(objective: Any, model: Any, *args: Any, **options: Any) -> Any:
         weights.append(next(p.detach().clone() for p in model.parameters() if p.ndim > 1))
-        tally = real(model, *args, **options)
+        tally = real(objective, model, *args, **options)
         return Told(tally, next(accuracies)) if len(weights) <= 4 else tally
 
     monkeypatch.setattr(loop, "evaluate", evaluate)

@@ -90,7 +90,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
     ("words", "said"),
     [
         (["{}"], "holds no weights"),
-        (["{}/absent"], "does not exist"),
+        (["{}/absent"], "no such file or folder"),
         (["{}/flowers", "--device=abacus"], "device 'abacus'"),
         (["{}/flowers", "--image_size=17"], "17"),
         (["{}/flowers", "--image_size=[16,20]"], "16×20"),
