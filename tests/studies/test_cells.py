@@ -143,7 +143,7 @@ def test_the_best_step_is_kept_not_the_last(images: Path, tmp_path: Path, monkey
         """A tally whose accuracy is told."""
 
         def __init__(self, tally: Any, top1: float) -> None:
-            self.tally, self.top1 = tally, top1
+            self.tally, self.top1, self.score = tally, top1, top1
 
         def __getattr__(self, name: str) -> Any:
             return getattr(self.tally, name)
