@@ -15,15 +15,15 @@ from torch import Tensor, nn
 
 import vitascope as vs
 from optional import needs
+from other_kinds import OTHER_KINDS
 from tiny_checkpoint import TINY, checkpoint
-from tiny_families import TIMM_STEM
 from vitascope.errors import ConfigError
 from vitascope.inference.class_token import ClassTokenViT, for_prediction
 from vitascope.inference.engines import table
 from vitascope.inference.engines.names import ENGINES
 from vitascope.inference.engines.pytorch import TorchEngine
 from vitascope.inference.engines.table import BUILDERS, TOLERANCES, build, difference
-from vitascope.models.config import BiTConfig, ModelConfig, StemConfig
+from vitascope.models.config import ModelConfig, StemConfig
 
 CPU = torch.device("cpu")
 KINDS: dict[str, ModelConfig] = {
@@ -34,18 +34,7 @@ KINDS: dict[str, ModelConfig] = {
     ),
     "token and mean": replace(TINY, pooling="token+mean", registers=1, layer_scale=0.1),
     "hybrid": replace(TINY, image_size=(32, 32), patch=2, stem=StemConfig(units=(1,), width_factor=0.5)),
-    "hybrid of timm": replace(
-        TINY, image_size=(32, 32), patch=2, stem=replace(TIMM_STEM, units=(1,), width_factor=0.5)
-    ),
-    "distilled": replace(TINY, pooling="token+distillation", registers=1, depth=2),
-    "normed patches, wide heads": replace(TINY, patch_norms=True, head_width=12),
-    "no biases on q, k and v": replace(TINY, qkv_bias=False),
-    "LayerNorm before the blocks, projection, as CLIP": replace(
-        TINY, norm_before=True, gelu="quick", classes=0, representation_size=6, representation_activation="none"
-    ),
-    "attention pooling, as SigLIP": replace(TINY, class_token=False, pooling="attention"),
-    "rotary positions, as DINOv3": replace(TINY, positions="rotary", registers=2),
-    "BiT": BiTConfig(units=(1, 1, 1, 1), base_width=32, image_size=(32, 32), classes=3),
+    **OTHER_KINDS,
 }
 ENGINE_KINDS = [
     *(("eager", kind) for kind in KINDS),

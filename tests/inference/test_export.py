@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from other_kinds import OTHER_KINDS
 from tiny_checkpoint import TINY, checkpoint
-from tiny_families import TIMM_STEM
 from vitascope.cli import main
 from vitascope.errors import CheckpointError, ConfigError, ExportError
 from vitascope.inference.engines import onnx
 from vitascope.inference.export import export
-from vitascope.models.config import BiTConfig, ModelConfig, StemConfig
+from vitascope.models.config import ModelConfig, StemConfig
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="EXPORT IS NOT TESTED: no onnxruntime", exc_type=ImportError)
 
@@ -27,18 +27,7 @@ KINDS: dict[str, ModelConfig] = {
         TINY, class_token=False, pooling="mean", norm="pooled", registers=2, classes=0
     ),
     "hybrid": replace(TINY, image_size=(32, 32), patch=2, stem=StemConfig(units=(1,), width_factor=0.5)),
-    "hybrid of timm": replace(
-        TINY, image_size=(32, 32), patch=2, stem=replace(TIMM_STEM, units=(1,), width_factor=0.5)
-    ),
-    "distilled": replace(TINY, pooling="token+distillation", registers=1, depth=2),
-    "normed patches, wide heads": replace(TINY, patch_norms=True, head_width=12),
-    "no biases on q, k and v": replace(TINY, qkv_bias=False),
-    "LayerNorm before the blocks, projection, as CLIP": replace(
-        TINY, norm_before=True, gelu="quick", classes=0, representation_size=6, representation_activation="none"
-    ),
-    "attention pooling, as SigLIP": replace(TINY, class_token=False, pooling="attention"),
-    "rotary positions, as DINOv3": replace(TINY, positions="rotary", registers=2),
-    "BiT": BiTConfig(units=(1, 1, 1, 1), base_width=32, image_size=(32, 32), classes=3),
+    **OTHER_KINDS,
 }
 
 

@@ -116,6 +116,11 @@ class Tally:
             if totals[i]
         }
 
+    def judged(self, classes: Sequence[str]) -> dict[str, Any]:
+        """All figures, JSON-able: `summary` with interval and baseline, "macro_f1", "sets" and "per_class"."""
+        by_class = {"macro_f1": self.macro_f1, "sets": self.of_sets(), "per_class": self.per_class(classes)}
+        return {**judged(self.summary(), self.counts[0], classes), **by_class}
+
     def of_sets(self) -> dict[str, float] | None:
         """What came of prediction sets, JSON-able: coverage stated and found, labels in a set, share of empty ones."""
         if self.sets is None:

@@ -19,7 +19,6 @@ from vitascope.data.remarks import listening, said
 from vitascope.data.source import Source, View
 from vitascope.errors import CheckpointError, ConfigError, DataError
 from vitascope.evaluation.evaluate import evaluate
-from vitascope.evaluation.metrics import judged
 from vitascope.inference.engines.pytorch import TorchEngine
 from vitascope.inference.exported import open_model
 from vitascope.inference.predictor import Predictor
@@ -94,9 +93,7 @@ def evaluate_checkpoint(asked: Evaluate, progress: Callable[[int, int], None] | 
         if w.first:
             Path(asked.confusion).parent.mkdir(parents=True, exist_ok=True)
             confusion_figure(tally.confusion, classes).savefig(asked.confusion, dpi=120, format="png")
-    figures = judged(tally.summary(), tally.counts[0], classes)
-    by_class = {"macro_f1": tally.macro_f1, "sets": tally.of_sets(), "per_class": tally.per_class(classes)}
-    return {"split": chosen, **seen, "skipped": skipped, **figures, **by_class}
+    return {"split": chosen, **seen, "skipped": skipped, **tally.judged(classes)}
 
 
 def _unseen(source: Source, shown: Shown | None, *, alone: bool) -> tuple[Source, dict[str, Any]]:

@@ -26,7 +26,7 @@ from vitascope.errors import ConfigError, DataError
 from vitascope.evaluation.features import FeatureStore, features_folder
 from vitascope.evaluation.fewshot import signs
 from vitascope.evaluation.forecast import forecast
-from vitascope.evaluation.metrics import Tally, judged
+from vitascope.evaluation.metrics import Tally
 from vitascope.evaluation.sets import PredictionSets
 from vitascope.evaluation.taught import Taught, balanced, teach_head
 from vitascope.inference.engines.auto import Auto, make_engine
@@ -215,5 +215,4 @@ def _judged(logits: torch.Tensor, labels: Int64, classes: tuple[str, ...], sets:
     """Figures of logits (n, K), JSON-able, as `evaluate` gives them."""
     tally = Tally(len(classes), sets)
     tally.add(logits, torch.from_numpy(labels))
-    by_class = {"macro_f1": tally.macro_f1, "sets": tally.of_sets(), "per_class": tally.per_class(classes)}
-    return {**judged(tally.summary(), tally.counts[0], classes), **by_class}
+    return tally.judged(classes)
