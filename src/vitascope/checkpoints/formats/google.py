@@ -1,9 +1,10 @@
 """The official flat .npz of vision_transformer and big_vision: ViT and hybrids (channels last, kernels in × out).
 
 Read: the released numbering of a block's parts (LayerNorm_0, MultiHeadDotProductAttention_1, LayerNorm_2,
-MlpBlock_3) and today's (_0, _0, _1, _0), big_vision's prefixes, stacked layers and positions without a class
-row. Written: the released form, which every reader of these files knows, or big_vision's where only that can
-say it. These files mean GELU by tanh, LayerNorm with eps 1e-6 and a tanh after `pre_logits`.
+MlpBlock_3) and today's (_0, _0, _1, _0), big_vision's prefixes, stacked layers, positions without a class row and
+attention pooling, alone or beside a text tower (SigLIP). Written: the released form, which every reader of these files
+knows, or big_vision's where only that can say it. These files mean GELU by tanh, LayerNorm with eps 1e-6 and a tanh
+after `pre_logits`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ _MAX_DEPTH = 1024
 _BLOCK, _OURS = "Transformer/encoderblock_{0}", "encoder.blocks.*"
 _ATTENTION = f"{_BLOCK}/MultiHeadDotProductAttention_1"
 _UNIT, _OUR_UNIT = "block{2}/unit{3}", "stem.stages.*.*"
+_POOL, _OUR_POOL = "MAPHead_0", "head.attention"
 _NAMES: dict[str, str | tuple[str, ...]] = {
     "stem.root": "conv_root",
     "stem.root_norm": "gn_root",
@@ -51,6 +53,14 @@ _NAMES: dict[str, str | tuple[str, ...]] = {
     f"{_OURS}.mlp.fc1": f"{_BLOCK}/MlpBlock_3/Dense_0",
     f"{_OURS}.mlp.fc2": f"{_BLOCK}/MlpBlock_3/Dense_1",
     "encoder.norm": "Transformer/encoder_norm",
+    f"{_OUR_POOL}.probe": f"{_POOL}/probe",
+    f"{_OUR_POOL}.attention.qkv": tuple(
+        f"{_POOL}/MultiHeadDotProductAttention_0/{part}" for part in ("query", "key", "value")
+    ),
+    f"{_OUR_POOL}.attention.out": f"{_POOL}/MultiHeadDotProductAttention_0/out",
+    f"{_OUR_POOL}.norm": f"{_POOL}/LayerNorm_0",
+    f"{_OUR_POOL}.mlp.fc1": f"{_POOL}/MlpBlock_0/Dense_0",
+    f"{_OUR_POOL}.mlp.fc2": f"{_POOL}/MlpBlock_0/Dense_1",
     "head.hidden": "pre_logits",
     "head.linear": "head",
 }
@@ -77,6 +87,8 @@ def layout(heads: int, big_vision: bool = False) -> Layout:
 
 def read(raw: RawCheckpoint) -> Draft:
     """The model that the tensors are; raises `CheckpointError` where something cannot be represented."""
+    if (kernel := raw.tensors.get("embedding/kernel")) is not None and kernel.ndim == 2:
+        raise CheckpointError(f"{raw.path}: a NaFlex ViT (SigLIP 2 of any size); take the model of a fixed size")
     tensors = replace(raw, tensors=_unstacked(raw.tensors)).renamed(_TODAY_TO_RELEASED)
     big_vision = _BIG_VISION_POSITIONS in tensors
     heads = Sizes(raw, tensors, layout(1)).shape("encoder.blocks.0.attention.qkv.weight", 2)[0]  # of the query
@@ -97,7 +109,7 @@ def read(raw: RawCheckpoint) -> Draft:
         image_size=size,
         heads=heads,
         stem=stem,
-        pooling="token" if fields["class_token"] else "mean",
+        pooling=("token" if fields["class_token"] else "attention" if sizes.has(f"{_OUR_POOL}.probe", 3) else "mean"),
         positions="learned" if learned else "sincos",
         class_row=class_row,
         gelu="tanh",
@@ -127,7 +139,7 @@ def unsaid(c: ViTConfig) -> dict[str, bool]:
 
 
 def _is_big_vision(c: ViTConfig) -> bool:
-    return c.positions == "sincos" or (c.class_token and not c.class_row)
+    return c.positions == "sincos" or c.pooling == "attention" or (c.class_token and not c.class_row)
 
 
 def official_preprocess(config: ModelConfig) -> Preprocess:
