@@ -23,7 +23,7 @@ FLOORS = [
     {"data", "layers"},
     {"models", "evaluation"},
     {"checkpoints"},
-    {"training", "inference", "views"},
+    {"training", "inference", "views", "teaching"},
     {"recipes", "web"},
     {"studies"},
     {"cli"},

@@ -20,7 +20,8 @@ from vitascope.recipes.asked import Similar, Teach
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.recipe import FinetuneRecipe
 from vitascope.recipes.similar import similar
-from vitascope.recipes.teach import Lesson, teach_run
+from vitascope.recipes.teach import teach_run
+from vitascope.teaching.lesson import Lesson
 
 CONFIGS = {
     "ViT": TINY,
@@ -256,8 +257,8 @@ def test_a_run_of_training_is_taught_too(data: Path, tmp_path: Path) -> None:
     from vitascope.recipes.pretrain import pretrain
 
     pretrain(pretrain_recipe(tmp_path / "trained", steps=1), splits=splits())
-    lesson = taught(tmp_path / "trained", data, tmp_path / "run")
-    shown, before = lesson.checkpoint.shown, vs.load(tmp_path / "trained").shown
+    taught(tmp_path / "trained", data, tmp_path / "run")
+    shown, before = vs.load(tmp_path / "run").shown, vs.load(tmp_path / "trained").shown
     assert shown is not None
     assert before is not None
     assert set(before.trained.tolist()) < set(shown.trained.tolist())

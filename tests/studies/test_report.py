@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from tiny_study import BIT, TINY, VIT, compute, data_scaling, diverged, rows, shrink
-from vitascope.recipes.run_folder import write_json
+from vitascope.checkpoints.run_files import write_json
 from vitascope.studies import report as report_module
 from vitascope.studies.analysis import Row
 from vitascope.studies.cells import row_file

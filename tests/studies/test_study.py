@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tiny_study import BIT, SOURCE, TINY, VIT, compute, data_scaling, do, row
+from vitascope.checkpoints.run_files import write_json
 from vitascope.errors import ConfigError
-from vitascope.recipes.run_folder import write_json
 from vitascope.studies import study as study_module
 from vitascope.studies.cells import row_file
 from vitascope.studies.cost import Cost, cell_seconds

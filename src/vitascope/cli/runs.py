@@ -48,8 +48,9 @@ class Schedule:
 
 def show_run(model: Path, console: Console) -> dict[str, Any]:
     """A run's figures as a table; returns them for --json."""
+    from vitascope.checkpoints.run_files import RESULTS
     from vitascope.evaluation.interval import figures
-    from vitascope.recipes.run_folder import RESULTS, SWEEP, read_json
+    from vitascope.recipes.run_folder import SWEEP, read_json
 
     if console.silent:  # one of several processes, whose disk may hold no results
         return {"model": str(model)}

@@ -106,12 +106,22 @@ class FeatureStore:
 
     def _key(self, source: Source) -> str:
         device = next(self.model.parameters()).device.type
-        parts = [__version__, self._model_key, self.preprocess.to_dict(), device, source.fingerprint()]
+        parts = [__version__, self.made_by, device, source.fingerprint()]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40]
 
     @cached_property
-    def _model_key(self) -> str:
-        return model_fingerprint(self.model)
+    def made_by(self) -> str:
+        """See `made_by`."""
+        return made_by(self.model, self.preprocess)
+
+
+def made_by(model: nn.Module, preprocess: Preprocess) -> str:
+    """What tells features of one model from those of another: 40 hexadecimal digits of its weights and preprocessing.
+
+    `model` is without its head.
+    """
+    parts = [model_fingerprint(model), preprocess.to_dict()]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40]
 
 
 def features_folder() -> Path:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from vitascope.evaluation.sets import Coverage
 from vitascope.evaluation.shots import FewShot
 from vitascope.fields import Count, Range, check_fields, refuse_idle
 from vitascope.inference.engines.names import EngineName
+from vitascope.teaching.settings import Teaching
 from vitascope.training.train_settings import Precision
 
 
@@ -100,18 +100,6 @@ class FewShotOf(FewShot, Opened, Placed):
     def __post_init__(self) -> None:
         FewShot.__post_init__(self)
         Opened.__post_init__(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Teaching:
-    """What decides a head in closed form."""
-
-    balance: bool = False
-    """Count every class alike, however many images it has."""
-    coverage: Coverage = 0.95
-    """Share of images whose prediction set shall hold their label; as many at most are called none of the classes."""
-    by_class: bool = False
-    """State the coverage of every class by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)

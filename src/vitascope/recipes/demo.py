@@ -20,6 +20,7 @@ from PIL import Image
 from vitascope.checkpoints.checkpoint import Prediction
 from vitascope.checkpoints.load import load
 from vitascope.checkpoints.output import check_writable
+from vitascope.checkpoints.run_files import RESULTS, environment, write_json
 from vitascope.data.open import open_data
 from vitascope.data.settings import AugmentConfig
 from vitascope.data.source import Source, Splits, View
@@ -29,7 +30,7 @@ from vitascope.inference.predictor import Predictor
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.pretrain import pretrain
 from vitascope.recipes.recipe import FinetuneRecipe, PretrainRecipe, Recipe
-from vitascope.recipes.run_folder import RESULTS, check_free, environment, read_json, write_json
+from vitascope.recipes.run_folder import check_free, read_json
 from vitascope.streams import Stream, generator
 from vitascope.training.observer import Observer
 

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.run_files import MODEL, RESULTS, write_json
 from vitascope.checkpoints.save import save
 from vitascope.checkpoints.shown import Shown, shown_to
 from vitascope.checkpoints.tensor_file import read_safetensors
@@ -34,17 +35,7 @@ from vitascope.recipes.figures import draw_curves
 from vitascope.recipes.plan import Limits, by_the_clock, in_steps, resolve
 from vitascope.recipes.prepare import RunData, in_any_order, prepare_data
 from vitascope.recipes.recipe import Recipe, fixed, to_dict
-from vitascope.recipes.run_folder import (
-    MODEL,
-    RESULTS,
-    Resume,
-    check_free,
-    check_same,
-    decide,
-    start_folder,
-    stored_data,
-    write_json,
-)
+from vitascope.recipes.run_folder import Resume, check_free, check_same, decide, start_folder, stored_data
 from vitascope.training.job import Job
 from vitascope.training.loop import best_weights, train
 from vitascope.training.objective import Classification, Objective, evaluate

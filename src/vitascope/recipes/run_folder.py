@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import platform
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 import yaml
 
 from vitascope import json_text
 from vitascope.checkpoints.output import atomic_file, check_output, check_writable
+from vitascope.checkpoints.run_files import ENVIRONMENT, environment, write_json
 from vitascope.errors import ConfigError, OutputError
 from vitascope.lock import LOCK
-from vitascope.precision import processor
 from vitascope.recipes.prepare import RunData
 from vitascope.recipes.recipe import Recipe, differences, to_dict
 from vitascope.training.parallel import World
-from vitascope.version import __version__, source_commit
 from vitascope.wording import reason, some
 from vitascope.yaml_text import check_yaml
 
 log = logging.getLogger(__name__)
 
-CONFIG, LABELS, ENVIRONMENT, RESULTS, MODEL = "config.yaml", "labels.json", "environment.json", "results.json", "model"
-SWEEP = "sweep"
+CONFIG, LABELS, SWEEP = "config.yaml", "labels.json", "sweep"
 
 
 Resume = bool | Literal["auto"]
@@ -158,26 +151,3 @@ def changes(folder: Path, recipe: Recipe, data: RunData) -> list[str]:
     elif other and classes == data.classes:
         changed.append(f"data: other files, names or sizes in {' and '.join(other)}")
     return changed
-
-
-def environment() -> dict[str, Any]:
-    """What a run ran on, for those who want to repeat it."""
-    return {
-        "vitascope": __version__,
-        **source_commit(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "processor": processor(),
-        "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "processes": int(os.environ.get("WORLD_SIZE", "1")),
-        "command": ["vitascope", *sys.argv[1:]],
-    }
-
-
-def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Writes `values` atomically."""
-    with atomic_file(path) as temporary:
-        temporary.write_text(
-            json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace"
-        )

@@ -17,7 +17,7 @@ from vitascope.evaluation.taught import balanced
 from vitascope.inference.features import Embedder
 from vitascope.inference.files import find_images
 from vitascope.recipes.asked import Similar
-from vitascope.recipes.known import Known, read_taught
+from vitascope.teaching.known import Known, read_taught
 
 log = logging.getLogger(__name__)
 

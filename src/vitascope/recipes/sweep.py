@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Unpack
 
+from vitascope.checkpoints.run_files import RESULTS, write_json
 from vitascope.data.copies import find_copies
 from vitascope.data.holdout import stratified_holdout
 from vitascope.data.open import open_data
@@ -79,8 +80,8 @@ def finetune_with_sweep(recipe: FinetuneRecipe, **how: Unpack[How]) -> Path:
         best = max(figures, key=lambda rate: (figures[rate]["top1"], -figures[rate]["loss"]))
         if w.first:
             top1 = {f"{rate:g}": found["top1"] for rate, found in figures.items()}
-            run_folder.write_json(
-                out / run_folder.SWEEP / run_folder.RESULTS,
+            write_json(
+                out / run_folder.SWEEP / RESULTS,
                 {"top1_by_rate": top1, "best": best, "validation": figures[best]},
             )
         # Trained on all of it, there is nothing left to tell which of its weights are best.
@@ -94,7 +95,7 @@ def finetune_with_sweep(recipe: FinetuneRecipe, **how: Unpack[How]) -> Path:
 def _result(folder: Path) -> dict[str, float] | None:
     """What a rate reached on the held-out part; None where that is to be found out, also because it was damaged."""
     with suppress(ConfigError, KeyError, TypeError):
-        found: dict[str, float] = run_folder.read_json(folder / run_folder.RESULTS, "it is made again")["validation"]
+        found: dict[str, float] = run_folder.read_json(folder / RESULTS, "it is made again")["validation"]
         return {**found, "top1": found["top1"] + 0, "loss": found["loss"] + 0}
     return None
 

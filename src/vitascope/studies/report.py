@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vitascope.recipes.run_folder import environment, write_json
+from vitascope.checkpoints.run_files import environment, write_json
 from vitascope.studies.analysis import FINETUNED, Row, Table, crossover, measures
 from vitascope.studies.cells import read_row
 from vitascope.studies.figures import draw_study

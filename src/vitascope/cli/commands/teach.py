@@ -14,9 +14,9 @@ def run(asked: Teach, console: Console) -> dict[str, Any]:
     check_output(
         asked.out, "teaching", overwrite=asked.overwrite, sources=[asked.checkpoint, *filter(None, [asked.data])]
     )
+    from vitascope.checkpoints.run_files import MODEL
     from vitascope.evaluation.interval import accuracy_text
     from vitascope.evaluation.sets import sets_text
-    from vitascope.recipes.run_folder import MODEL
     from vitascope.recipes.teach import teach_run
     from vitascope.wording import duration
 

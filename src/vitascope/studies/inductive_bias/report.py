@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from vitascope.recipes.run_folder import environment, write_json
+from vitascope.checkpoints.run_files import environment, write_json
 from vitascope.studies.inductive_bias.figure import draw_study
 from vitascope.studies.inductive_bias.reading import Reading, read
 from vitascope.studies.inductive_bias.settings import OF_LAYERS, OF_MODELS, InductiveBias

@@ -18,10 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from vitascope.checkpoints.json_file import read_json
+from vitascope.checkpoints.run_files import RESULTS
 from vitascope.checkpoints.tensor_file import read_safetensors, write_safetensors
 from vitascope.data.source import Int64
 from vitascope.errors import CheckpointError, ConfigError
-from vitascope.recipes.run_folder import RESULTS, read_json
 from vitascope.wording import meant, some
 
 FILE = "taught.safetensors"
@@ -44,6 +45,8 @@ class Known:
     """(n,) eight bytes of the hash of each image's content, 0 where that is not known."""
     groups: Int64
     """(n,): images of one number belong together, and are left out together."""
+    made_by: str = ""
+    """What tells the model of the features from others (`evaluation.features.made_by`); empty where nobody wrote it."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -52,12 +55,14 @@ class Known:
         """With others beside these, classes that are new after the old; how many were known, how many relabelled.
 
         An image that is known is not counted twice; under another label the new one holds, because that is how
-        mistakes are corrected. Raises `CheckpointError` for features of another width.
+        mistakes are corrected. Raises `CheckpointError` for features of another model.
         """
         if more.features.shape[1] != self.features.shape[1]:
             raise CheckpointError(
                 f"features of width {more.features.shape[1]}, the images that are known have {self.features.shape[1]}"
             )
+        if self.made_by and more.made_by and self.made_by != more.made_by:
+            raise CheckpointError("features of another model than those of the images that are known")
         classes = (*self.classes, *(name for name in more.classes if name not in set(self.classes)))
         labels = np.array([classes.index(name) for name in more.classes], dtype=np.int64)[more.labels]
         old = self._kept(~np.isin(self.marks, more.marks[more.marks != 0]))
@@ -73,6 +78,7 @@ class Known:
             names=(*old.names, *more.names),
             marks=np.concatenate([old.marks, more.marks]),
             groups=np.concatenate([old.groups, more.groups + first]),
+            made_by=more.made_by,
         )
         return both, len(again) - relabelled, relabelled
 
@@ -108,7 +114,7 @@ class Known:
         tensors = {
             name: torch.from_numpy(np.ascontiguousarray(getattr(self, name))) for name in ("features", *_NUMBERS)
         }
-        told = {"classes": json.dumps(self.classes), "names": json.dumps(self.names)}
+        told = {"classes": json.dumps(self.classes), "names": json.dumps(self.names), "made_by": self.made_by}
         return write_safetensors(folder / FILE, tensors, told)
 
 
@@ -121,10 +127,11 @@ def read_taught(path: str | Path) -> tuple[Known, dict[str, Any]] | None:
     if not place.exists():  # a name
         return None
     for folder in (place, place.parent):
-        with suppress(ConfigError):  # there is none, or somebody else's
-            results = read_json(folder / RESULTS, "teach again")
-            if "taught_sha256" in results:
-                return _read(folder, results["taught_sha256"]), results
+        results: dict[str, Any] = {}
+        with suppress(CheckpointError):  # there is none, or somebody else's
+            results = read_json(folder / RESULTS)
+        if "taught_sha256" in results:
+            return _read(folder, results["taught_sha256"]), results
     return None
 
 
@@ -140,7 +147,7 @@ def _read(folder: Path, sha256: object) -> Known:
     try:
         classes, names = (tuple(map(str, json.loads(content.metadata[name]))) for name in ("classes", "names"))
         arrays = {name: tensor.numpy() for name, tensor in content.tensors.items()}
-        known = Known(classes=classes, names=names, **arrays)
+        known = Known(classes=classes, names=names, made_by=content.metadata.get("made_by", ""), **arrays)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: holds something else ({some([str(error)])}); {remedy}") from error
     return known

@@ -1,0 +1,23 @@
+"""What decides a head in closed form; free of torch, so that mistakes are told before it is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vitascope.evaluation.sets import Coverage
+from vitascope.fields import check_fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teaching:
+    """What decides a head in closed form. Raises `ConfigError`."""
+
+    balance: bool = False
+    """Count every class alike, however many images it has."""
+    coverage: Coverage = 0.95
+    """Share of images whose prediction set shall hold their label; as many at most are called none of the classes."""
+    by_class: bool = False
+    """State the coverage of every class by itself."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
