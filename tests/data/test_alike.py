@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageFilter
 
 from vitascope.data.alike import SIDE, near_pairs
 
@@ -41,6 +41,7 @@ CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "half the size": lambda x: x.resize((x.width // 2, x.height // 2)),
     "brighter": lambda x: ImageEnhance.Brightness(x).enhance(1.15),
     "darker, encoded": lambda x: encoded(ImageEnhance.Brightness(x).enhance(0.85), 60),
+    "blurred": lambda x: x.filter(ImageFilter.GaussianBlur(3)),
     "cut all round": lambda x: cut(x, 0.04, 0.04, 0.04, 0.04),
     "cut on one side": lambda x: cut(x, 0.08, 0, 0, 0),
     "cut, smaller, encoded": lambda x: encoded(cut(x, 0.03, 0.02, 0.03, 0.02).resize((100, 75)), 60),
@@ -54,10 +55,20 @@ def test_a_changed_copy_is_found(change: str) -> None:
     assert pairs.tolist() == [[i, 40 + i] for i in range(10)]
 
 
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_mirrored_copy_is_found(change: str) -> None:
+    scenes = [scene(seed) for seed in range(40)]
+    copies = [CHANGES[change](x).transpose(Image.Transpose.FLIP_LEFT_RIGHT) for x in scenes[:10]]
+    pictures = np.stack([small(x) for x in [*scenes, *copies]])
+    assert near_pairs(pictures, mirrored=True).tolist() == [[i, 40 + i] for i in range(10)]
+    assert len(near_pairs(pictures)) == 0
+
+
 def test_pictures_of_one_light_are_not_copies() -> None:
     light = np.asarray(scene(0), np.float32)
     others = [Image.fromarray((0.6 * light + 0.4 * np.asarray(scene(s))).astype(np.uint8)) for s in range(1, 60)]
-    assert len(near_pairs(np.stack([small(x) for x in others]))) == 0
+    for mirrored in (False, True):
+        assert len(near_pairs(np.stack([small(x) for x in others]), mirrored=mirrored)) == 0
 
 
 def test_plain_pictures_and_few_pictures() -> None:
@@ -72,7 +83,8 @@ def test_photographs(real_data: Path) -> None:
     """None of 397 photographs of two kinds of insects is a copy of another; of each change nearly all are found."""
     files = sorted((real_data / "ants_bees").glob("*/*/*.jpg"))
     images = [Image.open(file).convert("RGB") for file in files]
-    assert len(near_pairs(np.stack([small(x) for x in images]))) == 0
+    for mirrored in (False, True):
+        assert len(near_pairs(np.stack([small(x) for x in images]), mirrored=mirrored)) == 0
     some = images[::20]
     for change, to in CHANGES.items():
         pairs = near_pairs(np.stack([small(x) for image in some for x in (image, to(image))]))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.data.test_alike import CHANGES, scene
 
 from vitascope.data import copies as module
@@ -50,6 +51,28 @@ def test_copies_and_near_copies_are_grouped(folder: Path) -> None:
     ]
     assert [named(train, g) for g in groups(found.exact)] == 2 * [["03-same.jpg", "03.jpg"], ["04-same.jpg", "04.jpg"]]
     assert found.limits == ""
+
+
+def test_copies_are_told_across_splits_and_classes_first(tmp_path: Path) -> None:
+    places = {name: tmp_path / "data" / name for name in ("train/ant", "train/bee", "val/ant", "val/bee")}
+    for number, place in enumerate(places.values()):
+        place.mkdir(parents=True)
+        for i in range(6):
+            scene(100 * number + i).save(place / f"{i}.png")
+    flip = Image.Transpose.FLIP_LEFT_RIGHT
+    scene(0).save(places["train/ant"] / "again.png")
+    CHANGES["blurred"](scene(1)).save(places["train/bee"] / "blurred.png")
+    scene(101).transpose(flip).save(places["val/bee"] / "mirrored.png")
+    splits = open_data(str(tmp_path / "data"))
+    told = [found.as_json(splits) for found in find_copies(splits.present().values()).found(splits)]
+    assert [
+        (found["kind"], [Path(file).name for file in found["files"]], found["splits"], found["classes"])
+        for found in told
+    ] == [
+        ("mirrored", ["1.png", "mirrored.png"], ["train", "validation"], ["bee"]),
+        ("near", ["1.png", "blurred.png"], ["train"], ["ant", "bee"]),
+        ("the same", ["0.png", "again.png"], ["train"], ["ant"]),
+    ]
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.3, 0.5])
@@ -131,7 +154,7 @@ def test_small_pictures_have_no_near_copies() -> None:
 def test_pictures_of_one_mould(longest: int, counts: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where near copies join a good part of all images into one group, they count for nothing, and that is said."""
     chain = np.array([[i, i + 1] for i in range(longest - 1)])
-    monkeypatch.setattr(module, "near_pairs", lambda small: chain)
+    monkeypatch.setattr(module, "near_pairs", lambda small, mirrored=False: chain[: len(chain) * (not mirrored)])
     images = np.random.default_rng(longest).integers(0, 256, (60, 2, 2, 3), dtype=np.uint8)
     found = find_copies([ArraySource("s", ("a", "b"), np.arange(60) % 2, images)])
     assert ("only exact copies are kept on one side" in found.limits) is not counts

@@ -197,8 +197,9 @@ def test_copies_under_two_labels_are_told(
 ) -> None:
     shutil.copy(next((data / "train" / "ant").iterdir()), data / "train" / "bee" / "again.png")
     with caplog.at_level("WARNING"):
-        taught(start, data / "train", tmp_path / "run")
+        results = taught(start, data / "train", tmp_path / "run").results
     assert "2 images have copies under another label" in caplog.text
+    assert [(found["kind"], found["classes"]) for found in results["copies"]] == [("the same", ["ant", "bee"])]
 
 
 def test_balance_helps_the_small_class(start: str, tmp_path: Path) -> None:

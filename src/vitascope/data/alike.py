@@ -1,9 +1,10 @@
-"""Which pictures of a set are near copies of each other: saved again, resized, a little brighter, cut a little.
+"""Which pictures of a set are near copies of each other: saved again, resized, brighter, blurred, cut, mirrored.
 
 Every picture is looked at as 32×32 grey. Those whose 8×8 versions correlate best are laid over each other: shift and
 stretch along both axes, gain and offset by Gauss-Newton (Lucas and Kanade, 1981). Where they lie, they must correlate
-as they are and, which different pictures of similar light never do, in their detail alone. `tests/data/test_alike.py`
-has the figures on photographs, CIFAR-10 and digits.
+as they are and, which different pictures of similar light never do, in their detail alone. The same once more with one
+of each two mirrored. `results/teach/near_copies.md` has the figures on photographs and CIFAR-10, and why a model's
+features decide nothing here.
 """
 
 from __future__ import annotations
@@ -32,28 +33,29 @@ _STEPS, _HOPEFUL = 6, (0.4, 0.65, 0.78)  # of Gauss-Newton; pairs that correlate
 _LARGEST_MOVE, _LEAST_OVERLAP = 0.25, 0.64  # in halves of a side; share of the picture
 
 
-def near_pairs(small: npt.NDArray[np.uint8]) -> Int64:
+def near_pairs(small: npt.NDArray[np.uint8], *, mirrored: bool = False) -> Int64:
     """Pictures (n, SIDE, SIDE) → (m, 2) positions of near copies, the lower first, in order.
 
-    Copies of one picture need not all be paired with each other; what is plain (`PLAIN`) has no pair.
+    `mirrored` finds those of which one is the other's mirror image, left and right exchanged, instead. Copies of one
+    picture need not all be paired with each other; what is plain (`PLAIN`) has no pair.
     """
     kept = np.flatnonzero(small.std(axis=(1, 2)) >= PLAIN)
     pictures = torch.from_numpy(small[kept])
-    pairs = _candidates(pictures)
-    found = [_copies(pictures, part) for part in torch.split(pairs, _PAIRS)]
+    others = pictures.flip(-1) if mirrored else pictures
+    pairs = _candidates(pictures, others)
+    found = [_copies(pictures, others, part) for part in torch.split(pairs, _PAIRS)]
     chosen = pairs[torch.cat(found)] if found else pairs
     return kept[chosen.numpy()].reshape(-1, 2).astype(np.int64)
 
 
-def _candidates(pictures: Tensor) -> Tensor:
-    """(m, 2) rising positions of pictures that are among the most similar of one another at 8×8."""
+def _candidates(pictures: Tensor, others: Tensor) -> Tensor:
+    """(m, 2) rising positions of pictures and others that are among the most similar of one another at 8×8."""
     if len(pictures) < 2:
         return torch.zeros((0, 2), dtype=torch.int64)
-    coarse = F.avg_pool2d(pictures.float(), SIDE // _COARSE).flatten(1)
-    rows = F.normalize(coarse - coarse.mean(dim=1, keepdim=True))
+    rows, compared = _coarse(pictures), _coarse(others)
     found = []
     for start in range(0, len(rows), _BLOCK):
-        similar = rows[start : start + _BLOCK] @ rows.T
+        similar = rows[start : start + _BLOCK] @ compared.T
         here = torch.arange(len(similar)) + start
         similar[torch.arange(len(similar)), here] = -1
         best, other = similar.topk(min(_CANDIDATES, len(rows) - 1))
@@ -63,10 +65,16 @@ def _candidates(pictures: Tensor) -> Tensor:
     return torch.from_numpy(np.unique(torch.cat(found).numpy(), axis=0))
 
 
-def _copies(pictures: Tensor, pairs: Tensor) -> Tensor:
-    """Whether each pair (m, 2) is one of near copies, bool (m,)."""
+def _coarse(pictures: Tensor) -> Tensor:
+    """At 8×8, without mean and of length 1, (n, 64)."""
+    coarse = F.avg_pool2d(pictures.float(), SIDE // _COARSE).flatten(1)
+    return F.normalize(coarse - coarse.mean(dim=1, keepdim=True))
+
+
+def _copies(pictures: Tensor, others: Tensor, pairs: Tensor) -> Tensor:
+    """Whether each pair (m, 2), of a picture and another, is one of near copies, bool (m,)."""
     result = torch.zeros(len(pairs), dtype=torch.bool)
-    first, second = (_blurred(pictures[side].float()) for side in pairs.unbind(1))
+    first, second = _blurred(pictures[pairs[:, 0]].float()), _blurred(others[pairs[:, 1]].float())
     for one, other in ((first, second), (second, first)):  # one of them may show more, which only it can give up
         left = torch.nonzero(~result).flatten()
         if not len(left):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from vitascope.data.copies import find_copies, groups
+from vitascope.data.copies import find_copies
 from vitascope.data.decode import Progress, decode_all
 from vitascope.data.open import open_data
 from vitascope.data.passed_over import grouped
@@ -27,6 +27,7 @@ EXTREME_ASPECT = 8.0
 """Longer side over shorter side from which a square crop shows little of an image."""
 IMBALANCE = 10.0
 """Images of the largest class over those of the smallest from which accuracy alone misleads."""
+_ALIKE = {"the same": "same pixels as", "near": "near copy of", "mirrored": "near copy, mirrored, of"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,28 +191,21 @@ def _duplicates(splits: Splits, found: _Findings) -> None:
     """Copies and near copies: a problem between splits (the measurement is flattered) or under two labels."""
     present = splits.present()
     copies = find_copies(present.values())
-    places = [(split, index) for split, source in present.items() for index in range(len(source))]
-    nothing = np.zeros(0, dtype=np.int64)
-    exact, near = (
-        np.concatenate([nothing, *(copies.of(source, exact=same) for source in present.values())])
-        for same in (True, False)
-    )
-    together = groups(near)
+    together = copies.found(splits)
     for group in together:
-        members = [places[i] for i in group]
-        where = [printable(present[split].describe(index)) for split, index in members]
-        labels = sorted({int(present[split].labels[index]) for split, index in members})
-        same = len(set(exact[group].tolist())) == 1
+        where = [printable(present[split].describe(index)) for split, index in group.items]
         others = ", ".join(where[1:4]) + (f" and {len(where) - 4} more" if len(where) > 4 else "")
-        alike = f"{'same pixels as' if same else 'near copy of'} {others}"
-        if len(labels) > 1:
-            names = " and ".join(printable(splits.classes[label]) for label in labels)
-            found.add(True, "conflict", where[0], f"{alike}, under {names}; keep one label")
+        alike = f"{_ALIKE[group.kind]} {others}"
+        if len(group.classes) > 1:
+            names = " and ".join(map(printable, group.classes))
+            # Left and right may be what the classes tell apart.
+            remedy = "are sides what they tell apart?" if group.kind == "mirrored" else "keep one label"
+            found.add(group.kind != "mirrored", "conflict", where[0], f"{alike}, under {names}; {remedy}")
         else:
-            crosses = len({split for split, _ in members}) > 1
+            crosses = len(group.splits) > 1
             found.add(crosses, "duplicate", where[0], alike + ", in another split; remove one" * crosses)
     if together:
-        said = f"{sum(map(len, together))} images are in {count(len(together), 'group')} of copies"
+        said = f"{sum(len(group.items) for group in together)} images are in {count(len(together), 'group')} of copies"
         found.add(False, "copies", "all splits", f"{said}; a hold-out keeps each whole")
     if copies.limits:
         found.add(False, "copies", "all splits", copies.limits)

@@ -1,4 +1,4 @@
-"""Which images of a data set are copies of one another: the same file or pixels, and near copies (`alike`).
+"""Which images of a data set are copies of one another: the same file or pixels, near copies, mirrored (`alike`).
 
 What is found is kept in the cache folder under the sources' fingerprints, so that `check`, a training and an
 evaluation look once. Images are told apart by eight bytes of the hash of their JPEG file, or of their pixels where
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import PIL
@@ -22,7 +23,7 @@ from PIL import Image
 from vitascope.cache import cache_folder
 from vitascope.data.alike import LEAST_SIDE, SIDE, near_pairs
 from vitascope.data.images import UInt8
-from vitascope.data.source import Int64, Source
+from vitascope.data.source import Int64, Source, Splits
 from vitascope.errors import ImageError
 from vitascope.version import __version__
 from vitascope.whole import recall_arrays, remember_arrays
@@ -40,6 +41,31 @@ _CHUNK = 256  # images in flight
 _SLOW = 1000  # images from which looking is said to begin
 
 
+Kind = Literal["the same", "near", "mirrored"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Images that are copies of one another."""
+
+    kind: Kind
+    """The least alike that it takes: "mirrored" where without mirror images they were several groups."""
+    items: tuple[tuple[str, int], ...]
+    """(split, position) of each."""
+    classes: tuple[str, ...]
+    """Under which they stand, in the order of labels."""
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """In which they stand."""
+        return tuple(dict.fromkeys(split for split, _ in self.items))
+
+    def as_json(self, splits: Splits) -> dict[str, Any]:
+        """ "kind", "files", "splits" and "classes"."""
+        files = [splits.present()[split].describe(index) for split, index in self.items]
+        return {"kind": self.kind, "files": files, "splits": list(self.splits), "classes": list(self.classes)}
+
+
 @dataclass(frozen=True, eq=False)
 class Copies:
     """Groups over all images of a few sources."""
@@ -49,19 +75,39 @@ class Copies:
     exact: Int64
     """(n,) over the sources one after the other: images of one number are the same file or the same pixels."""
     near: Int64
-    """(n,) likewise, near copies too."""
+    """(n,) likewise, near copies and mirrored ones too."""
+    upright: Int64
+    """(n,) likewise, near copies but for those that are mirrored."""
     limits: str = ""
     """What was not looked for, and why, in one line; empty where all was."""
 
-    def of(self, source: Source, *, exact: bool = False) -> Int64:
-        """The groups of the images of one of the sources, or of any part of one, (len(source),)."""
+    def of(self, source: Source) -> Int64:
+        """The groups `near` of the images of one of the sources, or of any part of one, (len(source),)."""
+        return self.near[self._places(source)]
+
+    def _places(self, source: Source) -> Int64:
         origin, positions = source.origin()
         start = 0
         for known in self.sources:
             if known is origin:
-                return (self.exact if exact else self.near)[start + positions]
+                return start + positions
             start += len(known)
         raise KeyError(source.name)
+
+    def found(self, splits: Splits) -> list[Found]:
+        """The groups of two or more of `splits`: across splits first, then across classes, then by place."""
+        nothing = np.zeros(0, dtype=np.int64)
+        sources = list(splits.present().values())
+        places = np.concatenate([nothing, *map(self._places, sources)])
+        labels = np.concatenate([nothing, *(source.labels for source in sources)])
+        items = [(name, i) for name, source in splits.present().items() for i in range(len(source))]
+        told = []
+        for group in groups(self.near[places]):
+            kinds: dict[Kind, Int64] = {"the same": self.exact, "near": self.upright}
+            kind: Kind = next((k for k, by in kinds.items() if len(set(by[places[group]].tolist())) == 1), "mirrored")
+            classes = tuple(splits.classes[k] for k in sorted(set(labels[group].tolist())) if splits.classes)
+            told.append(Found(kind=kind, items=tuple(items[i] for i in group), classes=classes))
+        return sorted(told, key=lambda found: (len(found.splits) < 2, len(found.classes) < 2))
 
 
 def find_copies(sources: Iterable[Source], progress: Callable[[int, int], None] | None = None) -> Copies:
@@ -71,28 +117,30 @@ def find_copies(sources: Iterable[Source], progress: Callable[[int, int], None] 
     alone = np.arange(n, dtype=np.int64)
     if n > LIMIT or all(source.together for source in origins):
         said = f"{n:,} images, more than {LIMIT:,}: copies among them are not looked for" if n > LIMIT else ""
-        return Copies(origins, alone, alone, said)
-    path = _path(f"groups {LEAST_SIDE} {[source.fingerprint() for source in origins]}")
+        return Copies(origins, alone, alone, alone, said)
+    path = _path(f"mirrored groups {LEAST_SIDE} {[source.fingerprint() for source in origins]}")
     kept = recall_arrays(path)
     if not kept:
         read = [_marks(source, progress) for source in origins]
         marks = np.concatenate([digests for digests, _ in read])
         # Unreadable ones are like no other.
         exact = np.unique(np.where(marks == 0, alone, marks), return_inverse=True)[1].astype(np.int64)
-        near = exact
+        near = upright = exact
         if n <= NEAR_LIMIT:
             first = np.unique(exact, return_index=True)[1]  # one of each; copies of it are no news
-            near = _connected(exact, first[near_pairs(np.concatenate([small for _, small in read])[first])])
-        kept = {"exact": exact, "near": near}
+            small = np.concatenate([small for _, small in read])[first]
+            upright = _connected(exact, first[near_pairs(small)])
+            near = _connected(upright, first[near_pairs(small, mirrored=True)])
+        kept = {"exact": exact, "near": near, "upright": upright}
         remember_arrays(path, kept)
-    exact, near, said = kept["exact"], kept["near"], ""
+    exact, near, upright, said = kept["exact"], kept["near"], kept["upright"], ""
     largest = int(np.bincount(near).max(initial=0))
     if n > NEAR_LIMIT:
         said = f"{n:,} images, more than {NEAR_LIMIT:,}: only exact copies among them are looked for"
     elif largest > max(CHAINED * n, 20) and largest > np.bincount(exact).max():
         said = f"{largest:,} of {n:,} images look alike, as of one mould; only exact copies are kept on one side"
-        near = exact
-    return Copies(origins, exact, near, said)
+        near = upright = exact
+    return Copies(origins, exact, near, upright, said)
 
 
 def digests(source: Source) -> Int64 | None:

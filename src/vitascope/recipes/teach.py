@@ -16,7 +16,7 @@ from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.load import load
 from vitascope.checkpoints.output import atomic_folder
 from vitascope.checkpoints.shown import shown_to
-from vitascope.data.copies import digests, find_copies
+from vitascope.data.copies import Found, digests, find_copies
 from vitascope.data.open import open_data
 from vitascope.data.source import Int64, Source, Splits
 from vitascope.device import resolve_device
@@ -96,9 +96,10 @@ def _lesson(
     Copies of one another are left out together. Raises `DataError` where there is nothing to tell apart.
     """
     splits = data or Splits()
-    known, shown = before, checkpoint.shown
+    known, shown, alike = before, checkpoint.shown, list[Found]()
     if splits.train is not None and len(splits.train):
         copies = find_copies(splits.present().values())
+        alike = copies.found(splits)
         if isinstance(features.compute, Auto):
             features.compute.expect(sum(map(len, splits.present().values())))
         more = _look(splits.train, features, copies.of(splits.train))
@@ -112,6 +113,7 @@ def _lesson(
     if known is None:
         raise DataError("there are no images to teach: expected class folders, or a train split")
     lesson = learn(known, settings)
+    lesson.results["copies"] = [found.as_json(splits) for found in alike]
     for name, source in splits.present().items():
         if source is not splits.train and len(source):
             rows = features(source, np.arange(len(source), dtype=np.int64))

@@ -8,6 +8,8 @@ from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
 from vitascope.recipes.asked import Teach
 
+_BETWEEN = ("splits", "classes")
+
 
 def run(asked: Teach, console: Console) -> dict[str, Any]:
     """Teaches, and shows how well by images left out."""
@@ -33,6 +35,12 @@ def run(asked: Teach, console: Console) -> dict[str, Any]:
             f"labels that are likelier wrong than right, {min(len(suspects), 10)} of {len(suspects)}",
             ["file", "label", "looks like", "wrong"],
             [[s["file"], s["label"], s["looks_like"], f"{100 * s['wrong']:.0f} %"] for s in suspects[:10]],
+        )
+    if doubtful := [c for c in results["copies"] if len(c["splits"]) > 1 or len(c["classes"]) > 1]:
+        console.table(
+            f"copies across splits or classes, {min(len(doubtful), 10)} of {len(doubtful)}",
+            ["files", "copies", "splits", "classes"],
+            [[", ".join(c["files"]), c["kind"], *(", ".join(c[name]) for name in _BETWEEN)] for c in doubtful[:10]],
         )
     if results["forecast"]:
         console.say(_forecast_text(results["forecast"], results["gains"]))
