@@ -19,6 +19,6 @@ OTHER_KINDS: dict[str, ModelConfig] = {
         TINY, norm_before=True, gelu="quick", classes=0, representation_size=6, representation_activation="none"
     ),
     "attention pooling, as SigLIP": replace(TINY, class_token=False, pooling="attention"),
-    "rotary positions, as DINOv3": replace(TINY, positions="rotary", registers=2),
+    "rotary positions, gated MLPs, as DINOv3": replace(TINY, positions="rotary", registers=2, gated_mlp=True, depth=2),
     "BiT": BiTConfig(units=(1, 1, 1, 1), base_width=32, image_size=(32, 32), classes=3),
 }

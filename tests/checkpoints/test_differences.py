@@ -12,6 +12,7 @@ import torch
 import vitascope as vs
 from tiny_checkpoint import TINY, checkpoint
 from vitascope.checkpoints.adapt import assemble
+from vitascope.checkpoints.differences import differences
 from vitascope.errors import CheckpointError
 from vitascope.models.config import BiTConfig, ModelConfig, StemConfig, ViTConfig
 
@@ -24,6 +25,7 @@ CHANGES: dict[str, Any] = {
     "depth": 2,
     "heads": 4,
     "hidden": 16,
+    "gated_mlp": True,
     "registers": 2,
     "head_width": 12,
     "qkv_bias": False,
@@ -95,6 +97,15 @@ def test_what_matters_in_training_alone_is_free(name: str, tmp_path: Path) -> No
     assert vs.load(tmp_path / "model", model=stated).config == TINY
     images = torch.randn(2, 3, 16, 16)
     assert torch.equal(assemble(stated, ck.model.state_dict())(images), ck.model(images))
+
+
+def test_a_gelu_that_gated_mlps_do_not_have_is_free() -> None:
+    gated = replace(TINY, gated_mlp=True)
+    assert differences(gated, replace(gated, gelu="erf")) == []
+    with_gelu: list[dict[str, Any]] = [{"representation_size": 4}, {"pooling": "attention", "class_token": False}]
+    for changes in with_gelu:
+        held = replace(gated, **changes)
+        assert differences(held, replace(held, gelu="erf")) == ["gelu tanh instead of erf"]
 
 
 def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:

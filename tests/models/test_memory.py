@@ -34,6 +34,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no biases on q, k and v": {"qkv_bias": False},
     "LayerNorm before the blocks, quick GELU": {"norm_before": True, "gelu": "quick"},
     "rotary positions": {"positions": "rotary", "registers": 4},
+    "gated MLPs": {"gated_mlp": True},
     "attention pooling": {"pooling": "attention", "class_token": False},
     "oblong": {"image_size": (32, 96)},
 }
@@ -92,9 +93,10 @@ def test_products_in_bfloat16_keep_less_and_copies_of_the_weights() -> None:
 
 
 @pytest.mark.parametrize("checkpointed", [False, True], ids=["kept", "checkpointed"])
-def test_the_most_that_training_allocates(checkpointed: bool) -> None:
+@pytest.mark.parametrize("gated", [False, True], ids=["", "gated"])
+def test_the_most_that_training_allocates(gated: bool, checkpointed: bool) -> None:
     # Exact GELU, because the other has some work space of a fixed size that a larger model does not notice.
-    config, model = made(width=192, hidden=768, heads=3, gelu="erf")
+    config, model = made(width=192, hidden=768, heads=3, gelu="erf", gated_mlp=gated)
     x = images(config)
     train(model, x, recompute=checkpointed)
     for parameter in model.parameters():

@@ -75,12 +75,12 @@ def test_a_part_that_a_model_has_not_is_refused(name: str, part: str, said: str)
         partly(made(name), learned(part))
 
 
-@pytest.mark.parametrize("name", ["ViT-Ti/8", "R+ViT-Ti/16", "BiT-R50x1"])
+@pytest.mark.parametrize("name", ["ViT-Ti/8", "gated ViT-Ti/8", "R+ViT-Ti/16", "BiT-R50x1"])
 @pytest.mark.parametrize("part", ["head", "last:1", "last:2", "lora:8"])
 def test_gradients_are_those_of_the_same_parameters_when_all_learns(name: str, part: str) -> None:
     if name == "BiT-R50x1" and part == "lora:8":
         return
-    model = made(name)
+    model = made("ViT-Ti/8", gated_mlp=True) if name.startswith("gated") else made(name)
     full = gradients(copy.deepcopy(model))
     some = gradients(partly(model, learned(part), drawn()))
     common = some.keys() & full.keys()
@@ -181,11 +181,11 @@ def test_optimizer_and_average_hold_what_learns(part: str, optimizer: Any) -> No
 
 
 @pytest.mark.parametrize("checkpointed", [False, True], ids=["kept", "checkpointed"])
-@pytest.mark.parametrize("pooling", ["token", "mean"])
+@pytest.mark.parametrize("changes", [{}, {"pooling": "mean"}, {"gated_mlp": True}], ids=["token", "mean", "gated"])
 @pytest.mark.parametrize("part", ["head", "last:2", "lora:8"])
-def test_the_formula_is_what_is_kept_and_allocated(part: str, pooling: str, checkpointed: bool) -> None:
+def test_the_formula_is_what_is_kept_and_allocated(part: str, changes: dict[str, Any], checkpointed: bool) -> None:
     # Exact GELU, because the other has some work space of a fixed size that a larger model does not notice.
-    model = partly(made(width=192, hidden=768, heads=3, gelu="erf", pooling=pooling), learned(part), drawn())
+    model = partly(made(width=192, hidden=768, heads=3, gelu="erf", **changes), learned(part), drawn())
     m = training_memory(model.config, BATCH, checkpoint_activations=checkpointed, learned=learned(part))
     x, seen = images(), 5 * BATCH * 3 * 64 * 64
     _, held = kept(model, lambda: model(x, recompute=checkpointed))

@@ -37,7 +37,10 @@ KINDS: dict[str, tuple[ViTConfig, tuple[int, int]]] = {
     "normed patches, wide heads": (replace(PLAIN, patch_norms=True, head_width=12), (24, 24)),
     "no biases on q, k and v": (replace(PLAIN, qkv_bias=False), (24, 24)),
     "LayerNorm before the blocks, as CLIP": (replace(PLAIN, norm_before=True, gelu="quick"), (24, 24)),
-    "rotary positions, as DINOv3": (replace(PLAIN, positions="rotary", registers=2), (16, 32)),
+    "rotary positions, gated MLPs, as DINOv3": (
+        replace(PLAIN, positions="rotary", registers=2, gated_mlp=True),
+        (16, 32),
+    ),
     "attention pooling, as SigLIP": (replace(PLAIN, class_token=False, pooling="attention"), (24, 24)),
     "one patch": (replace(PLAIN, image_size=(8, 8)), (8, 8)),
 }  # fmt: skip

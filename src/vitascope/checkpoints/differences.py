@@ -29,6 +29,9 @@ def _defining(config: ModelConfig) -> dict[str, Any]:
     values = _fields(config)
     if isinstance(config, ViTConfig):  # what has no effect, or only on the start of a training, does not count
         values |= {"head_width": config.inner // config.heads}
+        hidden = config.representation_size is not None and config.representation_activation == "gelu"
+        if config.gated_mlp and config.pooling != "attention" and not hidden:
+            values["gelu"] = None
         values |= {"class_row": config.has_class_row, "layer_scale": config.layer_scale is not None}
         if config.representation_size is None:
             values["representation_activation"] = None

@@ -76,6 +76,8 @@ class ViTConfig:
     """Attention heads."""
     hidden: Width = 3072
     """M, the hidden size of the MLPs."""
+    gated_mlp: bool = False
+    """The blocks' MLPs are SwiGLU, of three matrices, without GELU (DINOv3's S+, H+ and 7B)."""
     head_width: Width | None = None
     """d, the channels of a head; None: D/heads, as in the paper."""
     qkv_bias: bool = True
@@ -142,15 +144,19 @@ class ViTConfig:
             raise ConfigError(
                 f"image_size {h}×{w} is not divisible by {step} pixels per token: change image_size or patch"
             )
-        blocks = self.depth * self.width * (4 * self.inner + 2 * self.hidden)
         ends = self.width * (self.patch**2 * (self.stem.channels if self.stem else self.channels) + self.tokens)
         stem = (self.stem.units, self.stem.root_channels) if self.stem else ()
-        check_weights(blocks + ends + self.classes * self.features, *stem)
+        check_weights(self.depth * self.kernels + ends + self.classes * self.features, *stem)
 
     @property
     def inner(self) -> int:
         """h · d, the size of all heads side by side; the width, unless `head_width` says otherwise."""
         return self.heads * (self.head_width or self.width // self.heads)
+
+    @property
+    def kernels(self) -> int:
+        """Weights of the matrices of one block."""
+        return self.width * (4 * self.inner + (3 if self.gated_mlp else 2) * self.hidden)
 
     @property
     def pixels_per_token(self) -> int:

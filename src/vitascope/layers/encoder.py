@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from vitascope.layers.attention import Attention
 from vitascope.layers.config import ViTConfig
+from vitascope.layers.gated_mlp import GatedMlp
 from vitascope.layers.gelu import Gelu
 from vitascope.layers.recompute import in_turn
 
@@ -61,7 +62,7 @@ class Block(nn.Module):
         self.attention = Attention(c)
         self.scale1 = LayerScale(c.width, c.layer_scale) if c.layer_scale is not None else nn.Identity()
         self.norm2 = nn.LayerNorm(c.width, eps=c.norm_eps)
-        self.mlp = Mlp(c)
+        self.mlp = GatedMlp(c) if c.gated_mlp else Mlp(c)
         self.scale2 = LayerScale(c.width, c.layer_scale) if c.layer_scale is not None else nn.Identity()
         self.drop = StochasticDepth(stochastic_depth)
 

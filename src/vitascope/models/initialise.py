@@ -13,6 +13,7 @@ from vitascope.errors import ConfigError
 from vitascope.layers.attention_pooling import AttentionPooling
 from vitascope.layers.convolution import StdConv2d
 from vitascope.layers.encoder import Block, LayerScale
+from vitascope.layers.gated_mlp import GatedMlp
 from vitascope.models.bit import BiT
 from vitascope.models.masked import Masked, MaskedAutoencoder
 from vitascope.models.stem import Unit as StemUnit
@@ -71,6 +72,9 @@ def _initialise_blocks(blocks: Iterable[nn.Module], generator: torch.Generator |
             nn.init.xavier_uniform_(kernel, generator=generator)
         nn.init.normal_(mlp.fc1.bias, std=1e-6, generator=generator)
         nn.init.normal_(mlp.fc2.bias, std=1e-6, generator=generator)
+        if isinstance(mlp, GatedMlp):
+            nn.init.xavier_uniform_(mlp.gate.weight, generator=generator)
+            nn.init.normal_(mlp.gate.bias, std=1e-6, generator=generator)
 
 
 @torch.no_grad()

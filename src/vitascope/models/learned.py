@@ -16,8 +16,8 @@ from vitascope.wording import count
 
 BLOCK = re.compile(r"(?:encoder\.blocks|stages)\.(\d+)\.")
 """A block of the encoder, or a stage of a ResNet."""
-FACTORED = ("attention.qkv", "attention.out", "mlp.fc1", "mlp.fc2")
-"""A block's kernels that get factors."""
+FACTORED = ("attention.qkv", "attention.out", "mlp.gate", "mlp.fc1", "mlp.fc2")
+"""A block's kernels that get factors; only some have a gate."""
 DOWN, UP = "down", "up"
 """A and B of a kernel's factors, by the names of their modules."""
 
@@ -85,7 +85,8 @@ class Learned:
         """How many values all factors have."""
         if self.part != "lora" or not isinstance(config, ViTConfig):
             return 0
-        return config.depth * self.number * (4 * config.width + 4 * config.inner + 2 * config.hidden)
+        mlp = (3 if config.gated_mlp else 2) * (config.width + config.hidden)
+        return config.depth * self.number * (2 * config.width + 4 * config.inner + mlp)
 
     def passes(self, config: ModelConfig) -> float:
         """What a training step costs, in forward passes: one more for gradients of kernels, one for those of inputs."""

@@ -39,10 +39,10 @@ class Factored(Projection):
 def add_factors(blocks: nn.ModuleList, rank: int, generator: torch.Generator | None = None) -> None:
     """Puts factors beside the kernels of every block."""
     for block in blocks:
+        layers = dict(block.named_modules())
         for name in FACTORED:
-            layer = block.get_submodule(name)
-            assert isinstance(layer, nn.Linear)
-            block.set_submodule(name, Factored(layer, rank, generator))
+            if isinstance(layer := layers.get(name), nn.Linear):
+                block.set_submodule(name, Factored(layer, rank, generator))
 
 
 @torch.no_grad()

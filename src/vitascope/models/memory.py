@@ -78,8 +78,7 @@ def training_memory(
         blocks, working = _blocks(c, batch, size, checkpoint_activations, fused_attention, drop_tokens, learned)
         kept += blocks
         if optimizer == "muon":  # one moment for matrices, two for the rest
-            matrices = learned.blocks(c.depth) * c.width * (4 * c.inner + 2 * c.hidden)
-            states -= learned.factors(c) if learned.part == "lora" else matrices
+            states -= learned.factors(c) if learned.part == "lora" else learned.blocks(c.depth) * c.kernels
     net = c.stem if isinstance(c, ViTConfig) else c
     if net is not None:
         first = learned.first_layer(depth_of(c))
@@ -130,12 +129,20 @@ def _blocks(
     btd, bti, btm, bhtt = bt * c.width, bt * c.inner, bt * c.hidden, 0.0 if fused else bt * tokens * c.heads
     masks = size * (2 * btd + btm) if c.dropout else 0.0
     scaled = size * 2 * btd if c.layer_scale is not None and learned.part != "lora" else 0.0
-    low = 4 * size * bt * learned.number if learned.part == "lora" else 0.0  # x Aᵀ of each kernel with factors
-    gelu = size * btm if c.gelu == "quick" else 0.0  # its argument and its sigmoid
-    block = 4 * 2 * btd + size * (2 * btd + 4 * bti + 2 * btm + bhtt) + gelu + masks + scaled + low
+    low = size * bt * learned.number if learned.part == "lora" else 0.0  # x Aᵀ of a kernel with factors
+    # The quick GELU keeps its argument and its sigmoid; a gate, its argument, its SiLU and what that multiplies.
+    gates = size * btm * (2 if c.gated_mlp else c.gelu == "quick")
+    block = (
+        4 * 2 * btd
+        + size * (2 * btd + 4 * bti + 2 * btm + bhtt)
+        + gates
+        + masks
+        + scaled
+        + (5 if c.gated_mlp else 4) * low
+    )
     blocks, begins = learned.blocks(c.depth), learned.first_layer(c.depth) == 0
     # Where the head reads the class token alone, the last block computes no other: its input, normed, and k and v.
-    tail = 4 * btd + size * (btd + 2 * bti) + low / 4 if c.first_read else block
+    tail = 4 * btd + size * (btd + 2 * bti) + low if c.first_read else block
     if checkpointed:
         kept = blocks * 4 * btd
     else:
@@ -152,15 +159,16 @@ def _blocks(
         if c.patch_norms:  # pixels before and after their norm, the token before its own
             pixels = c.patch**2 * (c.stem.channels if c.stem else c.channels)
             kept += batch * (c.tokens - c.prefix) * ((4 + size) * pixels + 4 * c.width)
-    mlp = 4 * btd + size * btm * (2 if learned.part == "lora" else 1)  # what its kernel sends back, and its factors
+    # What the MLP's kernels send back, and their factors, or both sides of a gate.
+    mlp = 4 * btd + size * btm * (2 if learned.part == "lora" or c.gated_mlp else 1)
     attention = 4 * btd + size * (2 * bhtt + 3 * bti) - size * 2 * btm
     if not blocks:
-        return kept, 4 * 2 * btd + size * 2 * (btd + btm)
+        return kept, 4 * 2 * btd + size * (2 * btd + (3 if c.gated_mlp else 2) * btm)
     working = max(mlp, attention)
     if checkpointed:
         working += (block if blocks > 1 else tail) - 4 * btd
     elif learned.part == "last" and c.first_read and blocks > 1:  # gradients of the last block, nothing being gone yet
-        working += 4 * c.width * (4 * c.inner + 2 * c.hidden)
+        working += 4 * c.kernels
     return kept, working
 
 

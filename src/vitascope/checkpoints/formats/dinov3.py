@@ -1,15 +1,13 @@
-"""DINOv3 in Hugging Face transformers (`DINOv3ViTModel`), and what timm's tensors of it are called.
+"""DINOv3 in Hugging Face transformers (`DINOv3ViTModel`).
 
-Neither has biases on keys, which are zeros here. Both have the positions' angles in the code and not in the file.
+It has no biases on keys, which are zeros here, and the angles of positions in the code, not in the file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.formats.described import GELU, WRITTEN_GELU, preprocessor_said
@@ -35,6 +33,7 @@ _LAYOUT = Layout(
         f"{_OURS}.attention.out": f"{_BLOCK}.attention.o_proj",
         f"{_OURS}.scale1.gamma": f"{_BLOCK}.layer_scale1.lambda1",
         f"{_OURS}.norm2": f"{_BLOCK}.norm2",
+        f"{_OURS}.mlp.gate": f"{_BLOCK}.mlp.gate_proj",
         f"{_OURS}.mlp.fc1": f"{_BLOCK}.mlp.up_proj",
         f"{_OURS}.mlp.fc2": f"{_BLOCK}.mlp.down_proj",
         f"{_OURS}.scale2.gamma": f"{_BLOCK}.layer_scale2.lambda1",
@@ -42,7 +41,10 @@ _LAYOUT = Layout(
     }
 )
 _UNUSED = r"embeddings\.mask_token\Z"
-_TIMM = "attn.qkv.bias"
+_GATED = {"silu": "erf", "swish": "erf"}
+"""`hidden_act` of gated MLPs; there is no GELU then."""
+WIDE_HEADS = {1536: 24, 4096: 32}
+"""Width → heads, where that is not plainly 64 channels each."""
 
 
 def holds(config: ModelConfig) -> bool:
@@ -65,17 +67,25 @@ def read(raw: RawCheckpoint) -> Draft:
     config = ViTConfig(
         **fields,
         image_size=height_width(said.get("image_size", raw.image_size or 14 * fields["patch"]), "image_size"),
-        heads=heads_for(raw, fields["width"], said.get("num_attention_heads")),
+        heads=heads_for(raw, fields["width"], said.get("num_attention_heads"), WIDE_HEADS),
         positions="rotary",
-        gelu=raw.meaning(GELU, said.get("hidden_act", "gelu"), "hidden_act"),
+        gelu=(
+            raw.meaning(_GATED, said.get("hidden_act", "silu"), "hidden_act of gated MLPs")
+            if fields["gated_mlp"]
+            else raw.meaning(GELU, said.get("hidden_act", "gelu"), "hidden_act")
+        ),
         norm_eps=said.get("layer_norm_eps", 1e-5),
         layer_scale=said.get("layerscale_value", 1.0),
         stochastic_depth=said.get("drop_path_rate", 0.0),
     )
-    usual = Preprocess(size=config.image_size, channels=config.channels, fit="squash")
-    usual = usual.with_statistics("imagenet" if config.channels == 3 else None, None)
-    preprocess = Preprocess.from_dict(raw.preprocessor) if raw.preprocessor else raw.assume(usual)
+    preprocess = Preprocess.from_dict(raw.preprocessor) if raw.preprocessor else raw.assume(usual_preprocess(config))
     return Draft(config=config, layout=_LAYOUT, tensors=tensors, preprocess=preprocess)
+
+
+def usual_preprocess(config: ViTConfig) -> Preprocess:
+    """The authors' (README, "Image transforms"), but for satellites' images, which have other means and deviations."""
+    usual = Preprocess(size=config.image_size, channels=config.channels, fit="squash")
+    return usual.with_statistics("imagenet" if config.channels == 3 else None, None)
 
 
 def write(checkpoint: Checkpoint) -> RawCheckpoint:
@@ -101,7 +111,8 @@ def write(checkpoint: Checkpoint) -> RawCheckpoint:
         "num_hidden_layers": c.depth,
         "num_attention_heads": c.heads,
         "num_register_tokens": c.registers,
-        "hidden_act": WRITTEN_GELU[c.gelu],
+        "hidden_act": "silu" if c.gated_mlp else WRITTEN_GELU[c.gelu],
+        "use_gated_mlp": c.gated_mlp,
         "layer_norm_eps": c.norm_eps,
         "layerscale_value": c.layer_scale,
         "drop_path_rate": c.stochastic_depth,
@@ -116,33 +127,3 @@ def write(checkpoint: Checkpoint) -> RawCheckpoint:
 def unsaid(c: ViTConfig) -> dict[str, bool]:
     """What their class cannot be, though the tensors could."""
     return {"a head of classes": c.classes > 0}
-
-
-def in_timm(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether timm's tensors are those of DINOv3: LayerScale as in EVA, a class token, and no table of positions."""
-    return {"blocks.0.gamma_1", "cls_token"} <= tensors.keys() and "pos_embed" not in tensors
-
-
-def biases_joined(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """timm's tensors with its biases on queries and values in one with those on keys, which are zeros."""
-    result = {name: tensor for name, tensor in tensors.items() if not name.endswith((".q_bias", ".v_bias"))}
-    for name in [name for name in tensors if name.endswith(".q_bias")]:
-        block, q = name.removesuffix(".attn.q_bias"), tensors[name]
-        v = tensors.get(f"{block}.attn.v_bias", torch.zeros_like(q))
-        result[f"{block}.{_TIMM}"] = torch.cat([q, torch.zeros_like(q), v])
-    return result
-
-
-def for_timm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The reverse, with LayerScale's names too; raises `CheckpointError` for biases on keys."""
-    result: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        if name.endswith(_TIMM):
-            q, k, v = tensor.chunk(3)
-            if k.any():
-                raise CheckpointError('format "timm" has no biases on the keys of a DINOv3: use format "huggingface"')
-            block = name.removesuffix(_TIMM)
-            result[f"{block}attn.q_bias"], result[f"{block}attn.v_bias"] = q.clone(), v.clone()
-        else:
-            result[name.replace(".ls1.gamma", ".gamma_1").replace(".ls2.gamma", ".gamma_2")] = tensor
-    return result

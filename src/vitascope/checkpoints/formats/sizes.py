@@ -18,7 +18,7 @@ from vitascope.models.config import Size, ViTConfig
 
 log = logging.getLogger(__name__)
 
-_WIDE_HEADS = {1152: 16, 1280: 16, 1408: 16, 1664: 16}
+WIDE_HEADS = {1152: 16, 1280: 16, 1408: 16, 1664: 16}
 """Width → heads of H, So400m, g and G, which are wider than 64 channels."""
 
 
@@ -86,6 +86,7 @@ class Sizes:
             "patch": patch,
             "depth": numbered(self.tensors, rf"{re.escape(block)}(\d+)\W"),
             "hidden": self.shape("encoder.blocks.0.mlp.fc1.weight", 2)[0],
+            "gated_mlp": self.has("encoder.blocks.0.mlp.gate.weight", 2),
             "qkv_bias": self.has("encoder.blocks.0.attention.qkv.bias", 1),
             "classes": self.side("head.linear.weight", 2),
             "class_token": self.has("embedding.class_token", 3),
@@ -116,18 +117,18 @@ class Sizes:
         )
 
 
-def heads_for(raw: RawCheckpoint, width: int, stated: object = None) -> int:
+def heads_for(raw: RawCheckpoint, width: int, stated: object = None, wide: Mapping[int, int] = WIDE_HEADS) -> int:
     """Attention heads where the tensors do not tell: stated beside them, else the caller's, else 64 channels each.
 
-    What is assumed is logged. Raises `CheckpointError`.
+    `wide` says how many where heads have other channels. What is assumed is logged. Raises `CheckpointError`.
     """
     if stated is not None:
         return cast(int, stated)  # which the config checks
     if isinstance(raw.model, ViTConfig) and raw.model.width == width:
         return raw.model.heads
     # At 1536 some have heads of 64, some of 96; guessing would be silently wrong.
-    if width in _WIDE_HEADS or (width % 64 == 0 and width != 1536):
-        heads = _WIDE_HEADS.get(width, width // 64)
+    if width in wide or (width % 64 == 0 and width != 1536):
+        heads = wide.get(width, width // 64)
         told = "%s: does not say how many attention heads it has; assuming %d of %d"
         log.info(told, raw.path, heads, width // heads)
         return heads

@@ -1,4 +1,4 @@
-"""timm's VisionTransformer, and what shares its names: DeiT, distilled or not, DeiT III, MAE, DINOv2, CLIP, SigLIP.
+"""timm's VisionTransformer, and what shares its names: DeiT, distilled or not, DeiT III, MAE, DINOv2, 3, CLIP, SigLIP.
 
 Read from safetensors or .pth, alone or beside timm's config.json; written as the folder that
 `timm.create_model("local-dir:PATH", pretrained=True)` opens. LayerNorm has eps 1e-6, 1e-5 in CLIP, and GELU is exact
@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from vitascope.checkpoints.checkpoint import Checkpoint
-from vitascope.checkpoints.formats import dinov3, timm_stem
+from vitascope.checkpoints.formats import timm_dinov3 as dinov3
+from vitascope.checkpoints.formats import timm_stem
 from vitascope.checkpoints.formats import timm_towers as towers
+from vitascope.checkpoints.formats.dinov3 import usual_preprocess
 from vitascope.checkpoints.formats.distilled import Distilled, with_rows
 from vitascope.checkpoints.formats.openclip import clip_preprocess
 from vitascope.checkpoints.formats.probe import without_batch_norm
@@ -42,6 +44,7 @@ _NAMES = {
     f"{_OURS}.attention.out": f"{_BLOCK}.attn.proj",
     f"{_OURS}.scale1": f"{_BLOCK}.ls1",
     f"{_OURS}.norm2": f"{_BLOCK}.norm2",
+    f"{_OURS}.mlp.gate": f"{_BLOCK}.mlp.fc1_g",
     f"{_OURS}.mlp.fc1": f"{_BLOCK}.mlp.fc1",
     f"{_OURS}.mlp.fc2": f"{_BLOCK}.mlp.fc2",
     f"{_OURS}.scale2": f"{_BLOCK}.ls2",
@@ -98,9 +101,9 @@ def _layout(root_alone: bool, projects: bool) -> Layout:
 
 def read(raw: RawCheckpoint) -> Draft:
     """The model that the tensors are; raises `CheckpointError` where something cannot be represented."""
-    tensors = without_batch_norm(raw.renamed(_DINOV2, _MASKED_TRAINING))
-    rotary = dinov3.in_timm(raw.tensors)
-    tensors = dinov3.biases_joined(tensors) if rotary else tensors
+    rotary = dinov3.is_dinov3(raw.tensors)
+    plain = replace(raw, tensors=dinov3.plain(raw)) if rotary else raw
+    tensors = without_batch_norm(plain.renamed(_DINOV2, _MASKED_TRAINING))
     token = "token+distillation" if _DISTILLED.token in tensors else "token"
     tensors = towers.apart(_positions_of_patches(_DISTILLED.join(tensors, raw.path)))
     described = mapping(raw.config.get("pretrained_cfg"))
@@ -133,7 +136,7 @@ def read(raw: RawCheckpoint) -> Draft:
     config = ViTConfig(
         **fields,
         image_size=size or raw.image_size or (max(224 // step, 1) * step,) * 2,
-        heads=heads_for(raw, fields["width"], args.get("num_heads", _HEADS.get(named))),
+        heads=(dinov3.heads if rotary else heads_for)(raw, fields["width"], args.get("num_heads", _HEADS.get(named))),
         stem=stem,
         pooling=raw.meaning(_POOLING | {"token": token}, pooling, "pooling"),
         positions="rotary" if rotary else "learned" if learned or args.get("pos_embed") != "none" else "none",
@@ -171,7 +174,8 @@ def write(checkpoint: Checkpoint) -> RawCheckpoint:
     description = _description(checkpoint, c)
     if c.positions == "rotary":
         tensors, arguments = dinov3.for_timm(tensors), description["model_args"]
-        description["model_args"] = {theirs: arguments[key] for key, theirs in _EVA.items()}
+        gated = {"swiglu_mlp": True, "swiglu_align_to": 1} if c.gated_mlp else {}  # 1: no hidden size is rounded
+        description["model_args"] = {theirs: arguments[key] for key, theirs in _EVA.items()} | gated
     return RawCheckpoint(tensors=tensors, config=description, model=c)
 
 
@@ -263,4 +267,6 @@ def stated_preprocess(raw: RawCheckpoint, config: ModelConfig, usual: Mapping[st
         return Preprocess.from_dict({**size, **described})
     if isinstance(config, ViTConfig) and config.norm_before:
         return raw.assume(clip_preprocess(config))
+    if isinstance(config, ViTConfig) and config.positions == "rotary":
+        return raw.assume(usual_preprocess(config))
     return raw.assume(Preprocess.from_dict({**size, **usual}))
