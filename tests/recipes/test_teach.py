@@ -214,6 +214,25 @@ def test_balance_helps_the_small_class(start: str, tmp_path: Path) -> None:
     assert not torch.allclose(head(tmp_path / "run-False")[1], head(tmp_path / "run-True")[1])
 
 
+def test_balance_is_decided_by_images_left_out_and_shares_are_kept(start: str, tmp_path: Path) -> None:
+    image_folder(tmp_path / "data", 30)
+    for file in sorted((tmp_path / "data" / "bee").iterdir())[2:]:
+        file.unlink()
+    found = {
+        balance: taught(start, tmp_path / "data", tmp_path / f"run-{balance}", balance=balance)
+        for balance in (False, True, "auto")
+    }
+    scores = {balance: lesson.results["macro_f1"] for balance, lesson in found.items()}
+    assert scores["auto"] == max(scores.values())
+    assert found["auto"].results["balance"] is (scores[True] > scores[False])
+    assert vs.load(tmp_path / "run-False").card["prior"] == pytest.approx([10 / 22, 2 / 22, 10 / 22])
+    assert vs.load(tmp_path / "run-True").card["prior"] == pytest.approx([1 / 3] * 3)
+    even, plain = (vs.load(tmp_path / f"run-{b}", prior="{ant: 0.2, bee: 0.6, cat: 0.2}") for b in (True, False))
+    assert even.card["prior"] == plain.card["prior"] == [0.2, 0.6, 0.2]
+    with pytest.raises(ConfigError, match="balance is 'yes'"):
+        Teach(checkpoint=start, data="x", out="y", balance="yes")  # type: ignore[arg-type]
+
+
 def test_fine_tuning_goes_on_from_it(start: str, data: Path, tmp_path: Path) -> None:
     taught(start, data, tmp_path / "run")
     recipe = FinetuneRecipe(

@@ -15,6 +15,7 @@ from vitascope.checkpoints.differences import differences
 from vitascope.checkpoints.formats.raw import Draft, RawCheckpoint
 from vitascope.checkpoints.formats.table import understand
 from vitascope.checkpoints.locate import locate, read_raw
+from vitascope.checkpoints.prior import Prior, with_prior
 from vitascope.checkpoints.stated import Labels, Statistics, restated
 from vitascope.checkpoints.store import WEIGHTS, is_own, read_folder
 from vitascope.data.preprocess import Preprocess
@@ -46,6 +47,7 @@ def load(
     labels: Labels | None = None,
     mean: Statistics | None = None,
     std: Statistics | None = None,
+    prior: Prior | None = None,
 ) -> Checkpoint:
     """Reads a file, a folder or a run: `ck.model` (evaluation mode, float32, CPU), `ck.config`, `ck.labels`, …
 
@@ -57,8 +59,9 @@ def load(
     that changes results (a name leaves open the form of GELU, the LayerNorm's eps and the head's hidden layer), and it
     decides what some formats leave open (heads, a grid that is not square). Without labels in the file they
     are "0", "1", …; `labels` names them (a sequence, or a file: see `read_labels`). `mean` and `std` replace those of
-    the preprocessing, which a bare file does not hold: numbers, or mean="imagenet" for both. Raises `CheckpointError`,
-    or `ConfigError` for arguments that cannot be.
+    the preprocessing, which a bare file does not hold: numbers, or mean="imagenet" for both. `prior` says how often
+    classes occur where the model is used (see `with_prior`). Raises `CheckpointError`, or `ConfigError` for arguments
+    that cannot be.
     """
     stated = model_config(model) if isinstance(model, str) else model
     size = None if image_size is None else height_width(image_size, "image_size")
@@ -75,7 +78,8 @@ def load(
     if stated is not None:
         free = (*_FREE, *_CONVENTIONS) if isinstance(model, str) else _FREE
         _refuse_other(checkpoint.config, stated, free, Path(path))
-    return restated(adapt(checkpoint, classes=classes, image_size=size), labels, mean, std)
+    checkpoint = restated(adapt(checkpoint, classes=classes, image_size=size), labels, mean, std)
+    return checkpoint if prior is None else with_prior(checkpoint, prior)
 
 
 def adapt(checkpoint: Checkpoint, *, classes: int | None = None, image_size: Size | None = None) -> Checkpoint:

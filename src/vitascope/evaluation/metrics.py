@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vitascope.errors import DivergedError
 from vitascope.evaluation.interval import wilson
+from vitascope.evaluation.selective import SURENESS_BINS, selective, sureness
 from vitascope.evaluation.sets import PredictionSets
 
 Summary = dict[str, float | int]
@@ -38,6 +39,8 @@ class Tally:
         """Per confidence bin: images, sum of confidences, correct images."""
         self.inside = np.zeros(3, dtype=np.int64)
         """Images whose prediction set holds their label, labels in all sets, empty sets."""
+        self.sure = np.zeros((2, SURENESS_BINS), dtype=np.int64)
+        """Images and correct images by how sure the answer was."""
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
         """Counts a batch: logits (B, K) of any float type, labels int64 (B,) in [0, K).
@@ -60,7 +63,9 @@ class Tally:
         place = torch.clamp((confidence * BINS).long(), max=BINS - 1).numpy()
         for row, values in enumerate((np.ones(len(place)), confidence.numpy(), correct.numpy())):
             self.bins[row] += np.bincount(place, weights=values, minlength=BINS)
-
+        sure = sureness(logits)
+        for row, counted in enumerate((sure, sure[correct.numpy()])):
+            self.sure[row] += np.bincount(counted, minlength=SURENESS_BINS)
         if self.sets is not None:
             members = self.sets.members(likely.numpy())
             held = members[np.arange(len(members)), labels.numpy()].sum()
@@ -68,14 +73,14 @@ class Tally:
 
     def vector(self) -> np.ndarray:
         """All counts in one float64 row, which processes can sum."""
-        parts = (self.counts, self.confusion, self.bins, self.inside)
+        parts = (self.counts, self.confusion, self.bins, self.inside, self.sure)
         return np.concatenate([[self.top5, self.loss], *(part.ravel() for part in parts)])
 
     def restore(self, vector: np.ndarray) -> None:
         """Takes over the counts of a `vector`, for example the sum over processes."""
         self.top5, self.loss = float(vector[0]), float(vector[1])
         start = 2
-        for name in ("counts", "confusion", "bins", "inside"):
+        for name in ("counts", "confusion", "bins", "inside", "sure"):
             part: np.ndarray = getattr(self, name)
             values = vector[start : start + part.size].reshape(part.shape)
             setattr(self, name, np.rint(values).astype(np.int64) if part.dtype == np.int64 else values)
@@ -117,9 +122,9 @@ class Tally:
         }
 
     def judged(self, classes: Sequence[str]) -> dict[str, Any]:
-        """All figures, JSON-able: `summary` with interval and baseline, "macro_f1", "sets" and "per_class"."""
-        by_class = {"macro_f1": self.macro_f1, "sets": self.of_sets(), "per_class": self.per_class(classes)}
-        return {**judged(self.summary(), self.counts[0], classes), **by_class}
+        """All figures, JSON-able: `summary`, interval and baseline, "macro_f1", "selective", "sets", "per_class"."""
+        more = {"macro_f1": self.macro_f1, "selective": selective(*self.sure), "sets": self.of_sets()}
+        return {**judged(self.summary(), self.counts[0], classes), **more, "per_class": self.per_class(classes)}
 
     def of_sets(self) -> dict[str, float] | None:
         """What came of prediction sets, JSON-able: coverage stated and found, labels in a set, share of empty ones."""

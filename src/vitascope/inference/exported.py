@@ -13,6 +13,7 @@ from vitascope import json_text
 from vitascope.checkpoints.checkpoint import Activation, Checkpoint, check_activation
 from vitascope.checkpoints.json_file import read_json
 from vitascope.checkpoints.load import load
+from vitascope.checkpoints.prior import Prior
 from vitascope.checkpoints.shown import Shown, read_shown
 from vitascope.checkpoints.stated import Labels, Statistics, restated
 from vitascope.checkpoints.store import PREPROCESSOR
@@ -78,14 +79,17 @@ def open_model(
     labels: Labels | None = None,
     mean: Statistics | None = None,
     std: Statistics | None = None,
+    prior: Prior | None = None,
 ) -> Checkpoint | Exported:
     """An exported folder, or any checkpoint that loads; what is stated as for `load`.
 
-    Raises `CheckpointError`; `ConfigError` for another image size than an export has.
+    Raises `CheckpointError`; `ConfigError` for another image size or prior than an export has.
     """
     folder = Path(path)
     if not (folder / RECORD).is_file():
-        return load(path, image_size=image_size, labels=labels, mean=mean, std=std)
+        return load(path, image_size=image_size, labels=labels, mean=mean, std=std, prior=prior)
+    if prior is not None:
+        raise ConfigError(f"{folder} has its prior within; export the checkpoint with the other --prior")
     try:
         exported = _read(folder)
     except (OSError, ValueError, KeyError, TypeError, IndexError, UserError) as error:

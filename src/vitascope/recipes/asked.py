@@ -45,11 +45,14 @@ class Stated(Opened):
     says."""
     std: str | None = None
     """Deviation of the channels, as --mean."""
+    prior: str | None = None
+    """How often classes occur where the model is used, such as {cat: 0.9, dog: 0.1}; none: as where it learned."""
 
     @property
     def stated(self) -> dict[str, Any]:
         """Keywords of `load` and `open_model`."""
-        return {"image_size": self.image_size, "labels": self.labels, "mean": self.mean, "std": self.std}
+        names = ("image_size", "labels", "mean", "std", "prior")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +137,10 @@ class Similar(Stated, Placed):
     """How many are told."""
     batch: Count = 32
     """Images per forward pass."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_idle(self, "what each image added is told of what was taught", "prior")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ import torch
 
 from vitascope.checkpoints.adapt import replace_head
 from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.prior import CARD as PRIOR
 from vitascope.checkpoints.run_files import ENVIRONMENT, MODEL, RESULTS, environment, write_json
 from vitascope.checkpoints.save import save
 from vitascope.checkpoints.shown import Shown
@@ -23,7 +24,8 @@ from vitascope.evaluation.fewshot import Float64, signs
 from vitascope.evaluation.forecast import forecast
 from vitascope.evaluation.metrics import Tally
 from vitascope.evaluation.sets import PredictionSets
-from vitascope.evaluation.taught import Taught, balanced, teach_head
+from vitascope.evaluation.taught import Taught
+from vitascope.teaching.balance import decided
 from vitascope.teaching.known import Known
 from vitascope.teaching.settings import Teaching
 
@@ -72,16 +74,23 @@ class Lesson:
         with torch.no_grad():
             model.head.linear.weight.copy_(torch.from_numpy(self.head.weight))
             model.head.linear.bias.copy_(torch.from_numpy(self.head.bias))
+        told = {PRIOR: self._shares().tolist()}
         return replace(
             checkpoint,
             model=model.eval(),
             labels=self.known.classes,
             activation="softmax",
-            card={"task": "teaching", **(card or {}), "results": self.results, "origin": checkpoint.card},
+            card={"task": "teaching", **(card or {}), **told, "results": self.results, "origin": checkpoint.card},
             shown=shown,
             sets=self.sets,
             format="vitascope",
         )
+
+    def _shares(self) -> Float64:
+        """How often each class occurs where the head's probabilities hold, (K,)."""
+        counts = np.bincount(self.known.labels, minlength=len(self.known.classes))
+        counts = np.sign(counts) if self.results["balance"] else counts
+        return counts / counts.sum()
 
 
 def learn(known: Known, settings: Teaching) -> Lesson:
@@ -94,14 +103,13 @@ def learn(known: Known, settings: Teaching) -> Lesson:
     if contrary := _contradicted(known):
         log.warning("%d images have copies under another label: `vitascope check` lists such", contrary)
     targets = signs(known.labels, len(known.classes))
-    weights = balanced(targets) if settings.balance else None
-    head = teach_head(known.features, targets, weights=weights, groups=known.groups)
+    head, balance = decided(known.features, targets, known.groups, settings.balance)
     left_out = torch.from_numpy(head.left_out)
     likely = left_out.softmax(dim=1).numpy()
     sets = PredictionSets.fit(likely, known.labels, settings.coverage, by_class=settings.by_class)
     results = _judged(left_out, known.labels, known.classes, sets)
     results["loo_top1"] = results.pop("top1")
-    results |= {"l2": head.l2, "temperature": head.temperature, "balance": settings.balance}
+    results |= {"l2": head.l2, "temperature": head.temperature, "balance": balance}
     told, gains = forecast(known.features, known.labels, head.left_out, known.groups)
     results["forecast"] = [expected.as_json() for expected in told]
     results["gains"] = {name: float(gain) for name, gain in zip(known.classes, gains, strict=True)} if told else {}

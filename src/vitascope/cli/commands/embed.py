@@ -9,7 +9,7 @@ from typing import Any
 from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
 from vitascope.errors import ConfigError
-from vitascope.fields import Count
+from vitascope.fields import Count, refuse_idle
 from vitascope.recipes.asked import Applied
 
 ENDINGS = (".parquet", ".npz")
@@ -30,6 +30,7 @@ class Embed(Applied):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        refuse_idle(self, "features have no classes", "prior")
         if Path(self.out).suffix not in ENDINGS:
             raise ConfigError(f"out is {self.out!r}, expected a name that ends in {' or '.join(ENDINGS)}")
 

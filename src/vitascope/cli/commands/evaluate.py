@@ -32,6 +32,12 @@ def run(asked: Evaluate, console: Console) -> dict[str, Any]:
         ["images", "top-1", "macro F1", "top-5", "calibration error", "loss", "unreadable"],
         [[result["images"], accuracy_text(result), *percent, f"{result['loss']:.4f}", result["skipped"]]],
     )
+    withheld = result["selective"]
+    console.table(
+        f"top-1 of the surest images alone; area under risk against coverage {withheld['aurc']:.4f}",
+        [f"{100 * share:.0f} %" for share in withheld["coverage"]],
+        [[f"{100 * top1:.1f} %" for top1 in withheld["top1"]]],
+    )
     if sets := result["sets"]:
         console.say(sets_text(sets))
     return result

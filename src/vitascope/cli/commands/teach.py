@@ -18,6 +18,7 @@ def run(asked: Teach, console: Console) -> dict[str, Any]:
     )
     from vitascope.checkpoints.run_files import MODEL
     from vitascope.evaluation.interval import accuracy_text
+    from vitascope.evaluation.selective import selective_text
     from vitascope.evaluation.sets import sets_text
     from vitascope.recipes.teach import teach_run
     from vitascope.wording import duration
@@ -44,7 +45,9 @@ def run(asked: Teach, console: Console) -> dict[str, Any]:
         )
     if results["forecast"]:
         console.say(_forecast_text(results["forecast"], results["gains"]))
-    console.say(sets_text(results.get("test", results.get("validation", results))["sets"]))
+    judged = results.get("test", results.get("validation", results))
+    console.say(selective_text(judged["selective"]))
+    console.say(sets_text(judged["sets"]))
     console.say(f"taught in {duration(results['seconds'])}; the model is in {asked.out}/{MODEL}")
     return {"model": f"{asked.out}/{MODEL}", **results}
 
