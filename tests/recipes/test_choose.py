@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,17 @@ from huggingface_hub import constants
 
 import vitascope as vs
 from depot import COMMIT, Depot
-from tiny import PLAIN, finetune_recipe, source
+from tiny import PLAIN, finetune_recipe, image_folder, source
 from tiny_checkpoint import checkpoint
 from vitascope.checkpoints.starts import STARTS
 from vitascope.data.source import Splits
 from vitascope.errors import CheckpointError
 from vitascope.recipes import choose as choosing
+from vitascope.recipes.asked import Teach
 from vitascope.recipes.choose import Candidate, choose, training_flops
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.sweep import finetune_with_sweep
+from vitascope.recipes.teach import teach_run
 
 SMALL = Candidate(name="small", top1=78.0, seconds=0.1)
 MIDDLE = Candidate(name="middle", top1=83.0, seconds=0.4)
@@ -85,6 +88,16 @@ def test_only_what_was_judged_alike_and_is_free_to_use_is_compared(monkeypatch: 
     assert PATCH_32 not in small  # of which 48 pixels make no whole patches
 
 
+def test_what_is_taught_is_chosen_by_linear_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choosing, "training_flops", lambda *_: 1e12)
+    asked = Teach(checkpoint="auto", data="data", out="out", image_size=224, device="cpu")
+    found = {each.name: each for each in choosing._teachable(asked)}
+    assert found.keys() == {start.name for start in STARTS if start.family in ("DINO", "DINOv2")}
+    small = found["timm/vit_small_patch16_224.dino"]
+    assert small.seconds == pytest.approx(9.2e9 / 1e12, rel=0.01)
+    assert choosing._teachable(replace(asked, image_size=64))[0].name == small.name
+
+
 def test_the_speed_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vitascope.training.speed._MEASURED", 0.0)
     monkeypatch.setattr(choosing, "_PROBE", "ViT-Ti/32")
@@ -145,6 +158,21 @@ def test_without_a_network(
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert run(tmp_path / "held") == FIRST
     assert f"{SECOND} cannot be had now, so one of the 1 that are here is taken" in caplog.text
+
+
+def test_teach_auto(
+    hub: Depot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "vitascope")
+    monkeypatch.setenv("VITASCOPE_CACHE", str(tmp_path / "cache"))
+    some = [Candidate(name=FIRST, top1=78.0, seconds=1.0), Candidate(name=SECOND, top1=84.0, seconds=100.0)]
+    monkeypatch.setattr(choosing, "_teachable", lambda asked: some)
+    data = image_folder(tmp_path / "data", 9)
+    lesson = teach_run(Teach(checkpoint="auto", data=str(data), out=str(tmp_path / "run"), device="cpu"))
+    card = vs.load(tmp_path / "run").card
+    assert card["checkpoint"] == card["origin"]["fetched"]["name"] == FIRST
+    assert f"auto: {FIRST} (78 % on ImageNet-1k): 9 images of 3 classes, 9 showings in about 9s here" in caplog.text
+    assert len(lesson.known) == 9
 
 
 def test_a_path_called_auto_wins(hub: Depot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

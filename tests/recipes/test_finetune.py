@@ -39,9 +39,12 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+TWO = ("left", "right")
+
+
 def two_classes() -> Splits:
     images, labels = pixels(16)
-    return Splits(train=ArraySource("two", ("left", "right"), labels % 2, images))
+    return Splits(train=ArraySource("two", TWO, labels % 2, images))
 
 
 def test_it_starts_with_a_zero_head_and_the_checkpoints_features(
@@ -49,7 +52,7 @@ def test_it_starts_with_a_zero_head_and_the_checkpoints_features(
 ) -> None:
     caplog.set_level("INFO", "vitascope")
     before = vs.load(pretrained)
-    model = model_to_finetune(finetune_recipe(tmp_path, pretrained), vs.load(pretrained), classes=2).eval()
+    model = model_to_finetune(finetune_recipe(tmp_path, pretrained), vs.load(pretrained), classes=TWO).eval()
     assert "new zero head for 2 classes in place of the checkpoint's 3" in caplog.text
     images = torch.rand(4, 3, SIDE, SIDE)
     assert torch.equal(model(images), torch.zeros(4, 2))
@@ -59,10 +62,10 @@ def test_it_starts_with_a_zero_head_and_the_checkpoints_features(
 
 
 def test_regularisation_is_the_recipes(pretrained: Path, tmp_path: Path) -> None:
-    same = model_to_finetune(finetune_recipe(tmp_path, pretrained), vs.load(pretrained), 2)
+    same = model_to_finetune(finetune_recipe(tmp_path, pretrained), vs.load(pretrained), TWO)
     assert (same.config.dropout, same.config.stochastic_depth) == (0.1, 0.0)
     recipe = finetune_recipe(tmp_path, pretrained, dropout=0.0, stochastic_depth=0.2)
-    other = model_to_finetune(recipe, vs.load(pretrained), 2)
+    other = model_to_finetune(recipe, vs.load(pretrained), TWO)
     assert (other.config.dropout, other.config.stochastic_depth) == (0.0, 0.2)
 
 
@@ -71,8 +74,8 @@ def test_a_resnet_is_not_said_to_have_what_it_has_not(name: str, tmp_path: Path)
     resnet = vs.create_model("BiT-R50x1", base_width=32, units=(1, 1, 1, 1), small_images=True, classes=3)
     checkpoint = Checkpoint(model=resnet, preprocess=Preprocess(size=(SIDE, SIDE)), labels=CLASSES)
     with pytest.raises(ConfigError, match=rf"{name} is 0\.1, but pretrained is a ResNet.* give --{name} 0"):
-        model_to_finetune(finetune_recipe(tmp_path, "pretrained", **{name: 0.1}), checkpoint, 2)
-    plain = model_to_finetune(finetune_recipe(tmp_path, "pretrained", **{name: 0.0}), checkpoint, 2)
+        model_to_finetune(finetune_recipe(tmp_path, "pretrained", **{name: 0.1}), checkpoint, TWO)
+    plain = model_to_finetune(finetune_recipe(tmp_path, "pretrained", **{name: 0.0}), checkpoint, TWO)
     assert plain.config.classes == 2
 
 

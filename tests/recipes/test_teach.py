@@ -12,16 +12,13 @@ import pytest
 import torch
 
 import vitascope as vs
+from lessons import head, taught
 from tiny import evaluated, image_folder, pretrain_recipe, splits
 from tiny_checkpoint import TINY, checkpoint
 from vitascope.errors import CheckpointError, ConfigError, DataError, OutputError
 from vitascope.models.config import BiTConfig, StemConfig, ViTConfig
-from vitascope.recipes.asked import Similar, Teach
-from vitascope.recipes.finetune import finetune
-from vitascope.recipes.recipe import FinetuneRecipe
+from vitascope.recipes.asked import Similar
 from vitascope.recipes.similar import similar
-from vitascope.recipes.teach import teach_run
-from vitascope.teaching.lesson import Lesson
 
 CONFIGS = {
     "ViT": TINY,
@@ -49,19 +46,6 @@ def data(tmp_path: Path) -> Path:
     image_folder(tmp_path / "data" / "train", 24)
     image_folder(tmp_path / "data" / "test", 9, seed=1)
     return tmp_path / "data"
-
-
-def taught(start: str | Path, data: Path | None, out: Path, **options: Any) -> Lesson:
-    where = None if data is None else str(data)
-    return teach_run(Teach(checkpoint=str(start), data=where, out=str(out), device="cpu", **options))
-
-
-def head(run: Path) -> tuple[tuple[str, ...], torch.Tensor]:
-    """Labels and the linear layer, weights and bias, of a run."""
-    ck = vs.load(run)
-    linear = ck.model.head.linear
-    assert linear is not None
-    return ck.labels, torch.cat([linear.weight, linear.bias[:, None]], dim=1).double()
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
@@ -200,45 +184,6 @@ def test_copies_under_two_labels_are_told(
         results = taught(start, data / "train", tmp_path / "run").results
     assert "2 images have copies under another label" in caplog.text
     assert [(found["kind"], found["classes"]) for found in results["copies"]] == [("the same", ["ant", "bee"])]
-
-
-def test_balance_helps_the_small_class(start: str, tmp_path: Path) -> None:
-    image_folder(tmp_path / "data", 30)
-    for file in sorted((tmp_path / "data" / "bee").iterdir())[2:]:
-        file.unlink()
-    plain, even = (
-        taught(start, tmp_path / "data", tmp_path / f"run-{balance}", balance=balance).results
-        for balance in (False, True)
-    )
-    assert even["per_class"]["bee"]["top1"] >= plain["per_class"]["bee"]["top1"]
-    assert not torch.allclose(head(tmp_path / "run-False")[1], head(tmp_path / "run-True")[1])
-
-
-def test_balance_is_decided_by_images_left_out_and_shares_are_kept(start: str, tmp_path: Path) -> None:
-    image_folder(tmp_path / "data", 30)
-    for file in sorted((tmp_path / "data" / "bee").iterdir())[2:]:
-        file.unlink()
-    found = {
-        balance: taught(start, tmp_path / "data", tmp_path / f"run-{balance}", balance=balance)
-        for balance in (False, True, "auto")
-    }
-    scores = {balance: lesson.results["macro_f1"] for balance, lesson in found.items()}
-    assert scores["auto"] == max(scores.values())
-    assert found["auto"].results["balance"] is (scores[True] > scores[False])
-    assert vs.load(tmp_path / "run-False").card["prior"] == pytest.approx([10 / 22, 2 / 22, 10 / 22])
-    assert vs.load(tmp_path / "run-True").card["prior"] == pytest.approx([1 / 3] * 3)
-    even, plain = (vs.load(tmp_path / f"run-{b}", prior="{ant: 0.2, bee: 0.6, cat: 0.2}") for b in (True, False))
-    assert even.card["prior"] == plain.card["prior"] == [0.2, 0.6, 0.2]
-    with pytest.raises(ConfigError, match="balance is 'yes'"):
-        Teach(checkpoint=start, data="x", out="y", balance="yes")  # type: ignore[arg-type]
-
-
-def test_fine_tuning_goes_on_from_it(start: str, data: Path, tmp_path: Path) -> None:
-    taught(start, data, tmp_path / "run")
-    recipe = FinetuneRecipe(
-        checkpoint=str(tmp_path / "run"), data=str(data), out=str(tmp_path / "tuned"), steps=1, batch=4
-    )
-    assert vs.load(finetune(recipe)).labels == ("ant", "bee", "cat")
 
 
 def test_what_cannot_be_is_one_line_and_leaves_nothing(start: str, data: Path, tmp_path: Path) -> None:

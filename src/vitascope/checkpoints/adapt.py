@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -47,6 +47,14 @@ def replace_head(model: ViT | BiT, classes: int) -> ViT | BiT:
         state["head.linear.weight"] = like.new_zeros(classes, inputs)
         state["head.linear.bias"] = like.new_zeros(classes)
     return assemble(config, state).train(model.training)
+
+
+@torch.inference_mode(False)
+def with_outputs(model: ViT | BiT, outputs: Sequence[int]) -> ViT | BiT:
+    """The model with these of its outputs, in this order; the other weights are the old model's own tensors."""
+    state = model.state_dict()
+    state |= {name: state[name][list(outputs)].clone() for name in ("head.linear.weight", "head.linear.bias")}
+    return assemble(replace(model.config, classes=len(outputs)), state).train(model.training)
 
 
 @torch.inference_mode(False)

@@ -110,7 +110,7 @@ class Teach(Teaching, Opened, Placed):
     """A head in closed form on a checkpoint's frozen features, and what it knows of itself."""
 
     checkpoint: str
-    """A file, a folder or a run, in any format that loads, or a name; what a run was taught before, it still knows."""
+    """A file, a folder or a run, in any format that loads, or a name, or auto; a run knows what it was taught."""
     data: str | None = None
     """What is taught: the train split, or all where there is no split (`vitascope data` lists the kinds)."""
     out: str

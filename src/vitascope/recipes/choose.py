@@ -1,25 +1,29 @@
-"""`finetune auto`: which of the published starts suits the data, the time and this machine; and why, in a line."""
+"""`finetune auto`, `teach auto`: which published start suits data, time and this machine; and why, in a line."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from vitascope.checkpoints.named import UnreachableError, find
 from vitascope.checkpoints.starts import STARTS
 from vitascope.data.open import open_data
+from vitascope.data.source import Splits
 from vitascope.device import resolve_device
 from vitascope.errors import CheckpointError, DataError
 from vitascope.fields import height_width
 from vitascope.models.catalogue import forward_flops, model_config
+from vitascope.models.config import Size
 from vitascope.models.memory import training_memory
 from vitascope.precision import resolve_precision
 from vitascope.recipes import run_folder
+from vitascope.recipes.asked import Teach
 from vitascope.recipes.presets import DEFAULT_EPOCHS
 from vitascope.recipes.recipe import FinetuneRecipe
 from vitascope.recipes.run import How
@@ -38,6 +42,8 @@ _PASSES = 5
 """Times that every image is to be seen at least, where the clock ends the run."""
 _PER_CLASS = 64
 """Images that are to be seen of every class at least, on average, where the clock ends the run."""
+_PATIENCE = 600.0
+"""Seconds that the features of all images may take where a head is taught."""
 _OF_TIME = 0.8
 """Share of a time budget that training gets; the rest is for loading, judging and writing."""
 _FULL = 0.85
@@ -54,9 +60,9 @@ class Candidate:
     name: str
     """What is typed for CHECKPOINT."""
     top1: float
-    """Its published accuracy after fine-tuning, in percent; only such as were judged alike are compared."""
+    """Its published accuracy, in percent; only such as were judged alike are compared."""
     seconds: float
-    """Of training, for one image."""
+    """Of training, or of computing features, for one image."""
     fits: bool = True
     """Whether one image at a time fits the memory."""
 
@@ -118,6 +124,18 @@ def with_start(recipe: FinetuneRecipe, how: How, runs: int = 1) -> FinetuneRecip
         return replace(recipe, checkpoint=w.first_says(chosen))
 
 
+def with_start_to_teach(asked: Teach, splits: Splits) -> Teach:
+    """`asked` with a start in place of `auto` for the images of `splits`, whose features are computed once each.
+
+    Compared is the accuracy of linear heads. Otherwise as `with_start`.
+    """
+    if asked.checkpoint != AUTO or Path(AUTO).exists():
+        return asked
+    images = sum(map(len, splits.present().values()))
+    name = _had(_teachable(asked), images=images, classes=len(splits.classes), limit=_PATIENCE, passes=1)
+    return replace(asked, checkpoint=name)
+
+
 def _of_before(recipe: FinetuneRecipe, how: How) -> str:
     """What the run that is gone on with was begun from; "" for a new one."""
     out, resume, overwrite = Path(recipe.out), how.get("resume", False), how.get("overwrite", False)
@@ -140,10 +158,14 @@ def _fetched(recipe: FinetuneRecipe, how: How, runs: int) -> str:
     elif recipe.time_budget is None:
         passes = recipe.epochs or DEFAULT_EPOCHS[FinetuneRecipe]
     limit = _USUAL if recipe.time_budget is None else _OF_TIME * seconds(recipe.time_budget)
-    candidates = _candidates(recipe)
+    return _had(_candidates(recipe), images=images, classes=classes, limit=limit / runs, passes=passes)
 
-    def best_of(some: Collection[Candidate]) -> Choice:
-        return choose(list(some), images=images, classes=classes, limit=limit / runs, passes=passes)
+
+def _had(candidates: Sequence[Candidate], **need: Any) -> str:
+    """The best of `candidates` by `choose`, whose `need` says the rest, that can be had, once its files are here."""
+
+    def best_of(some: Sequence[Candidate]) -> Choice:
+        return choose(some, **need)
 
     choice = best_of(candidates)
     try:
@@ -171,23 +193,36 @@ def _is_here(name: str) -> bool:
 
 
 def _candidates(recipe: FinetuneRecipe) -> list[Candidate]:
-    """Those of the starts whose accuracies can be compared and whose licence restricts nothing."""
+    """Those of the starts whose accuracies after fine-tuning can be compared and whose licence restricts nothing."""
     device = resolve_device(recipe.device)
     precision = resolve_precision(recipe.precision, device)
-    rate, free = training_flops(device, precision), free_memory(device)
-    found = []
+    rate = training_flops(device, precision) / _BACKWARD
+    return _judged("fine-tuned", recipe.image_size, device, precision, recipe.optimizer, rate)
+
+
+def _teachable(asked: Teach) -> list[Candidate]:
+    """The same of linear heads on frozen features."""
+    device = resolve_device(asked.device)
+    return _judged("linear", asked.image_size, device, "float32", "sgd", training_flops(device, "float32"))
+
+
+def _judged(
+    how: str, image_size: int | Size | None, device: torch.device, precision: str, optimizer: str, rate: float
+) -> list[Candidate]:
+    """Those judged so, at `rate` forward operations a second; where training takes too much memory, none fits."""
+    free, found = free_memory(device), []
     for start in STARTS:
-        if start.is_open and start.top1 is not None and start.judged.startswith("fine-tuned"):
-            size = height_width(recipe.image_size or start.pixels, "image_size")
+        if start.is_open and start.top1 is not None and start.judged.startswith(how):
+            size = height_width(image_size or start.pixels, "image_size")
             if any(side % start.config().pixels_per_token for side in size):
                 continue
             config = replace(start.config(), image_size=size)
-            memory = training_memory(config, 1, precision=precision, optimizer=recipe.optimizer, accumulated=True).peak
+            memory = training_memory(config, 1, precision=precision, optimizer=optimizer, accumulated=True).peak
             found.append(
                 Candidate(
                     name=start.name,
                     top1=start.top1,
-                    seconds=_BACKWARD * forward_flops(config) / rate,
+                    seconds=forward_flops(config) / rate,
                     fits=memory <= _FULL * free,
                 )
             )

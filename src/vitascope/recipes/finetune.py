@@ -11,7 +11,7 @@ from typing import Unpack
 
 import torch
 
-from vitascope.checkpoints.adapt import assemble, replace_head, resize_model
+from vitascope.checkpoints.adapt import assemble, replace_head, resize_model, with_outputs
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.load import load
 from vitascope.models.bit import BiT
@@ -24,6 +24,7 @@ from vitascope.recipes.prepare import RunData
 from vitascope.recipes.recipe import FinetuneRecipe, refuse_regularisation
 from vitascope.recipes.run import How, Start, run
 from vitascope.streams import Stream, seed_of
+from vitascope.teaching.lesson import TASK as TEACHING
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def finetune(recipe: FinetuneRecipe, **how: Unpack[How]) -> Path:
 def _begin(recipe: FinetuneRecipe, prepare: Callable[[], RunData]) -> Start:
     checkpoint = load(recipe.checkpoint)
     data = prepare()
-    model = model_to_finetune(recipe, checkpoint, len(data.classes))
+    model = model_to_finetune(recipe, checkpoint, data.classes)
     part = learned(recipe.train)
     drawn = torch.Generator().manual_seed(seed_of(Stream.FACTORS, recipe.seed))
     model = partly(model, part, drawn)
@@ -49,13 +50,21 @@ def _begin(recipe: FinetuneRecipe, prepare: Callable[[], RunData]) -> Start:
     return Start(data=data, model=model, preprocess=preprocess, card=card, before=checkpoint.shown, learned=part)
 
 
-def model_to_finetune(recipe: FinetuneRecipe, checkpoint: Checkpoint, classes: int) -> ViT | BiT:
-    """The checkpoint's model at the recipe's image size, with a zero head and the recipe's regularisation."""
+def model_to_finetune(recipe: FinetuneRecipe, checkpoint: Checkpoint, classes: tuple[str, ...]) -> ViT | BiT:
+    """The checkpoint's model at the recipe's image size, with the recipe's regularisation and a zero head.
+
+    A head that was taught these very classes is kept: from a zero one, the first steps would move features that are
+    right already (Kumar et al., 2022).
+    """
     model = checkpoint.model
     if recipe.image_size is not None:
         model = resize_model(model, recipe.image_size)
-    log.info("new zero head for %d classes in place of the checkpoint's %d", classes, model.config.classes)
-    model = replace_head(model, classes)
+    if checkpoint.card.get("task") == TEACHING and set(classes) == set(checkpoint.labels):
+        log.info("the head that was taught these %d classes is kept", len(classes))
+        model = with_outputs(model, [checkpoint.labels.index(name) for name in classes])
+    else:
+        log.info("new zero head for %d classes in place of the checkpoint's %d", len(classes), model.config.classes)
+        model = replace_head(model, len(classes))
     config = model.config
     if isinstance(config, ViTConfig):
         dropout = config.dropout if recipe.dropout is None else recipe.dropout

@@ -24,6 +24,7 @@ from vitascope.errors import ConfigError, DataError
 from vitascope.evaluation.features import FeatureStore, features_folder
 from vitascope.inference.engines.auto import Auto, make_engine
 from vitascope.recipes.asked import Teach
+from vitascope.recipes.choose import with_start_to_teach
 from vitascope.recipes.evaluation import relabelled
 from vitascope.teaching.known import Known, read_taught
 from vitascope.teaching.lesson import Lesson, learn, write_lesson
@@ -49,10 +50,12 @@ def teach_run(asked: Teach, progress: Progress | None = None) -> Lesson:
     elif asked.forget or asked.data is None:
         what = "--forget is for" if asked.forget else "without DATA it must be"
         raise ConfigError(f"{asked.checkpoint} was not taught; {what} a run of `vitascope teach`")
+    data = None if asked.data is None else open_data(asked.data)
+    if data is not None:
+        asked = with_start_to_teach(asked, data)
     checkpoint = load(asked.checkpoint, image_size=asked.image_size)
     store = _store(checkpoint, asked.device, batch=asked.batch, workers=asked.workers, progress=progress)
     card = {"data": asked.data, "checkpoint": asked.checkpoint}
-    data = None if asked.data is None else open_data(asked.data)
     with atomic_folder(Path(asked.out), what="teaching", overwrite=asked.overwrite) as folder:
         lesson, taught = _lesson(checkpoint, data, store, before=before, settings=asked, card=card)
         results = write_lesson(folder, lesson, taught, seconds=time.monotonic() - begun)

@@ -31,6 +31,9 @@ from vitascope.teaching.settings import Teaching
 
 log = logging.getLogger(__name__)
 
+TASK = "teaching"
+"""What the card of a checkpoint with such a head calls it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Suspect:
@@ -80,7 +83,7 @@ class Lesson:
             model=model.eval(),
             labels=self.known.classes,
             activation="softmax",
-            card={"task": "teaching", **(card or {}), **told, "results": self.results, "origin": checkpoint.card},
+            card={"task": TASK, **(card or {}), **told, "results": self.results, "origin": checkpoint.card},
             shown=shown,
             sets=self.sets,
             format="vitascope",
