@@ -74,10 +74,14 @@ def test_a_regression_is_no_class_of_a_hundred_percent(tmp_path: Path) -> None:
         evaluated(str(tmp_path / "model"), "digits")
 
 
-def test_accuracy_of_one_label_is_refused_for_several(tmp_path: Path) -> None:
+def test_it_is_judged_label_by_label(tmp_path: Path) -> None:
     vs.save(multi_label(), tmp_path / "model")
-    with pytest.raises(CheckpointError, match="judges each label by itself"):
-        evaluated(str(tmp_path / "model"), "digits")
+    for name in ("cloud", "road"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        Image.fromarray(PIXELS).save(tmp_path / "data" / name / "a.png")
+    found = evaluated(str(tmp_path / "model"), str(tmp_path / "data"))
+    assert {name: each["ap"] for name, each in found["per_label"].items()} == {"cloud": 0.5, "road": 0.5}
+    assert "top1" not in found
 
 
 @pytest.mark.parametrize(

@@ -22,14 +22,14 @@ from torch.utils.data import DataLoader, Dataset
 from vitascope.data.images import UInt8
 from vitascope.data.picture import Picture
 from vitascope.data.preprocess import to_tensor
-from vitascope.data.source import Int64, Source
+from vitascope.data.source import Labels, Source
 from vitascope.errors import ConfigError, DataError, ImageError, UserError
 from vitascope.streams import Stream, generator
 
 Transform = Callable[[Picture, np.random.Generator], UInt8]
 """(an opened image; randomness) → uint8 (h, w, C)."""
 Batch = tuple[Tensor, Tensor]
-"""Images uint8 (B, C, H, W) and labels int64 (B,)."""
+"""Images uint8 (B, C, H, W) and labels int64 (B,), or bool (B, K) where there may be several."""
 Item = tuple[int, int]
 """(epoch, index) of one training image."""
 
@@ -92,7 +92,7 @@ class _Batches(Dataset[Batch | UserError]):
             return error
 
 
-def _augmented(source: Source, labels: Int64, transform: Transform, seed: int, items: list[Item]) -> Batch:
+def _augmented(source: Source, labels: Labels, transform: Transform, seed: int, items: list[Item]) -> Batch:
     indices = [index for _, index in items]
     images = [
         transform(picture, generator(Stream.AUGMENT, seed, epoch, index))
@@ -102,7 +102,7 @@ def _augmented(source: Source, labels: Int64, transform: Transform, seed: int, i
 
 
 def _resized(
-    source: Source, labels: Int64, resize: Callable[[UInt8], UInt8], skip: bool, items: Sequence[int]
+    source: Source, labels: Labels, resize: Callable[[UInt8], UInt8], skip: bool, items: Sequence[int]
 ) -> Batch:
     if not skip:
         return to_tensor([resize(image) for image in source.read_many(items)]), torch.from_numpy(labels[items])

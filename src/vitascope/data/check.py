@@ -155,7 +155,7 @@ def _read_split(split: str, source: Source, found: _Findings, tick: Progress, wo
         elif max(height, width) >= EXTREME_ASPECT * min(height, width):
             said = f"{width}×{height} pixels; a square crop shows little of it"
             found.add(False, "aspect", source.describe(index), said)
-    counts = np.bincount(source.labels, minlength=len(source.classes))[: len(source.classes)]
+    counts = source.counts()
     _class_findings(split, source, counts, found)
     for kind, told in remarks.told().items():
         found.add(kind == DARK, kind, remarks.first[kind], told)

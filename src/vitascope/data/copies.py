@@ -23,6 +23,7 @@ from PIL import Image
 from vitascope.cache import cache_folder
 from vitascope.data.alike import LEAST_SIDE, SIDE, near_pairs
 from vitascope.data.images import UInt8
+from vitascope.data.labels import label_sets, set_name
 from vitascope.data.source import Int64, Source, Splits
 from vitascope.errors import ImageError
 from vitascope.version import __version__
@@ -99,13 +100,14 @@ class Copies:
         nothing = np.zeros(0, dtype=np.int64)
         sources = list(splits.present().values())
         places = np.concatenate([nothing, *map(self._places, sources)])
-        labels = np.concatenate([nothing, *(source.labels for source in sources)])
+        labels = [each for source in sources for each in label_sets(source)]
         items = [(name, i) for name, source in splits.present().items() for i in range(len(source))]
         told = []
         for group in groups(self.near[places]):
             kinds: dict[Kind, Int64] = {"the same": self.exact, "near": self.upright}
             kind: Kind = next((k for k, by in kinds.items() if len(set(by[places[group]].tolist())) == 1), "mirrored")
-            classes = tuple(splits.classes[k] for k in sorted(set(labels[group].tolist())) if splits.classes)
+            kinds_of_labels = sorted({labels[i] for i in group}) if splits.classes else []
+            classes = tuple(set_name(each, splits.classes) for each in kinds_of_labels)
             told.append(Found(kind=kind, items=tuple(items[i] for i in group), classes=classes))
         return sorted(told, key=lambda found: (len(found.splits) < 2, len(found.classes) < 2))
 

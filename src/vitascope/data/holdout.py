@@ -14,30 +14,35 @@ def stratified_holdout(source: Source, fraction: float, seed: int, copies: Int64
     """Split off about `fraction` of every class → (rest, held out); the same for the same source, fraction and seed.
 
     Images of one number in `copies` (n,) stay on one side. A class of two or more, not all copies of one another, keeps
-    at least one on each side; any other stays in the rest. Raises ConfigError unless 0 < fraction < 1, DataError where
-    nothing can be held out.
+    at least one on each side; any other stays in the rest. Of several labels the rarest is served first (Sechidis et
+    al., 2011). Raises ConfigError unless 0 < fraction < 1, DataError where nothing can be held out.
     """
     if not 0 < fraction < 1:
         raise ConfigError(f"hold-out fraction {fraction}, expected between 0 and 1; try 0.1")
-    labels = source.labels
+    images, labels = source.pairs()
+    if source.several:  # those without a label are a class too, here
+        none = np.setdiff1d(np.arange(len(source)), images)
+        images, labels = np.append(images, none), np.append(labels, np.full(len(none), len(source.classes)))
     counts = np.bincount(labels, minlength=len(source.classes))
     wanted = np.minimum(np.maximum(np.round(fraction * counts).astype(np.int64), 1), counts - 1)
-    units = np.arange(len(labels)) if copies is None else np.unique(copies, return_inverse=True)[1]
-    together, ends = np.argsort(units, kind="stable"), np.cumsum(np.bincount(units))
-    held, taken = np.zeros(len(labels), dtype=bool), np.zeros_like(counts)
+    units = np.arange(len(source)) if copies is None else np.unique(copies, return_inverse=True)[1]
+    together, ends = np.argsort(units[images], kind="stable"), np.cumsum(np.bincount(units[images]))
+    held, taken = np.zeros(len(source), dtype=bool), np.zeros_like(counts)
 
     def take(unit: int, most: Int64) -> None:
-        members = together[ends[unit - 1] if unit else 0 : ends[unit]]
-        classes, found = np.unique(labels[members], return_counts=True)
-        if not held[members[0]] and (taken[classes] + found <= most[classes]).all():
-            held[members] = True
+        said = together[ends[unit - 1] if unit else 0 : ends[unit]]
+        classes, found = np.unique(labels[said], return_counts=True)
+        if not held[images[said[0]]] and (taken[classes] + found <= most[classes]).all():
+            held[images[said]] = True
             taken[classes] += found
 
     # Seeded per class, so that adding a class does not move the images of another.
     orders = {
-        label: units[generator(Stream.HOLDOUT, seed, label).permutation(np.flatnonzero(labels == label))]
+        label: units[generator(Stream.HOLDOUT, seed, label).permutation(images[labels == label])]
         for label in np.unique(labels).tolist()
     }
+    if source.several:  # the rarest first, since images that have them have others too
+        orders = {label: orders[label] for label in sorted(orders, key=lambda label: int(counts[label]))}
     for label, order in orders.items():
         for unit in order:
             if taken[label] < wanted[label]:

@@ -29,7 +29,7 @@ from vitascope.data.decode import Progress, decode_all, estimate_bytes
 from vitascope.data.images import UInt8
 from vitascope.data.picture import Picture
 from vitascope.data.remarks import Remarks
-from vitascope.data.source import Int64, Source, View
+from vitascope.data.source import Int64, Labels, Source, View
 from vitascope.errors import DataError, ImageError
 from vitascope.file_lock import take
 from vitascope.version import __version__
@@ -53,8 +53,8 @@ class ArraySource(Source):
     """For people."""
     classes: tuple[str, ...]
     """Label i is classes[i]."""
-    labels: Int64
-    """(n,) int64."""
+    labels: Labels
+    """(n,) int64, or (n, K) bool."""
     images: UInt8 | Sequence[UInt8] | Mapped
     """n times uint8 (H, W, 3)."""
     descriptions: Sequence[str] = field(default=(), repr=False)

@@ -19,17 +19,17 @@ from vitascope.errors import ConfigError
 def mix_batch(
     images: Tensor, labels: Tensor, classes: int, config: AugmentConfig, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Normalised float (B, C, H, W) and class indices (B,) → images and what to train them towards.
+    """Normalised float (B, C, H, W) and class indices (B,) or several labels (B, K) → images and their targets.
 
     Without MixUp and CutMix in config both come back as they are. Otherwise the targets are float32 (B, K),
-    rows summing to 1, for every batch, mixed or not. `rng` makes all draws. Inputs are
+    rows of classes summing to 1, for every batch, mixed or not. `rng` makes all draws. Inputs are
     left unchanged. Raises ConfigError for images that are not floating point.
     """
     if not config.mixes:
         return images, labels
     if not images.is_floating_point():
         raise ConfigError(f"mix_batch received {images.dtype} images; expected floating point, normalise first")
-    targets = F.one_hot(labels, classes).to(torch.float32)  # (B, K)
+    targets = (F.one_hot(labels, classes) if labels.ndim == 1 else labels).to(torch.float32)  # (B, K)
     mixed, cuts = rng.random() < config.mix_probability, rng.random() < config.mix_switch
     if not mixed:
         return images, targets

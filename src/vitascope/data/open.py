@@ -68,7 +68,7 @@ CATALOGUE: tuple[Entry, ...] = (
     Entry(
         name="parquet",
         typed="cifar100/ or cifar100/:label=coarse_label",
-        holds="parquet in the Hub's layout, a file or a folder; options image=COLUMN, label=COLUMN",
+        holds="parquet in the Hub's layout, a file or a folder; labels or lists of them; options image=, label=COLUMN",
         splits="by file name, else train",
         opener="parquet.open_parquet",
         unlabelled="parquet.open_images",
@@ -77,7 +77,8 @@ CATALOGUE: tuple[Entry, ...] = (
     Entry(
         name="csv",
         typed="labels.csv or labels.csv:file=COLUMN,label=COLUMN",
-        holds="CSV or TSV that lists image files and their labels; options file=, label=, split=COLUMN",
+        holds="CSV or TSV that lists image files and their labels, one or several an image; options file=, label=, "
+        "labels=, split=COLUMN",
         splits="by a column split, else train",
         opener="listed.open_listed",
         unlabelled="listed.open_images",

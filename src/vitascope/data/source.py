@@ -18,6 +18,8 @@ from vitascope.errors import DataError
 from vitascope.wording import printable, some
 
 Int64 = npt.NDArray[np.int64]
+Labels = npt.NDArray[np.int64 | np.bool_]
+"""(n,) int64, the label of each image; or (n, K) bool, which of the K labels it has, where there may be several."""
 
 _SPLITS = {
     "train": ("train", "training", "trainset"),
@@ -37,8 +39,9 @@ class Source(ABC):
     """For people: "cifar10 train"."""
     classes: tuple[str, ...]
     """Label i is classes[i]; the order does not depend on the file system. None where nothing is labelled."""
-    labels: Int64
-    """(n,) int64, each in 0 … len(classes) − 1, or all 0 where there are no classes; known without decoding."""
+    labels: Labels
+    """(n,) int64, each in 0 … len(classes) − 1, or all 0 where there are no classes; known without decoding. Where an
+    image may have several labels or none, (n, K) bool."""
     together: bool = False
     """Whether `read_many` is faster than one by one, because images are generated and share most of the work."""
     kind: str = ""
@@ -51,6 +54,22 @@ class Source(ABC):
     def __len__(self) -> int:
         """How many images."""
         return len(self.labels)
+
+    @property
+    def several(self) -> bool:
+        """Whether an image may have several labels."""
+        return self.labels.ndim == 2
+
+    def pairs(self) -> tuple[Int64, Int64]:
+        """Everything that is said of an image: positions and labels, (m,) each, in the order of the images."""
+        if not self.several:
+            return np.arange(len(self), dtype=np.int64), self.labels.astype(np.int64, copy=False)
+        images, labels = np.nonzero(self.labels)
+        return images.astype(np.int64), labels.astype(np.int64)
+
+    def counts(self) -> Int64:
+        """Images of each class, (K,)."""
+        return np.bincount(self.pairs()[1], minlength=len(self.classes))[: len(self.classes)].astype(np.int64)
 
     @abstractmethod
     def __getitem__(self, index: int, /) -> UInt8:
@@ -103,7 +122,7 @@ class Source(ABC):
         Files are told by their names below the source's folder and their sizes, so nothing is read. Raises ImageError
         where there are none, as `fingerprint` does.
         """
-        labels = np.ascontiguousarray(self.labels, dtype=np.int64).tobytes().hex()
+        labels = np.ascontiguousarray(self.labels, dtype=np.bool_ if self.several else np.int64).tobytes().hex()
         return joined([*self.classes, labels, *self.parts()])
 
 
@@ -113,7 +132,7 @@ class EncodedSource(Source):
 
     name: str
     classes: tuple[str, ...]
-    labels: Int64
+    labels: Labels
 
     @abstractmethod
     def encoded(self, index: int, /) -> bytes | str:
@@ -140,7 +159,7 @@ class View(Source):
         name: str | None = None,
         *,
         classes: tuple[str, ...] | None = None,
-        labels: Int64 | None = None,
+        labels: Labels | None = None,
     ) -> None:
         self.source = source
         self.indices = np.arange(len(source), dtype=np.int64) if indices is None else indices
@@ -174,7 +193,7 @@ class View(Source):
 
     def contents(self) -> str:
         told = [self.source.contents(), np.ascontiguousarray(self.indices, dtype=np.int64).tobytes().hex()]
-        return joined([*told, *self.classes, *map(str, self.labels)] if self._relabelled else told)
+        return joined([*told, *self.classes, *map(str, self.labels.tolist())] if self._relabelled else told)
 
 
 @dataclass(frozen=True, kw_only=True)

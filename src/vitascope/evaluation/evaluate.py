@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vitascope.data.batches import Batch, evaluation_batches
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Source
+from vitascope.evaluation.label_metrics import LabelTally
 from vitascope.evaluation.metrics import Tally
 from vitascope.evaluation.sets import PredictionSets
 from vitascope.precision import autocast
@@ -57,14 +58,17 @@ def evaluate(
     source: Source,
     preprocess: Preprocess,
     sets: PredictionSets | None = None,
+    *,
+    by_label: bool = False,
     **how: Unpack[Counting],
-) -> Tally:
+) -> Tally | LabelTally:
     """Counts `model`'s predictions on `source`, and holds `sets` against the labels; a module's mode is left as it was.
 
-    Raises ImageError for an unreadable image, unless those are to be left out.
+    With `by_label` each label is judged by itself, of which an image may have several. Raises ImageError for an
+    unreadable image, unless those are to be left out.
     """
     module = model if isinstance(model, nn.Module) else nn.Identity()
-    tally = Tally(len(source.classes), sets)
+    tally = (LabelTally if by_label else Tally)(len(source.classes), sets)
     return count(tally, module, lambda x: model(preprocess.normalise(x)), source, preprocess, **how)
 
 

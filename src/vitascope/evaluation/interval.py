@@ -82,6 +82,9 @@ def accuracy_text(summary: Mapping[str, Any]) -> str:
 def figures(summary: Mapping[str, Any]) -> dict[str, str]:
     """What a summary says besides its number of images, by name, as every command says it; the loss is last."""
     right = {"top-1": accuracy_text(summary)} if "top1" in summary else {}
+    if "map" in summary:
+        right["mAP"] = f"{100 * summary['map']:.1f} %; by chance {100 * summary['by_chance']:.1f} %"
+        right["macro F1"] = f"{100 * summary['macro_f1']:.1f} %"
     if "colours" in summary:  # of masked images
         right["right colours"] = f"{100 * summary['colours']:.1f} %"
     return {**right, "loss": f"{summary['loss']:.4f}"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,8 +19,20 @@ Summary = dict[str, float | int]
 """The figures of an evaluation, JSON-able."""
 BINS = 15
 """Confidence bins of the calibration error (Guo et al., 2017)."""
+SCORES = {"top1": "top-1", "map": "mean average precision"}
+"""What tells the better of two models, by the name it has in a summary, which holds one of them or the loss alone."""
 CONFUSION_CLASSES = 2000
 """With more classes than this the confusion matrix is not kept: it would take K² counts."""
+
+
+class Processes(Protocol):
+    """Those that count together, each its share."""
+
+    def sum(self, array: np.ndarray, /) -> np.ndarray:
+        """The sum of all processes' float64 arrays."""
+
+    def gather(self, value: Any, /) -> list[Any]:
+        """Every process's value."""
 
 
 class Tally:
@@ -85,6 +97,10 @@ class Tally:
             values = vector[start : start + part.size].reshape(part.shape)
             setattr(self, name, np.rint(values).astype(np.int64) if part.dtype == np.int64 else values)
             start += part.size
+
+    def over(self, processes: Processes) -> None:
+        """Takes the counts of all processes together."""
+        self.restore(processes.sum(self.vector()))
 
     @property
     def images(self) -> int:

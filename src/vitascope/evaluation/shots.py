@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from vitascope.data.labels import single_labels
 from vitascope.data.source import Int64, Source, require_same_classes
 from vitascope.errors import ConfigError, DataError
 from vitascope.evaluation.fewshot import Ridge
@@ -107,7 +108,7 @@ def few_shot(
     Features are asked for once: of every test image, and of those training images that some seed draws. Raises
     `DataError` where a class has too few images or the classes differ.
     """
-    answers = labels_as_in(train, test)
+    answers, labels = labels_as_in(train, test), single_labels(train, "few-shot learning")
     require_shots(train, answers, max((s for s in settings.shots if s != "all"), default=1))
     draws = [draw_shots(train, max(map(_most, settings.shots)), seed) for seed in range(settings.seeds)]
     needed = np.unique(np.concatenate([rows for draw in draws for rows in draw]))
@@ -117,7 +118,7 @@ def few_shot(
     parts = [(draw, s) for seed, draw in enumerate(draws) for s in settings.shots if s != "all" or seed == 0]
     for done, (draw, shots) in enumerate(parts, start=1):
         chosen = np.concatenate([rows[: _most(shots)] for rows in draw])
-        x, y = known[np.searchsorted(needed, chosen)], train.labels[chosen]
+        x, y = known[np.searchsorted(needed, chosen)], labels[chosen]
         for method in settings.methods:
             for l2, predicted in METHODS[method](settings, x, y, asked, len(train.classes)):
                 right.setdefault((shots, method, l2), []).append(float((predicted == answers).mean()))
@@ -139,7 +140,7 @@ def draw_shots(source: Source, shots: int, seed: int) -> list[Int64]:
     A class's draw follows from (seed, class) and its own images: fewer shots are the first of more, and another
     class's images change nothing. A class with fewer images gives all it has.
     """
-    labels = source.labels
+    labels = single_labels(source, "few-shot learning")
     return [
         generator(Stream.SHOTS, seed, label).permutation(np.flatnonzero(labels == label))[:shots]
         for label in np.unique(labels)
@@ -151,14 +152,14 @@ def labels_as_in(train: Source, test: Source) -> Int64:
     if set(train.classes) != set(test.classes):
         require_same_classes(train, test)
     place = {name: number for number, name in enumerate(train.classes)}
-    return np.array([place[name] for name in test.classes], dtype=np.int64)[test.labels]
+    return np.array([place[name] for name in test.classes], dtype=np.int64)[single_labels(test, "few-shot learning")]
 
 
 def require_shots(train: Source, answers: Int64, shots: int) -> None:
     """`DataError` unless every class that occurs has `shots` training images, and there are two to tell apart."""
     if len(answers) == 0:
         raise DataError(f"there are no test images for {printable(train.name)}; give --test DATA that has some")
-    counts = np.bincount(train.labels, minlength=len(train.classes))
+    counts = train.counts()
     occurs = (counts > 0) | (np.bincount(answers, minlength=len(counts)) > 0)
     few = [f"{train.classes[i]} ({counts[i]})" for i in np.flatnonzero(occurs & (counts < shots))]
     if few:

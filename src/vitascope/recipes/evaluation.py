@@ -14,11 +14,13 @@ import torch
 from vitascope.checkpoints.checkpoint import are_named, probabilities
 from vitascope.checkpoints.shown import Shown
 from vitascope.data.copies import LIMIT, digests
+from vitascope.data.labels import renumbered
 from vitascope.data.open import open_data
 from vitascope.data.remarks import listening, said
 from vitascope.data.source import Source, View
 from vitascope.errors import CheckpointError, ConfigError, DataError
 from vitascope.evaluation.evaluate import evaluate
+from vitascope.evaluation.metrics import Tally
 from vitascope.inference.engines.pytorch import TorchEngine
 from vitascope.inference.exported import open_model
 from vitascope.inference.predictor import Predictor
@@ -35,17 +37,16 @@ _SYNSET = re.compile(r"n\d{8}")
 def evaluate_checkpoint(asked: Evaluate, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
     """Top-1, top-5, loss, calibration, and per class, JSON-able; each readable image is counted once.
 
+    Of a checkpoint that judges each label by itself: mean average precision, F1, loss, calibration, and per label.
     Without a split, images that the checkpoint was trained on are left out of a training set ("left_out"), so that a
     run's own data give its held-out images. "part" says what was counted, "trained_on" how many of those are known to
     have been trained on after all (None: nothing is known), "training_known" whether all of its training is. Raises
     `UserError` for what the user can mend.
     """
     ck = open_model(asked.checkpoint, **asked.stated)
-    if ck.activation == "sigmoid":
-        raise CheckpointError(
-            f"{asked.checkpoint} judges each label by itself, so top-1 accuracy says nothing of it: `predict` gives "
-            "its probabilities, `finetune` makes one of several classes of it"
-        )
+    by_label = ck.activation == "sigmoid"
+    if by_label and asked.confusion:
+        raise ConfigError(f"--confusion has no picture of {asked.checkpoint}, which judges each label by itself")
     probabilities(torch.zeros(1, 1), ck.activation)  # refuses a regression
     splits = open_data(asked.data)
     if asked.split is not None and asked.split not in (present := splits.present()):
@@ -54,6 +55,11 @@ def evaluate_checkpoint(asked: Evaluate, progress: Callable[[int, int], None] | 
     found = splits.first(asked.split) if asked.split else splits.first()
     if found is None:
         raise DataError(f"{asked.data} holds no images to evaluate on")
+    if found[1].several and not by_label:
+        raise DataError(
+            f"{asked.data} has images with several labels, and {asked.checkpoint} chooses one class an image; "
+            "`finetune` or `teach` it with such data first"
+        )
     chosen, source = found[0], relabelled(found[1], ck.labels)
     classes = source.classes
     source, seen = _unseen(source, ck.shown, alone=asked.split is None and chosen == "train")
@@ -77,9 +83,10 @@ def evaluate_checkpoint(asked: Evaluate, progress: Callable[[int, int], None] | 
             workers=asked.workers,
             skip_unreadable=asked.on_error == "skip",
             sets=ck.sets,
+            by_label=by_label,
             each_batch=None if progress is None else lambda done: progress(done, -(-len(source) // w.size)),
         )
-        tally.restore(w.sum(tally.vector()))
+        tally.over(w)
     skipped = len(source) - tally.images
     if tally.images == 0:
         raise DataError(f"none of the {skipped} images of {asked.data} can be read; `vitascope check` lists them")
@@ -87,7 +94,7 @@ def evaluate_checkpoint(asked: Evaluate, progress: Callable[[int, int], None] | 
         log.warning("%s: %s", source.name, said(kind, "some images"))
     if skipped:
         log.warning("%s: %d of %d images left out as unreadable", source.name, skipped, len(source))
-    if asked.confusion:
+    if asked.confusion and isinstance(tally, Tally):
         if not tally.confusion.size:
             raise ConfigError(f"--confusion has no picture for {len(classes)} classes; leave it out")
         if w.first:
@@ -146,7 +153,7 @@ def relabelled(source: Source, labels: tuple[str, ...]) -> Source:
     if not are_named(labels):
         log.info("the checkpoint does not name its classes; the data's names are taken for the numbers of its outputs")
     place = np.array([labels.index(name) for name in source.classes])
-    return View(source, classes=labels, labels=place[source.labels])
+    return View(source, classes=labels, labels=renumbered(source.labels, place, len(labels)))
 
 
 def _refuse_two_orders(classes: tuple[str, ...]) -> None:

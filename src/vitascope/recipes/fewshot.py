@@ -61,7 +61,7 @@ def fewshot_checkpoint(
         "test": {"name": judged.name, "split": split, "images": len(judged)},
         "test_copies": twice,
         "trained_on": trained,
-        "baseline": baseline(np.bincount(judged.labels), judged.classes),
+        "baseline": baseline(judged.counts(), judged.classes),
         "seeds": asked.seeds,
         "neighbours": asked.neighbours,
         "features_computed": store.computed,

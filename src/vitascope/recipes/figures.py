@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vitascope.evaluation.metrics import SCORES
 from vitascope.training.record import read_metrics
 from vitascope.views.drawing import COLOURS, INK
 
@@ -38,8 +39,8 @@ def curves(runs: Mapping[str, Path]) -> Figure | None:
         lines = read_metrics(folder)
         trained = [(x["step"], x["loss"], x["lr"]) for x in lines if "loss" in x]
         found = [(x["step"], x["validation"]) for x in lines if "validation" in x]
-        in_classes = all("top1" in figures for _, figures in found)
-        judged = [(step, 100 * figures["top1"] if in_classes else figures["loss"]) for step, figures in found]
+        score = next((name for name in SCORES if found and name in found[0][1]), None)
+        judged = [(step, 100 * figures[score] if score else figures["loss"]) for step, figures in found]
         if trained:
             steps, losses, rates = zip(*trained, strict=True)
             left.plot(steps, losses, color=colour, linewidth=1.2, label=name)
@@ -54,7 +55,7 @@ def curves(runs: Mapping[str, Path]) -> Figure | None:
         return None
     _label(left, "step", "training loss")
     if right.lines:
-        _label(right, "step", "validation top-1 (%)" if in_classes else "validation loss")
+        _label(right, "step", f"validation {SCORES[score]} (%)" if score else "validation loss")
     else:
         right.text(0.5, 0.5, "no validation set", ha="center", va="center", color=INK)
         right.set_axis_off()

@@ -12,7 +12,7 @@ from typing import Unpack
 import torch
 
 from vitascope.checkpoints.adapt import assemble, replace_head, resize_model, with_outputs
-from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.checkpoint import Activation, Checkpoint
 from vitascope.checkpoints.load import load
 from vitascope.models.bit import BiT
 from vitascope.models.config import ViTConfig
@@ -25,6 +25,7 @@ from vitascope.recipes.recipe import FinetuneRecipe, refuse_regularisation
 from vitascope.recipes.run import How, Start, run
 from vitascope.streams import Stream, seed_of
 from vitascope.teaching.lesson import TASK as TEACHING
+from vitascope.training.objective import classification
 
 log = logging.getLogger(__name__)
 
@@ -41,16 +42,27 @@ def finetune(recipe: FinetuneRecipe, **how: Unpack[How]) -> Path:
 def _begin(recipe: FinetuneRecipe, prepare: Callable[[], RunData]) -> Start:
     checkpoint = load(recipe.checkpoint)
     data = prepare()
-    model = model_to_finetune(recipe, checkpoint, data.classes)
+    kind = classification(data.train)
+    model = model_to_finetune(recipe, checkpoint, data.classes, kind.activation)
     part = learned(recipe.train)
     drawn = torch.Generator().manual_seed(seed_of(Stream.FACTORS, recipe.seed))
     model = partly(model, part, drawn)
     preprocess = checkpoint.preprocess.with_size(model.config.image_size)
     card = {"task": "fine-tuning", "data": recipe.data, "checkpoint": recipe.checkpoint, "origin": checkpoint.card}
-    return Start(data=data, model=model, preprocess=preprocess, card=card, before=checkpoint.shown, learned=part)
+    return Start(
+        data=data,
+        model=model,
+        preprocess=preprocess,
+        card=card,
+        before=checkpoint.shown,
+        learned=part,
+        kind=kind,
+    )
 
 
-def model_to_finetune(recipe: FinetuneRecipe, checkpoint: Checkpoint, classes: tuple[str, ...]) -> ViT | BiT:
+def model_to_finetune(
+    recipe: FinetuneRecipe, checkpoint: Checkpoint, classes: tuple[str, ...], activation: Activation = "softmax"
+) -> ViT | BiT:
     """The checkpoint's model at the recipe's image size, with the recipe's regularisation and a zero head.
 
     A head that was taught these very classes is kept: from a zero one, the first steps would move features that are
@@ -59,7 +71,8 @@ def model_to_finetune(recipe: FinetuneRecipe, checkpoint: Checkpoint, classes: t
     model = checkpoint.model
     if recipe.image_size is not None:
         model = resize_model(model, recipe.image_size)
-    if checkpoint.card.get("task") == TEACHING and set(classes) == set(checkpoint.labels):
+    alike = checkpoint.activation == activation and set(classes) == set(checkpoint.labels)
+    if checkpoint.card.get("task") == TEACHING and alike:
         log.info("the head that was taught these %d classes is kept", len(classes))
         model = with_outputs(model, [checkpoint.labels.index(name) for name in classes])
     else:

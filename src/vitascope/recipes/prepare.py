@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from vitascope.training.observer import Observer
 from vitascope.training.train_settings import memory_bytes
 
 log = logging.getLogger(__name__)
+
+R = TypeVar("R", bound=Recipe)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +107,11 @@ def prepare_data(
         unreadable=len(dropped),
         contents=told,
     )
+
+
+def for_labels(recipe: R, source: Source) -> R:
+    """`recipe` with the loss that these labels need: of several an image, each is learned by itself."""
+    return replace(recipe, loss="sigmoid") if source.several else recipe
 
 
 def in_any_order(data: RunData, seed: int) -> RunData:

@@ -27,6 +27,7 @@ from vitascope.recipes.recipe import PretrainRecipe, refuse_regularisation
 from vitascope.recipes.run import How, Start, run
 from vitascope.streams import Stream, seed_of
 from vitascope.training.masked import MaskedImages
+from vitascope.training.objective import classification
 
 
 def pretrain(recipe: PretrainRecipe, **how: Unpack[How]) -> Path:
@@ -54,14 +55,15 @@ def _begin(recipe: PretrainRecipe, prepare: Callable[..., RunData]) -> Start:
     if recipe.whiten:
         whiten_patches(model, _first_images(data.train, preprocess, recipe.whiten, recipe.seed))
     card = {"task": "pre-training", "model": recipe.model, "data": recipe.data}
-    start = Start(data=data, model=model, preprocess=preprocess, card=card, before=NEW)
+    kind = classification(data.train)
+    start = Start(data=data, model=model, preprocess=preprocess, card=card, before=NEW, kind=kind)
     if masked is None:
         return start
     assert isinstance(model, ViT)
     around = masked_model(model, masked)
     initialise_masked(around, draw)
-    kind = partial(MaskedImages, masked=masked, config=model.config)
-    return replace(start, around=around, kind=kind, card={**card, "task": "pre-training on masked images"})
+    hidden = partial(MaskedImages, masked=masked, config=model.config)
+    return replace(start, around=around, kind=hidden, card={**card, "task": "pre-training on masked images"})
 
 
 def pretraining_config(recipe: PretrainRecipe, classes: int) -> ModelConfig:

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack, cast
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ from vitascope.models.partly import whole
 from vitascope.models.vit import ViT
 from vitascope.recipes.figures import draw_curves
 from vitascope.recipes.plan import Limits, by_the_clock, in_steps, resolve
-from vitascope.recipes.prepare import RunData, in_any_order, prepare_data
+from vitascope.recipes.prepare import RunData, for_labels, in_any_order, prepare_data
 from vitascope.recipes.recipe import Recipe, fixed, to_dict
 from vitascope.recipes.run_folder import Resume, check_free, check_same, decide, start_folder, stored_data
 from vitascope.training.job import Job
@@ -117,6 +117,7 @@ def run(
         going_on = decide(folder, w, resume=how.get("resume", False), overwrite=overwrite, sources=sources)
         with w.together():
             start = begin(partial(prepare_data, recipe, how.get("splits"), observer))
+        recipe = for_labels(recipe, start.data.train)
         start.trained.to(w.device)
         _agree(recipe, start, w)
         shown = shown_to(start.data.train, start.data.validation, start.before, chosen=recipe.keep == "best")
@@ -151,7 +152,7 @@ def run(
             results["best_step"] = state.counters.best_step
         if w.first:
             results |= time_spent(folder)
-            _write_result(recipe, start, results, shown)
+            _write_result(job, start, results, shown)
         w.wait()
         return folder / MODEL
 
@@ -249,7 +250,7 @@ def _evaluate_result(
             workers=job.settings.workers,
             until=job.budget.end if job.budget else math.inf,
         )
-        tally.restore(world.sum(tally.vector()))
+        tally.over(world)
         if tally.images < len(source):
             log.warning(
                 "%s: %s of %s images, taken at random, were counted in the time; `vitascope evaluate` counts all",
@@ -266,12 +267,13 @@ def _evaluate_result(
     return results
 
 
-def _write_result(recipe: Recipe, start: Start, results: dict[str, Any], shown: Shown) -> None:
-    folder = Path(recipe.out)
+def _write_result(job: Job, start: Start, results: dict[str, Any], shown: Shown) -> None:
+    folder, recipe = job.folder, cast(Recipe, job.settings)
     checkpoint = Checkpoint(
         model=start.model.cpu().eval(),
         preprocess=start.preprocess,
         labels=start.data.classes,
+        activation=job.objective.activation,
         card={**start.card, "recipe": to_dict(recipe), "results": results},
         shown=shown,
     )

@@ -21,7 +21,7 @@ from vitascope.recipes import run_folder
 from vitascope.recipes.choose import with_start
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.plan import Limits, in_steps
-from vitascope.recipes.prepare import RunData
+from vitascope.recipes.prepare import RunData, for_labels
 from vitascope.recipes.recipe import FinetuneRecipe
 from vitascope.recipes.run import How
 from vitascope.training.parallel import world
@@ -53,6 +53,8 @@ def finetune_with_sweep(recipe: FinetuneRecipe, **how: Unpack[How]) -> Path:
             splits = how.get("splits") or open_data(recipe.data, seed=recipe.seed)
             if splits.train is None:
                 raise DataError(f"{recipe.data} has no training images; expected class folders, or a train split")
+            recipe = for_labels(recipe, splits.train)
+            score = "map" if splits.train.several else "top1"
             copies = find_copies(splits.present().values())
             rest, held = stratified_holdout(splits.train, recipe.holdout, recipe.seed, copies.of(splits.train))
         going_on = False
@@ -68,21 +70,21 @@ def finetune_with_sweep(recipe: FinetuneRecipe, **how: Unpack[How]) -> Path:
         figures: dict[float, dict[str, float]] = {}
         for rate in recipe.sweep_rates:
             folder = out / run_folder.SWEEP / f"lr-{rate:g}"
-            found = w.gather(_result(folder))[0]  # the first process's: others may have another disk
+            found = w.gather(_result(folder, score))[0]  # the first process's: others may have another disk
             if found is None:
                 log.info("sweep: learning rate %g", rate)
                 part, alone = Splits(train=rest, validation=held), Limits(longest=limits.longest, runs=runs)
                 finetune(_trial(recipe, rate, folder), splits=part, resume="auto", observer=watched, limits=alone)
-                found = w.gather(_result(folder))[0]
+                found = w.gather(_result(folder, score))[0]
             figures[rate] = found
-            log.info("sweep: learning rate %g reaches %.2f %%", rate, 100 * found["top1"])
+            log.info("sweep: learning rate %g reaches %.2f %%", rate, 100 * found[score])
         # On a small held-out part several rates often reach the same accuracy; then the loss decides.
-        best = max(figures, key=lambda rate: (figures[rate]["top1"], -figures[rate]["loss"]))
+        best = max(figures, key=lambda rate: (figures[rate][score], -figures[rate]["loss"]))
         if w.first:
-            top1 = {f"{rate:g}": found["top1"] for rate, found in figures.items()}
+            reached = {f"{rate:g}": found[score] for rate, found in figures.items()}
             write_json(
                 out / run_folder.SWEEP / RESULTS,
-                {"top1_by_rate": top1, "best": best, "validation": figures[best]},
+                {f"{score}_by_rate": reached, "best": best, "validation": figures[best]},
             )
         # Trained on all of it, there is nothing left to tell which of its weights are best.
         keep = "last" if splits.validation is None else recipe.keep
@@ -92,11 +94,11 @@ def finetune_with_sweep(recipe: FinetuneRecipe, **how: Unpack[How]) -> Path:
         return finetune(final, splits=splits, resume="auto", observer=watched)
 
 
-def _result(folder: Path) -> dict[str, float] | None:
+def _result(folder: Path, score: str) -> dict[str, float] | None:
     """What a rate reached on the held-out part; None where that is to be found out, also because it was damaged."""
     with suppress(ConfigError, KeyError, TypeError):
         found: dict[str, float] = run_folder.read_json(folder / RESULTS, "it is made again")["validation"]
-        return {**found, "top1": found["top1"] + 0, "loss": found["loss"] + 0}
+        return {**found, score: found[score] + 0, "loss": found["loss"] + 0}
     return None
 
 

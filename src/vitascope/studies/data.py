@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vitascope.data.kept import in_memory
+from vitascope.data.labels import single_labels
 from vitascope.data.open import open_data
 from vitascope.data.source import Source, View
 from vitascope.errors import DataError
@@ -75,6 +76,7 @@ def _open_pool(source: str, train: Source | None, validation: int) -> Pool:
             f"{source} has {0 if train is None else len(train)} training images, too few to keep {validation} of them "
             "for validation; give other data, or fewer --validation_images"
         )
+    single_labels(train, "a study")
     train = in_memory(train, _MEMORY)
     order = generator(Stream.STUDY_VALIDATION, 0).permutation(len(train))
     held, rest = np.sort(order[:validation]), np.sort(order[validation:])

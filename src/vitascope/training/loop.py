@@ -129,7 +129,7 @@ class _Run:
             if world.largest(self.stop.number):
                 return None
             self.pace.judged(tally.images)
-            tally.restore(world.sum(tally.vector()))
+            tally.over(world)
             summary = tally.summary()
             counters.evaluated = counters.step
             if counters.best_step < 0 or tally.score > counters.best:

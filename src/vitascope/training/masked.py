@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitascope.errors import DivergedError
-from vitascope.evaluation.metrics import Summary
+from vitascope.evaluation.metrics import Processes, Summary
 from vitascope.layers.config import ViTConfig
 from vitascope.models.config import ModelConfig
 from vitascope.models.masked_config import CELLS, LEVELS, MaskedConfig
@@ -49,13 +49,9 @@ class MaskedTally:
         """What tells the better of two models: the loss, less being better."""
         return -float(self.sums[1]) / max(self.images, 1)
 
-    def vector(self) -> np.ndarray:
-        """All sums, which processes can sum."""
-        return self.sums
-
-    def restore(self, vector: np.ndarray) -> None:
-        """Takes over the sums of a `vector`."""
-        self.sums = vector
+    def over(self, processes: Processes) -> None:
+        """Takes the sums of all processes together."""
+        self.sums = processes.sum(self.sums)
 
     def summary(self) -> Summary:
         """Images, mean loss and, where colours are told apart, the share of them that is right."""

@@ -5,18 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, Unpack
+from typing import Any, ClassVar, Protocol, Unpack
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vitascope.checkpoints.checkpoint import Activation
 from vitascope.data.mix import mix_batch
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Source
 from vitascope.evaluation.evaluate import Counting, count
-from vitascope.evaluation.metrics import Summary, Tally, judged
+from vitascope.evaluation.label_metrics import LabelTally
+from vitascope.evaluation.metrics import Processes, Summary, Tally, judged
 from vitascope.models.config import ModelConfig
 from vitascope.models.memory import Memory, training_memory
 from vitascope.streams import Stream, generator
@@ -28,7 +29,7 @@ Tensors = tuple[Tensor, ...]
 
 
 class Counts(Protocol):
-    """What is counted in an evaluation; sums only, so that batches and processes add up."""
+    """What is counted in an evaluation, so that batches and processes add up."""
 
     @property
     def images(self) -> int:
@@ -41,11 +42,8 @@ class Counts(Protocol):
     def add(self, output: Tensor, labels: Tensor, /) -> None:
         """Counts a batch of what `Objective.judging` made of it."""
 
-    def vector(self) -> np.ndarray:
-        """All counts in one float64 row, which processes can sum."""
-
-    def restore(self, vector: np.ndarray) -> None:
-        """Takes the counts of such a row."""
+    def over(self, processes: Processes, /) -> None:
+        """Takes the counts of all processes together."""
 
     def summary(self) -> Summary:
         """The figures of the whole set, JSON-able."""
@@ -61,6 +59,8 @@ class Objective(ABC):
     """How the model sees images."""
     classes: int
     """K, of the data; 0 where nothing is labelled."""
+    activation: ClassVar[Activation] = "softmax"
+    """How the logits of what is learned become probabilities."""
 
     @abstractmethod
     def prepare(self, images: Tensor, labels: Tensor, step: int, world: World) -> tuple[Tensors, Tensors]:
@@ -102,14 +102,31 @@ class Classification(Objective):
     def loss(self, output: Tensor, answers: Tensors) -> Tensor:
         return cross_entropy(output, answers[0], self.settings.loss, self.settings.label_smoothing)
 
-    def tally(self) -> Tally:
+    def tally(self) -> Counts:
         return Tally(self.classes)
 
     def judging(self, model: nn.Module, world: World) -> Callable[[Tensor], Tensor]:
         return lambda images: model(self.preprocess.normalise(images))
 
     def judged(self, summary: Summary, source: Source) -> dict[str, Any]:
-        return judged(summary, np.bincount(source.labels, minlength=len(source.classes)), source.classes)
+        return judged(summary, source.counts(), source.classes)
+
+
+class Labelling(Classification):
+    """To tell which labels each image has, of which there may be several, each by itself."""
+
+    activation = "sigmoid"
+
+    def tally(self) -> LabelTally:
+        return LabelTally(self.classes)
+
+    def judged(self, summary: Summary, source: Source) -> dict[str, Any]:
+        return dict(summary)
+
+
+def classification(source: Source) -> type[Classification | Labelling]:
+    """The objective for labelled images."""
+    return Labelling if source.several else Classification
 
 
 def evaluate(objective: Objective, model: nn.Module, source: Source, world: World, **how: Unpack[Counting]) -> Counts:

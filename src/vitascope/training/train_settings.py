@@ -53,7 +53,8 @@ class TrainSettings:
     clip: FromZero = 1.0
     """Largest global norm of the gradient; 0 for no clipping."""
     loss: Literal["softmax", "sigmoid"] = "softmax"
-    """Cross-entropy over classes, or of each class on its own (pre-training on many labels)."""
+    """Cross-entropy over classes, or of each class on its own (pre-training on many labels), which several labels an
+    image always have."""
     label_smoothing: Probability = 0.0
     """Share of the target spread evenly over all classes, in [0, 1)."""
     ema: Probability = 0.0

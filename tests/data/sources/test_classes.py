@@ -71,7 +71,10 @@ def test_hidden_labels_leave_a_split_out(caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_what_is_no_label() -> None:
-    refused("are list<item: int64>, expected integers or strings, one an image", train=pa.array([[0], [1, 2]]))
+    refused("are list<item: int64>, expected integers or strings", train=pa.array([[[0]], [[1, 2]]]))
+    refused("one split has lists of labels, another single ones", train=[[0]], test=[0])
+    refused("no image has a label", train=pa.array([[], None], pa.list_(pa.int64())))
+    refused("train lacks 1 label;", train=pa.array([["a", None], ["b"]]))
     refused("are struct<a: int64>", train=pa.array([{"a": 1}]))
     refused("are double", train=pa.array([0.0, 1.0]))
     refused("are null", train=pa.array([None, None]))
@@ -85,6 +88,20 @@ def test_what_is_no_label() -> None:
     refused("labels from 0 to 2, expected 0 to 1 for its 2 classes", ("cat", "dog"), train=[0, 2])
     broken = pa.StringArray.from_buffers(1, pa.py_buffer(np.array([0, 2], np.int32)), pa.py_buffer(b"\xff\xfe"))
     refused("the labels of train are damaged", train=broken)
+
+
+def test_lists_are_several_labels_or_one_each() -> None:
+    given = {"train": pa.array([["b", "a"], None, []]), "test": pa.array([["b"]])}
+    classes, labels = number_labels(given, None, "here")
+    assert classes == ("a", "b")
+    assert labels["train"].tolist() == [[True, True], [False, False], [False, False]]
+    assert labels["test"].tolist() == [[False, True]]
+    assert labels["train"].dtype == np.bool_
+    assert number_labels({"train": [["b"], ["a"]]}, None, "here")[1]["train"].tolist() == [1, 0]
+    assert number_labels({"train": [[2], [0, 1]]}, ("x", "y", "z"), "here")[0] == ("x", "y", "z")
+    empty = {"train": [[10], [2, 10]], "test": pa.array([[]], pa.list_(pa.int64()))}
+    assert number_labels(empty, None, "here")[0] == ("2", "10")
+    assert number_labels(empty, None, "here")[1]["test"].shape == (1, 2)
 
 
 def test_names_that_are_none() -> None:

@@ -93,8 +93,9 @@ def test_labels_are_numbered_as_everywhere(monkeypatch: pytest.MonkeyPatch) -> N
         return open_huggingface("owner/name").classes
 
     assert opened([10**9, 5]) == ("5", "1000000000")
-    with pytest.raises(DataError, match="the labels are list<item: int64>"):
-        opened([[0], [1, 2]])
+    assert opened([[0], [1, 2]]) == ("0", "1", "2")
+    with pytest.raises(DataError, match="the labels are double"):
+        opened([0.5, 1.5])
 
 
 @pytest.mark.parametrize("broken", [None, "raises"])

@@ -13,31 +13,32 @@ def run(asked: Evaluate, console: Console) -> dict[str, Any]:
     """Evaluates, and shows the figures by class and together."""
     if asked.confusion:
         check_output(asked.confusion, None, remedy="choose another --confusion file")
-    from vitascope.evaluation.interval import accuracy_text
+    from vitascope.evaluation.interval import figures
     from vitascope.evaluation.sets import sets_text
     from vitascope.recipes.evaluation import evaluate_checkpoint
 
     result = evaluate_checkpoint(asked, console.counter("evaluating"))
-    shares = ("top1", "precision", "f1")
-    rows = [[k, *(f"{100 * c[s]:.2f} %" for s in shares), c["images"]] for k, c in result["per_class"].items()]
+    kind, by = ("class", result["per_class"]) if "per_class" in result else ("label", result["per_label"])
+    shares = {"top1": "recall", "ap": "average precision", "recall": "recall", "precision": "precision", "f1": "F1"}
+    shares = {name: told for name, told in shares.items() if name in next(iter(by.values()), {})}
+    rows = [[k, *(f"{100 * c[s]:.2f} %" for s in shares), c["images"]] for k, c in by.items()]
     if len(rows) > 40:
         rows = sorted(rows, key=lambda row: float(row[1].split()[0]))[:40]
-        console.say(f"the 40 hardest of {len(result['per_class'])} classes:")
-    console.table("per class", ["class", "recall", "precision", "F1", "images"], rows)
+        console.say(f"the 40 hardest of {len(by)} {'classes' if kind == 'class' else 'labels'}:")
+    console.table(f"per {kind}", [kind, *shares.values(), "images"], rows)
     part = "" if result["part"] == "all" else f", {result['part']}"
     out = f"; {result['left_out']:,} images that were trained on are left out" if result["left_out"] else ""
-    percent = [f"{100 * result[name]:.2f} %" for name in ("macro_f1", "top5", "calibration_error")]
-    console.table(
-        f"{asked.data} ({result['split']}{part}){out}",
-        ["images", "top-1", "macro F1", "top-5", "calibration error", "loss", "unreadable"],
-        [[result["images"], accuracy_text(result), *percent, f"{result['loss']:.4f}", result["skipped"]]],
-    )
-    withheld = result["selective"]
-    console.table(
-        f"top-1 of the surest images alone; area under risk against coverage {withheld['aurc']:.4f}",
-        [f"{100 * share:.0f} %" for share in withheld["coverage"]],
-        [[f"{100 * top1:.1f} %" for top1 in withheld["top1"]]],
-    )
+    told = {"macro_f1": "macro F1", "top5": "top-5", "calibration_error": "calibration error"}
+    percent = {name: f"{100 * result[key]:.2f} %" for key, name in told.items() if key in result}
+    shown = {"images": result["images"]} | {k: v for k, v in figures(result).items() if k != "loss"} | percent
+    shown |= {"loss": f"{result['loss']:.4f}", "unreadable": result["skipped"]}
+    console.table(f"{asked.data} ({result['split']}{part}){out}", list(shown), [list(shown.values())])
+    if withheld := result.get("selective"):
+        console.table(
+            f"top-1 of the surest images alone; area under risk against coverage {withheld['aurc']:.4f}",
+            [f"{100 * share:.0f} %" for share in withheld["coverage"]],
+            [[f"{100 * top1:.1f} %" for top1 in withheld["top1"]]],
+        )
     if sets := result["sets"]:
         console.say(sets_text(sets))
     return result

@@ -6,6 +6,7 @@ whole numbers   with a list of names, places in it (from 0); without one, every 
                 class called by that number, in their order: identifiers and gaps cost nothing and make no class
                 without images; logged unless they are 0 … k−1
 booleans        0 and 1
+lists of them   an image has several labels, or none: labels are (n, K) bool; where every list has one, (n,) as ever
 ==============  ======================================================================================================
 
 Negative numbers, missing and empty labels are refused, and so is a list of names that has one twice; names of it that
@@ -24,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vitascope.data.source import Int64
+from vitascope.data.source import Int64, Labels
 from vitascope.errors import DataError
 from vitascope.wording import count, printable, reason, some
 
@@ -43,8 +44,17 @@ def label_kind(kind: Any, where: str, remedy: str) -> Any:
     return value
 
 
+def is_list(kind: Any) -> bool:
+    """Whether a column of this pyarrow type holds lists."""
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
 def names_of_feature(feature: Any) -> tuple[str, ...] | None:
-    """The names of a Hub ClassLabel, or None where it has none."""
+    """The names of a Hub ClassLabel, or of a sequence of them; None where it has none."""
+    if isinstance(feature, list) and len(feature) == 1:  # how some write a sequence
+        feature = {"feature": feature[0]}
+    if isinstance(feature, Mapping) and "feature" in feature:
+        feature = feature["feature"]
     names = feature.get("names") if isinstance(feature, Mapping) else None
     if isinstance(names, Mapping):  # older files: {"0": "airplane", …}
         names = [names[key] for key in sorted(names, key=lambda key: (len(key), key))]
@@ -66,13 +76,62 @@ def names_in_file(path: Path) -> tuple[str, ...] | None:
 
 def number_labels(
     columns: Mapping[str, Any], names: tuple[str, ...] | None, where: str, remedy: str = "mend them"
-) -> tuple[tuple[str, ...], dict[str, Int64]]:
-    """Labels by split (pyarrow or other arrays) and the data's own class names → (classes, int64 numbers by split).
+) -> tuple[tuple[str, ...], dict[str, Labels]]:
+    """Labels by split (pyarrow or other arrays) and the data's own class names → (classes, labels by split).
 
     The table above says how. Splits of which all labels are −1, the Hub's mark for hidden ones, are left out, in the
     log. Raises DataError, in one line that ends in `remedy` where the labels are of no use.
     """
+    given = {split: _array(column, where) for split, column in columns.items()}
+    if not any(is_list(column.type) for column in given.values()):
+        return _number_single(given, names, where, remedy)
+    if not all(is_list(column.type) for column in given.values()):
+        raise DataError(f"{where}: one split has lists of labels, another single ones; make them alike")
+    sizes = {split: _sizes(column, split, where) for split, column in given.items()}
+    flat = {split: _flat(column, where) for split, column in given.items()}
+    if not any(len(values) for values in flat.values()):
+        raise DataError(f"{where}: no image has a label; {remedy}")
+    kind = next(values.type for values in flat.values() if len(values))
+    flat = {split: values if len(values) else values.cast(kind) for split, values in flat.items()}
+    classes, numbers = _number_single(flat, names, where, remedy)
+    if all((counts == 1).all() for counts in sizes.values()):
+        return classes, numbers
+    labels: dict[str, Labels] = {}
+    for split, each in numbers.items():
+        has = np.zeros((len(sizes[split]), len(classes)), dtype=np.bool_)
+        has[np.repeat(np.arange(len(has)), sizes[split]), each] = True
+        labels[split] = has
+    return classes, labels
 
+
+def _array(given: Any, where: str) -> Any:
+    try:
+        return given if isinstance(given, pa.Array | pa.ChunkedArray) else pa.array(given)
+    except (pa.ArrowException, ValueError):
+        raise DataError(f"{where}: labels are partly names and partly whole numbers; make them alike") from None
+
+
+def _sizes(column: Any, split: str, where: str) -> Int64:
+    """How many labels each row has; a missing list is one of none. Raises DataError for damaged ones."""
+    try:
+        column.validate(full=True)
+    except pa.ArrowException as error:
+        raise DataError(f"{where}: the labels of {split} are damaged ({reason(error)}); fetch them again") from None
+    sizes: Int64 = pc.list_value_length(column).fill_null(0).to_numpy().astype(np.int64)
+    return sizes
+
+
+def _flat(column: Any, where: str) -> Any:
+    try:
+        return pc.list_flatten(column)
+    except pa.ArrowException as error:
+        raise DataError(f"{where}: the labels are damaged ({reason(error)}); fetch them again") from None
+
+
+def _number_single(
+    columns: Mapping[str, Any], names: tuple[str, ...] | None, where: str, remedy: str
+) -> tuple[tuple[str, ...], dict[str, Labels]]:
+    """`number_labels` of single labels."""
     plain = {split: _plain(column, split, where, remedy) for split, column in columns.items()}
     distinct = {split: column.unique() for split, column in plain.items()}
     for split in [split for split, values in distinct.items() if values.to_pylist() == [-1]]:
@@ -91,20 +150,15 @@ def number_labels(
     if empty := [name for name, value in zip(classes, known, strict=True) if value not in set(present)]:
         log.warning("%s: classes without images: %s", where, some(empty, most=3))
     number = {value: place for place, value in enumerate(known)}
-    labels: dict[str, Int64] = {}
+    labels: dict[str, Labels] = {}
     for split, column in plain.items():
         places = np.array([number[value] for value in distinct[split].to_pylist()], dtype=np.int64)
         labels[split] = places[pc.index_in(column, distinct[split]).to_numpy().astype(np.int64)]
     return classes, labels
 
 
-def _plain(given: Any, split: str, where: str, remedy: str) -> Any:
+def _plain(column: Any, split: str, where: str, remedy: str) -> Any:
     """Labels of a split as a pyarrow array of one kind, none of them missing."""
-
-    try:
-        column = given if isinstance(given, pa.Array | pa.ChunkedArray) else pa.array(given)
-    except (pa.ArrowException, ValueError):
-        raise DataError(f"{where}: labels are partly names and partly whole numbers; make them alike") from None
     kind = label_kind(column.type, where, remedy)
     try:
         column.validate(full=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vitascope.data.fingerprint import stamp
-from vitascope.data.source import Int64, Source, Splits, split_of_name
+from vitascope.data.source import Labels, Source, Splits, split_of_name
 from vitascope.data.sources.classes import number_labels
 from vitascope.data.sources.table import OTHER_LABELS, TableSource, choose_columns, choose_image
 from vitascope.errors import DataError
@@ -67,12 +67,12 @@ def open_images(name: str, *, image: str | None = None) -> Splits:
     """The same without labels, of which there need not be any column."""
     where, parts = _loaded(name)
     column = choose_image(next(iter(parts.values())).data.schema, where, image)
-    labels = {split: np.zeros(len(dataset), dtype=np.int64) for split, dataset in parts.items()}
+    labels: dict[str, Labels] = {split: np.zeros(len(dataset), dtype=np.int64) for split, dataset in parts.items()}
     return _splits(name, parts, column, (), labels)
 
 
 def _splits(
-    name: str, parts: dict[str, Any], column: str, classes: tuple[str, ...], labels: dict[str, Int64]
+    name: str, parts: dict[str, Any], column: str, classes: tuple[str, ...], labels: dict[str, Labels]
 ) -> Splits:
     repository = name.partition(":")[0]
     sources: dict[str, Source] = {

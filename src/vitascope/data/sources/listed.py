@@ -1,8 +1,11 @@
-"""A list of images: CSV or TSV with a column of files and one of labels, perhaps one of splits."""
+"""A list of images: CSV or TSV with a column of files, labels as `label_columns.py` has them, perhaps one of splits."""
 
 from __future__ import annotations
 
+import csv
+import io
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,33 +13,42 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pc_csv
 
-from vitascope.data.source import Int64, Splits, name_of_split, split_of_name
+from vitascope.data.source import Int64, Labels, Splits, name_of_split, split_of_name
 from vitascope.data.sources.classes import number_labels
 from vitascope.data.sources.folder import FolderSource
+from vitascope.data.sources.label_columns import ONE, SEVERAL, labels_of_rows
 from vitascope.data.sources.table import OTHER_LABELS, choose
 from vitascope.errors import DataError
 from vitascope.wording import count, printable, reason, some
 
-FILES = ("file", "file_name", "filename", "path", "image", "image_path", "image_id", "id")
-LABELS = ("label", "class", "target", "category", "label_name", "class_name")
-SPLITS = ("split", "subset")
+FILES = ("file", "file_name", "filename", "path", "image", "image_path", "image_id", "id", "image_name", "fname")
+VALID = "is_valid"
+"""A column of true and false, as fastai has it."""
+SPLITS = ("split", "subset", VALID)
 _ENDINGS = (".jpg", ".jpeg", ".png")
 """What files of data that lists them by their identifiers end in."""
 
 
 def open_listed(
-    path: str | Path, *, file: str | None = None, label: str | None = None, split: str | None = None
+    path: str | Path,
+    *,
+    file: str | None = None,
+    label: str | None = None,
+    labels: str | None = None,
+    split: str | None = None,
 ) -> Splits:
     """The images a CSV or TSV file lists, by the paths in it, which begin where it lies → its splits, else `train`.
 
-    `file`, `label` and `split` name its columns, where they are not called as usual. Classes as `classes.py` has them.
-    Raises DataError, in one line, for a file that cannot be read, columns that are not plain, files that are not there.
+    `file`, `label` and `split` name its columns, where they are not called as usual; `labels` the one that holds
+    several, or A|B|C those of a label each. Classes as `classes.py` has them. Raises DataError, in one line, for a file
+    that cannot be read, columns that are not plain, files that are not there.
     """
     where, table = printable(str(path)), _read(Path(path))
     rows, paths = _images(table, Path(path), where, file, split)
-    labels = table[choose(table.column_names, where, "label", label, LABELS)]
-    columns = {name: labels.take(pa.array(places)) for name, places in rows.items()}
-    classes, numbers = number_labels(columns, None, where, OTHER_LABELS)
+    others = [*FILES, *SPLITS, *filter(None, [file, split])]
+    answers, names = labels_of_rows(table, others, where, label, labels)
+    columns = {name: answers.take(pa.array(places)) for name, places in rows.items()}
+    classes, numbers = number_labels(columns, names, where, OTHER_LABELS)
     return _sources(Path(path), {name: rows[name] for name in numbers}, paths, classes, numbers)
 
 
@@ -63,7 +75,7 @@ def _images(
 
 
 def _sources(
-    path: Path, rows: dict[str, Int64], paths: list[str], classes: tuple[str, ...], labels: dict[str, Int64]
+    path: Path, rows: dict[str, Int64], paths: list[str], classes: tuple[str, ...], labels: dict[str, Labels]
 ) -> Splits:
     stem = path.resolve().stem
     return Splits(
@@ -86,23 +98,54 @@ def _read(path: Path) -> Any:
         with path.open("rb") as stream:
             head = stream.readline().decode("utf-8-sig")
         separator = max("\t;,", key=head.count)  # the comma where there is none of them
-        texts = dict.fromkeys((*FILES, *SPLITS), pa.string())
-        table = pc_csv.read_csv(
-            path,
-            parse_options=pc_csv.ParseOptions(delimiter=separator, newlines_in_values=True),
-            convert_options=pc_csv.ConvertOptions(column_types=texts, null_values=[]),
-        )
+        try:
+            table = _table(path, separator)
+        except pa.ArrowInvalid:
+            if (widened := _widened(path, separator)) is None:
+                raise
+            table = _table(widened, separator)
         if any(map(pa.types.is_binary, table.schema.types)):
             raise ValueError("letters that are no UTF-8")
         return table
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
         remedy = "expected CSV with a header, in UTF-8"
         raise DataError(f"{printable(str(path))}: cannot be read ({reason(error)}); {remedy}") from error
 
 
+def _table(file: Path | io.BytesIO, separator: str) -> Any:
+    """Columns of one name are called NAME, NAME.1, …"""
+    texts = dict.fromkeys((*FILES, *SPLITS, *SEVERAL), pa.string())
+    table = pc_csv.read_csv(
+        file,
+        parse_options=pc_csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+        convert_options=pc_csv.ConvertOptions(column_types=texts, null_values=[]),
+    )
+    seen, names = Counter[str](), list[str]()
+    for name in table.column_names:
+        names.append(f"{name}.{seen[name]}" if seen[name] else name)
+        seen[name] += 1
+    return table.rename_columns(names)
+
+
+def _widened(path: Path, separator: str) -> io.BytesIO | None:
+    """The file with further columns where rows have more cells than the header, whose last column is one of labels."""
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        rows = [row for row in csv.reader(stream, delimiter=separator) if row]
+    sizes = [len(row) for row in rows]
+    if min(sizes) < sizes[0] or rows[0][-1] not in ONE + SEVERAL:
+        return None
+    names = [*rows[0], *(f"{rows[0][-1]}.{number}" for number in range(1, max(sizes) - sizes[0] + 1))]
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=separator).writerows(
+        [names, *(row + [""] * (max(sizes) - len(row)) for row in rows[1:])]
+    )
+    return io.BytesIO(text.getvalue().encode())
+
+
 def _splits(table: Any, column: str, where: str) -> list[str]:
     words = [str(word) for word in table[column].to_pylist()]
-    known = {word: split_of_name(word) for word in set(words)}
+    truths = {"true": "validation", "1": "validation", "false": "train", "0": "train"} if column == VALID else {}
+    known = {word: truths.get(word.lower()) or split_of_name(word) for word in set(words)}
     if strange := sorted(word for word, split in known.items() if split is None):
         raise DataError(f"{where}: column {column!r} says {some(strange, 3)}, expected train, validation or test")
     return [known[word] or "" for word in words]

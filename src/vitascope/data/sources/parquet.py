@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from vitascope.cache import cache_folder
 from vitascope.data.fingerprint import joined, named_size, stamp
-from vitascope.data.source import Int64, Source, Splits, name_of_split, split_of_name
+from vitascope.data.source import Labels, Source, Splits, name_of_split, split_of_name
 from vitascope.data.sources.classes import names_of_feature, number_labels
 from vitascope.data.sources.parquet_file import count_rows, read_images, read_labels, read_schema
 from vitascope.data.sources.table import OTHER_LABELS, TableSource, choose_columns, choose_image
@@ -157,7 +157,7 @@ def open_images(path: str | Path, *, image: str | None = None) -> Splits:
     files = _files_by_split(Path(path))
     first = next(iter(files.values()))[0]
     column = choose_image(read_schema(first)[0], printable(str(path)), image)
-    labels: dict[str, Int64] = {}
+    labels: dict[str, Labels] = {}
     for split, members in files.items():
         for member in members:
             if column not in read_schema(member)[0].names:
@@ -169,7 +169,7 @@ def open_images(path: str | Path, *, image: str | None = None) -> Splits:
 
 
 def _splits(
-    path: str | Path, files: dict[str, list[str]], column: str, classes: tuple[str, ...], labels: dict[str, Int64]
+    path: str | Path, files: dict[str, list[str]], column: str, classes: tuple[str, ...], labels: dict[str, Labels]
 ) -> Splits:
     stem = Path(path).resolve().name.removesuffix(".parquet")
     sources: dict[str, Source] = {

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vitascope import json_text
-from vitascope.data.sources.classes import label_kind
+from vitascope.data.sources.classes import is_list, label_kind
 from vitascope.data.sources.table import OTHER_LABELS
 from vitascope.errors import DataError
 from vitascope.wording import printable, reason
@@ -104,19 +104,27 @@ def _few_rows(parquet: Any, column: str) -> Iterator[Any]:
 
 
 def read_labels(files: list[str], column: str, where: str) -> Any:
-    """→ pyarrow.ChunkedArray of the labels, which are no longer than names are."""
+    """→ pyarrow.ChunkedArray of the labels or of lists of them, which are no longer than names are."""
 
     chunks: list[Any] = []
     for file in files:
         with reading(file):
-            kind = label_kind(_opened(file).schema_arrow.field(column).type, where, OTHER_LABELS)
+            parquet = _opened(file)
+            whole = parquet.schema_arrow.field(column).type
+            several = is_list(whole)
+            kind = label_kind(whole.value_type if several else whole, where, OTHER_LABELS)
             texts = not (pa.types.is_integer(kind) or pa.types.is_boolean(kind))
+            if several:
+                kind = pa.list_(kind)
             # Texts stay a dictionary until their length is known: one of a megabyte may stand in each row.
-            parquet = _opened(file, read_dictionary=[column] if texts else None)
+            paths = [leaf.path for leaf in map(parquet.schema.column, range(len(parquet.schema)))]
+            paths = [path for path in paths if path == column or path.startswith(f"{column}.")]
+            parquet = _opened(file, read_dictionary=paths if texts else None)
             for batch in parquet.iter_batches(1 << 12, columns=[column], use_threads=False):
                 values = batch.column(0)
                 if texts:
-                    longest = pc.max(pc.binary_length(values.dictionary)).as_py() or 0
+                    words = (values.flatten() if several else values).dictionary
+                    longest = pc.max(pc.binary_length(words)).as_py() or 0
                     if longest > _LONGEST_LABEL:
                         raise DataError(
                             f"{printable(file)}: a label of {longest} characters, expected at most {_LONGEST_LABEL}; "

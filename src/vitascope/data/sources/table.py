@@ -55,7 +55,7 @@ def choose_columns(
         return isinstance(feature, Mapping) and feature.get("_type") == "ClassLabel"
 
     chosen = choose_image(schema, where, image)
-    labels = _choose(schema, where, "label", label, ("label", "fine_label", "labels"), holds_labels)
+    labels = _choose(schema, where, "label", label, ("label", "fine_label", "labels", "tags"), holds_labels)
     return chosen, labels, names_of_feature(features.get(labels))
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from vitascope.data.fingerprint import joined, named_size, stamp
 from vitascope.data.formats import HEIC, HEIC_REMEDY, UNREAD
-from vitascope.data.source import EncodedSource, Int64, Source, Splits, name_of_split, split_of_name
+from vitascope.data.source import EncodedSource, Int64, Labels, Source, Splits, name_of_split, split_of_name
 from vitascope.data.sources.classes import names_in_file, number_labels
 from vitascope.data.sources.shard import Sample, index_shard
 from vitascope.errors import DataError, ImageError
@@ -102,7 +102,7 @@ def _opened(spec: str, *, labelled: bool) -> Splits:
     given = {split: [sample.label for sample in samples] for split, samples in found.items()}
     if not labelled:
         classes: tuple[str, ...] = ()
-        labels: dict[str, Int64] = {split: np.array(zeros, dtype=np.int64) for split, zeros in given.items()}
+        labels: dict[str, Labels] = {split: np.array(zeros, dtype=np.int64) for split, zeros in given.items()}
     else:
         names = names_in_file(Path(next(iter(shards.values()))[0]).parent / "classes.txt")
         classes, labels = number_labels(given, names, shown, "mend them or classes.txt")
