@@ -7,7 +7,7 @@ import pytest
 
 from vitascope.evaluation.fewshot import Ridge, signs
 from vitascope.evaluation.leave_one_out import left_out, left_out_errors
-from vitascope.evaluation.taught import LAMBDAS, Likelihood, balanced, fitted_probabilities, teach_head
+from vitascope.evaluation.taught import LAMBDAS, balanced, fitted_probabilities, teach_head
 
 Array = np.ndarray
 
@@ -56,21 +56,14 @@ def cross_entropy(logits: Array, labels: Array) -> float:
     return float((np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(labels)), labels]).mean())
 
 
-@pytest.mark.parametrize("likelihood", ["softmax", "sigmoid"])
 @pytest.mark.parametrize(("noise", "temperature"), [(0.0, 0.4), (0.1, 0.4), (0.05, 2.0)])
-def test_temperature_and_noise_are_those_that_made_the_labels(
-    likelihood: Likelihood, noise: float, temperature: float
-) -> None:
+def test_temperature_and_noise_are_those_that_made_the_labels(noise: float, temperature: float) -> None:
     rng = np.random.default_rng(0)
     scores = 2 * temperature * rng.normal(size=(6000, 4))
     flipped = rng.random(6000) < noise
-    if likelihood == "softmax":
-        labels = (scores / temperature + rng.gumbel(size=scores.shape)).argmax(axis=1)
-        targets = signs((labels + flipped * rng.integers(1, 4, 6000)) % 4, 4)
-    else:
-        true = rng.random(scores.shape) < 1 / (1 + np.exp(-scores / temperature))
-        targets = np.where(true ^ (rng.random(scores.shape) < noise), 1.0, -1.0)
-    found, share = fitted_probabilities(scores, targets, likelihood=likelihood)
+    labels = (scores / temperature + rng.gumbel(size=scores.shape)).argmax(axis=1)
+    targets = signs((labels + flipped * rng.integers(1, 4, 6000)) % 4, 4)
+    found, share = fitted_probabilities(scores, targets)
     assert found == pytest.approx(temperature, rel=0.1)
     assert share == pytest.approx(noise, abs=0.015)
 

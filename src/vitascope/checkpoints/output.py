@@ -48,7 +48,7 @@ KINDS: dict[str, tuple[Kind, ...]] = {
     "report": (("inspect.html", b"vitascope", rf"inspect\.html|([^/]+/)?({_REPORT})"),),
     "study": (("study.json", b'"vitascope"', r"study\.json|measures\.csv|inductive_bias\.(png|svg)|README\.md"),),
     "teaching": (
-        ("results.json", b'"loo_top1"', rf"(results|environment)\.json|taught\.safetensors|model/({_SETTLED})"),
+        ("results.json", b'"taught_sha256"', rf"(results|environment)\.json|taught\.safetensors|model/({_SETTLED})"),
     ),
     "run": (("config.yaml", b"eval_every:", rf"(sweep/[^/]+/)?{_RUN}|sweep/results\.json"),),
 }

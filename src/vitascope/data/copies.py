@@ -100,7 +100,7 @@ class Copies:
         nothing = np.zeros(0, dtype=np.int64)
         sources = list(splits.present().values())
         places = np.concatenate([nothing, *map(self._places, sources)])
-        labels = [each for source in sources for each in label_sets(source)]
+        labels = [each for source in sources for each in label_sets(source.labels)]
         items = [(name, i) for name, source in splits.present().items() for i in range(len(source))]
         told = []
         for group in groups(self.near[places]):

@@ -22,11 +22,10 @@ def single_labels(source: Source, what: str = "this") -> Int64:
     return source.labels.astype(np.int64, copy=False)
 
 
-def indicator(source: Source) -> npt.NDArray[np.bool_]:
+def indicator(labels: Labels, classes: int) -> npt.NDArray[np.bool_]:
     """Which labels each image has, (n, K)."""
-    if source.several:
-        return source.labels.astype(np.bool_, copy=False)
-    return single_labels(source)[:, None] == np.arange(len(source.classes))
+    has: npt.NDArray[np.bool_] = labels.astype(np.bool_) if labels.ndim == 2 else labels[:, None] == np.arange(classes)
+    return has
 
 
 def renumbered(labels: Labels, places: Int64, classes: int) -> Labels:
@@ -39,12 +38,11 @@ def renumbered(labels: Labels, places: Int64, classes: int) -> Labels:
     return has
 
 
-def label_sets(source: Source) -> list[tuple[int, ...]]:
+def label_sets(labels: Labels) -> list[tuple[int, ...]]:
     """The labels of each image, in their order."""
-    sets: list[list[int]] = [[] for _ in range(len(source))]
-    for image, label in zip(*map(np.ndarray.tolist, source.pairs()), strict=True):
-        sets[image].append(label)
-    return list(map(tuple, sets))
+    if labels.ndim == 1:
+        return [(label,) for label in labels.tolist()]
+    return [tuple(np.flatnonzero(has).tolist()) for has in labels]
 
 
 def set_name(labels: Iterable[int], classes: Sequence[str]) -> str:

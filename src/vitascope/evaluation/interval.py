@@ -84,6 +84,7 @@ def figures(summary: Mapping[str, Any]) -> dict[str, str]:
     right = {"top-1": accuracy_text(summary)} if "top1" in summary else {}
     if "map" in summary:
         right["mAP"] = f"{100 * summary['map']:.1f} %; by chance {100 * summary['by_chance']:.1f} %"
+    if "macro_f1" in summary:
         right["macro F1"] = f"{100 * summary['macro_f1']:.1f} %"
     if "colours" in summary:  # of masked images
         right["right colours"] = f"{100 * summary['colours']:.1f} %"

@@ -19,7 +19,8 @@ from typing import Annotated, Any
 import numpy as np
 import numpy.typing as npt
 
-from vitascope.data.source import Int64
+from vitascope.data.labels import indicator
+from vitascope.data.source import Labels
 from vitascope.errors import ConfigError
 from vitascope.fields import Range, check_fields
 
@@ -45,15 +46,17 @@ class PredictionSets:
 
     @classmethod
     def fit(
-        cls, probabilities: Probabilities, labels: Int64, coverage: float, *, by_class: bool = False
+        cls, probabilities: Probabilities, labels: Labels, coverage: float, *, by_class: bool = False
     ) -> PredictionSets:
-        """Of probabilities (n, K) of images that the head has not seen, and their labels (n,).
+        """Of probabilities (n, K) of images that the head has not seen, and their labels (n,), or (n, K) of several.
 
         `by_class` states the coverage for each class by itself, for which a class needs 1/(1 − coverage) images; below
-        that its label is in every set, as any label is where there are too few images at all.
+        that its label is in every set, as any label is where there are too few images at all. Several labels an image
+        are always stated each by itself: an image that has the label has it in its set.
         """
-        own = probabilities[np.arange(len(labels)), labels]
-        parts = [own[labels == k] for k in range(probabilities.shape[1])] if by_class else [own]
+        has = indicator(labels, probabilities.shape[1])
+        own = probabilities.T[has.T]  # label by label
+        parts = np.split(own, np.cumsum(has.sum(axis=0))[:-1]) if by_class or labels.ndim == 2 else [own]
         least = tuple(_lowest(part, coverage) for part in parts)
         return cls(coverage=coverage, least=least, images=len(labels))
 
@@ -77,11 +80,12 @@ def sets_from_json(values: dict[str, Any]) -> PredictionSets:
         raise ConfigError(f"prediction sets of {str(values)[:60]}, expected coverage, least and images") from error
 
 
-def sets_text(found: Mapping[str, float]) -> str:
-    """What came of sets (`Tally.of_sets`) in a line."""
+def sets_text(found: Mapping[str, float], *, several: bool = False) -> str:
+    """What came of sets (`of_sets` of a tally) in a line; `several` where an image may have several labels."""
+    what = "each label that an image has, in" if several else "the right one in"
     stated, held, none = (100 * found[name] for name in ("coverage", "held", "none"))
     return (
-        f"sets of labels stated to hold the right one in {stated:g} % of images: {held:.1f} % did, with "
+        f"sets of labels stated to hold {what} {stated:g} % of images: {held:.1f} % did, with "
         f'{found["labels"]:.2f} labels on average; {none:.1f} % were called "none of these"'
     )
 

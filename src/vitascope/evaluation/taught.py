@@ -3,7 +3,8 @@
 λ is the one whose leave-one-out error is smallest; standardisation and temperature are folded into weights and bias, so
 that the result is the ordinary linear layer of a checkpoint. Temperature (Guo et al., 2017) and ε, the share of wrong
 labels, are those under which the labels of images left out are likeliest: a label is drawn by the head's probabilities,
-or, with probability ε, is any other. So every label has a probability of being wrong, given the rest of the data.
+or, with probability ε, is any other. So every label has a probability of being wrong, given the rest of the data. Of
+several labels an image each has its own column, temperature and offset (`label_probabilities.py`).
 
 n images, d features, K classes.
 """
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vitascope.evaluation.fewshot import Float64, Int64, Ridge
+from vitascope.evaluation.label_probabilities import fitted_labels, observed, right_labels
 from vitascope.evaluation.leave_one_out import left_out, left_out_errors
 
 LAMBDAS = tuple(4.0**power for power in range(-3, 14))
@@ -42,8 +44,8 @@ class Taught:
     """(K,); logits are features × weightᵀ + bias."""
     l2: float
     """λ that was chosen."""
-    temperature: float
-    """What scores were divided by."""
+    temperature: float | Float64
+    """What scores were divided by; with sigmoids (K,), of each label."""
     noise: float
     """ε, about which share of the labels is wrong."""
     wrong: Float64
@@ -68,19 +70,29 @@ def teach_head(
     errors = left_out_errors(ridge, features, targets, LAMBDAS, weights, groups)
     l2 = LAMBDAS[int(errors.argmin())]
     scores = left_out(ridge, features, targets, l2, weights, groups)
-    temperature, noise = fitted_probabilities(scores, targets, weights, likelihood)
-    right = np.exp(_logarithms(scores / temperature, targets, likelihood)[0])
+    temperature: float | Float64
+    if likelihood == "sigmoid":
+        step = -(-len(scores) // _ENOUGH)
+        slope, offset, noise = fitted_labels(scores[::step], targets[::step], _SOUND)
+        temperature, logits = 1 / slope, slope * scores + offset
+        right = right_labels(logits, targets)
+        seen = observed(right, noise)
+    else:
+        temperature, noise = fitted_probabilities(scores, targets, weights)
+        offset, logits = np.zeros(targets.shape[1]), scores / temperature
+        right = np.exp(_logarithms(logits, targets)[0])
+        seen = _observed(right, noise, targets)
     solved = ridge.weights(l2)
     weight = (solved[:-1] / ridge.scale.std[:, None]).T
     bias = ridge.scale.rows(np.zeros((1, features.shape[1]), dtype=np.float64)) @ solved
     return Taught(
-        weight=weight / temperature,
-        bias=bias[0] / temperature,
+        weight=(weight.T / temperature).T,
+        bias=bias[0] / temperature + offset,
         l2=l2,
         temperature=temperature,
         noise=noise,
-        wrong=1 - (1 - noise) * right / _observed(right, noise, targets, likelihood),
-        left_out=scores / temperature,
+        wrong=1 - (1 - noise) * right / seen,
+        left_out=logits,
     )
 
 
@@ -91,9 +103,7 @@ def balanced(targets: Float64) -> Float64:
     return len(targets) / (occurring * counts[targets.argmax(axis=1)])
 
 
-def fitted_probabilities(
-    scores: Float64, targets: Float64, weights: Float64 | None = None, likelihood: Likelihood = "softmax"
-) -> tuple[float, float]:
+def fitted_probabilities(scores: Float64, targets: Float64, weights: Float64 | None = None) -> tuple[float, float]:
     """What scores (n, K) are best divided by to become logits, above 0, and ε in [0, ½).
 
     One image in n + 2 counts as another class, however sure the head is of its own: no certainty comes of n images.
@@ -106,27 +116,25 @@ def fitted_probabilities(
     doubt = 1 / (len(scores) + 2)
 
     def cost(values: Float64) -> float:
-        own, contrary = _logarithms(scores / np.exp(values[0]), targets, likelihood)
-        said = np.log(_observed(np.exp(own), values[1], targets, likelihood))
+        own, contrary = _logarithms(scores / np.exp(values[0]), targets)
+        said = np.log(_observed(np.exp(own), values[1], targets))
         losses = -(1 - doubt) * said - doubt * contrary
         prior = np.log(values[1]) + (_SOUND - 1) * np.log(1 - values[1])
-        return float(np.average(losses.reshape(len(scores), -1).mean(axis=1), weights=times) - prior / said.size)
+        return float(np.average(losses, weights=times) - prior / said.size)
 
     tries = [minimize(cost, (start, 0.05), method="Nelder-Mead", bounds=_BOUNDS) for start in (-2.0, 0.0)]
     logarithm, noise = min(tries, key=lambda found: found.fun).x
     return float(np.exp(logarithm)), float(noise)
 
 
-def _logarithms(logits: Float64, targets: Float64, likelihood: Likelihood) -> tuple[Float64, Float64]:
-    """Log probability of each label, and the mean of what contradicts it: (n,) each; with sigmoids (n, K)."""
-    if likelihood == "sigmoid":
-        return -np.logaddexp(0, -targets * logits), -np.logaddexp(0, targets * logits)
+def _logarithms(logits: Float64, targets: Float64) -> tuple[Float64, Float64]:
+    """Log probability of each label, and the mean of what contradicts it: (n,) each."""
     logs = logits - np.logaddexp.reduce(logits, axis=1)[:, None]
     own = np.where(targets > 0, logs, 0.0).sum(axis=1)
     return own, (logs.sum(axis=1) - own) / max(logits.shape[1] - 1, 1)
 
 
-def _observed(right: Float64, noise: float, targets: Float64, likelihood: Likelihood) -> Float64:
+def _observed(right: Float64, noise: float, targets: Float64) -> Float64:
     """Probability of the labels as they stand, where `right` is that of their being true."""
-    others = 1 if likelihood == "sigmoid" else max(targets.shape[1] - 1, 1)
+    others = max(targets.shape[1] - 1, 1)
     return (1 - noise) * right + noise * (1 - right) / others

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.load import load
 from vitascope.errors import ConfigError, DataError, ImageError
-from vitascope.evaluation.fewshot import Ridge, signs
+from vitascope.evaluation.fewshot import Ridge
 from vitascope.evaluation.influence import influences
 from vitascope.evaluation.neighbours import nearest
 from vitascope.evaluation.taught import balanced
@@ -26,18 +27,20 @@ def similar(asked: Similar) -> dict[str, Any]:
     """The images most like `asked.image` among PATHS, else among those that a run was taught, JSON-able.
 
     Of a taught run "decided" has the images that spoke most for its answer and against it, with what each added to the
-    answer's lead over the next class, in logits. Raises `UserError` for what the user can mend.
+    answer's lead over the next class, in logits; of several labels an image, to the likeliest label's own logit. Raises
+    `UserError` for what the user can mend.
     """
     taught = None if asked.paths else read_taught(asked.checkpoint)
     if taught is None and not asked.paths:
         raise ConfigError(f"{asked.checkpoint} was not taught; give image files or folders to look among")
-    embedder = Embedder(load(asked.checkpoint, **asked.stated), "eager", device=asked.device, batch=asked.batch)
+    checkpoint = load(asked.checkpoint, **asked.stated)
+    embedder = Embedder(checkpoint, "eager", device=asked.device, batch=asked.batch)
     query = embedder(asked.image)
     if taught is not None:
         known, results = taught
-        labels = [known.classes[k] for k in known.labels]
+        labels = list(map(known.label_of, range(len(known))))
         told = _nearest(known.names, known.features, query, asked.top, labels)
-        return {**told, **_decided(known, results, query[0], asked.top)}
+        return {**told, **_decided(known, results, checkpoint, query[0], asked.top)}
     names, rows = list[str](), list[np.ndarray]()
     for file, row in embedder.files(find_images(asked.paths)):
         if isinstance(row, ImageError):
@@ -60,13 +63,19 @@ def _nearest(
     return {"similar": told}
 
 
-def _decided(known: Known, results: dict[str, Any], query: np.ndarray, top: int) -> dict[str, Any]:
-    targets = signs(known.labels, len(known.classes))
+def _decided(
+    known: Known, results: dict[str, Any], checkpoint: Checkpoint, query: np.ndarray, top: int
+) -> dict[str, Any]:
+    linear = checkpoint.model.head.linear
+    assert linear is not None
+    logits = query @ linear.weight.detach().numpy().T + linear.bias.detach().numpy()
+    targets = known.targets
     weights = balanced(targets) if results["balance"] else None
     ridge, l2 = Ridge.of(known.features, targets, weights), float(results["l2"])
-    first, second = (int(k) for k in np.argsort(-ridge.scores(query[None], l2)[0], kind="stable")[:2])
-    added = influences(ridge, known.features, targets, l2, query, weights) / float(results["temperature"])
-    lead = added[:, first] - added[:, second]
+    first, second = (int(k) for k in np.argsort(-logits, kind="stable")[:2])
+    added = influences(ridge, known.features, targets, l2, query, weights) / np.asarray(results["temperature"])
+    lead = added[:, first] - (0 if known.several else added[:, second])
     order = np.argsort(-np.abs(lead), kind="stable")[:top]
-    decided = [{"file": known.names[i], "label": known.classes[known.labels[i]], "lead": float(lead[i])} for i in order]
-    return {"answer": known.classes[first], "instead_of": known.classes[second], "decided": decided}
+    decided = [{"file": known.names[i], "label": known.label_of(i), "lead": float(lead[i])} for i in order]
+    instead = None if known.several else known.classes[second]
+    return {"answer": known.classes[first], "instead_of": instead, "decided": decided}

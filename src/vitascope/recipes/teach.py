@@ -17,7 +17,6 @@ from vitascope.checkpoints.load import load
 from vitascope.checkpoints.output import atomic_folder
 from vitascope.checkpoints.shown import shown_to
 from vitascope.data.copies import Found, digests, find_copies
-from vitascope.data.labels import single_labels
 from vitascope.data.open import open_data
 from vitascope.data.source import Int64, Source, Splits
 from vitascope.device import resolve_device
@@ -121,7 +120,7 @@ def _lesson(
     for name, source in splits.present().items():
         if source is not splits.train and len(source):
             rows = features(source, np.arange(len(source), dtype=np.int64))
-            lesson.results[name] = lesson.judge(rows, single_labels(relabelled(source, known.classes)))
+            lesson.results[name] = lesson.judge(rows, relabelled(source, known.classes).labels)
     return lesson, lesson.onto(checkpoint, card=card, shown=shown)
 
 
@@ -131,7 +130,7 @@ def _look(source: Source, features: FeatureStore, groups: Int64) -> Known:
     return Known(
         features=features(source, np.arange(len(source), dtype=np.int64)),
         classes=source.classes,
-        labels=single_labels(source),
+        labels=source.labels,
         names=tuple(source.describe(i) for i in range(len(source))),
         marks=np.zeros(len(source), dtype=np.int64) if marks is None else marks,
         groups=groups,

@@ -21,7 +21,8 @@ import torch
 from vitascope.checkpoints.json_file import read_json
 from vitascope.checkpoints.run_files import RESULTS
 from vitascope.checkpoints.tensor_file import read_safetensors, write_safetensors
-from vitascope.data.source import Int64
+from vitascope.data.labels import indicator, label_sets, renumbered, set_name
+from vitascope.data.source import Int64, Labels
 from vitascope.errors import CheckpointError, ConfigError
 from vitascope.wording import meant, some
 
@@ -37,8 +38,8 @@ class Known:
     """(n, d)."""
     classes: tuple[str, ...]
     """Names of the labels."""
-    labels: Int64
-    """(n,)."""
+    labels: Labels
+    """(n,), or (n, K) where an image may have several."""
     names: tuple[str, ...]
     """What messages call each image: its path, as a rule."""
     marks: Int64
@@ -51,11 +52,26 @@ class Known:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def several(self) -> bool:
+        """Whether an image may have several labels."""
+        return self.labels.ndim == 2
+
+    @property
+    def targets(self) -> npt.NDArray[np.float64]:
+        """±1, (n, K)."""
+        return np.where(indicator(self.labels, len(self.classes)), 1.0, -1.0)
+
+    def label_of(self, place: int) -> str:
+        """What people call an image's label, or its labels."""
+        return set_name(label_sets(self.labels[place : place + 1])[0], self.classes)
+
     def with_more(self, more: Known) -> tuple[Known, int, int]:
         """With others beside these, classes that are new after the old; how many were known, how many relabelled.
 
         An image that is known is not counted twice; under another label the new one holds, because that is how
-        mistakes are corrected. Raises `CheckpointError` for features of another model.
+        mistakes are corrected. Where either may have several labels an image, both have then. Raises `CheckpointError`
+        for features of another model.
         """
         if more.features.shape[1] != self.features.shape[1]:
             raise CheckpointError(
@@ -64,17 +80,21 @@ class Known:
         if self.made_by and more.made_by and self.made_by != more.made_by:
             raise CheckpointError("features of another model than those of the images that are known")
         classes = (*self.classes, *(name for name in more.classes if name not in set(self.classes)))
-        labels = np.array([classes.index(name) for name in more.classes], dtype=np.int64)[more.labels]
-        old = self._kept(~np.isin(self.marks, more.marks[more.marks != 0]))
-        label_of = {mark: k for mark, k in zip(self.marks.tolist(), self.labels.tolist(), strict=True) if mark}
-        again = [label for mark, label in zip(more.marks.tolist(), labels.tolist(), strict=True) if mark in label_of]
+        own = self.labels
+        given = renumbered(more.labels, np.array([classes.index(name) for name in more.classes]), len(classes))
+        if self.several or more.several:
+            own = renumbered(indicator(own, len(self.classes)), np.arange(len(self.classes)), len(classes))
+            given = indicator(given, len(classes))
+        old = replace(self, labels=own)._kept(~np.isin(self.marks, more.marks[more.marks != 0]))
+        label_of = {mark: k for mark, k in zip(self.marks.tolist(), label_sets(own), strict=True) if mark}
+        again = [label for mark, label in zip(more.marks.tolist(), label_sets(given), strict=True) if mark in label_of]
         before = [label_of[mark] for mark in more.marks.tolist() if mark in label_of]
         relabelled = sum(a != b for a, b in zip(again, before, strict=True))
         first = int(old.groups.max(initial=-1)) + 1
         both = Known(
             features=np.concatenate([old.features, more.features]),
             classes=classes,
-            labels=np.concatenate([old.labels, labels]),
+            labels=np.concatenate([old.labels, given]),
             names=(*old.names, *more.names),
             marks=np.concatenate([old.marks, more.marks]),
             groups=np.concatenate([old.groups, more.groups + first]),
@@ -83,21 +103,27 @@ class Known:
         return both, len(again) - relabelled, relabelled
 
     def without(self, words: Sequence[str]) -> Known:
-        """Without the classes or files of these names; raises `ConfigError` for one that is neither."""
-        gone = np.zeros(len(self), dtype=bool)
+        """Without the classes or files of these names; raises `ConfigError` for one that is neither.
+
+        Images that have other labels besides a class that goes stay with those.
+        """
+        has = indicator(self.labels, len(self.classes))
+        forgotten = np.isin(self.classes, list(words))
+        gone = np.logical_and(has.any(axis=1), ~has[:, ~forgotten].any(axis=1))
         for word in words:
-            if word in self.classes:
-                found = self.labels == self.classes.index(word)
-            else:
+            if word not in self.classes:
                 found = np.array([name == word or Path(name).name == word for name in self.names])
-            if not found.any():
-                raise ConfigError(f"{word!r} is no class or file that was taught; {meant(word, self.classes)}")
-            gone |= found
+                if not found.any():
+                    raise ConfigError(f"{word!r} is no class or file that was taught; {meant(word, self.classes)}")
+                gone |= found
         kept = self._kept(~gone)
-        occurring = np.unique(kept.labels)
+        occurring = np.flatnonzero(has[~gone].any(axis=0) & ~forgotten)
+        classes = tuple(self.classes[i] for i in occurring)
+        if self.several:
+            return replace(kept, classes=classes, labels=has[~gone][:, occurring])
         place = np.full(len(self.classes), -1, dtype=np.int64)
         place[occurring] = np.arange(len(occurring))
-        return replace(kept, classes=tuple(self.classes[i] for i in occurring), labels=place[kept.labels])
+        return replace(kept, classes=classes, labels=place[kept.labels])
 
     def _kept(self, rows: npt.NDArray[np.bool_]) -> Known:
         return replace(

@@ -12,19 +12,21 @@ import numpy.typing as npt
 import torch
 
 from vitascope.checkpoints.adapt import replace_head
-from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.checkpoint import Activation, Checkpoint, probabilities
 from vitascope.checkpoints.prior import CARD as PRIOR
 from vitascope.checkpoints.run_files import ENVIRONMENT, MODEL, RESULTS, environment, write_json
 from vitascope.checkpoints.save import save
 from vitascope.checkpoints.shown import Shown
 from vitascope.data.copies import groups
-from vitascope.data.source import Int64
-from vitascope.errors import DataError
-from vitascope.evaluation.fewshot import Float64, signs
+from vitascope.data.labels import indicator
+from vitascope.data.source import Labels
+from vitascope.errors import ConfigError, DataError
+from vitascope.evaluation.fewshot import Float64
 from vitascope.evaluation.forecast import forecast
-from vitascope.evaluation.metrics import Tally
+from vitascope.evaluation.label_metrics import LabelTally
+from vitascope.evaluation.metrics import SCORES, Tally
 from vitascope.evaluation.sets import PredictionSets
-from vitascope.evaluation.taught import Taught
+from vitascope.evaluation.taught import Taught, teach_head
 from vitascope.teaching.balance import decided
 from vitascope.teaching.known import Known
 from vitascope.teaching.settings import Teaching
@@ -42,7 +44,7 @@ class Suspect:
     place: int
     """Among the images that are known."""
     instead: int
-    """The class that it looks like."""
+    """The class that it looks like; of several labels the one that it wrongly has, or lacks."""
     wrong: float
     """Probability that its label is wrong."""
 
@@ -60,15 +62,16 @@ class Lesson:
     suspects: tuple[Suspect, ...]
     """Surest first."""
     results: dict[str, Any]
-    """JSON-able: "loo_top1", its "interval" and "baseline", by class, "l2", "temperature", "suspects", "test", …"""
+    """JSON-able: "loo_top1", its "interval" and "baseline", by class, "l2", "temperature", "suspects", "test", …; of
+    several labels an image "loo_map", by label, and no forecast."""
 
     def logits(self, features: npt.NDArray[np.floating]) -> Float64:
         """Of features (n, d), (n, K)."""
         return features @ self.head.weight.T + self.head.bias
 
-    def judge(self, features: npt.NDArray[np.floating], labels: Int64) -> dict[str, Any]:
+    def judge(self, features: npt.NDArray[np.floating], labels: Labels) -> dict[str, Any]:
         """Figures on other images, JSON-able, as `evaluate` gives them."""
-        return _judged(torch.from_numpy(self.logits(features)), labels, self.known.classes, self.sets)
+        return _judged(self.logits(features), labels, self.known, self.sets)
 
     def onto(self, checkpoint: Checkpoint, *, shown: Shown | None, card: dict[str, Any] | None = None) -> Checkpoint:
         """`checkpoint`, whose model lends its weights and should not be used on, with this head."""
@@ -77,12 +80,12 @@ class Lesson:
         with torch.no_grad():
             model.head.linear.weight.copy_(torch.from_numpy(self.head.weight))
             model.head.linear.bias.copy_(torch.from_numpy(self.head.bias))
-        told = {PRIOR: self._shares().tolist()}
+        told = {} if self.known.several else {PRIOR: self._shares().tolist()}
         return replace(
             checkpoint,
             model=model.eval(),
             labels=self.known.classes,
-            activation="softmax",
+            activation=_activation(self.known),
             card={"task": TASK, **(card or {}), **told, "results": self.results, "origin": checkpoint.card},
             shown=shown,
             sets=self.sets,
@@ -101,21 +104,29 @@ def learn(known: Known, settings: Teaching) -> Lesson:
 
     Images of one group, copies of one another, are left out together.
     """
-    if len(np.unique(known.labels)) < 2:
+    targets = known.targets
+    if known.several:
+        if settings.balance:
+            raise ConfigError(
+                "balance counts classes alike, of which an image has one; these images have several labels"
+            )
+        if not len(known) or (targets == targets[0]).all():
+            raise DataError("all images have the same labels, expected some to tell apart")
+    elif len(np.unique(known.labels)) < 2:
         raise DataError("images of one class only, expected two or more to tell apart")
     if contrary := _contradicted(known):
         log.warning("%d images have copies under another label: `vitascope check` lists such", contrary)
-    targets = signs(known.labels, len(known.classes))
-    head, balance = decided(known.features, targets, known.groups, settings.balance)
-    left_out = torch.from_numpy(head.left_out)
-    likely = left_out.softmax(dim=1).numpy()
+    if known.several:
+        head, balance = teach_head(known.features, targets, groups=known.groups, likelihood="sigmoid"), False
+    else:
+        head, balance = decided(known.features, targets, known.groups, settings.balance)
+    likely = probabilities(torch.from_numpy(head.left_out), _activation(known)).numpy()
     sets = PredictionSets.fit(likely, known.labels, settings.coverage, by_class=settings.by_class)
-    results = _judged(left_out, known.labels, known.classes, sets)
-    results["loo_top1"] = results.pop("top1")
-    results |= {"l2": head.l2, "temperature": head.temperature, "balance": balance}
-    told, gains = forecast(known.features, known.labels, head.left_out, known.groups)
-    results["forecast"] = [expected.as_json() for expected in told]
-    results["gains"] = {name: float(gain) for name, gain in zip(known.classes, gains, strict=True)} if told else {}
+    results = _judged(head.left_out, known.labels, known, sets)
+    score = next(name for name in SCORES if name in results)
+    results[f"loo_{score}"] = results.pop(score)
+    results |= {"l2": head.l2, "temperature": np.asarray(head.temperature).tolist(), "balance": balance}
+    results |= _foretold(known, head)
     suspects = _suspects(head, known)
     results |= {"wrong_labels": head.noise, "suspects": [_as_json(suspect, known) for suspect in suspects]}
     return Lesson(known=known, head=head, sets=sets, suspects=suspects, results=results)
@@ -138,26 +149,39 @@ def _contradicted(known: Known) -> int:
 
 
 def _suspects(head: Taught, known: Known) -> tuple[Suspect, ...]:
-    own = known.labels[:, None] == np.arange(len(known.classes))
-    instead = np.where(own, -np.inf, head.left_out).argmax(axis=1)
+    wrong = head.wrong.reshape(len(known), -1)
+    instead = np.where(indicator(known.labels, len(known.classes)), -np.inf, head.left_out).argmax(axis=1)
+    doubtful = np.argwhere(wrong > 0.5)
     return tuple(
-        Suspect(place=int(i), instead=int(instead[i]), wrong=float(head.wrong[i]))
-        for i in np.argsort(-head.wrong, kind="stable")
-        if head.wrong[i] > 0.5
+        Suspect(place=int(i), instead=int(k if known.several else instead[i]), wrong=float(wrong[i, k]))
+        for i, k in doubtful[np.argsort(-wrong[tuple(doubtful.T)], kind="stable")]
     )
 
 
 def _as_json(suspect: Suspect, known: Known) -> dict[str, Any]:
-    return {
-        "file": known.names[suspect.place],
-        "label": known.classes[known.labels[suspect.place]],
-        "looks_like": known.classes[suspect.instead],
-        "wrong": suspect.wrong,
-    }
+    label, instead = known.label_of(suspect.place), known.classes[suspect.instead]
+    if known.several:
+        label, instead = instead, f"not {instead}"
+        if not known.labels[suspect.place, suspect.instead]:
+            label, instead = instead, label
+    return {"file": known.names[suspect.place], "label": label, "looks_like": instead, "wrong": suspect.wrong}
 
 
-def _judged(logits: torch.Tensor, labels: Int64, classes: tuple[str, ...], sets: PredictionSets) -> dict[str, Any]:
+def _judged(logits: Float64, labels: Labels, known: Known, sets: PredictionSets) -> dict[str, Any]:
     """Figures of logits (n, K), JSON-able, as `evaluate` gives them."""
-    tally = Tally(len(classes), sets)
-    tally.add(logits, torch.from_numpy(labels))
-    return tally.judged(classes)
+    tally = (LabelTally if known.several else Tally)(len(known.classes), sets)
+    tally.add(torch.from_numpy(logits), torch.from_numpy(labels))
+    return tally.judged(known.classes)
+
+
+def _activation(known: Known) -> Activation:
+    return "sigmoid" if known.several else "softmax"
+
+
+def _foretold(known: Known, head: Taught) -> dict[str, Any]:
+    """What more images would bring, JSON-able; nothing of several labels, on which it was not measured."""
+    if known.several:
+        return {"forecast": [], "gains": {}}
+    told, gains = forecast(known.features, known.labels.astype(np.int64, copy=False), head.left_out, known.groups)
+    by_class = {name: float(gain) for name, gain in zip(known.classes, gains, strict=True)} if told else {}
+    return {"forecast": [expected.as_json() for expected in told], "gains": by_class}

@@ -36,7 +36,7 @@ def opened(folder: Path, text: str, options: str = "") -> Source:
 
 
 def shown(source: Source) -> list[tuple[str, ...]]:
-    return [tuple(source.classes[k] for k in each) for each in label_sets(source)]
+    return [tuple(source.classes[k] for k in each) for each in label_sets(source.labels)]
 
 
 WAYS = {
@@ -104,7 +104,7 @@ def test_one_label_each_is_data_with_one_label(text: str, folder: Path) -> None:
     source = opened(folder, text)
     assert not source.several
     assert source.labels.tolist() == single_labels(source).tolist() == [0, 1, 0]
-    assert indicator(source).tolist() == [[True, False], [False, True], [True, False]]
+    assert indicator(source.labels, 2).tolist() == [[True, False], [False, True], [True, False]]
 
 
 def test_whole_numbers_are_classes_in_their_order_and_names_may_have_blanks(folder: Path) -> None:

@@ -40,5 +40,5 @@ def run(asked: Evaluate, console: Console) -> dict[str, Any]:
             [[f"{100 * top1:.1f} %" for top1 in withheld["top1"]]],
         )
     if sets := result["sets"]:
-        console.say(sets_text(sets))
+        console.say(sets_text(sets, several="per_label" in result))
     return result

@@ -17,8 +17,9 @@ def run(asked: Similar, console: Console) -> dict[str, Any]:
     rows = [[s["file"], *([s["label"]] if labelled else []), f"{s['cosine']:.3f}"] for s in told["similar"]]
     console.table(f"most like {asked.image}", ["file", *(["label"] if labelled else []), "cosine"], rows)
     if "decided" in told:
+        rival = "" if told["instead_of"] is None else f", not {told['instead_of']!r}"
         console.table(
-            f"what decided {told['answer']!r}, not {told['instead_of']!r}: what each added to the lead, in logits",
+            f"what decided {told['answer']!r}{rival}: what each added{' to the lead' * bool(rival)}, in logits",
             ["file", "label", "lead"],
             [[d["file"], d["label"], f"{d['lead']:+.3f}"] for d in told["decided"]],
         )

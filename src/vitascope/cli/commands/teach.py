@@ -17,20 +17,24 @@ def run(asked: Teach, console: Console) -> dict[str, Any]:
         asked.out, "teaching", overwrite=asked.overwrite, sources=[asked.checkpoint, *filter(None, [asked.data])]
     )
     from vitascope.checkpoints.run_files import MODEL
-    from vitascope.evaluation.interval import accuracy_text
+    from vitascope.evaluation.interval import figures as figures_text
     from vitascope.evaluation.selective import selective_text
     from vitascope.evaluation.sets import sets_text
     from vitascope.recipes.teach import teach_run
     from vitascope.wording import duration
 
     results = teach_run(asked, console.counter("computing features")).results
-    figures = {"images left out, each in turn": {**results, "top1": results["loo_top1"]}}
+    left_out = {name.removeprefix("loo_"): value for name, value in results.items()}
+    figures = {"images left out, each in turn": left_out}
     figures |= {name: results[name] for name in ("validation", "test") if name in results}
-    rows = [
-        [k, v["images"], accuracy_text(v), f"{100 * v['macro_f1']:.1f} %", f"{v['loss']:.4f}"]
-        for k, v in figures.items()
-    ]
-    console.table(asked.out, ["judged on", "images", "top-1", "macro F1", "loss"], rows)
+    rows = [[name, found["images"], *figures_text(found).values()] for name, found in figures.items()]
+    console.table(asked.out, ["judged on", "images", *figures_text(left_out)], rows)
+    if "per_label" in results:
+        console.table(
+            "labels of images left out",
+            ["label", "average precision", "F1", "images"],
+            [[k, f"{100 * v['ap']:.1f} %", f"{100 * v['f1']:.1f} %", v["images"]] for k, v in _hardest(results)],
+        )
     if suspects := results["suspects"]:
         console.table(
             f"labels that are likelier wrong than right, {min(len(suspects), 10)} of {len(suspects)}",
@@ -43,13 +47,21 @@ def run(asked: Teach, console: Console) -> dict[str, Any]:
             ["files", "copies", "splits", "classes"],
             [[", ".join(c["files"]), c["kind"], *(", ".join(c[name]) for name in _BETWEEN)] for c in doubtful[:10]],
         )
+    if "per_label" in results:
+        console.say("what more photographs would bring is foretold for one label an image only")
     if results["forecast"]:
         console.say(_forecast_text(results["forecast"], results["gains"]))
     judged = results.get("test", results.get("validation", results))
-    console.say(selective_text(judged["selective"]))
-    console.say(sets_text(judged["sets"]))
+    if "selective" in judged:
+        console.say(selective_text(judged["selective"]))
+    console.say(sets_text(judged["sets"], several="per_label" in results))
     console.say(f"taught in {duration(results['seconds'])}; the model is in {asked.out}/{MODEL}")
     return {"model": f"{asked.out}/{MODEL}", **results}
+
+
+def _hardest(results: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The forty labels of the lowest average precision."""
+    return sorted(results["per_label"].items(), key=lambda item: float(item[1]["ap"]))[:40]
 
 
 def _forecast_text(forecast: list[dict[str, Any]], gains: dict[str, float]) -> str:
