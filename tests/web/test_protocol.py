@@ -17,6 +17,7 @@ import torch
 import vitascope as vs
 from serving import Served, check_words, error_of, inference, pixels, png, served
 from tiny_checkpoint import TINY, checkpoint
+from vitascope.evaluation.sets import PredictionSets
 from vitascope.web.engine import Engine
 
 pytestmark = pytest.mark.usefixtures("still_serving")
@@ -71,6 +72,28 @@ def test_tensors_give_the_models_outputs(server: Served, n: int, nested: bool) -
     assert found["label"].tolist() == [str(i) for i in logits.argmax(1)]
     datatypes = {o["name"]: (o["datatype"], o["shape"]) for o in answer["outputs"]}
     assert datatypes == {"logits": ("FP32", [n, 3]), "probabilities": ("FP32", [n, 3]), "label": ("BYTES", [n])}
+
+
+@pytest.mark.parametrize("least", [(0.3,), (0.2, 0.9, 0.3)])
+def test_prediction_sets_are_outputs_too(least: tuple[float, ...]) -> None:
+    sets = PredictionSets(coverage=0.9, least=least, images=50)
+    values = pixels(8)
+    with served(replace(checkpoint(), sets=sets), max_images=8) as server:
+        described = server.client.get("/v2/models/tiny").json()["outputs"][3:]
+        told = server.client.post(INFER, json=inference(values)).json()
+        wanted = [{"name": "set", "parameters": {"binary_data": True}}, {"name": "known"}]
+        answer = server.client.post(INFER, json={**inference(values), "outputs": wanted})
+    assert described == [
+        {"name": "set", "datatype": "BOOL", "shape": [-1, 3]},
+        {"name": "known", "datatype": "BOOL", "shape": [-1]},
+    ]
+    found = outputs(told)
+    expected = sets.members(found["probabilities"])
+    assert found["set"].tolist() == expected.tolist()
+    assert found["known"].tolist() == expected.any(axis=1).tolist()
+    length = int(answer.headers["inference-header-content-length"])
+    assert answer.content[length:] == expected.astype("?").tobytes()
+    assert answer.content[:length].count(b"true") == expected.any(axis=1).sum()
 
 
 def test_a_batch_is_what_its_images_are_alone(server: Served) -> None:

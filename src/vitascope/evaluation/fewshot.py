@@ -108,13 +108,16 @@ class Standard:
     mean: Float64
     """(d,)."""
     std: Float64
-    """(d,), the population's, with the floor added."""
+    """(d,), the population's, 1 for a constant, with the floor added."""
 
     @classmethod
     def of(cls, features: npt.NDArray[np.floating]) -> Standard:
         """Of features (n, d)."""
         x = features.astype(np.float64)
-        return cls(mean=x.mean(axis=0), std=x.std(axis=0) + STD_FLOOR)
+        first = x[0].copy()
+        x -= first  # so that nothing at all is left of a constant, whose weight is 0: over the floor alone, rounding
+        std = x.std(axis=0)  # would become a weight 100,000 times as large
+        return cls(mean=first + x.mean(axis=0), std=np.where(std > 0, std, 1.0) + STD_FLOOR)
 
     def __call__(self, features: npt.NDArray[np.floating]) -> Float64:
         """(…, d) → (…, d)."""

@@ -18,6 +18,7 @@ from vitascope.inference.engines.auto import make_engine
 from vitascope.inference.engines.table import CPU_ONLY
 from vitascope.views.look import Look, Scope, looks, scope
 from vitascope.web.examples import Example, examples
+from vitascope.web.tensors import Array
 
 Float32 = npt.NDArray[np.float32]
 
@@ -78,12 +79,19 @@ class Engine:
         """float32 (n, K) → probabilities (n, K), by the checkpoint's activation."""
         return probabilities(torch.from_numpy(logits), self.checkpoint.activation).numpy()
 
-    def results(self, outputs: Float32) -> dict[str, Float32 | npt.NDArray[np.object_]]:
-        """Of `forward` (n, …) → all that may be asked for, by name: `label` is the most probable one's."""
+    def results(self, outputs: Float32) -> dict[str, Array]:
+        """Of `forward` (n, …) → all that may be asked for, by name: `label` is the most probable one's, `set` says of
+        each class whether it is in the prediction set, `known` whether any is.
+        """
         if not self.labels:
             return {"features": outputs}
         best = np.array([self.labels[i] for i in outputs.argmax(axis=1)], dtype=object)
-        return {"logits": outputs, "probabilities": self.probabilities(outputs), "label": best}
+        likely = self.probabilities(outputs)
+        told: dict[str, Array] = {"logits": outputs, "probabilities": likely, "label": best}
+        if self.checkpoint.sets is None:
+            return told
+        members = self.checkpoint.sets.members(likely)
+        return {**told, "set": members, "known": np.asarray(members.any(axis=1))}
 
     def answers(self, logits: Float32, top: int) -> list[Answer]:
         """float32 (n, K) → the `top` labels of each, best first, and its prediction set."""

@@ -2,8 +2,9 @@
 
 One model, of which there is one version, "1". It takes one of two inputs: `pixel_values`, FP32 (B, C, H, W),
 preprocessed by the client; or `image`, BYTES (B), image files that are preprocessed here (base64 in JSON). It gives
-`logits` and `probabilities`, FP32 (B, K), and `label`, BYTES (B), the most probable class; a model without a head gives
-`features`, FP32 (B, D').
+`logits` and `probabilities`, FP32 (B, K), and `label`, BYTES (B), the most probable class; with prediction sets also
+`set`, BOOL (B, K), the classes that an image may have, and `known`, BOOL (B), whether there is one; a model without a
+head gives `features`, FP32 (B, D').
 The extension for binary tensor data is understood in both directions, and of the model repository's the index: what is
 served was chosen when the server started. Answers are compressed for clients that ask for gzip.
 """

@@ -27,7 +27,7 @@ VERSION = "1"
 _MAX_ID = 1000
 _BYTES_EACH = 40  # of Python objects for one of JSON, at most; measured
 
-Array = npt.NDArray[np.float32] | npt.NDArray[np.object_]
+Array = npt.NDArray[np.float32] | npt.NDArray[np.object_] | npt.NDArray[np.bool_]
 Tensors = Mapping[str, tuple[str, tuple[int, ...]]]
 """Name → datatype, and the shape of one image's row."""
 
@@ -99,7 +99,7 @@ def parse_request(text: bytes, blob: bytes, signature: Signature) -> InferReques
 
 def datatype(values: Array) -> str:
     """As the protocol calls it."""
-    return "BYTES" if values.dtype == object else "FP32"
+    return {"O": "BYTES", "b": "BOOL"}.get(values.dtype.kind, "FP32")
 
 
 def write_response(
@@ -204,7 +204,7 @@ def _files(data: bytes | list[Any]) -> list[bytes]:
 
 def _as_bytes(values: Array) -> bytes:
     if values.dtype != object:
-        return values.astype("<f4").tobytes()
+        return values.astype("<f4" if values.dtype.kind == "f" else "?").tobytes()
     texts = [str(text).encode() for text in values.ravel()]
     return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
 
