@@ -5,16 +5,18 @@ Every tab writes down what a page must not do: errors in the console and request
 
 from __future__ import annotations
 
+import re
 import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from serving import png
+from serving import Served, png
 from tiny_checkpoint import checkpoint
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.models.config import ViTConfig
@@ -26,7 +28,7 @@ PATIENCE = 20_000
 
 
 @contextmanager
-def browser() -> Iterator[Any]:
+def browser(*options: str) -> Iterator[Any]:
     """A browser until the context ends, or a skip that says loudly what is absent."""
     program = next(filter(None, map(shutil.which, _NAMES)), None)
     try:
@@ -37,7 +39,7 @@ def browser() -> Iterator[Any]:
         _skip("no Chromium on the PATH; apt install chromium")
     expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        running = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", *options])
         yield running
         running.close()
 
@@ -113,3 +115,63 @@ class Tab:
     def _dialog(self, dialog: Any) -> None:
         self.errors.append(f"dialog: {dialog.message}")
         dialog.dismiss()
+
+
+class Desk(Tab):
+    """A tab that teaches."""
+
+    def __init__(self, context: Any, server: Served) -> None:
+        super().__init__(context)
+        self.page.goto(f"{server.address}/teach")
+        self.settle()
+
+    def settle(self) -> None:
+        self.page.wait_for_selector('#page:not([aria-busy="true"]) .teach:not(.hidden)')
+
+    def box(self, name: str) -> Any:
+        return self.page.locator(f'.box[data-name="{name}"]')
+
+    def add(self, name: str, files: list[Path]) -> None:
+        self.box(name).locator("input[type=file]").set_input_files(files)
+        self.settle()
+
+    def call(self, old: str, new: str) -> None:
+        field = self.box(old).locator(".box-name")
+        field.fill(new)
+        field.press("Enter")
+        self.settle()
+
+    def drop(self, selector: str, files: list[Path]) -> None:
+        """As a person's mouse does; files by their content."""
+        held = [[file.name, list(file.read_bytes())] for file in files]
+        transfer = self.page.evaluate_handle(
+            """files => {
+              const held = new DataTransfer();
+              for (const [name, bytes] of files)
+                held.items.add(new File([new Uint8Array(bytes)], name, { type: "image/png" }));
+              return held;
+            }""",
+            held,
+        )
+        for event in ("dragover", "drop"):
+            self.page.dispatch_event(selector, event, {"dataTransfer": transfer})
+        self.page.wait_for_selector("#page[aria-busy]")
+        self.settle()
+
+    def says(self, testid: str, words: str | re.Pattern[str]) -> None:
+        from playwright.sync_api import expect
+
+        expect(self[testid]).to_have_text(words)
+
+    def attempt(self, name: str, content: bytes) -> str:
+        from playwright.sync_api import expect
+
+        self["try-file"].set_input_files({"name": name, "mimeType": "image/png", "buffer": content})
+        expect(self["tried"]).to_be_visible()
+        expect(self["spoken"]).to_be_visible()
+        return str(self["spoken"].text_content())
+
+    def save(self) -> bytes:
+        with self.page.expect_download() as waiting:
+            self["save"].click()
+        return Path(waiting.value.path()).read_bytes()

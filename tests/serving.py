@@ -66,7 +66,7 @@ def served(
     """Serves `ck`, or what `load` makes, until the context ends; `wait` for the model."""
     chosen = ServeSettings(**{"port": 0, "name": "tiny", "batch_wait": 0.0, **settings})
     ck = ck or checkpoint()
-    service = Service(load or (lambda: Engine(ck, max_pixels=chosen.max_pixels)), chosen)
+    service = Service(load or (lambda: Engine(ck, max_pixels=chosen.max_pixels, teach=chosen.teach)), chosen)
     opened = open_socket(chosen)
     server = make_server(application(service, folder), chosen)
     address = address_of(opened)

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from vitascope.version import __version__, source_commit
 ENVIRONMENT, RESULTS, MODEL = "environment.json", "results.json", "model"
 
 
-def environment() -> dict[str, Any]:
-    """What a run ran on, for those who want to repeat it."""
+def environment(command: Sequence[str] | None = None) -> dict[str, Any]:
+    """What a run ran on, for those who want to repeat it; `command`: its words, none: this process's."""
     return {
         "vitascope": __version__,
         **source_commit(),
@@ -29,7 +30,7 @@ def environment() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "processes": int(os.environ.get("WORLD_SIZE", "1")),
-        "command": ["vitascope", *sys.argv[1:]],
+        "command": ["vitascope", *(sys.argv[1:] if command is None else command)],
     }
 
 

@@ -50,20 +50,24 @@ class Shown:
         return {**counts, "complete": self.complete, "chosen": self.chosen, "sha256": sha256}
 
 
-NEW = Shown(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), True, False)
+NOTHING: Int64 = np.zeros(0, dtype=np.int64)
+NEW = Shown(NOTHING, NOTHING, True, False)
 """Of a model with initial values."""
 
 
 def shown_to(train: Source, validation: Source | None, before: Shown | None, *, chosen: bool) -> Shown:
     """What a training shows a model: `before` is what it had been shown, None where that is not known."""
-    nothing = np.zeros(0, dtype=np.int64)
-    now = digests(train)
-    judged = nothing if validation is None else digests(validation)
-    trained = _set(now) if before is None or now is None else np.union1d(before.trained, _set(now))
-    complete = now is not None and before is not None and before.complete
+    judged = NOTHING if validation is None else digests(validation)
+    return shown_marks(digests(train), before, _set(judged), chosen=chosen)
+
+
+def shown_marks(marks: Int64 | None, before: Shown | None, validation: Int64 = NOTHING, *, chosen: bool) -> Shown:
+    """As `shown_to`, of images by their digests, None where those are not known."""
+    trained = _set(marks) if before is None or marks is None else np.union1d(before.trained, _set(marks))
+    complete = marks is not None and before is not None and before.complete
     if len(trained) > LIMIT:
-        trained, complete = nothing, False
-    return Shown(trained, _set(judged), complete, chosen)
+        trained, complete = NOTHING, False
+    return Shown(trained, validation, complete, chosen)
 
 
 def read_shown(folder: Path, stated: Any) -> Shown | None:
@@ -86,4 +90,4 @@ def read_shown(folder: Path, stated: Any) -> Shown | None:
 
 
 def _set(found: Int64 | None) -> Int64:
-    return np.zeros(0, dtype=np.int64) if found is None else np.unique(found[found != 0])
+    return NOTHING if found is None else np.unique(found[found != 0])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import math
 import os
 import re
@@ -18,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import safetensors.torch
@@ -80,15 +81,25 @@ def read_tensors(path: Path) -> TensorFile:
 def read_safetensors(path: Path) -> TensorFile:
     """What the safetensors library reads, with what it leaves open: limits, duplicates, SHA-256. As `read_tensors`."""
     with _reading(path) as size, path.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if not 0 < length <= min(size - 8, LARGEST_JSON):
-            raise ValueError(f"header of {_size(length)} in a file of {_size(size)}")
-        header = parse_json(stream.read(length), path)  # the library takes the last of two tensors of one name
-        stream.seek(0)
-        data = stream.read()  # not mapped into memory: a mapped file that shrinks later kills the process
-        found = safetensors.torch.load(data)  # in another order each time
-        tensors = {name: found[name] for name in header if name in found}
-        return TensorFile(tensors, header.get("__metadata__") or {}, hashlib.sha256(data).hexdigest())
+        return _safetensors(stream, size, path)
+
+
+def parse_safetensors(data: bytes, path: Path) -> TensorFile:
+    """As `read_safetensors`, of the bytes of a file that errors call `path`."""
+    with _understood(path):
+        return _safetensors(io.BytesIO(data), len(data), path)
+
+
+def _safetensors(stream: BinaryIO, size: int, path: Path) -> TensorFile:
+    length = int.from_bytes(stream.read(8), "little")
+    if not 0 < length <= min(size - 8, LARGEST_JSON):
+        raise ValueError(f"header of {_size(length)} in a file of {_size(size)}")
+    header = parse_json(stream.read(length), path)  # the library takes the last of two tensors of one name
+    stream.seek(0)
+    data = stream.read()  # not mapped into memory: a mapped file that shrinks later kills the process
+    found = safetensors.torch.load(data)  # in another order each time
+    tensors = {name: found[name] for name in header if name in found}
+    return TensorFile(tensors, header.get("__metadata__") or {}, hashlib.sha256(data).hexdigest())
 
 
 def _read_npz(path: Path) -> dict[str, Tensor]:
@@ -246,12 +257,19 @@ def _mark(path: Path) -> None:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[int]:
-    """Yields the file's size, if it is one that may be read; whatever a parser raises becomes a `CheckpointError`."""
-    try:
+    """Yields the file's size, if it is one that may be read; otherwise as `_understood`."""
+    with _understood(path):
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise CheckpointError(f"{path}: {_size(size)}, at most {_size(MAX_BYTES)} are accepted")
         yield size
+
+
+@contextmanager
+def _understood(path: Path) -> Iterator[None]:
+    """Whatever a parser raises becomes a `CheckpointError`."""
+    try:
+        yield
     except CheckpointError:
         raise
     except OSError as error:

@@ -24,6 +24,7 @@ from vitascope.cache import cache_folder
 from vitascope.data.alike import LEAST_SIDE, SIDE, near_pairs
 from vitascope.data.images import UInt8
 from vitascope.data.labels import label_sets, set_name
+from vitascope.data.picture import Picture
 from vitascope.data.source import Int64, Source, Splits
 from vitascope.errors import ImageError
 from vitascope.version import __version__
@@ -124,25 +125,35 @@ def find_copies(sources: Iterable[Source], progress: Callable[[int, int], None] 
     kept = recall_arrays(path)
     if not kept:
         read = [_marks(source, progress) for source in origins]
-        marks = np.concatenate([digests for digests, _ in read])
-        # Unreadable ones are like no other.
-        exact = np.unique(np.where(marks == 0, alone, marks), return_inverse=True)[1].astype(np.int64)
-        near = upright = exact
-        if n <= NEAR_LIMIT:
-            first = np.unique(exact, return_index=True)[1]  # one of each; copies of it are no news
-            small = np.concatenate([small for _, small in read])[first]
-            upright = _connected(exact, first[near_pairs(small)])
-            near = _connected(upright, first[near_pairs(small, mirrored=True)])
+        exact, near, upright = copies_among(*(np.concatenate(parts) for parts in zip(*read, strict=True)))
         kept = {"exact": exact, "near": near, "upright": upright}
         remember_arrays(path, kept)
     exact, near, upright, said = kept["exact"], kept["near"], kept["upright"], ""
-    largest = int(np.bincount(near).max(initial=0))
     if n > NEAR_LIMIT:
         said = f"{n:,} images, more than {NEAR_LIMIT:,}: only exact copies among them are looked for"
-    elif largest > max(CHAINED * n, 20) and largest > np.bincount(exact).max():
+    elif largest := of_one_mould(exact, near):
         said = f"{largest:,} of {n:,} images look alike, as of one mould; only exact copies are kept on one side"
         near = upright = exact
     return Copies(origins, exact, near, upright, said)
+
+
+def copies_among(marks: Int64, small: UInt8) -> tuple[Int64, Int64, Int64]:
+    """Groups (n,) of exact, of near and of upright copies, as of `Copies`, by what `mark_of` gives of n images."""
+    # Unreadable ones are like no other.
+    alone = np.arange(len(marks), dtype=np.int64)
+    exact = np.unique(np.where(marks == 0, alone, marks), return_inverse=True)[1].astype(np.int64)
+    if len(marks) > NEAR_LIMIT:
+        return exact, exact, exact
+    first = np.unique(exact, return_index=True)[1]  # one of each; copies of it are no news
+    upright = _connected(exact, first[near_pairs(small[first])])
+    return exact, _connected(upright, first[near_pairs(small[first], mirrored=True)]), upright
+
+
+def of_one_mould(exact: Int64, near: Int64) -> int:
+    """Images in the largest group of near copies where it holds so many that near says nothing, else 0."""
+    largest = int(np.bincount(near).max(initial=0))
+    chained = largest > max(CHAINED * len(near), 20) and largest > np.bincount(exact).max()
+    return largest if chained else 0
 
 
 def digests(source: Source) -> Int64 | None:
@@ -182,12 +193,15 @@ def _marks(source: Source, progress: Callable[[int, int], None] | None = None) -
 
 
 def _mark(source: Source, index: int) -> tuple[int, UInt8 | int]:
-    """An image's digest, 0 for an unreadable one; 0 for what is compared where that is nothing."""
     try:
-        image = source.open(index)
-        digest, pixels = _eight_bytes(image.content), image.read(1, draft=(_DRAFT, _DRAFT))[:, :, 0]
+        return mark_of(source.open(index))
     except ImageError:
         return 0, 0
+
+
+def mark_of(image: Picture) -> tuple[int, UInt8 | int]:
+    """An image's digest, and what is compared of it (SIDE, SIDE), 0 where that is nothing; raises ImageError."""
+    digest, pixels = _eight_bytes(image.content), image.read(1, draft=(_DRAFT, _DRAFT))[:, :, 0]
     if min(image.size) < LEAST_SIDE:
         return digest, 0
     return digest, np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BOX))

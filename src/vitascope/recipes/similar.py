@@ -11,13 +11,11 @@ import numpy as np
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.load import load
 from vitascope.errors import ConfigError, DataError, ImageError
-from vitascope.evaluation.fewshot import Ridge
-from vitascope.evaluation.influence import influences
 from vitascope.evaluation.neighbours import nearest
-from vitascope.evaluation.taught import balanced
 from vitascope.inference.features import Embedder
 from vitascope.inference.files import find_images
 from vitascope.recipes.asked import Similar
+from vitascope.teaching.deciders import deciders
 from vitascope.teaching.known import Known, read_taught
 
 log = logging.getLogger(__name__)
@@ -69,13 +67,7 @@ def _decided(
     linear = checkpoint.model.head.linear
     assert linear is not None
     logits = query @ linear.weight.detach().numpy().T + linear.bias.detach().numpy()
-    targets = known.targets
-    weights = balanced(targets) if results["balance"] else None
-    ridge, l2 = Ridge.of(known.features, targets, weights), float(results["l2"])
-    first, second = (int(k) for k in np.argsort(-logits, kind="stable")[:2])
-    added = influences(ridge, known.features, targets, l2, query, weights) / np.asarray(results["temperature"])
-    lead = added[:, first] - (0 if known.several else added[:, second])
-    order = np.argsort(-np.abs(lead), kind="stable")[:top]
-    decided = [{"file": known.names[i], "label": known.label_of(i), "lead": float(lead[i])} for i in order]
-    instead = None if known.several else known.classes[second]
-    return {"answer": known.classes[first], "instead_of": instead, "decided": decided}
+    found = deciders(known, results, query, logits, top)
+    told = [{"file": known.names[i], "label": known.label_of(i), "lead": lead} for i, lead in found.lead]
+    instead = None if found.instead_of is None else known.classes[found.instead_of]
+    return {"answer": known.classes[found.answer], "instead_of": instead, "decided": told}

@@ -20,14 +20,15 @@ import torch
 
 from vitascope.checkpoints.json_file import read_json
 from vitascope.checkpoints.run_files import RESULTS
-from vitascope.checkpoints.tensor_file import read_safetensors, write_safetensors
+from vitascope.checkpoints.tensor_file import TensorFile, parse_safetensors, read_safetensors, write_safetensors
 from vitascope.data.labels import indicator, label_sets, renumbered, set_name
 from vitascope.data.source import Int64, Labels
 from vitascope.errors import CheckpointError, ConfigError
 from vitascope.wording import meant, some
 
 FILE = "taught.safetensors"
-_NUMBERS = {"labels": torch.int64, "marks": torch.int64, "groups": torch.int64}
+_NUMBERS = ("labels", "marks", "groups")
+_REMEDY = "copy the whole folder, or begin anew from its model/ elsewhere"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -116,14 +117,35 @@ class Known:
                 if not found.any():
                     raise ConfigError(f"{word!r} is no class or file that was taught; {meant(word, self.classes)}")
                 gone |= found
-        kept = self._kept(~gone)
-        occurring = np.flatnonzero(has[~gone].any(axis=0) & ~forgotten)
-        classes = tuple(self.classes[i] for i in occurring)
+        return self.only(~gone, ~forgotten)
+
+    def only(self, rows: npt.NDArray[np.bool_], classes: npt.NDArray[np.bool_] | None = None) -> Known:
+        """The images at `rows` (n,) alone, with the classes that any of them has, of `classes` (K,) where given."""
+        kept = self._kept(rows)
+        has = indicator(kept.labels, len(self.classes))
+        occurring = np.flatnonzero(has.any(axis=0) if classes is None else has.any(axis=0) & classes)
+        names = tuple(self.classes[i] for i in occurring)
         if self.several:
-            return replace(kept, classes=classes, labels=has[~gone][:, occurring])
+            return replace(kept, classes=names, labels=has[:, occurring])
         place = np.full(len(self.classes), -1, dtype=np.int64)
         place[occurring] = np.arange(len(occurring))
-        return replace(kept, classes=classes, labels=place[kept.labels])
+        return replace(kept, classes=names, labels=place[kept.labels])
+
+    def moved(self, places: Sequence[int], name: str) -> Known:
+        """With the images at `places`, of one label each, in the class `name`, which may be new."""
+        classes = self.classes if name in self.classes else (*self.classes, name)
+        labels = self.labels.copy()
+        labels[list(places)] = classes.index(name)
+        everyone = np.ones(len(self), dtype=bool)
+        return replace(self, classes=classes, labels=labels).only(everyone)
+
+    def renamed(self, old: str, new: str) -> Known:
+        """With another name for a class; raises `ConfigError` where there is no such class, or already one so named."""
+        if old not in self.classes:
+            raise ConfigError(f"{old!r} is no class that was taught; {meant(old, self.classes)}")
+        if new != old and new in self.classes:
+            raise ConfigError(f"there is a class {new!r} already; move the images into it")
+        return replace(self, classes=tuple(new if name == old else name for name in self.classes))
 
     def _kept(self, rows: npt.NDArray[np.bool_]) -> Known:
         return replace(
@@ -164,16 +186,41 @@ def read_taught(path: str | Path) -> tuple[Known, dict[str, Any]] | None:
 def _read(folder: Path, sha256: object) -> Known:
     """What `write` wrote, with the SHA-256 it returned; raises `CheckpointError`."""
     path = folder / FILE
-    remedy = "copy the whole folder, or begin anew from its model/ elsewhere"
     if not path.is_file():
-        raise CheckpointError(f"{path}: missing, and with it what the run was taught; {remedy}")
-    content = read_safetensors(path)
+        raise CheckpointError(f"{path}: missing, and with it what the run was taught; {_REMEDY}")
+    return _understood(read_safetensors(path), sha256, path)
+
+
+def parse_taught(data: bytes, sha256: str) -> Known:
+    """Of the bytes of `taught.safetensors` and the SHA-256 in its run's results; raises `CheckpointError`."""
+    path = Path(FILE)
+    return _understood(parse_safetensors(data, path), sha256, path)
+
+
+def _understood(content: TensorFile, sha256: object, path: Path) -> Known:
     if content.sha256 != sha256:
-        raise CheckpointError(f"{path}: not as it was written (SHA-256); {remedy}")
+        raise CheckpointError(f"{path}: not as it was written (SHA-256); {_REMEDY}")
     try:
         classes, names = (tuple(map(str, json.loads(content.metadata[name]))) for name in ("classes", "names"))
         arrays = {name: tensor.numpy() for name, tensor in content.tensors.items()}
         known = Known(classes=classes, names=names, made_by=content.metadata.get("made_by", ""), **arrays)
+        _check(known)
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: holds something else ({some([str(error)])}); {remedy}") from error
+        raise CheckpointError(f"{path}: holds something else ({some([str(error)])}); {_REMEDY}") from error
     return known
+
+
+def _check(known: Known) -> None:
+    """ValueError unless all of it belongs together."""
+    n, classes, features = len(known.names), len(known.classes), known.features
+    if features.ndim != 2 or features.dtype != np.float32 or not np.isfinite(features).all():
+        raise ValueError("features")
+    labels = known.labels
+    several = labels.shape == (n, classes) and labels.dtype == np.bool_
+    single = labels.shape == (n,) and labels.dtype == np.int64
+    if not several and not (single and labels.min(initial=0) >= 0 and labels.max(initial=-1) < classes):
+        raise ValueError("labels")
+    if any(values.shape != (n,) or values.dtype != np.int64 for values in (known.marks, known.groups)):
+        raise ValueError("marks or groups")
+    if len(features) != n or len(set(known.classes)) != classes:
+        raise ValueError("names")

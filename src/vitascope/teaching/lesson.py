@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -132,14 +133,16 @@ def learn(known: Known, settings: Teaching) -> Lesson:
     return Lesson(known=known, head=head, sets=sets, suspects=suspects, results=results)
 
 
-def write_lesson(folder: Path, lesson: Lesson, checkpoint: Checkpoint, *, seconds: float) -> dict[str, Any]:
+def write_lesson(
+    folder: Path, lesson: Lesson, checkpoint: Checkpoint, *, seconds: float, command: Sequence[str] | None = None
+) -> dict[str, Any]:
     """Writes a run into an empty folder: `checkpoint` as `onto` made it, results.json, environment.json and what was
     taught. Returns the results. Raises `CheckpointError`.
     """
     results = {**lesson.results, "taught_sha256": lesson.known.write(folder), "seconds": round(seconds, 2)}
     save(checkpoint, folder / MODEL)
     write_json(folder / RESULTS, results)
-    write_json(folder / ENVIRONMENT, environment())
+    write_json(folder / ENVIRONMENT, environment(command))
     return results
 
 

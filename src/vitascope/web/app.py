@@ -10,7 +10,7 @@ from fastapi import APIRouter, FastAPI, Query, Request
 from starlette.responses import Response
 
 from vitascope.version import __version__
-from vitascope.web import page, protocol
+from vitascope.web import page, protocol, teach
 from vitascope.web.errors import HANDLERS, Refusal, json_response
 from vitascope.web.guard import Guard
 from vitascope.web.intake import BODY
@@ -28,11 +28,14 @@ def application(service: Service, folder: Traversable | None = None) -> FastAPI:
         redirect_slashes=False,
         exception_handlers=HANDLERS,
     )
-    app.add_middleware(Guard, hosts=service.settings.hosts, answer_bytes=service.settings.intake_bytes)
+    settings = service.settings
+    app.add_middleware(Guard, hosts=settings.hosts, answer_bytes=settings.intake_bytes, camera=settings.teach)
     app.include_router(_predict_routes(service))
     app.include_router(protocol.routes(service))
     app.include_router(page.data_routes(service))
-    app.include_router(page.file_routes(folder or files("vitascope.web") / "static"))
+    if settings.teach:
+        app.include_router(teach.routes(service))
+    app.include_router(page.file_routes(folder or files("vitascope.web") / "static", teach=settings.teach))
     return app
 
 

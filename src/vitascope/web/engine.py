@@ -10,14 +10,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from vitascope.checkpoints.adapt import replace_head
 from vitascope.checkpoints.answer import Answer, answers
 from vitascope.checkpoints.checkpoint import Checkpoint, probabilities
 from vitascope.data.images import UInt8
 from vitascope.device import resolve_device
+from vitascope.errors import CheckpointError
 from vitascope.inference.engines.auto import make_engine
 from vitascope.inference.engines.table import CPU_ONLY
+from vitascope.teaching.known import Known
 from vitascope.views.look import Look, Scope, looks, scope
 from vitascope.web.examples import Example, examples
+from vitascope.web.teacher import Teacher
 from vitascope.web.tensors import Array
 
 Float32 = npt.NDArray[np.float32]
@@ -27,7 +31,8 @@ class Engine:
     """A checkpoint on its device. Raises ConfigError for a device or an engine that is not there, CheckpointError for a
     regression model.
 
-    `forward` and `look` run the model and must not do so at the same time; the others may.
+    `forward`, `features` and `look` run the model and must not do so at the same time; the others may. With `teach`
+    there is a `teacher`, which begins with what was `started`.
     """
 
     def __init__(
@@ -38,6 +43,8 @@ class Engine:
         max_pixels: int,
         engine: str = "eager",
         batch: int = 32,
+        teach: bool = False,
+        started: Known | None = None,
     ) -> None:
         self.labels = checkpoint.labels
         self.channels = checkpoint.preprocess.channels
@@ -52,6 +59,11 @@ class Engine:
         self._forward = make_engine(engine, given, device, "float32", batch)
         self.first = self.results(self.forward(np.zeros((1, self.channels, *self.size), np.float32)))
         """Of an empty image: the first pass is slow everywhere, and what has no probabilities is refused here."""
+        self.teacher: Teacher | None = None
+        if teach:  # of features as fine-tuning would see them: a pre-training head's hidden layer is dropped
+            headless = dataclasses.replace(given, model=replace_head(given.model, 0), labels=(), sets=None)
+            self._features = make_engine(engine, headless, device, "float32", batch)
+            self.teacher = Teacher(checkpoint, headless, max_pixels, started)
 
     @functools.cached_property
     def scope(self) -> Scope:
@@ -74,6 +86,17 @@ class Engine:
     def forward(self, images: Float32) -> Float32:
         """float32 (n, C, h, w) → logits (n, K), or the features of a model without a head."""
         return self._forward(torch.from_numpy(images)).numpy()
+
+    def features(self, images: Float32) -> Float32:
+        """float32 (n, C, h, w) → what a head in closed form sees (n, D'); raises CheckpointError where not finite."""
+        rows = self._features(torch.from_numpy(images)).float().cpu().numpy()
+        if not np.isfinite(rows).all():
+            raise CheckpointError("the model's features are not finite (NaN or infinity); did its training diverge?")
+        return rows
+
+    def normalised(self, pixels: UInt8) -> Float32:
+        """uint8 (h, w, C) of the model's size → float32 (C, h, w), what the model takes."""
+        return self.checkpoint.preprocess.normalise(torch.from_numpy(pixels.transpose(2, 0, 1).copy())).numpy()
 
     def probabilities(self, logits: Float32) -> Float32:
         """float32 (n, K) → probabilities (n, K), by the checkpoint's activation."""

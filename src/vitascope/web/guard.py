@@ -25,7 +25,6 @@ _HEADERS = {
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
 
 
@@ -33,14 +32,17 @@ class Guard:
     """ASGI middleware.
 
     `hosts`: the names under which the server may be reached, None for all; see ServeSettings. `answer_bytes`: of large
-    answers that clients have not taken yet, all together; the next one becomes 503.
+    answers that clients have not taken yet, all together; the next one becomes 503. `camera`: the pages may ask for it.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: frozenset[str] | None, answer_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, hosts: frozenset[str] | None, answer_bytes: int, camera: bool = False) -> None:
         self._app = app
         self._hosts = hosts
         self._answer_bytes = answer_bytes
         self._held = 0
+        camera_for = "self" if camera else ""
+        policy = f"camera=({camera_for}), geolocation=(), microphone=()"
+        self._headers = {**_HEADERS, "permissions-policy": policy}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -60,7 +62,7 @@ class Guard:
                     crowded = Refusal(503, "too many answers are being sent; try again in a second").response()
                     start = {**start, "status": 503, "headers": crowded.raw_headers}
                     message, size = {**message, "body": crowded.body}, 0
-                MutableHeaders(scope=start).update(_HEADERS)
+                MutableHeaders(scope=start).update(self._headers)
                 started = True
                 await send(start)
             self._held += size

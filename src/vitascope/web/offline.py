@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
+from importlib.abc import Traversable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def write_page(path: Path, models: Sequence[Mapping[str, Any]]) -> None:
     if not names or not names[0] or any(other != names[0] for other in names):
         raise ConfigError(f"the models looked at {names}, expected one or more images and the same for every model")
     static = files("vitascope.web") / "static"
-    sources = {entry.name: entry.read_text("utf-8") for entry in static.iterdir() if entry.name.endswith(".js")}
+    sources = _reached("main.js", static)
     modules = json.dumps({"imports": {f"{_PREFIX}{name}": _module(text) for name, text in sorted(sources.items())}})
     start = f'import "{_PREFIX}main.js";'
     style = (static / "style.css").read_text("utf-8")
@@ -77,6 +78,17 @@ def _data(models: Sequence[Mapping[str, Any]]) -> list[str]:
         safe = text.translate(_ESCAPES)
         elements.append(f'<script type="application/json" id="data-{id}">{safe}</script>')
     return elements
+
+
+def _reached(first: str, static: Traversable) -> dict[str, str]:
+    """A module and all that it imports, by name: not those of the page for teaching, which needs a server."""
+    found, wanted = dict[str, str](), [first]
+    while wanted:
+        name = wanted.pop()
+        if name not in found:
+            found[name] = (static / name).read_text("utf-8")
+            wanted += [match[2] for match in _IMPORT.finditer(found[name])]
+    return found
 
 
 def _module(text: str) -> str:

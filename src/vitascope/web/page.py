@@ -19,8 +19,8 @@ _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".
 _LAYER_BYTES_EACH = 20  # for each weight of attention: float32, what softmax takes, and its text in copies; measured
 
 
-def file_routes(folder: Traversable) -> APIRouter:
-    """The page and its files; their ETag changes with the content."""
+def file_routes(folder: Traversable, *, teach: bool = False) -> APIRouter:
+    """The pages and their files; their ETag changes with the content. With `teach` there is the page for it."""
     router = APIRouter(include_in_schema=False)
     known: dict[str, Response] = {}
     for entry in folder.iterdir():
@@ -33,6 +33,12 @@ def file_routes(folder: Traversable) -> APIRouter:
     @router.get("/")
     async def page(request: Request) -> Response:
         return await static("index.html", request)
+
+    if teach:
+
+        @router.get("/teach")
+        async def teach_page(request: Request) -> Response:
+            return await static("teach.html", request)
 
     @router.get("/static/{name}")
     async def static(name: str, request: Request) -> Response:
@@ -57,7 +63,8 @@ def data_routes(service: Service) -> APIRouter:
 
         def described() -> Response:
             examples = [{"id": example.id, "name": example.name} for example in engine.examples.values()]
-            return json_response(model_payload(engine.scope, service.settings.name, examples))
+            told = model_payload(engine.scope, service.settings.name, examples)
+            return json_response({**told, "teach": service.settings.teach})
 
         return await service.readers(0, described)
 

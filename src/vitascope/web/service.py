@@ -20,11 +20,14 @@ from vitascope.web.batching import Batcher
 from vitascope.web.errors import Refusal
 from vitascope.web.intake import Intake
 from vitascope.web.readers import Readers, memory_share
+from vitascope.web.sessions import Sessions
 from vitascope.web.settings import ServeSettings
 
 if TYPE_CHECKING:
+    from vitascope.data.images import UInt8
     from vitascope.views.look import Look
     from vitascope.web.engine import Engine
+    from vitascope.web.teacher import Teacher
 
 Float32 = npt.NDArray[np.float32]
 T = TypeVar("T")
@@ -88,6 +91,8 @@ class Service:
         self._load = load
         self._model_thread = ThreadPoolExecutor(1, "model")
         self.batcher = Batcher(lambda images: self.engine.forward(images), self._model_thread, settings)
+        self._feature_batcher = Batcher(lambda images: self.engine.features(images), self._model_thread, settings)
+        self.sessions = Sessions(settings)
         self._making: dict[str, asyncio.Task[HeldLook]] = {}
 
     @asynccontextmanager
@@ -102,11 +107,15 @@ class Service:
 
         # A daemon, so that a signal need not wait for a checkpoint that loads for minutes.
         threading.Thread(target=load, name="load", daemon=True).start()
-        gathering = asyncio.create_task(self.batcher.run())
+        always = [self.batcher.run()]
+        if self.settings.teach:
+            always += [self._feature_batcher.run(), self.sessions.watch()]
+        tasks = [asyncio.create_task(each) for each in always]
         try:
             yield
         finally:
-            gathering.cancel()
+            for task in tasks:
+                task.cancel()
             self._model_thread.shutdown(wait=False, cancel_futures=True)
             self.readers.shutdown()
 
@@ -123,6 +132,21 @@ class Service:
         if self.loaded.done():
             raise Refusal(503, "the model could not be loaded; the server's log says why")
         raise Refusal(503, "the model is being loaded; try again in a second")
+
+    @property
+    def teacher(self) -> Teacher:
+        """Its part for those who teach it; raises Refusal (503) until it is loaded."""
+        teacher = self.engine.teacher
+        assert teacher is not None, "routes for teaching without --teach"
+        return teacher
+
+    async def features(self, pixels: list[UInt8]) -> Float32:
+        """uint8 (h, w, C) of the model's size, n of them → (n, D'), together with other requests'; raises Refusal."""
+        if not pixels:
+            return np.zeros((0, self.teacher.width), dtype=np.float32)
+        with self.batcher.place(len(pixels)):  # one count for all that waits
+            async with self._in_time():
+                return await self._feature_batcher(np.stack([self.engine.normalised(image) for image in pixels]))
 
     async def outputs(self, images: Float32 | list[bytes]) -> Float32:
         """(n, C, h, w), or n files → (n, K), together with other requests'.
@@ -143,7 +167,7 @@ class Service:
 
         async def make() -> HeldLook:
             with self.batcher.place(1):  # here, so that it counts for as long as it takes, whoever still waits
-                pixels = await self._decoded(engine.decode, content)
+                pixels = await self.decoded(engine.decode, content)
                 look = await asyncio.get_running_loop().run_in_executor(self._model_thread, engine.look, pixels)
             held = HeldLook(id=id, name=name, look=look)
             self.looks.add(held)
@@ -162,13 +186,14 @@ class Service:
         images = []
         for number, content in enumerate(contents, start=1):
             try:
-                images.append(await self._decoded(self.engine.prepare, content))
+                images.append(await self.decoded(self.engine.prepare, content))
             except ImageError as error:
                 which = f"image {number} of {len(contents)}: " if len(contents) > 1 else ""
                 raise ImageError(f"{which}{error}") from None
         return np.stack(images)
 
-    async def _decoded(self, decode: Callable[[bytes], T], content: bytes) -> T:
+    async def decoded(self, decode: Callable[[bytes], T], content: bytes) -> T:
+        """`decode` of a file's bytes, in a thread and within the memory for that; raises Refusal, ImageError."""
         size = await self.readers(0, decoding_bytes, content, self.settings.max_pixels)
         return await self.readers(size, decode, content)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from vitascope.errors import ConfigError
-from vitascope.fields import Range, check_fields
+from vitascope.fields import Range, check_fields, refuse_idle
 
 Amount = Annotated[int, Range(1, 2**50)]
 """Bytes, pixels or images."""
@@ -56,8 +56,19 @@ class ServeSettings:
     looks_bytes: Amount = 512 * 2**20
     """Memory for the insides of images looked at lately, in bytes; the longest unused is forgotten first."""
 
+    teach: bool = False
+    """Let whoever opens the page teach the model classes of their own, and download the model with them."""
+    sessions: Annotated[int, Range(1, 10**4)] = 16
+    """How many may teach at a time, each in a tab of their own; more are answered with 503."""
+    session_bytes: Amount = 32 * 2**20
+    """Memory for what one of them taught: features, small pictures, and what undoing takes, in bytes."""
+    session_idle: Seconds = 3600.0
+    """Seconds after which what nobody asked for is forgotten."""
+
     def __post_init__(self) -> None:
         check_fields(self)
+        if not self.teach:
+            refuse_idle(self, "nobody can teach; give --teach", "sessions", "session_bytes", "session_idle")
         if self.name and not _NAME.fullmatch(self.name):
             raise ConfigError(f"name is {self.name!r}, expected letters, digits, '.', '_' and '-', at most 100")
         if wrong := [name for name in self.allowed_hosts if not re.fullmatch(r"[^\s,/]+", name)]:

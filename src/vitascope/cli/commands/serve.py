@@ -27,16 +27,21 @@ def run(asked: Serve, settings: ServeSettings, console: Console) -> dict[str, An
 
     def ready() -> None:
         decoding = f"at most {memory_share() / 2**20:,.0f} MiB for decoding"
-        console.say(f"ready: {address} for the page, {address}/predict and {address}/v2 for programs; {decoding}")
+        pages = f"{address}/teach to teach, {address} to look inside" if settings.teach else f"{address} for the page"
+        console.say(f"ready: {pages}, {address}/predict and {address}/v2 for programs; {decoding}")
         if console.json_only:
             print(json.dumps({"url": address, "model": settings.name}), flush=True)
 
     def load() -> Any:
         from vitascope.checkpoints.load import load
+        from vitascope.teaching.known import read_taught
         from vitascope.web.engine import Engine
 
         checkpoint = load(asked.checkpoint, **asked.stated)
-        limits = {"max_pixels": settings.max_pixels, "batch": settings.batch}
+        limits: dict[str, Any] = {"max_pixels": settings.max_pixels, "batch": settings.batch}
+        taught = read_taught(asked.checkpoint) if settings.teach and asked.image_size is None else None
+        started = None if taught is None else taught[0]
+        limits |= {"teach": settings.teach, "started": started}
         return Engine(checkpoint, device=asked.device, engine=asked.engine, **limits)
 
     serve(load, settings, opened, ready)

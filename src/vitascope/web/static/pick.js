@@ -2,6 +2,7 @@
 
 import { h } from "./dom.js";
 import { icon, logo } from "./icons.js";
+import { tabs } from "./tabs.js";
 
 export class Pick {
   /** `take(file)` gets a person's own image, `open(id)` an example. */
@@ -25,7 +26,8 @@ export class Pick {
       this.examples.map((e) => e.element),
       this.own,
     );
-    this.element = h("header", { class: "pick" }, h("p", { class: "brand" }, logo(), "Vitascope"), list);
+    const pages = source.teaches ? tabs("look") : null;
+    this.element = h("header", { class: "pick" }, h("p", { class: "brand" }, logo(), "Vitascope"), pages, list);
     if (!source.takesFiles) return;
     const take1 = (files) => {
       const file = [...files][0];

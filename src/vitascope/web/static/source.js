@@ -18,13 +18,19 @@ export class Server {
     this.takesFiles = true;
   }
 
-  /** The models shown: one. `waiting` is told when the server is still loading it. */
-  async models(waiting = () => {}) {
+  /** The models shown: one. */
+  async models(waiting) {
+    const model = await this.patiently("model", {}, waiting);
+    this.examples = model.examples ?? [];
+    this.teaches = model.teach === true;
+    return [model];
+  }
+
+  /** As `ask`; `waiting` is told when the server is still loading its model. */
+  async patiently(address, options = {}, waiting = () => {}) {
     for (let tries = 0; ; tries++) {
       try {
-        const model = await this.ask("model");
-        this.examples = model.examples ?? [];
-        return [model];
+        return await this.ask(address, options);
       } catch (error) {
         if (error.status !== 503 || tries >= PATIENCE) throw error;
         waiting(error.message);

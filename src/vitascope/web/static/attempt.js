@@ -1,0 +1,144 @@
+/** Trying it: a photograph that is chosen, dropped or pasted, or what the camera sees. */
+
+import { face } from "./boxes.js";
+import { Camera } from "./camera.js";
+import { h, section } from "./dom.js";
+import { images, target } from "./dropped.js";
+import { icon } from "./icons.js";
+import { bar } from "./predictions.js";
+import { short } from "./words.js";
+
+export class Attempt {
+  /** `on`: complain(words), add(name, files) of a picture that the camera took. */
+  constructor(teaching, on) {
+    Object.assign(this, { teaching, on, turn: 0 });
+    const input = h("input", {
+      type: "file",
+      accept: "image/*",
+      class: "unseen",
+      tabindex: -1,
+      testid: "try-file",
+      "aria-hidden": "true",
+      change: () => {
+        this.file(images(input.files)[0]);
+        input.value = "";
+      },
+    });
+    this.choose = h(
+      "button",
+      { type: "button", class: "primary", testid: "try", click: () => input.click() },
+      icon("image"),
+      "Try a photograph",
+    );
+    this.camera = new Camera({ frame: (picture) => this.try(picture), add: on.add, complain: on.complain });
+    this.picture = h("canvas", { class: "tried hidden", testid: "tried", role: "img", "aria-label": "What was tried" });
+    this.says = h("div", { class: "answer", role: "status", testid: "answer" });
+    this.element = section(
+      "try-it",
+      "Try it",
+      null,
+      null,
+      h("p", { class: "acts" }, this.choose, this.camera.button, input),
+      this.camera.element,
+      this.picture,
+      this.says,
+    );
+    target(this.element, (found) => this.file(found[0]?.file));
+    document.addEventListener("paste", (event) => this.file(images(event.clipboardData?.files ?? [])[0]));
+    this.ready(false);
+  }
+
+  /** Whether there is something to try; what was tried before is asked again, since the answer may be another. */
+  ready(is, boxes = []) {
+    this.possible = is;
+    this.choose.disabled = !is;
+    this.camera.boxes(boxes);
+    if (!is) this.wait();
+    else if (this.tried && !this.camera.on) this.try(this.tried);
+    else if (!this.tried) this.say("Drop a photograph here that it has not seen.");
+  }
+
+  wait() {
+    this.say("As soon as two boxes have photographs.");
+  }
+
+  async file(file) {
+    if (!file) return;
+    if (!this.possible) return this.wait();
+    this.camera.stop();
+    this.say("Looking …");
+    this.draw(file);
+    await this.try(file);
+  }
+
+  /** Asks, and shows the answer unless another was asked for meanwhile. */
+  async try(file) {
+    if (!this.possible) return;
+    const turn = ++this.turn;
+    this.tried = file;
+    try {
+      const answer = await this.teaching.attempt(file);
+      if (turn === this.turn) this.show(answer);
+    } catch (error) {
+      if (turn !== this.turn) return;
+      this.tried = null;
+      this.say("");
+      this.on.complain(error.message);
+    }
+  }
+
+  async draw(file) {
+    try {
+      const image = await createImageBitmap(file);
+      const scale = Math.min(1, 640 / Math.max(image.width, image.height));
+      this.picture.width = Math.round(image.width * scale);
+      this.picture.height = Math.round(image.height * scale);
+      this.picture.getContext("2d").drawImage(image, 0, 0, this.picture.width, this.picture.height);
+      this.picture.classList.remove("hidden");
+    } catch {
+      this.picture.classList.add("hidden"); // of a kind that this browser does not show; the model may know it
+    }
+  }
+
+  say(words) {
+    this.says.replaceChildren(h("p", { class: "note" }, words));
+  }
+
+  show({ labels, set, coverage, like, version }) {
+    if (version !== this.teaching.state.version) return;
+    const { photos, classes } = this.teaching.state;
+    const [words, note] = spoken(set, labels, coverage, photos.length, classes.length);
+    const similar = like.map(({ place, lead }) => {
+      const photo = photos[place];
+      const kind = classes[photo.class];
+      const speaks = `${lead >= 0 ? "+" : "−"}${short(Math.abs(lead))}`;
+      return h(
+        "li",
+        { title: `${photo.name}, in ${kind}: added ${speaks} to the lead of the first answer over the second` },
+        h("span", { class: "thumb" }, face(this.teaching, photo)),
+        h("span", { class: "note" }, kind),
+        h("span", { class: "note" }, speaks),
+      );
+    });
+    this.says.replaceChildren(
+      h("p", { class: "big", testid: "spoken" }, words),
+      h("p", { class: "note" }, note),
+      h("ol", { class: "bars", testid: "answers" }, labels.map(bar)),
+      h("p", { class: "note" }, "Most like it, and how much each of them spoke for the first answer:"),
+      h("ul", { class: "similar", testid: "similar" }, similar),
+    );
+  }
+}
+
+/** The prediction set in words. */
+function spoken(set, labels, coverage, photos, classes) {
+  const best = labels[0].label;
+  const few = Math.ceil(1 / (1 - coverage) - 1e-9) - 1; // below which no label can be ruled out
+  const stated = `${Math.round(100 * coverage)} of 100`;
+  if (!set.length)
+    return ["None of these", `Of photographs that do belong into a box, ${stated} at least are not called so.`];
+  if (set.length === 1) return [best, `Of photographs like yours, ${stated} at least get an answer that holds the right box.`];
+  if (photos < few) return [`Probably ${best}`, `With fewer than ${few} photographs nothing can be ruled out.`];
+  const several = set.length === classes && classes > 3 ? "Any of them" : set.join(" or ");
+  return [several, `It cannot choose here: ${stated} such answers at least hold the right box.`];
+}
