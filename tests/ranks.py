@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,10 +28,14 @@ def free_ports(count: int) -> list[str]:
     return ports
 
 
-def begin(*words: list[str | Path]) -> list[subprocess.Popen[str]]:
-    """One process for each list of words."""
+def begin(*words: list[str | Path], own: Sequence[Mapping[str, str]] = ()) -> list[subprocess.Popen[str]]:
+    """One process for each list of words; `own` is added to the environment of each."""
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_ports(1)[0], "WORLD_SIZE": str(len(words))}
-    return [start(*each, env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank, each in enumerate(words)]
+    mine = own or [{}] * len(words)
+    return [
+        start(*each, env={**shared, **mine[rank], "RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank, each in enumerate(words)
+    ]
 
 
 def ended(processes: list[subprocess.Popen[str]]) -> list[Said]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import constants
 
 import vitascope as vs
 from commanding import Run, refused
 from depot import COMMIT, Depot
-from ranks import ended
+from ranks import begin, ended
 from tiny import PLAIN, SIDE, command, finetune_recipe, image_folder, source, start
 from tiny_checkpoint import checkpoint
 from vitascope.checkpoints.starts import STARTS
@@ -122,6 +124,24 @@ def test_a_run_goes_on_without_the_hub(hub: Depot, tmp_path: Path) -> None:
     finetune(recipe, splits=splits)
     hub.status = 500
     assert card(finetune(recipe, splits=splits, resume=True))["origin"]["fetched"]["revision"] == COMMIT
+
+
+def test_processes_that_train_together_begin_with_the_same_start(hub: Depot, tmp_path: Path) -> None:
+    """The first one chooses; the second has a better one at hand, which it would choose by itself."""
+    worse, better = STARTS[0].name, STARTS[2].name
+    homes = [{"HF_HOME": str(tmp_path / f"home{rank}"), "HF_HUB_OFFLINE": "1"} for rank in (0, 1)]
+    for home, name in zip(homes, (worse, better), strict=True):
+        hub.add(name, tmp_path / "tiny")
+        vs.load(name)
+        shutil.copytree(constants.HF_HUB_CACHE, Path(home["HF_HOME"]) / "hub", symlinks=True)
+    photos = image_folder(tmp_path / "photos", 30)
+    words = ["--steps=2", "--batch=6", f"--image_size={SIDE}", "--precision=float32", "--device=cpu"]
+    ranks = [["finetune", "auto", photos, "--out", tmp_path / f"run{rank}", *words] for rank in (0, 1)]
+    for code, _, err in ended(begin(*ranks, own=homes)):
+        assert code == 0, err
+        assert better not in err.partition("is taken, which is here")[2]
+    origin = card(tmp_path / "run0/model")
+    assert origin["checkpoint"] == origin["origin"]["fetched"]["name"] == worse
 
 
 def test_the_table_of_starts(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

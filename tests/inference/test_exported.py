@@ -171,6 +171,20 @@ def test_the_command_writes_int8_and_says_what_was_trained_on(
     assert "4 of these images were trained on" in said.err
 
 
+def test_calibration_needs_no_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    needs("nncf")
+    photos = sorted(image_folder(tmp_path / "labelled", 12).rglob("*.png"))
+    (tmp_path / "photos").mkdir()
+    for i, photo in enumerate(photos):
+        photo.rename(tmp_path / "photos" / f"{i}.png")
+    vs.save(named(), tmp_path / "ck")
+    words = ["--format", "openvino", "--precision", "int8", "--calibration", str(tmp_path / "photos"), "--samples", "4"]
+    assert main(["export", str(tmp_path / "ck"), str(tmp_path / "out"), *words, "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["judged_on"] == 4
+    assert "top1" not in record
+
+
 def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nncf", None)
     with pytest.raises(ConfigError, match=r"int8 needs NNCF.*vitascope\[openvino\]"):

@@ -16,6 +16,7 @@ import yaml
 
 import vitascope as vs
 from tiny import CLASSES, SIDE, evaluated, finetune_recipe, image_folder, pixels, pretrain_recipe, splits
+from tiny_checkpoint import TINY, checkpoint
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.cli import main
 from vitascope.data.kept import ArraySource
@@ -45,6 +46,13 @@ TWO = ("left", "right")
 def two_classes() -> Splits:
     images, labels = pixels(16)
     return Splits(train=ArraySource("two", TWO, labels % 2, images))
+
+
+def test_a_start_without_a_head_is_called_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "vitascope")
+    headless = checkpoint(dataclasses.replace(TINY, classes=0))
+    model_to_finetune(finetune_recipe(tmp_path, tmp_path / "any"), headless, classes=TWO)
+    assert "new zero head for 2 classes on a checkpoint that had no head" in caplog.text
 
 
 def test_it_starts_with_a_zero_head_and_the_checkpoints_features(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,12 @@ def test_twice_the_same_and_models_as_before(place: Path, study: tuple[Measured,
         assert not any(m._forward_hooks or m._forward_pre_hooks for m in ck.model.modules())
         with torch.no_grad():
             assert torch.equal(ck.model.eval()(images), logits)
+
+
+def test_pictures_need_no_labels(place: Path, tmp_path: Path) -> None:
+    for i, photo in enumerate(sorted((place / "photos").rglob("*.png"))):
+        shutil.copy(photo, tmp_path / f"{i}.png")
+    assert len(pictures_of(str(tmp_path), 5, 0)[1]) == 5
 
 
 def test_views_are_passed_on(place: Path, study: tuple[Measured, ...]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 from serving import decoded_rows, png
-from tiny_checkpoint import checkpoint, look
+from tiny_checkpoint import TINY, checkpoint, look
 from vitascope.errors import ConfigError
 from vitascope.views.look import Look, scope
 from vitascope.web import payload
@@ -69,6 +70,21 @@ def test_a_look_as_json(seen: Look) -> None:
     attention = payload.layer_payload(seen, 0)
     assert attention["layer"] == 0
     np.testing.assert_allclose(decoded_rows(attention["attention"]), seen.attention(0), atol=1 / 255)
+
+
+@pytest.mark.parametrize(
+    ("changes", "who"),
+    [
+        ({}, "the class token looks"),
+        ({"pooling": "token+mean"}, "the class token looks"),
+        ({"pooling": "token+distillation", "registers": 1}, "the class and the distillation token look on average"),
+        ({"pooling": "mean"}, "the patches look on average"),
+        ({"pooling": "attention", "class_token": False}, "the patches look on average"),
+    ],
+)
+def test_it_says_who_looks(changes: dict[str, Any], who: str) -> None:
+    held = checkpoint(replace(TINY, **changes))
+    assert payload.look_payload(look(held, png()), "id", "name")["who_looks"] == who
 
 
 def test_a_model_as_json() -> None:

@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 import vitascope as vs
+from depot import Depot
 from serving import png
 from tiny import start
 from tiny_checkpoint import checkpoint
@@ -43,6 +44,20 @@ def serving(*words: str | Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_a_name_is_served(depot: Depot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    vs.save(checkpoint(), tmp_path / "tiny", format="timm")
+    depot.add("someone/tiny-vit", tmp_path / "tiny")
+    monkeypatch.setenv("HF_ENDPOINT", depot.url)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    with (
+        serving("someone/tiny-vit") as (_, address),
+        httpx.Client(base_url=address, timeout=30, trust_env=False) as client,
+    ):
+        answer = client.post("/predict", content=png())
+        assert answer.status_code == 200, answer.text
+    assert depot.fetched(".safetensors") == ["model.safetensors"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")

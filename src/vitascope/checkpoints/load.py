@@ -25,6 +25,7 @@ from vitascope.models.bit import BiT
 from vitascope.models.catalogue import model_config
 from vitascope.models.config import ModelConfig, Size, ViTConfig
 from vitascope.models.vit import ViT
+from vitascope.wording import count
 
 log = logging.getLogger(__name__)
 
@@ -91,16 +92,18 @@ def adapt(checkpoint: Checkpoint, *, classes: int | None = None, image_size: Siz
             log.warning("prediction sets were calibrated at another image size, and are left out")
             checkpoint = replace(checkpoint, sets=None)
     if classes is not None and classes != model.config.classes:
-        log.warning(
-            "new zero head for %d classes in place of the checkpoint's %d: train it before it is used",
-            classes,
-            model.config.classes,
-        )
+        log.warning("%s: train it before it is used", new_head(classes, model.config.classes))
         model, labels = replace_head(model, classes), numbered_labels(classes)
         checkpoint = replace(checkpoint, activation="softmax", sets=None)
     else:
         _warn_of_zero_head(model)
     return replace(checkpoint, model=model, preprocess=preprocess, labels=labels)
+
+
+def new_head(classes: int, before: int) -> str:
+    """What is said of it."""
+    told = f"in place of the checkpoint's {before}" if before else "on a checkpoint that had no head"
+    return f"new zero head for {count(classes, 'class')} {told}"
 
 
 def _read_foreign(raw: RawCheckpoint) -> Checkpoint:

@@ -116,6 +116,23 @@ def _dinov2(name: str, model: str, top1: float, registers: int = 0) -> Start:
     )
 
 
+def _dinov3(size: str, model: str, top1: float, **fields: Any) -> Start:
+    """DINOv3 (Siméoni et al., 2025), distilled from 7B. The authors tell no accuracy on ImageNet itself."""
+    eva = {"positions": "rotary", "registers": 4, "layer_scale": 1e-5, "norm_eps": 1e-5, "qkv_bias": False}
+    return Start(
+        name=f"timm/vit_{size}_patch16_dinov3.lvd1689m",
+        family="DINOv3",
+        model=model,
+        fields={**_LATER, **eva, "pooling": "mean", **fields},
+        pixels=256,
+        trained_on="LVD-1689M, no labels",
+        licence="DINOv3-License",
+        top1=top1,
+        judged="linear at 512 px",
+        source="yberreby/dinov3-in1k-probes, README",
+    )
+
+
 def _clip(size: str, model: str, top1: float) -> Start:
     """The image tower of CLIP (Radford et al., 2021), as OpenCLIP trained it on public images."""
     return Start(
@@ -182,6 +199,10 @@ STARTS: tuple[Start, ...] = (
     _dinov2("vit_small_patch14_reg4", "ViT-S/14", 80.9, registers=4),
     _dinov2("vit_base_patch14", "ViT-B/14", 84.5),
     _dinov2("vit_large_patch14", "ViT-L/14", 86.3),
+    _dinov3("small", "ViT-S/16", 81.4),
+    _dinov3("small_plus", "ViT-S/16", 82.9, gated_mlp=True),
+    _dinov3("base", "ViT-B/16", 85.0),
+    _dinov3("large", "ViT-L/16", 87.4),
     _clip("base_patch32", "ViT-B/32", 82.6),
     _clip("base_patch16", "ViT-B/16", 85.5),
     Start(

@@ -73,7 +73,7 @@ def judged(engine: Engine, checkpoint: Checkpoint, source: Source, samples: int)
     }
     if shown is not None and shown.known and marks is not None:
         result["trained_on"] = int(np.isin(marks[positions], shown.trained).sum())
-    if source.classes == checkpoint.labels and not source.several:
+    if source.classes and source.classes == checkpoint.labels and not source.several:
         right = np.asarray(source.labels)[positions]
         result["top1"] = {name: float((right == labels).mean()) for name, labels in given.items()}
     return result

@@ -13,7 +13,7 @@ import torch
 
 from vitascope.checkpoints.adapt import assemble, replace_head, resize_model, with_outputs
 from vitascope.checkpoints.checkpoint import Activation, Checkpoint
-from vitascope.checkpoints.load import load
+from vitascope.checkpoints.load import load, new_head
 from vitascope.models.bit import BiT
 from vitascope.models.config import ViTConfig
 from vitascope.models.learned import learned
@@ -76,7 +76,7 @@ def model_to_finetune(
         log.info("the head that was taught these %d classes is kept", len(classes))
         model = with_outputs(model, [checkpoint.labels.index(name) for name in classes])
     else:
-        log.info("new zero head for %d classes in place of the checkpoint's %d", len(classes), model.config.classes)
+        log.info("%s", new_head(len(classes), model.config.classes))
         model = replace_head(model, len(classes))
     config = model.config
     if isinstance(config, ViTConfig):

@@ -19,6 +19,7 @@ from vitascope.checkpoints.answer import as_objects
 from vitascope.errors import ConfigError
 
 if TYPE_CHECKING:
+    from vitascope.models.config import ViTConfig
     from vitascope.views.look import Look, Scope
 
 _DISTANCE_DIGITS = 3
@@ -107,7 +108,15 @@ def _tokens(of: Look | Scope) -> dict[str, Any]:
         "prefix": of.config.prefix,
         "class_token": of.config.class_token,
         "reads_class_token": of.config.reads_class_token,
+        "who_looks": _who_looks(of.config),
     }
+
+
+def _who_looks(config: ViTConfig) -> str:
+    """Whose attention class maps are, as `Capture.readers` says, with its verb."""
+    if config.pooling == "token+distillation":
+        return "the class and the distillation token look on average"
+    return "the class token looks" if config.reads_class_token else "the patches look on average"
 
 
 def _finite(values: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
-from vitascope.errors import CheckpointError, ConfigError, DataError
+from vitascope.errors import CheckpointError, ConfigError, DataError, UnlabelledError
 from vitascope.fields import refuse_idle
 from vitascope.recipes.asked import Stated
 
@@ -77,13 +77,19 @@ def run(asked: Export, console: Console) -> dict[str, Any]:
 
 
 def _calibration(data: str, labels: tuple[str, ...]) -> Any:
-    """The training split, else another, with its labels where they are the checkpoint's."""
+    """The training split, else another, with its labels where it has some and they are the checkpoint's."""
     from vitascope.data.open import open_data
     from vitascope.recipes.evaluation import relabelled
 
-    found = open_data(data).first("train", "validation", "test")
+    try:
+        splits = open_data(data)
+    except UnlabelledError:
+        splits = open_data(data, labels=False)
+    found = splits.first("train", "validation", "test")
     if found is None:
         raise DataError(f"{data} holds no images to calibrate with")
+    if not found[1].classes:
+        return found[1]
     try:
         return relabelled(found[1], labels)
     except (DataError, CheckpointError):  # other classes calibrate as well

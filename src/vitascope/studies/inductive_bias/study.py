@@ -78,7 +78,7 @@ def pictures_of(data: str, count: int, seed: int) -> Pictures:
 
     Raises `DataError`, and `ImageError` for one that cannot be read.
     """
-    present = open_data(data).first(least=2)
+    present = open_data(data, labels=False).first(least=2)
     if present is None:
         raise DataError(f"{data} holds no two images to look at; give other data")
     source = present[1]

@@ -109,8 +109,7 @@ export class Grid {
       return amounts(attentionMap(view, head), 0, "share of attention", `Where ${heads} looks from ${place(query)}.`);
     }
     if (map === "class") {
-      const whose = look.reads_class_token === false ? "the patches on average look" : "the class token looks";
-      return amounts(look.classMaps.at(layer, head), 0, "share of attention", `Where ${whose} through ${heads}.`);
+      return amounts(look.classMaps.at(layer, head), 0, "share of attention", `Where ${look.who_looks} through ${heads}.`);
     }
     if (map === "rollout") {
       const { values, min } = look.rollout;

@@ -13,10 +13,9 @@ const LABEL = 24; // room for numbers of layers above and of heads at the left
 export class Overview {
   constructor(model, store) {
     [this.model, this.store] = [model, store];
-    const whose = model.reads_class_token === false ? "the patches look on average" : "the class token looks";
     const layout = "Layers from left to right, a row for each head; choose a cell to look at it closely.";
     this.sentences = {
-      maps: `Where ${whose}. ${layout}`,
+      maps: `Where ${model.who_looks}. ${layout}`,
       distance: `How far the patches look on average. ${layout}`,
       share: `How much of the image the patches attend to. ${layout}`,
     };
