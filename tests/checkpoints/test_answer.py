@@ -125,6 +125,7 @@ def test_evaluate_holds_them_against_the_labels(photos: list[str], tmp_path: Pat
     held = np.mean([Path(photo).parent.name in s for photo, s in zip(photos, sets, strict=True)])
     assert found == {
         "coverage": 0.9,
+        "can_be_none": True,
         "held": pytest.approx(held),
         "labels": pytest.approx(np.mean(list(map(len, sets)))),
         "none": pytest.approx(np.mean([not s for s in sets])),

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import beta
 
 from vitascope.errors import ConfigError
-from vitascope.evaluation.sets import PredictionSets, sets_from_json
+from vitascope.evaluation.sets import PredictionSets, sets_from_json, sets_text
 
 Array = np.ndarray
 
@@ -51,6 +51,16 @@ def test_by_class_every_class_has_it() -> None:
             kept.append([hit[truth == k].mean() for k in range(4)])
     assert np.mean(each, axis=0).min() >= 0.9 - 0.005
     assert np.ptp(np.mean(each, axis=0)) < np.ptp(np.mean(plain, axis=0)) + 0.02
+
+
+@pytest.mark.parametrize(("least", "can"), [((0.2,), False), ((0.3,), True), ((0.1, 0.1, 0.1, 0.6), False)])
+def test_a_set_can_be_empty_only_where_the_lowest_probabilities_leave_room(least: tuple[float, ...], can: bool) -> None:
+    sets = PredictionSets(coverage=0.9, least=least, images=50)
+    likely = np.broadcast_to(least, 4)
+    assert sets.can_be_empty(4) is can
+    assert sets.members(likely / likely.sum() * np.ones((1, 4))).any() is np.bool_(not can)  # the likeliest to be empty
+    said = sets_text({"coverage": 0.9, "held": 0.9, "labels": 1.5, "none": 0.0, "can_be_none": can})
+    assert ("not sure enough" in said) is not can
 
 
 def test_too_few_images_state_nothing_so_every_label_is_in() -> None:

@@ -169,7 +169,8 @@ def test_teach_auto(
     monkeypatch.setattr(choosing, "_teachable", lambda asked: some)
     data = image_folder(tmp_path / "data", 9)
     lesson = teach_run(Teach(checkpoint="auto", data=str(data), out=str(tmp_path / "run"), device="cpu"))
-    card = vs.load(tmp_path / "run").card
+    taught, card = vs.load(tmp_path / "run"), vs.load(tmp_path / "run").card
+    assert taught.preprocess.size == (224, 224)  # of which the accuracies of linear heads are
     assert card["checkpoint"] == card["origin"]["fetched"]["name"] == FIRST
     assert f"auto: {FIRST} (78 % on ImageNet-1k): 9 images of 3 classes, 9 showings in about 9s here" in caplog.text
     assert len(lesson.known) == 9

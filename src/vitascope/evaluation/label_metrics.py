@@ -129,7 +129,7 @@ class LabelTally:
         n = max(self.images, 1)
         held = float((members & has).sum() / max(int(has.sum()), 1))
         found = {"held": held, "labels": float(members.sum() / n), "none": float((~members.any(axis=1)).sum() / n)}
-        return {"coverage": self.sets.coverage, **found}
+        return {"coverage": self.sets.coverage, **found, "can_be_none": min(self.sets.least) > 0}
 
     def _shares(self) -> dict[str, Float64]:
         """Recall, precision and F1 of each label, (K,); 0 where there is none."""

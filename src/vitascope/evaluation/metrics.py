@@ -143,11 +143,15 @@ class Tally:
         return {**judged(self.summary(), self.counts[0], classes), **more, "per_class": self.per_class(classes)}
 
     def of_sets(self) -> dict[str, float] | None:
-        """What came of prediction sets, JSON-able: coverage stated and found, labels in a set, share of empty ones."""
+        """What came of prediction sets, JSON-able: coverage stated and found, labels in a set, share of empty ones, and
+        whether there can be any.
+        """
         if self.sets is None:
             return None
         held, labels, empty = (self.inside / max(self.images, 1)).tolist()
-        return {"coverage": self.sets.coverage, "held": held, "labels": labels, "none": empty}
+        possible = self.sets.can_be_empty(self.classes)
+        told = {"coverage": self.sets.coverage, "held": held, "labels": labels}
+        return {**told, "none": empty, "can_be_none": possible}
 
     def _f1(self) -> np.ndarray:
         """Harmonic mean of precision and recall, (K,); 0 for a class that neither occurs nor is said."""

@@ -3,7 +3,8 @@
 A label belongs to the set if its probability is not among the lowest of true labels on images the head has not seen:
 of n of those, it must reach the k-th lowest, k = ⌊(1 − coverage)(n + 1)⌋. Whatever the model and the data, the set of a
 new image of the same kind then holds its label with at least that probability. An empty set says "none of these": of
-images of the known classes no more than 1 − coverage get one.
+images of the known classes no more than 1 − coverage get one, and none at all where even the lowest probabilities in
+sets add up to less than 1 (`can_be_empty`).
 
 Source: split conformal prediction (Vovk et al., 2005; Sadinle et al., 2019, for this form), here on probabilities of
 images left out; by class (Vovk, 2012). n images, K classes.
@@ -64,6 +65,10 @@ class PredictionSets:
         """Which labels are in the set of each row, (m, K) → (m, K)."""
         return probabilities >= np.asarray(self.least, dtype=probabilities.dtype)
 
+    def can_be_empty(self, classes: int) -> bool:
+        """Whether probabilities of so many classes that add up to 1 can all be too low: "none of these"."""
+        return float(np.broadcast_to(self.least, classes).sum()) > 1
+
     def as_json(self) -> dict[str, Any]:
         """JSON values, from which `PredictionSets(**values)` comes back with `least` as a tuple."""
         return {"coverage": self.coverage, "least": list(self.least), "images": self.images}
@@ -84,9 +89,12 @@ def sets_text(found: Mapping[str, float], *, several: bool = False) -> str:
     """What came of sets (`of_sets` of a tally) in a line; `several` where an image may have several labels."""
     what = "each label that an image has, in" if several else "the right one in"
     stated, held, none = (100 * found[name] for name in ("coverage", "held", "none"))
+    called = f'{none:.1f} % were called "none of these"'
+    if not found["can_be_none"]:
+        called = 'none can be called "none of these", because the head is not sure enough of images that it knows'
     return (
         f"sets of labels stated to hold {what} {stated:g} % of images: {held:.1f} % did, with "
-        f'{found["labels"]:.2f} labels on average; {none:.1f} % were called "none of these"'
+        f"{found['labels']:.2f} labels on average; {called}"
     )
 
 

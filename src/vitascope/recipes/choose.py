@@ -44,6 +44,8 @@ _PER_CLASS = 64
 """Images that are to be seen of every class at least, on average, where the clock ends the run."""
 _PATIENCE = 600.0
 """Seconds that the features of all images may take where a head is taught."""
+_LINEAR_PIXELS = 224
+"""Side of the images that linear heads were judged on, whatever size the start saw last."""
 _OF_TIME = 0.8
 """Share of a time budget that training gets; the rest is for loading, judging and writing."""
 _FULL = 0.85
@@ -127,10 +129,12 @@ def with_start(recipe: FinetuneRecipe, how: How, runs: int = 1) -> FinetuneRecip
 def with_start_to_teach(asked: Teach, splits: Splits) -> Teach:
     """`asked` with a start in place of `auto` for the images of `splits`, whose features are computed once each.
 
-    Compared is the accuracy of linear heads. Otherwise as `with_start`.
+    Compared is the accuracy of linear heads, and the image size is that of it unless one is asked for. Otherwise as
+    `with_start`.
     """
     if asked.checkpoint != AUTO or Path(AUTO).exists():
         return asked
+    asked = replace(asked, image_size=asked.image_size or _LINEAR_PIXELS)
     images = sum(map(len, splits.present().values()))
     name = _had(_teachable(asked), images=images, classes=len(splits.classes), limit=_PATIENCE, passes=1)
     return replace(asked, checkpoint=name)
