@@ -122,7 +122,7 @@ FREE = {
     "micro_batch", "checkpoint_activations", "epochs", "time_budget", "data", "on_error",
 }  # fmt: skip
 CHANGED: dict[str, Any] = {
-    "image_size": 32, "holdout": 0.5, "shrink": 300, "steps": 9, "batch": 7,
+    "image_size": 32, "holdout": 0.5, "group": "patient", "shrink": 300, "steps": 9, "batch": 7,
     "optimizer": "sgd", "lr": 0.5, "warmup": 0.5, "decay": "linear", "end_lr": 1e-4, "betas": (0.5, 0.5),
     "momentum": 0.5, "weight_decay": 0.5, "layer_decay": 0.5, "clip": 0.5, "loss": "sigmoid",
     "label_smoothing": 0.5, "ema": 0.5, "keep": "best", "precision": "bfloat16", "compile": True, "seed": 5,
@@ -154,7 +154,8 @@ def test_a_changed_setting_is_listed(name: str, tmp_path: Path) -> None:
 
 
 def test_what_an_earlier_version_did_not_know_is_told_only_where_it_is_used(tmp_path: Path) -> None:
-    assert not {"objective", "masked"} & fixed(pretrain_recipe(tmp_path)).keys()
+    assert not {"objective", "masked", "group"} & fixed(pretrain_recipe(tmp_path)).keys()
+    assert fixed(pretrain_recipe(tmp_path, group="patient"))["group"] == "patient"
     told = fixed(pretrain_recipe(tmp_path, objective="masked", masked=MaskedConfig(share=0.5)))
     assert told["objective"] == "masked"
     assert told["masked"]["share"] == 0.5
@@ -178,7 +179,7 @@ def test_what_an_objective_would_ignore_is_refused(changes: dict[str, Any], said
 
 def test_a_run_older_than_an_option_had_its_default(tmp_path: Path) -> None:
     before = stored(tmp_path)
-    for name in ("drop_tokens", "betas", "objective", "masked"):
+    for name in ("drop_tokens", "betas", "objective", "masked", "group"):
         del before[name]
     assert differences(before, pretrain_recipe(tmp_path)) == []
     changed = pretrain_recipe(tmp_path, drop_tokens=0.5, betas=(0.5, 0.5))

@@ -79,6 +79,18 @@ class Source(ABC):
         """How messages name an item: its path, or "cifar10 train[17]"."""
         return f"{self.name}[{index}]"
 
+    def path(self, index: int, /) -> str:
+        """An item's name within the data: its path below the data's folder, where it has one."""
+        return self.describe(index)
+
+    def table_columns(self) -> tuple[str, ...]:
+        """Names of the columns, where the data is a table."""
+        return ()
+
+    def table_column(self, name: str, /) -> Sequence[str] | None:
+        """What the data's table has in a column for each image, "" for nothing; None without such a column."""
+        return None
+
     def open(self, index: int, /) -> Picture:
         """An image to be looked at and not changed, where decoding may wait until a part is asked for."""
         return Picture(self[index])

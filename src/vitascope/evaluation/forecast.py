@@ -57,10 +57,11 @@ def forecast(
     """At twice and four times the images, and each class's gain from twice its own, (K,), in shares of its images.
 
     `features` (n, d), `labels` (n,), `left_out` (n, K) logits of the images left out, `groups` (n,) what belongs
-    together. Nothing, and no gains, for fewer than `LEAST` images.
+    together. Nothing, and no gains, for fewer than `LEAST` images that do not belong together.
     """
     n, classes = left_out.shape
-    if n < LEAST:
+    units = len(np.unique(groups))
+    if units < LEAST:
         return [], np.zeros(classes)
     counts = np.array([n, *np.bincount(labels, minlength=classes)])
     now = _shares(left_out.argmax(axis=1) != labels, labels, classes)
@@ -74,7 +75,7 @@ def forecast(
         steps = sum(DAMPING**step for step in range(1, doublings + 1))
         error = max(now[0], floor[0])
         middle = math.log(error) + steps * slopes[0]
-        deviation = math.sqrt(_SCATTER * (1 - error) / (error * n) + (_SLOPE * steps * slopes[0]) ** 2)
+        deviation = math.sqrt(_SCATTER * (1 - error) / (error * units) + (_SLOPE * steps * slopes[0]) ** 2)
         half = student_t(1_000_000_000) * deviation
         low, high = (max(1 - math.exp(middle + sign * half), 0.0) for sign in (1, -1))
         found.append(Forecast(images=n * 2**doublings, top1=1 - math.exp(middle), interval=(low, high)))
@@ -86,10 +87,17 @@ def forecast(
 def _of_a_part(
     features: npt.NDArray[np.floating], labels: Int64, classes: int, groups: Int64, seed: int, draw: int
 ) -> Float64:
-    """Error of all other images and of each class, (1 + K,), by a head that learned from one image in `_PART`."""
+    """Error of all other images and of each class, (1 + K,), by a head that learned from one image in `_PART`.
+
+    Whole groups are drawn, until there are so many images.
+    """
     n = len(labels)
-    drawn = generator(Stream.FORECAST, seed, draw).permutation(n)[: n // _PART]
-    judged = ~np.isin(groups, groups[drawn])
+    order = generator(Stream.FORECAST, seed, draw).permutation(n)
+    _, first, unit, sizes = np.unique(groups[order], return_index=True, return_inverse=True, return_counts=True)
+    drawn_with = np.zeros(n, dtype=np.int64)  # images that come with each of the order, which is the first of its group
+    drawn_with[first] = sizes
+    taken = (np.cumsum(drawn_with) - drawn_with)[first[unit]] < n // _PART
+    drawn, judged = order[taken], order[~taken]
     targets = signs(labels[drawn], classes)
     ridge = Ridge.of(features[drawn], targets)
     l2 = LAMBDAS[int(left_out_errors(ridge, features[drawn], targets, LAMBDAS, groups=groups[drawn]).argmin())]

@@ -11,6 +11,7 @@ import numpy as np
 
 from vitascope.data.copies import find_copies, groups
 from vitascope.data.fingerprint import joined
+from vitascope.data.groups import together
 from vitascope.data.holdout import stratified_holdout
 from vitascope.data.kept import in_memory, on_disk
 from vitascope.data.open import open_data
@@ -78,11 +79,12 @@ def prepare_data(
     copies = find_copies(splits.present().values(), partial((observer or Observer()).counted, "looking for copies"))
     if copies.limits:
         log.info("%s: %s", recipe.data, copies.limits)
+    side, _ = together(splits, copies, recipe.group)
     if validation is None and recipe.holdout > 0:
-        train, validation = stratified_holdout(train, recipe.holdout, recipe.seed, copies.of(train))
+        train, validation = stratified_holdout(train, recipe.holdout, recipe.seed, side)
         told["held out"] = joined([str(index) for index in validation.indices])
-        together = sum(map(len, groups(copies.of(splits.train))))
-        said = f"; {together} are copies or near copies, which stay on one side together" if together else ""
+        alike = sum(map(len, groups(copies.of(splits.train))))
+        said = f"; {alike} are copies or near copies, which stay on one side together" if alike else ""
         log.info("%d of %d training images are held out for validation%s", len(validation), len(splits.train), said)
     for name, other in splits.present().items():
         twice = 0 if other is splits.train else int(np.isin(copies.of(other), copies.of(train)).sum())

@@ -24,6 +24,9 @@ class Recipe(TrainSettings):
     """Side in pixels of the images the model sees, or [height, width]; multiples of the patch."""
     holdout: Probability = 0.1
     """Share of the training set held out for validation where the data has no validation split; 0 for none."""
+    group: str | None = None
+    """What keeps images on one side of a hold-out, beside being copies: a column of the data's table, such as patient;
+    else a regular expression on their paths, whose first group (or all that matches) is one patient, plant or video."""
     shrink: Count | None = None
     """Training images are shrunk until their shorter side has this many pixels, before anything else: less to keep and
     to read. None: as they are. 256 and up suit crops of 224."""
@@ -140,7 +143,7 @@ _FREE = {
 
 
 # Options that earlier versions did not have: at their defaults they are not told, so that runs of those go on.
-_LATER = {"objective", "masked", "train"}
+_LATER = {"objective", "masked", "train", "group"}
 
 # What the first start decides where nothing was said.
 _RESOLVED = {"precision", "eval_every", "steps"}

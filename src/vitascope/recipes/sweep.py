@@ -12,6 +12,7 @@ from typing import Unpack
 
 from vitascope.checkpoints.run_files import RESULTS, write_json
 from vitascope.data.copies import find_copies
+from vitascope.data.groups import together
 from vitascope.data.holdout import stratified_holdout
 from vitascope.data.open import open_data
 from vitascope.data.source import Source, Splits
@@ -56,7 +57,8 @@ def finetune_with_sweep(recipe: FinetuneRecipe, **how: Unpack[How]) -> Path:
             recipe = for_labels(recipe, splits.train)
             score = "map" if splits.train.several else "top1"
             copies = find_copies(splits.present().values())
-            rest, held = stratified_holdout(splits.train, recipe.holdout, recipe.seed, copies.of(splits.train))
+            side, _ = together(splits, copies, recipe.group)
+            rest, held = stratified_holdout(splits.train, recipe.holdout, recipe.seed, side)
         going_on = False
         with w.together():
             if w.first:

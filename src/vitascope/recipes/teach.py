@@ -17,6 +17,7 @@ from vitascope.checkpoints.load import load
 from vitascope.checkpoints.output import atomic_folder
 from vitascope.checkpoints.shown import shown_to
 from vitascope.data.copies import Found, digests, find_copies
+from vitascope.data.groups import together
 from vitascope.data.open import open_data
 from vitascope.data.source import Int64, Source, Splits
 from vitascope.device import resolve_device
@@ -47,6 +48,11 @@ def teach_run(asked: Teach, progress: Progress | None = None) -> Lesson:
         if asked.image_size is not None:
             told = "was taught at its own image size; leave out --image_size, or teach a new run"
             raise ConfigError(f"{asked.checkpoint} {told}")
+        group = earlier[1].get("group")
+        if asked.group not in (None, group):
+            told = f"with --group {group}" if group else "without --group"
+            raise ConfigError(f"{asked.checkpoint} was taught {told}; leave it out, or teach a new run")
+        asked = replace(asked, group=group)
     elif asked.forget or asked.data is None:
         what = "--forget is for" if asked.forget else "without DATA it must be"
         raise ConfigError(f"{asked.checkpoint} was not taught; {what} a run of `vitascope teach`")
@@ -103,9 +109,12 @@ def _lesson(
     if splits.train is not None and len(splits.train):
         copies = find_copies(splits.present().values())
         alike = copies.found(splits)
+        if contrary := sum(len(f.items) for f in alike if len(f.classes) > 1 and f.kind != "mirrored"):
+            log.warning("%d images have copies under another label: `vitascope check` lists such", contrary)
+        groups, keys = together(splits, copies, settings.group)
         if isinstance(features.compute, Auto):
             features.compute.expect(sum(map(len, splits.present().values())))
-        more = _look(splits.train, features, copies.of(splits.train))
+        more = replace(_look(splits.train, features, groups), keys=keys)
         shown = shown_to(splits.train, None, shown, chosen=False)
         if before is None:
             known = more
@@ -116,7 +125,7 @@ def _lesson(
     if known is None:
         raise DataError("there are no images to teach: expected class folders, or a train split")
     lesson = learn(known, settings)
-    lesson.results["copies"] = [found.as_json(splits) for found in alike]
+    lesson.results.update(copies=[found.as_json(splits) for found in alike], group=settings.group)
     for name, source in splits.present().items():
         if source is not splits.train and len(source):
             rows = features(source, np.arange(len(source), dtype=np.int64))

@@ -21,13 +21,14 @@ import torch
 from vitascope.checkpoints.json_file import read_json
 from vitascope.checkpoints.run_files import RESULTS
 from vitascope.checkpoints.tensor_file import TensorFile, parse_safetensors, read_safetensors, write_safetensors
+from vitascope.data.groups import joined
 from vitascope.data.labels import indicator, label_sets, renumbered, set_name
 from vitascope.data.source import Int64, Labels
 from vitascope.errors import CheckpointError, ConfigError
 from vitascope.wording import meant, some
 
 FILE = "taught.safetensors"
-_NUMBERS = ("labels", "marks", "groups")
+_ARRAYS = ("features", "labels", "marks", "groups", "keys")
 _REMEDY = "copy the whole folder, or begin anew from its model/ elsewhere"
 
 
@@ -47,6 +48,9 @@ class Known:
     """(n,) eight bytes of the hash of each image's content, 0 where that is not known."""
     groups: Int64
     """(n,): images of one number belong together, and are left out together."""
+    keys: Int64 | None = None
+    """(n,) what stands for the group that the user says (`data.groups`), of images taught at another time too; None
+    where none was said."""
     made_by: str = ""
     """What tells the model of the features from others (`evaluation.features.made_by`); empty where nobody wrote it."""
 
@@ -92,13 +96,18 @@ class Known:
         before = [label_of[mark] for mark in more.marks.tolist() if mark in label_of]
         relabelled = sum(a != b for a, b in zip(again, before, strict=True))
         first = int(old.groups.max(initial=-1)) + 1
+        groups, keys = np.concatenate([old.groups, more.groups + first]), None
+        if old.keys is not None and more.keys is not None:
+            keys = np.concatenate([old.keys, more.keys])
+            groups = joined(groups, keys)
         both = Known(
             features=np.concatenate([old.features, more.features]),
             classes=classes,
             labels=np.concatenate([old.labels, given]),
             names=(*old.names, *more.names),
             marks=np.concatenate([old.marks, more.marks]),
-            groups=np.concatenate([old.groups, more.groups + first]),
+            groups=groups,
+            keys=keys,
             made_by=more.made_by,
         )
         return both, len(again) - relabelled, relabelled
@@ -155,13 +164,13 @@ class Known:
             names=tuple(name for name, kept in zip(self.names, rows, strict=True) if kept),
             marks=self.marks[rows],
             groups=self.groups[rows],
+            keys=None if self.keys is None else self.keys[rows],
         )
 
     def write(self, folder: Path) -> str:
         """Writes `taught.safetensors`; returns its SHA-256. Raises OSError."""
-        tensors = {
-            name: torch.from_numpy(np.ascontiguousarray(getattr(self, name))) for name in ("features", *_NUMBERS)
-        }
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items() if a is not None}
         told = {"classes": json.dumps(self.classes), "names": json.dumps(self.names), "made_by": self.made_by}
         return write_safetensors(folder / FILE, tensors, told)
 
@@ -220,7 +229,8 @@ def _check(known: Known) -> None:
     single = labels.shape == (n,) and labels.dtype == np.int64
     if not several and not (single and labels.min(initial=0) >= 0 and labels.max(initial=-1) < classes):
         raise ValueError("labels")
-    if any(values.shape != (n,) or values.dtype != np.int64 for values in (known.marks, known.groups)):
+    numbers = [values for values in (known.marks, known.groups, known.keys) if values is not None]
+    if any(values.shape != (n,) or values.dtype != np.int64 for values in numbers):
         raise ValueError("marks or groups")
     if len(features) != n or len(set(known.classes)) != classes:
         raise ValueError("names")

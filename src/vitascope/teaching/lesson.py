@@ -18,7 +18,6 @@ from vitascope.checkpoints.prior import CARD as PRIOR
 from vitascope.checkpoints.run_files import ENVIRONMENT, MODEL, RESULTS, environment, write_json
 from vitascope.checkpoints.save import save
 from vitascope.checkpoints.shown import Shown
-from vitascope.data.copies import groups
 from vitascope.data.labels import indicator
 from vitascope.data.source import Labels
 from vitascope.errors import ConfigError, DataError
@@ -103,9 +102,11 @@ class Lesson:
 def learn(known: Known, settings: Teaching) -> Lesson:
     """The head for all that is known; raises `DataError` where there is nothing to tell apart.
 
-    Images of one group, copies of one another, are left out together.
+    Images of one group, copies of one another or what the user says, are left out together.
     """
     targets = known.targets
+    if known.keys is not None and len(np.unique(known.groups)) < 2:
+        raise DataError("all images are of one group, expected several, of which each can be left out")
     if known.several:
         if settings.balance:
             raise ConfigError(
@@ -115,8 +116,6 @@ def learn(known: Known, settings: Teaching) -> Lesson:
             raise DataError("all images have the same labels, expected some to tell apart")
     elif len(np.unique(known.labels)) < 2:
         raise DataError("images of one class only, expected two or more to tell apart")
-    if contrary := _contradicted(known):
-        log.warning("%d images have copies under another label: `vitascope check` lists such", contrary)
     if known.several:
         head, balance = teach_head(known.features, targets, groups=known.groups, likelihood="sigmoid"), False
     else:
@@ -144,11 +143,6 @@ def write_lesson(
     write_json(folder / RESULTS, results)
     write_json(folder / ENVIRONMENT, environment(command))
     return results
-
-
-def _contradicted(known: Known) -> int:
-    """Images that are copies of one with another label."""
-    return sum(len(group) for group in groups(known.groups) if len(np.unique(known.labels[group])) > 1)
 
 
 def _suspects(head: Taught, known: Known) -> tuple[Suspect, ...]:

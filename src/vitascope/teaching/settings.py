@@ -22,5 +22,9 @@ class Teaching:
     by_class: bool = False
     """State the coverage of every class by itself."""
 
+    group: str | None = None
+    """What is left out together, beside copies: a column of the data's table, such as patient; else a regular
+    expression on the images' paths, whose first group (or all that matches) is one patient, plant or video."""
+
     def __post_init__(self) -> None:
         check_fields(self)

@@ -40,6 +40,9 @@ class FolderSource(EncodedSource):
     def describe(self, index: int) -> str:
         return os.path.join(self.root, self.paths[index])
 
+    def path(self, index: int) -> str:
+        return self.paths[index].replace(os.sep, "/")
+
     def identity(self) -> Iterable[bytes]:
         yield joined([stamp(self.describe(index)) for index in range(len(self))]).encode()
 

@@ -13,7 +13,7 @@ import numpy as np
 from vitascope.data.fingerprint import stamp
 from vitascope.data.source import Labels, Source, Splits, split_of_name
 from vitascope.data.sources.classes import number_labels
-from vitascope.data.sources.table import OTHER_LABELS, TableSource, choose_columns, choose_image
+from vitascope.data.sources.table import OTHER_LABELS, TableSource, choose_columns, choose_image, texts_of
 from vitascope.errors import DataError
 from vitascope.optional import needed
 from vitascope.wording import printable, reason
@@ -36,6 +36,12 @@ class HubSource(TableSource):
         if isinstance(value, dict):
             return value["bytes"] if value["bytes"] is not None else value.get("path") or None
         return value
+
+    def table_columns(self) -> tuple[str, ...]:
+        return tuple(self.dataset.data.column_names)
+
+    def table_column(self, name: str) -> list[str] | None:
+        return texts_of(self.dataset.data.column(name)) if name in self.table_columns() else None
 
     def identity(self) -> Iterable[bytes]:
         digest = hashlib.sha256()

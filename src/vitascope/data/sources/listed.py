@@ -6,6 +6,7 @@ import csv
 import io
 import os
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from vitascope.data.source import Int64, Labels, Splits, name_of_split, split_of
 from vitascope.data.sources.classes import number_labels
 from vitascope.data.sources.folder import FolderSource
 from vitascope.data.sources.label_columns import ONE, SEVERAL, labels_of_rows
-from vitascope.data.sources.table import OTHER_LABELS, choose
+from vitascope.data.sources.table import OTHER_LABELS, choose, texts_of
 from vitascope.errors import DataError
 from vitascope.wording import count, printable, reason, some
 
@@ -27,6 +28,24 @@ VALID = "is_valid"
 SPLITS = ("split", "subset", VALID)
 _ENDINGS = (".jpg", ".jpeg", ".png")
 """What files of data that lists them by their identifiers end in."""
+
+
+@dataclass(frozen=True, eq=False)
+class ListedSource(FolderSource):
+    """Images that a list names, in some of its rows."""
+
+    kind = "FolderSource"
+    table: str = ""
+    """The list's file."""
+    rows: Int64 = field(default_factory=lambda: np.zeros(0, dtype=np.int64), repr=False)
+    """(n,) of the table."""
+
+    def table_columns(self) -> tuple[str, ...]:
+        return tuple(_read(Path(self.table)).column_names)
+
+    def table_column(self, name: str) -> list[str] | None:
+        table = _read(Path(self.table))
+        return texts_of(table[name].take(pa.array(self.rows))) if name in table.column_names else None
 
 
 def open_listed(
@@ -80,12 +99,14 @@ def _sources(
     stem = path.resolve().stem
     return Splits(
         **{
-            name: FolderSource(
+            name: ListedSource(
                 name=stem if list(rows) == ["train"] else name_of_split(stem, name),
                 root=os.path.dirname(os.path.abspath(path)),
                 classes=classes,
                 labels=labels[name],
                 paths=tuple(paths[i] for i in places),
+                table=os.path.abspath(path),
+                rows=places,
             )
             for name, places in rows.items()
         }

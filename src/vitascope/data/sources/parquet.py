@@ -20,7 +20,7 @@ from vitascope.data.fingerprint import joined, named_size, stamp
 from vitascope.data.source import Labels, Source, Splits, name_of_split, split_of_name
 from vitascope.data.sources.classes import names_of_feature, number_labels
 from vitascope.data.sources.parquet_file import count_rows, read_images, read_labels, read_schema
-from vitascope.data.sources.table import OTHER_LABELS, TableSource, choose_columns, choose_image
+from vitascope.data.sources.table import OTHER_LABELS, TableSource, choose_columns, choose_image, texts_of
 from vitascope.errors import DataError
 from vitascope.whole import written_whole
 from vitascope.wording import printable, reason
@@ -54,6 +54,14 @@ class ParquetSource(TableSource):
             if attempt == 1:
                 self._renew()
         return image
+
+    def table_columns(self) -> tuple[str, ...]:
+        return tuple(read_schema(self.files[0])[0].names)
+
+    def table_column(self, name: str) -> list[str] | None:
+        if name not in self.table_columns():
+            return None
+        return texts_of(read_labels(list(self.files), name, printable(f"{self.files[0]}, column {name}")))
 
     def identity(self) -> Iterable[bytes]:
         yield self._identity.encode()

@@ -40,6 +40,11 @@ class TableSource(EncodedSource):
         return image
 
 
+def texts_of(column: Any) -> list[str]:
+    """A column's values as texts, "" for a missing one."""
+    return ["" if value is None else str(value) for value in column.to_pylist()]
+
+
 def choose_columns(
     schema: Any, features: Mapping[str, Any], where: str, image: str | None, label: str | None
 ) -> tuple[str, str, tuple[str, ...] | None]:

@@ -56,6 +56,9 @@ class TarSource(EncodedSource):
     def describe(self, index: int) -> str:
         return f"{self.shards[int(self.places[index, 0])]}:{self.keys[index]}"
 
+    def path(self, index: int) -> str:
+        return self.keys[index]
+
     def identity(self) -> Iterable[bytes]:
         yield joined([*map(stamp, self.shards), self.places.tobytes().hex()]).encode()
 
