@@ -31,6 +31,8 @@ _LARGE = 1e6
 """Bytes of a file whose fetching is said."""
 _SAID = 5.0
 """Seconds between two lines of progress."""
+_STRANGE = (TypeError, KeyError, AttributeError, ValueError, RecursionError)
+"""What comes of answers that are none of the Hub's."""
 
 
 def fetch(repository: str, revision: str, inside: str, *, cached: bool = False) -> Located:
@@ -63,14 +65,13 @@ def _fetched(repository: str, revision: str, inside: str, name: str) -> Located:
 
     with _worded(repository, revision, name):
         found = HfApi().model_info(repository, revision=revision or None, files_metadata=True, timeout=_TIMEOUT)
-    told = {each.rfilename: each for each in found.siblings or ()}
-    sizes = {file: each.size or 0 for file, each in told.items()}
+        sizes, stated = _listed(found)
     log_bar = _progress()
     at = revision or "main"
 
     def get(file: str) -> Path:
         nonlocal at
-        with _worded(repository, revision, name):
+        with _worded(repository, revision, name), _names_checked():
             path = Path(hf_hub_download(repository, file, revision=at, tqdm_class=log_bar))
         at = _commit(path)  # the rest is of the same revision, whatever happens meanwhile
         return path
@@ -80,8 +81,37 @@ def _fetched(repository: str, revision: str, inside: str, name: str) -> Located:
             log.info("fetching %s of %s (%s)", file, name, memory_text(sizes[file]))
         return get(file)
 
+    return _gathered(name, sizes, inside, fresh, stated)
+
+
+def _listed(found: Any) -> tuple[dict[str, int], dict[str, str]]:
+    """Sizes of a repository's files, and SHA-256 of those that have one; raises for what is no list of files."""
+    told = {each.rfilename: each for each in found.siblings or ()}
+    sizes = {file: each.size or 0 for file, each in told.items()}
     stated = {file: each.lfs.sha256 for file, each in told.items() if each.lfs is not None}
-    return _gathered(name, told, inside, fresh, stated)
+    texts = all(isinstance(text, str) for text in (*told, *stated.values()))
+    if not texts or not all(isinstance(size, int) for size in sizes.values()):
+        raise ValueError("no list of files")
+    return sizes, stated
+
+
+@contextmanager
+def _names_checked() -> Iterator[None]:
+    """Refuses names for the cache that lead out of it: huggingface_hub writes where the server's answers say."""
+    from huggingface_hub.utils import get_session
+
+    def check(answer: Any) -> None:
+        for header in ("ETag", "X-Linked-Etag", "X-Repo-Commit"):
+            said = answer.headers.get(header, "").removeprefix("W/").strip('"')
+            if ".." in said or said.startswith(("/", "\\", "~")):
+                raise ValueError(f"{header} {said[:50]!r} leads out of the cache")
+
+    hooks = get_session().event_hooks
+    get_session().event_hooks = {**hooks, "response": [*hooks.get("response", ()), check]}
+    try:
+        yield
+    finally:
+        get_session().event_hooks = hooks
 
 
 def _held(repository: str, revision: str, inside: str, name: str) -> Located | None:
@@ -114,15 +144,15 @@ def _gathered(
     wanted = [f"{folder}{beside}" for beside in _BESIDE if f"{folder}{beside}" in files]
     weights = [file]
     for each in wanted:
-        get(each)
-    place = get(file)
+        _check_inside(get(each), name)
+    place = _check_inside(get(file), name)
     if file.endswith(".index.json"):
         weights = [f"{folder}{shard}" for shard in sorted(set(shards(place, read_json(place)).values()))]
         if absent := [shard for shard in weights if shard not in files]:
             raise CheckpointError(f"{name}: {file} names {some(absent)}, which the repository does not hold")
     sums = {}
     for each in weights:
-        path = get(each)
+        path = _check_inside(get(each), name)
         sums[each.removeprefix(folder)] = _verified(path, stated.get(each, ""), name)
     revision = _commit(place)
     whole = not inside or not inside.endswith(tuple(WEIGHT_ENDINGS))
@@ -141,7 +171,7 @@ def _chosen(name: str, files: set[str], inside: str) -> tuple[str, str]:
     folder = f"{inside.rstrip('/')}/" if inside else ""
     here = {file.removeprefix(folder) for file in files if file.startswith(folder)}
     weights = sorted(file for file in files if PurePosixPath(file).suffix in WEIGHT_ENDINGS)
-    if not here:
+    if inside and not here:
         raise CheckpointError(f"{name}: the repository has no {inside}; of weights it holds {some(weights) or 'none'}")
     file, others = weights_among(here)
     if not file:
@@ -152,6 +182,14 @@ def _chosen(name: str, files: set[str], inside: str) -> tuple[str, str]:
 
 class _Damaged(CheckpointError):
     """A file of the cache is not what the Hub says."""
+
+
+def _check_inside(path: Path, name: str) -> Path:
+    """`path`, unless it is a link out of the repository's cache: whatever lies there is none of ours."""
+    root = Path(*path.parts[: len(path.parts) - 1 - path.parts[::-1].index("snapshots")])
+    if path.is_symlink() and path.resolve().parent != (root / "blobs").resolve():
+        raise CheckpointError(f"{name}: {path} is a link out of the cache; remove it, and look at where it leads")
+    return path
 
 
 def _verified(path: Path, stated: str, name: str) -> str:
@@ -219,7 +257,9 @@ def _worded(repository: str, revision: str, name: str) -> Iterator[None]:
             told = f"{name} cannot be kept in {constants.HF_HUB_CACHE}: {why}; free some space, or set HF_HUB_CACHE"
             raise CheckpointError(told) from error
         why = first_line(error)[:200] or type(error).__name__
-        told = f"{name}: no such path here, and {constants.ENDPOINT} cannot be reached ({type(error).__name__}: {why})"
+        strange = isinstance(error, _STRANGE) and not isinstance(error, OSError)
+        what = "answers as no Hub does" if strange else "cannot be reached"
+        told = f"{name}: no such path here, and {constants.ENDPOINT} {what} ({type(error).__name__}: {why})"
         raise UnreachableError(f"{told}{nearest(repository)}; {_by_hand(repository)}") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def locate(path: str | Path) -> Located:
     Raises `CheckpointError` when there is nothing.
     """
     place = settled(Path(path))
-    if not place.exists():
+    if not os.path.exists(place):  # says no where a path cannot be asked for: too long, not permitted
         return find(str(path))
     if place.is_dir() and not is_own(place) and is_own(settled(place / "model")):
         return Located(place=settled(place / "model"))
@@ -36,8 +37,8 @@ def is_checkpoint(path: str | Path) -> bool:
     if is_name(str(path)):
         return True
     place = settled(Path(path))
-    if not place.is_dir():
-        return place.suffix in WEIGHT_ENDINGS and place.is_file()
+    if not os.path.isdir(place):
+        return place.suffix in WEIGHT_ENDINGS and os.path.isfile(place)
     inside = {p.name for p in place.iterdir()}
     weights = any(Path(name).suffix in WEIGHT_ENDINGS or name.endswith(".index.json") for name in inside)
     if weights or {"model", "checkpoints"} <= inside:

@@ -77,7 +77,7 @@ def check_known(text: str) -> None:
     """`CheckpointError` for what is neither a path that exists nor a name, before anything is read or fetched."""
     if not os.path.exists(text) and _meaning(text) is None:
         near, folder = nearest(text), text.partition("/")[0]
-        if not near and is_name(f"hf:{text}") and Path(folder).is_dir():
+        if not near and is_name(f"hf:{text}") and os.path.isdir(folder):
             near = f": {folder} is a folder here; hf:{text} means the Hub's"
         near = near or f" ({', '.join(kind.typed for kind in KINDS)}; `vitascope models --starts` lists some)"
         told = "no such file or folder; expected a checkpoint's file, folder or run, or a name"
@@ -120,7 +120,7 @@ def nearest(text: str) -> str:
 def _meaning(text: str) -> tuple[Kind, tuple[str, ...]] | None:
     """What kind of name it is, and its parts; None where it is rather a path."""
     for kind in KINDS:
-        if found := re.fullmatch(kind.pattern, text):
+        if ".." not in text and (found := re.fullmatch(kind.pattern, text)):  # which no name needs, and leads elsewhere
             parts = tuple(part or "" for part in found.groups())
             return None if kind.like_a_path and _is_rather_a_path(text) else (kind, parts)
     return None
@@ -130,4 +130,4 @@ def _is_rather_a_path(text: str) -> bool:
     """Whether OWNER/NAME is more likely a mistyped path, of which nobody outside should hear."""
     if any(text == start.name for start in STARTS):
         return False
-    return Path(text).suffix.lower() in _FILES or Path(Path(text).parts[0]).is_dir()
+    return Path(text).suffix.lower() in _FILES or os.path.isdir(Path(text).parts[0])

@@ -18,6 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vitascope.errors import CheckpointError, OutputError
+from vitascope.file_lock import take
+from vitascope.lock import LOCK
 from vitascope.whole import force_to_disk, umask, written_whole
 from vitascope.wording import reason
 
@@ -71,7 +73,7 @@ def check_output(
 
     What is there is replaced with `overwrite` alone, and only where it is an earlier `what` (of `KINDS`, or a
     checkpoint in one file), finished or just begun, holds nothing else, and neither is, holds nor lies in one of
-    `sources`. None is for what we alone write to.
+    `sources`; who has sources does not replace the model of a run either. None is for what we alone write to.
     """
     path = Path(path)
     check_writable(path)
@@ -87,6 +89,8 @@ def check_output(
         told = f"{path} is not {'an' if what == 'export' else 'a'} {what}"
         raise OutputError(f"{told}, so --overwrite would delete what is not ours; choose another name")
     _refuse_strangers(path, kinds)
+    if sources and (whole := _belongs_to(path, what)):
+        raise OutputError(f"{path} is the model of the {whole} in {path.resolve().parent}; choose another name")
     for source in sources:
         place, read = path.resolve(), Path(source).resolve()
         if not read.exists():  # a name
@@ -98,6 +102,17 @@ def check_output(
 def refuse_strangers(folder: Path, what: str) -> None:
     """Refuses with `OutputError` a folder that holds more than a `what` of `KINDS` and what a killed writer left."""
     _refuse_strangers(folder, KINDS[what])
+
+
+def _belongs_to(path: Path, what: str) -> str:
+    """What a checkpoint is a part of, such as a run, or ""."""
+    if what == "checkpoint":
+        place = path.resolve()
+        for whole, kinds in KINDS.items():
+            for marker, text, belonging in kinds:
+                if _holds(place.parent / marker, text) and re.fullmatch(belonging, f"{place.name}/config.json"):
+                    return whole
+    return ""
 
 
 def _refuse_strangers(folder: Path, kinds: Sequence[Kind]) -> None:
@@ -159,7 +174,10 @@ def atomic_folder(path: Path, *, what: str | None = None, overwrite: bool = Fals
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
         try:
             temporary.chmod(0o777 & ~umask())
-            yield temporary
+            with (temporary / LOCK).open("a") as lock:
+                take(lock, threads=True)
+                yield temporary
+            (temporary / LOCK).unlink()
             for root, _, names in os.walk(temporary, topdown=False):
                 for name in (*names, "."):
                     force_to_disk(Path(root, name))
@@ -190,7 +208,7 @@ def atomic_file(path: Path, *, what: str | None = None, overwrite: bool = True) 
 
 def settled(path: Path) -> Path:
     """Where the folder `path` is now: itself, or the old one put aside by a writer that has not finished."""
-    return path if path.exists() or not _aside(path).exists() else _aside(path)
+    return path if os.path.exists(path) or not os.path.exists(_aside(path)) else _aside(path)
 
 
 @contextmanager
@@ -224,9 +242,12 @@ def _put_back(path: Path) -> None:
 
 
 def _clear_remains(path: Path) -> None:
-    # What killed writers left. One target has one writer at a time.
+    # What killed writers left; one that is at work has its lock.
     for remains in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         if remains.is_dir() and not remains.is_symlink():
+            with suppress(FileNotFoundError), (remains / LOCK).open("a") as lock:
+                if not take(lock, threads=True):
+                    raise OutputError(f"another process is writing {path}; wait for it, or choose another name")
             shutil.rmtree(remains, ignore_errors=True)
         else:
             with suppress(OSError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ def open_model(
     Raises `CheckpointError`; `ConfigError` for another image size or prior than an export has.
     """
     folder = Path(path)
-    if not (folder / RECORD).is_file():
+    if not os.path.isfile(folder / RECORD):
         return load(path, image_size=image_size, labels=labels, mean=mean, std=std, prior=prior)
     if prior is not None:
         raise ConfigError(f"{folder} has its prior within; export the checkpoint with the other --prior")

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from vitascope.checkpoints.adapt import replace_head
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.load import load
 from vitascope.errors import ConfigError, DataError, ImageError
+from vitascope.evaluation.features import made_by
 from vitascope.evaluation.neighbours import nearest
 from vitascope.inference.features import Embedder
 from vitascope.inference.files import find_images
@@ -32,6 +34,8 @@ def similar(asked: Similar) -> dict[str, Any]:
     if taught is None and not asked.paths:
         raise ConfigError(f"{asked.checkpoint} was not taught; give image files or folders to look among")
     checkpoint = load(asked.checkpoint, **asked.stated)
+    if taught is not None:
+        taught[0].check_made_by(made_by(replace_head(checkpoint.model, 0), checkpoint.preprocess), asked.checkpoint)
     embedder = Embedder(checkpoint, "eager", device=asked.device, batch=asked.batch)
     query = embedder(asked.image)
     if taught is not None:

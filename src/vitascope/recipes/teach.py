@@ -61,6 +61,8 @@ def teach_run(asked: Teach, progress: Progress | None = None) -> Lesson:
         asked = with_start_to_teach(asked, data)
     checkpoint = load(asked.checkpoint, image_size=asked.image_size)
     store = _store(checkpoint, asked.device, batch=asked.batch, workers=asked.workers, progress=progress)
+    if before is not None:
+        before.check_made_by(store.made_by, asked.checkpoint)
     card = {"data": asked.data, "checkpoint": asked.checkpoint}
     with atomic_folder(Path(asked.out), what="teaching", overwrite=asked.overwrite) as folder:
         lesson, taught = _lesson(checkpoint, data, store, before=before, settings=asked, card=card)

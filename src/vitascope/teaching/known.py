@@ -8,8 +8,8 @@ hold.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from vitascope.data.groups import joined
 from vitascope.data.labels import indicator, label_sets, renumbered, set_name
 from vitascope.data.source import Int64, Labels
 from vitascope.errors import CheckpointError, ConfigError
+from vitascope.json_text import parse
 from vitascope.wording import meant, some
 
 FILE = "taught.safetensors"
@@ -167,6 +168,12 @@ class Known:
             keys=None if self.keys is None else self.keys[rows],
         )
 
+    def check_made_by(self, made_by: str, path: str) -> None:
+        """`CheckpointError` unless the features are of the model that the checkpoint at `path` has now."""
+        if self.made_by and self.made_by != made_by:
+            told = "its model is not the one that it was taught with, or sees other images"
+            raise CheckpointError(f"{path}: {told}; {_REMEDY}")
+
     def write(self, folder: Path) -> str:
         """Writes `taught.safetensors`; returns its SHA-256. Raises OSError."""
         arrays = {name: getattr(self, name) for name in _ARRAYS}
@@ -178,18 +185,33 @@ class Known:
 def read_taught(path: str | Path) -> tuple[Known, dict[str, Any]] | None:
     """What a run of `teach` knows and its results, from it or from its model/; None for any other checkpoint.
 
-    Raises `UserError` where it is not as it was written.
+    Raises `CheckpointError` where either is not as it was written: what was taught is never left out silently.
     """
     place = Path(path)
-    if not place.exists():  # a name
+    if not os.path.exists(place):  # a name
         return None
     for folder in (place, place.parent):
-        results: dict[str, Any] = {}
-        with suppress(CheckpointError):  # there is none, or somebody else's
+        try:
             results = read_json(folder / RESULTS)
-        if "taught_sha256" in results:
-            return _read(folder, results["taught_sha256"]), results
+        except CheckpointError as error:
+            if (folder / FILE).exists():
+                raise CheckpointError(f"{error}; {_REMEDY}") from error
+            continue  # there is none, or somebody else's
+        if "taught_sha256" in results or (folder / FILE).exists():
+            return _read(folder, results.get("taught_sha256")), _checked(results, folder / RESULTS)
     return None
+
+
+def _checked(results: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Results of teaching whose settings are as they were written; raises `CheckpointError`."""
+    try:
+        numbers = np.array([results["l2"], *np.atleast_1d(results["temperature"])], dtype=np.float64)
+        sound = numbers.ndim == 1 and bool(np.isfinite(numbers).all() and (numbers > 0).all())
+    except (KeyError, TypeError, ValueError, OverflowError):
+        sound = False
+    if not sound or not isinstance(results.get("balance"), bool):
+        raise CheckpointError(f"{path}: not as it was written (l2, temperature or balance); {_REMEDY}")
+    return results
 
 
 def _read(folder: Path, sha256: object) -> Known:
@@ -210,8 +232,8 @@ def _understood(content: TensorFile, sha256: object, path: Path) -> Known:
     if content.sha256 != sha256:
         raise CheckpointError(f"{path}: not as it was written (SHA-256); {_REMEDY}")
     try:
-        classes, names = (tuple(map(str, json.loads(content.metadata[name]))) for name in ("classes", "names"))
-        arrays = {name: tensor.numpy() for name, tensor in content.tensors.items()}
+        classes, names = (tuple(map(str, parse(content.metadata[name]))) for name in ("classes", "names"))
+        arrays = {name: content.tensors[name].numpy() for name in ("features", *_NUMBERS)}
         known = Known(classes=classes, names=names, made_by=content.metadata.get("made_by", ""), **arrays)
         _check(known)
     except (KeyError, TypeError, ValueError) as error:

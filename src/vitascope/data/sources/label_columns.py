@@ -16,6 +16,7 @@ from __future__ import annotations
 import ast
 import logging
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,7 +45,8 @@ def labels_of_rows(
     """
     if label and labels:
         raise DataError(f"{where}: label={label} and labels={labels}, expected one of them; leave one out")
-    names = [name for name in table.column_names if name not in others]
+    times = Counter(table.column_names)
+    names = [name for name in table.column_names if name not in others and times[name] == 1]
     if labels:
         asked = [choose(table.column_names, where, "labels", each, ()) for each in labels.split("|")]
         if len(asked) == 1:
@@ -81,7 +83,7 @@ def _cells(column: Any, where: str, plural: bool) -> Any:
 def _literal(cell: str, where: str) -> list[str]:
     try:
         return [str(each) for each in ast.literal_eval(cell)]
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         raise DataError(f"{where}: labels {some([cell])}, expected a list such as ['cat', 'dog']; mend it") from None
 
 
