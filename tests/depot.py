@@ -44,6 +44,10 @@ class Depot:
     """Send other bytes than the sums say."""
     away: str = ""
     """Redirect large files to this address."""
+    said: dict[str, str] = field(default_factory=dict)
+    """Headers that say something else, where an answer has them."""
+    listed: Any = None
+    """What is said to be in every repository; None for the truth."""
     slow: float = 0.0
     """Seconds before each answer."""
     asked: list[tuple[str, str, str]] = field(default_factory=list)
@@ -160,6 +164,7 @@ class _Handler(BaseHTTPRequestHandler):
             for name, content in files.items()
         ]
         told = {"_id": "1", "id": repository, "modelId": repository, "sha": commit, "siblings": siblings, "tags": []}
+        told |= {} if self.held.listed is None else {"siblings": self.held.listed}
         body = json.dumps({**told, "private": False, "downloads": 0, "likes": 0}).encode()
         self._send(200, {"Content-Type": "application/json"}, body)
 
@@ -210,7 +215,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, status: int, headers: dict[str, str] | None = None, body: bytes = b"", length: int = -1) -> None:
         self.held.statuses.append(status)
         self.send_response(status)
-        for name, value in {**(headers or {}), "Content-Length": str(len(body) if length < 0 else length)}.items():
+        headers = {name: self.held.said.get(name, value) for name, value in (headers or {}).items()}
+        for name, value in {**headers, "Content-Length": str(len(body) if length < 0 else length)}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command == "GET":

@@ -223,6 +223,58 @@ def test_without_a_network(hub: Depot, monkeypatch: pytest.MonkeyPatch, caplog: 
         find(NAME, cached=True)
 
 
+@pytest.mark.parametrize("header", ["ETag", "X-Linked-Etag", "X-Repo-Commit"])
+def test_no_answer_leads_out_of_the_cache(header: str, hub: Depot, tmp_path: Path) -> None:
+    (tmp_path / "thesis").write_text("ten years")
+    for said in (f"{tmp_path}/thesis", "../../../../../thesis", f"{tmp_path}/new", f'W/"{tmp_path}/new"', "a/b", ".."):
+        hub.said = {header: said}
+        refusal()
+    hub.said = {}
+    assert (tmp_path / "thesis").read_text() == "ten years"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "thesis", "tiny"]
+
+
+def test_what_a_link_of_the_cache_leads_to_stays(hub: Depot, tmp_path: Path) -> None:
+    vs.load(NAME)
+    (tmp_path / "thesis").write_text("ten years")
+    place = next(Path(constants.HF_HUB_CACHE).rglob("model.safetensors"))
+    place.unlink()
+    place.symlink_to(tmp_path / "thesis")
+    assert "is a link out of the cache; remove it" in refusal()
+    assert (tmp_path / "thesis").read_text() == "ten years"
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        *("x", 5, [1], [{}], [{"rfilename": 5}], [{"rfilename": "a.json", "size": "x"}], [{"rfilename": ["a"]}]),
+        [{"rfilename": "model.safetensors", "lfs": "x"}],
+        [{"rfilename": "model.safetensors", "lfs": {"sha256": 5, "size": 1, "pointerSize": 1}}],
+        *([], {}, [{"rfilename": "../thesis/model.safetensors"}], [{"rfilename": "/etc/passwd"}]),
+    ],
+)
+def test_what_is_no_list_of_files(listed: Any, hub: Depot) -> None:
+    hub.listed = listed
+    refusal()
+
+
+def test_names_that_lead_elsewhere_are_none(hub: Depot) -> None:
+    for name in (
+        "hf:../../x",
+        "hf:a/../x",
+        "hf:a/b@../../x",
+        "hf:a/b@..%2Fx",
+        "a/b@..%2Fx",
+        "hf:a/b/../x",
+        "google:../x",
+    ):
+        assert "no such file or folder" in refusal(name)
+    for name in ("x" * 5000, "\0", "a\nb", "/" + "x/" * 5000):
+        with pytest.raises(CheckpointError, match="no such file or folder"):
+            vs.load(name)
+    assert hub.asked == []
+
+
 def test_a_full_disk(hub: Depot, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

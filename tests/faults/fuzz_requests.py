@@ -32,6 +32,7 @@ _GETS = (
     "/%00",
 )
 _CLOSE = b"Host: 127.0.0.1\r\nConnection: close\r\n"
+_NEW = {"Connection": "close"}  # a kept connection may be ended for its idleness at that very moment
 _WITHIN = 8.0  # seconds for the health of the server to be told
 _LIMITS = {"max_pixels": 10**6, "max_bytes": 2**20, "upload_timeout": 0.3, "header_timeout": 0.3, "answer_timeout": 20}
 
@@ -46,7 +47,7 @@ def run(seed: int, count: int) -> dict[str, int]:
             try:
                 outcome = _judged(kind(server, draw, damaged(seed, index)))
                 began = time.monotonic()
-                alive = server.client.get("/v2/health/live").status_code
+                alive = server.client.get("/v2/health/live", headers=_NEW).status_code
                 if alive != 200 or time.monotonic() - began > _WITHIN:
                     outcome = f"then {alive} after {time.monotonic() - began:.1f} s"
             except Exception as error:

@@ -66,10 +66,8 @@ def damage(run: Path, rng: random.Random) -> None:
     else:
         file.write_bytes(damage_bytes(content, rng))
     if file.name == "taught.safetensors" and file.exists() and rng.random() < 0.7:  # by somebody who means it
-        for told in (run / "results.json", run / "model" / "config.json"):
-            values = json.loads(told.read_text())
-            values.get("card", values)["taught_sha256"] = sha256(file)
-            told.write_text(json.dumps(values))
+        values = json.loads((run / "results.json").read_text())
+        (run / "results.json").write_text(json.dumps({**values, "taught_sha256": sha256(file)}))
 
 
 def outcome(place: Path) -> str:

@@ -11,7 +11,7 @@ import pytest
 import vitascope as vs
 from tiny import PRETRAIN_WORDS, image_folder
 from tiny_checkpoint import checkpoint
-from vitascope.checkpoints.output import check_output
+from vitascope.checkpoints.output import atomic_folder, check_output
 from vitascope.cli import main
 from vitascope.errors import OutputError, UserError
 
@@ -179,3 +179,27 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="permission denied"):
         check_output(tmp_path / "x", "report")
     tmp_path.chmod(0o700)
+
+
+@pytest.mark.parametrize("name", ["teach", "pretrain"])
+def test_the_model_of_a_run_is_not_converted_over(
+    name: str, given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words(name, given, tmp_path / "run")) == 0
+    before = files(tmp_path)
+    for format in ("vitascope", "timm"):
+        said = refused(words("convert", given, tmp_path / "run" / "model", "--overwrite", f"--format={format}"), capsys)
+        assert "is the model of the" in said
+    assert files(tmp_path) == before
+
+
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "out", what="export") as first:
+        (first / "model.xml").write_text("hours of work")
+        with pytest.raises(OutputError, match="another process is writing"), atomic_folder(tmp_path / "out"):
+            pass
+    assert files(tmp_path) == {"out/model.xml": b"hours of work"}
+    (tmp_path / ".next.12345678.tmp").mkdir()  # of one that was killed
+    with atomic_folder(tmp_path / "next") as second:
+        (second / "a").write_text("b")
+    assert files(tmp_path) == {"out/model.xml": b"hours of work", "next/a": b"b"}

@@ -98,7 +98,7 @@ def _listed(found: Any) -> tuple[dict[str, int], dict[str, str]]:
 @contextmanager
 def _names_checked() -> Iterator[None]:
     """Refuses names for the cache that lead out of it: huggingface_hub writes where the server's answers say."""
-    from huggingface_hub.utils import get_session
+    from huggingface_hub import get_session
 
     def check(answer: Any) -> None:
         for header in ("ETag", "X-Linked-Etag", "X-Repo-Commit"):

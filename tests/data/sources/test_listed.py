@@ -72,6 +72,9 @@ def test_numbers_are_numbers_and_other_columns_are_named(folder: Path) -> None:
         ("file,label\n{0},1.5\n", "expected integers or strings"),
         ("file,label,split\n{0},x,later\n", "column 'split' says later, expected train, validation or test"),
         ("file,label\n{0}\n{0},x\n", "cannot be read"),
+        ("file,label,label\n{0},x,y\n", "2 columns are called label"),
+        ("file,label,file\n{0},x,{0}\n", "2 columns are called file"),
+        ("file,label,split,split\n{0},x,train,test\n", "2 columns are called split"),
     ],
 )
 def test_what_cannot_be_is_one_line(text: str, said: str, folder: Path) -> None:
@@ -79,6 +82,13 @@ def test_what_cannot_be_is_one_line(text: str, said: str, folder: Path) -> None:
     with pytest.raises(DataError, match=said) as caught:
         open_data(str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_columns_without_a_name_are_passed_over(folder: Path) -> None:
+    text = "\n".join(["file,label,,", *(f"{file},{label},," for file, label in rows(folder))])
+    train = open_data(str(listed(folder, text))).train
+    assert train is not None
+    assert train.classes == ("ant", "bee", "cat")
 
 
 def test_no_labels_and_no_utf8_are_told(folder: Path) -> None:
