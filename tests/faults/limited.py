@@ -21,7 +21,7 @@ _LONGEST_LINE = 600  # characters of a message beside the path, names of members
 def outcomes(files: Sequence[Path], *, mebibytes: int = 800, seconds: int = 5) -> dict[Path, tuple[str, str]]:
     """Opens each file as data and decodes its images → (READ, "…"), (REFUSED, message) or what else became of it.
 
-    `mebibytes` may be taken beside what the interpreter and its libraries need, `seconds` by each file.
+    `mebibytes` may be taken beside what the interpreter and its libraries need, `seconds` of the processor by each file.
     """
     results: dict[Path, tuple[str, str]] = {}
     waiting = list(files)
@@ -33,7 +33,7 @@ def outcomes(files: Sequence[Path], *, mebibytes: int = 800, seconds: int = 5) -
             results[file] = tuple(line)
         waiting = waiting[len(lines) :]
         if waiting:
-            what = "hangs" if done.returncode == -signal.SIGALRM else f"ends with {done.returncode}"
+            what = "hangs" if done.returncode in (-signal.SIGALRM, -signal.SIGPROF) else f"ends with {done.returncode}"
             results[waiting.pop(0)] = (what, done.stderr[-500:])
     return results
 
@@ -83,9 +83,11 @@ def _main(mebibytes: int, seconds: int, files: list[str]) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for file in files:
-        signal.alarm(seconds)
+        signal.setitimer(signal.ITIMER_PROF, seconds)  # of this process, however busy the machine is
+        signal.alarm(12 * seconds)
         line = json.dumps(_outcome(file))
         signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         print(line, flush=True)
 
 

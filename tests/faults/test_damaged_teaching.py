@@ -58,15 +58,15 @@ DAMAGE: dict[str, tuple[Callable[[Path, Path], object], str]] = {
     "no temperature": (lambda run, _: results(run, temperature=0), "not as it was written (l2, temperature"),
     "infinite temperatures": (lambda run, _: results(run, temperature=[1, 1e999]), "JSON"),
     "a word for a number": (lambda run, _: results(run, l2="x"), "not as it was written (l2, temperature"),
-    "labels of no class": (lambda run, _: taught(run, labels=torch.full((24,), 9)), "labels of no class"),
-    "features of fewer": (lambda run, _: taught(run, features=torch.zeros(3, 16)), "not as many of each"),
+    "labels of no class": (lambda run, _: taught(run, labels=torch.full((24,), 9)), "something else (labels)"),
+    "features of fewer": (lambda run, _: taught(run, features=torch.zeros(3, 16)), "something else (names)"),
     "features not finite": (
         lambda run, _: taught(run, features=torch.full((24, 16), float("nan"))),
-        "features that are not finite",
+        "something else (features)",
     ),
     "numbers of another kind": (
         lambda run, _: taught(run, marks=torch.zeros(24, dtype=torch.int8)),
-        "numbers of another kind",
+        "something else (marks or groups)",
     ),
 }
 

@@ -72,9 +72,8 @@ def test_numbers_are_numbers_and_other_columns_are_named(folder: Path) -> None:
         ("file,label\n{0},1.5\n", "expected integers or strings"),
         ("file,label,split\n{0},x,later\n", "column 'split' says later, expected train, validation or test"),
         ("file,label\n{0}\n{0},x\n", "cannot be read"),
-        ("file,label,label\n{0},x,y\n", "2 columns are called label"),
-        ("file,label,file\n{0},x,{0}\n", "2 columns are called file"),
-        ("file,label,split,split\n{0},x,train,test\n", "2 columns are called split"),
+        ("file,label\n{0},x\n" + "{0},x\n" * 9999 + "{0}" + ",y" * 9999 + "\n", "Expected 2 columns, got 10000"),
+        ("file,labels\n{0},[{[]}]\n", "expected a list such as"),
     ],
 )
 def test_what_cannot_be_is_one_line(text: str, said: str, folder: Path) -> None:
@@ -89,6 +88,13 @@ def test_columns_without_a_name_are_passed_over(folder: Path) -> None:
     train = open_data(str(listed(folder, text))).train
     assert train is not None
     assert train.classes == ("ant", "bee", "cat")
+
+
+def test_columns_are_told_apart_by_whatever_they_are_called(folder: Path) -> None:
+    text = "\n".join(["file,tag,label,label.1,label", *(f"{file},a,{label},b,c" for file, label in rows(folder))])
+    train = open_data(f"{listed(folder, text)}:label=label.1").train
+    assert train is not None
+    assert train.classes == ("b",)
 
 
 def test_no_labels_and_no_utf8_are_told(folder: Path) -> None:

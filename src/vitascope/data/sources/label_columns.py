@@ -16,7 +16,6 @@ from __future__ import annotations
 import ast
 import logging
 import re
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,8 +44,7 @@ def labels_of_rows(
     """
     if label and labels:
         raise DataError(f"{where}: label={label} and labels={labels}, expected one of them; leave one out")
-    times = Counter(table.column_names)
-    names = [name for name in table.column_names if name not in others and times[name] == 1]
+    names = [name for name in table.column_names if name not in others]
     if labels:
         asked = [choose(table.column_names, where, "labels", each, ()) for each in labels.split("|")]
         if len(asked) == 1:

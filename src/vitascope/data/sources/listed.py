@@ -133,6 +133,10 @@ def _read(path: Path) -> Any:
         raise DataError(f"{printable(str(path))}: cannot be read ({reason(error)}); {remedy}") from error
 
 
+_MOST_CELLS = 10_000_000
+"""Of a file whose rows are filled up to the longest: a short file may have one long row and many short ones."""
+
+
 def _table(file: Path | io.BytesIO, separator: str) -> Any:
     """Columns of one name are called NAME, NAME.1, …"""
     texts = dict.fromkeys((*FILES, *SPLITS, *SEVERAL), pa.string())
@@ -142,8 +146,12 @@ def _table(file: Path | io.BytesIO, separator: str) -> Any:
         convert_options=pc_csv.ConvertOptions(column_types=texts, null_values=[]),
     )
     seen, names = Counter[str](), list[str]()
+    taken = set(table.column_names)
     for name in table.column_names:
-        names.append(f"{name}.{seen[name]}" if seen[name] else name)
+        while (called := f"{name}.{seen[name]}" if seen[name] else name) in taken and seen[name]:
+            seen[name] += 1
+        names.append(called)
+        taken.add(called)
         seen[name] += 1
     return table.rename_columns(names)
 
@@ -153,7 +161,7 @@ def _widened(path: Path, separator: str) -> io.BytesIO | None:
     with path.open(newline="", encoding="utf-8-sig") as stream:
         rows = [row for row in csv.reader(stream, delimiter=separator) if row]
     sizes = [len(row) for row in rows]
-    if min(sizes) < sizes[0] or rows[0][-1] not in ONE + SEVERAL:
+    if min(sizes) < sizes[0] or rows[0][-1] not in ONE + SEVERAL or max(sizes) * len(rows) > _MOST_CELLS:
         return None
     names = [*rows[0], *(f"{rows[0][-1]}.{number}" for number in range(1, max(sizes) - sizes[0] + 1))]
     text = io.StringIO(newline="")

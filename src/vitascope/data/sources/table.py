@@ -76,8 +76,9 @@ def choose_image(schema: Any, where: str, image: str | None) -> str:
             return any(field.name == "bytes" and is_binary(field.type) for field in kind)
         return is_binary(kind)
 
-    for name, _ in Counter(schema.names).most_common(1):
-        _refuse_twice(schema.names, name, where)
+    name, times = Counter(schema.names).most_common(1)[0] if schema.names else ("", 0)
+    if times > 1:
+        raise DataError(f"{where}: {times} columns are called {some([name])}, expected different names; rename them")
     chosen = _choose(schema, where, "image", image, ("image", "img"), holds_images)
     if not holds_images(chosen):
         kind = some([str(schema.field(chosen).type)])
@@ -108,10 +109,4 @@ def choose(
             f"{where}: {'no' if not candidates else 'more than one possible'} {role} column among "
             f"{some(columns)}; name it by adding :{role}=COLUMN"
         )
-    _refuse_twice(columns, candidates[0], where)
     return candidates[0]
-
-
-def _refuse_twice(columns: Sequence[str], name: str, where: str) -> None:
-    if (times := list(columns).count(name)) > 1:
-        raise DataError(f"{where}: {times} columns are called {some([name])}, expected different names; rename them")
