@@ -233,7 +233,7 @@ def _understood(content: TensorFile, sha256: object, path: Path) -> Known:
         raise CheckpointError(f"{path}: not as it was written (SHA-256); {_REMEDY}")
     try:
         classes, names = (tuple(map(str, parse(content.metadata[name]))) for name in ("classes", "names"))
-        arrays = {name: content.tensors[name].numpy() for name in ("features", *_NUMBERS)}
+        arrays = {name: tensor.numpy() for name, tensor in content.tensors.items()}
         known = Known(classes=classes, names=names, made_by=content.metadata.get("made_by", ""), **arrays)
         _check(known)
     except (KeyError, TypeError, ValueError) as error:
