@@ -64,6 +64,18 @@ def test_a_mirrored_copy_is_found(change: str) -> None:
     assert len(near_pairs(pictures)) == 0
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_of_what_is_added_only(mirrored: bool) -> None:
+    scenes = [scene(seed) for seed in range(12)]
+    copies = [x.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else encoded(x, 50) for x in scenes[:4]]
+    plain = np.full((1, SIDE, SIDE), 90, np.uint8)
+    pictures = np.concatenate([plain, np.stack([small(x) for x in [*scenes, *copies]])])
+    expected = [[i, 12 + i] for i in range(1, 5)]
+    assert near_pairs(pictures, mirrored=mirrored).tolist() == expected
+    assert near_pairs(pictures, mirrored=mirrored, since=15).tolist() == expected[2:]
+    assert near_pairs(pictures, mirrored=mirrored, since=17).tolist() == []
+
+
 def test_pictures_of_one_light_are_not_copies() -> None:
     light = np.asarray(scene(0), np.float32)
     others = [Image.fromarray((0.6 * light + 0.4 * np.asarray(scene(s))).astype(np.uint8)) for s in range(1, 60)]

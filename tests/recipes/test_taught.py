@@ -6,15 +6,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
+from tests.data.test_alike import CHANGES, scene
 
 import vitascope as vs
 from lessons import head, taught
 from tiny import image_folder
 from tiny_checkpoint import TINY, checkpoint
+from vitascope.data.copies import groups
 from vitascope.errors import ConfigError
 from vitascope.recipes.asked import Teach
 from vitascope.recipes.finetune import finetune, model_to_finetune
 from vitascope.recipes.recipe import FinetuneRecipe
+from vitascope.teaching.known import read_taught
+from vitascope.teaching.lesson import Lesson
 
 
 @pytest.fixture(autouse=True)
@@ -80,3 +85,34 @@ def test_fine_tuning_goes_on_from_its_head(
     assert torch.allclose(tuned.model(images), vs.load(tmp_path / "run").model(images), atol=1e-4)
     assert tuned.card["task"] == "fine-tuning"
     assert not model_to_finetune(recipe, tuned, tuned.labels).eval()(images).any(), "as the paper has it"
+
+
+def test_near_copies_of_what_is_known_are_left_out_with_it(start: str, tmp_path: Path) -> None:
+    flip = Image.Transpose.FLIP_LEFT_RIGHT
+    for number, label in enumerate(("ant", "bee")):
+        for folder in ("first", "more", "whole"):
+            (tmp_path / folder / label).mkdir(parents=True)
+        for i in range(6):
+            image = scene(100 * number + i)
+            more = {0: CHANGES["encoded anew"](image), 1: image.transpose(flip)}.get(i, scene(100 * number + 50 + i))
+            for folder, each in (("first", image), ("more", more)):
+                for place in (folder, "whole"):
+                    each.save(tmp_path / place / label / f"{folder}-{i}.png")
+    taught(start, tmp_path / "first", tmp_path / "one")
+    added = taught(tmp_path / "one", tmp_path / "more", tmp_path / "two")
+    whole = taught(start, tmp_path / "whole", tmp_path / "at-once")
+
+    def together(lesson: Lesson) -> set[frozenset[str]]:
+        known = lesson.known
+        return {frozenset("/".join(Path(known.names[i]).parts[-2:]) for i in g) for g in groups(known.groups)}
+
+    expected = {
+        frozenset({f"{label}/first-{i}.png", f"{label}/more-{i}.png"}) for label in ("ant", "bee") for i in (0, 1)
+    }
+    assert together(added) == together(whole) == expected
+    for name in ("loo_top1", "loss", "l2"):
+        assert added.results[name] == pytest.approx(whole.results[name], rel=1e-6)
+    known = read_taught(tmp_path / "two")
+    assert known is not None
+    assert known[0].small is not None
+    assert len(known[0].small) == len(known[0]) == 24

@@ -33,28 +33,29 @@ _STEPS, _HOPEFUL = 6, (0.4, 0.65, 0.78)  # of Gauss-Newton; pairs that correlate
 _LARGEST_MOVE, _LEAST_OVERLAP = 0.25, 0.64  # in halves of a side; share of the picture
 
 
-def near_pairs(small: npt.NDArray[np.uint8], *, mirrored: bool = False) -> Int64:
+def near_pairs(small: npt.NDArray[np.uint8], *, mirrored: bool = False, since: int = 0) -> Int64:
     """Pictures (n, SIDE, SIDE) → (m, 2) positions of near copies, the lower first, in order.
 
-    `mirrored` finds those of which one is the other's mirror image, left and right exchanged, instead. Copies of one
-    picture need not all be paired with each other; what is plain (`PLAIN`) has no pair.
+    `mirrored` finds those of which one is the other's mirror image, left and right exchanged, instead; `since` those of
+    which one stands there or later. Copies of one picture need not all be paired with each other; what is plain
+    (`PLAIN`) has no pair.
     """
     kept = np.flatnonzero(small.std(axis=(1, 2)) >= PLAIN)
     pictures = torch.from_numpy(small[kept])
     others = pictures.flip(-1) if mirrored else pictures
-    pairs = _candidates(pictures, others)
+    pairs = _candidates(pictures, others, int(np.searchsorted(kept, since)))
     found = [_copies(pictures, others, part) for part in torch.split(pairs, _PAIRS)]
     chosen = pairs[torch.cat(found)] if found else pairs
     return kept[chosen.numpy()].reshape(-1, 2).astype(np.int64)
 
 
-def _candidates(pictures: Tensor, others: Tensor) -> Tensor:
-    """(m, 2) rising positions of pictures and others that are among the most similar of one another at 8×8."""
-    if len(pictures) < 2:
+def _candidates(pictures: Tensor, others: Tensor, since: int) -> Tensor:
+    """(m, 2) rising positions of pictures, from `since` on, and others that are most similar to them at 8×8."""
+    if len(pictures) < 2 or since == len(pictures):
         return torch.zeros((0, 2), dtype=torch.int64)
     rows, compared = _coarse(pictures), _coarse(others)
     found = []
-    for start in range(0, len(rows), _BLOCK):
+    for start in range(since, len(rows), _BLOCK):
         similar = rows[start : start + _BLOCK] @ compared.T
         here = torch.arange(len(similar)) + start
         similar[torch.arange(len(similar)), here] = -1

@@ -149,6 +149,19 @@ def copies_among(marks: Int64, small: UInt8) -> tuple[Int64, Int64, Int64]:
     return exact, _connected(upright, first[near_pairs(small[first], mirrored=True)]), upright
 
 
+def joined_by_copies(known: Int64, small: UInt8, since: int) -> Int64:
+    """Groups (n,) joined where an image from `since` on is a near copy, by `small` (n, SIDE, SIDE), of any other.
+
+    They stay as they are where there are too many images, or pictures of one mould.
+    """
+    if len(known) > NEAR_LIMIT:
+        return known
+    pairs = [near_pairs(small, since=since), near_pairs(small, since=since, mirrored=True)]
+    numbers = np.unique(known, return_inverse=True)[1].astype(np.int64)
+    near = _connected(numbers, np.concatenate(pairs))
+    return numbers if of_one_mould(numbers, near) else near
+
+
 def of_one_mould(exact: Int64, near: Int64) -> int:
     """Images in the largest group of near copies where it holds so many that near says nothing, else 0."""
     largest = int(np.bincount(near).max(initial=0))
@@ -158,8 +171,17 @@ def of_one_mould(exact: Int64, near: Int64) -> int:
 
 def digests(source: Source) -> Int64 | None:
     """Eight bytes for the content of each image, (len(source),), 0 for an unreadable one; None beyond `LIMIT`."""
+    found = looked_at(source)
+    return None if found is None else found[0]
+
+
+def looked_at(source: Source) -> tuple[Int64, UInt8] | None:
+    """`digests`, and what is compared of each image (len(source), SIDE, SIDE), zeros where that is nothing."""
     origin, positions = source.origin()
-    return None if len(origin) > LIMIT else _marks(origin)[0][positions]
+    if len(origin) > LIMIT:
+        return None
+    marks, small = _marks(origin)
+    return marks[positions], small[positions]
 
 
 def groups(copies: Int64) -> list[Int64]:

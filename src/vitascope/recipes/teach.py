@@ -16,7 +16,7 @@ from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.load import load
 from vitascope.checkpoints.output import atomic_folder
 from vitascope.checkpoints.shown import shown_to
-from vitascope.data.copies import Found, digests, find_copies
+from vitascope.data.copies import Found, find_copies, looked_at
 from vitascope.data.groups import together
 from vitascope.data.open import open_data
 from vitascope.data.source import Int64, Source, Splits
@@ -137,13 +137,14 @@ def _lesson(
 
 def _look(source: Source, features: FeatureStore, groups: Int64) -> Known:
     """What has to be known of a source's images."""
-    marks = digests(source)
+    marks, small = looked_at(source) or (np.zeros(len(source), dtype=np.int64), None)
     return Known(
         features=features(source, np.arange(len(source), dtype=np.int64)),
         classes=source.classes,
         labels=source.labels,
         names=tuple(source.describe(i) for i in range(len(source))),
-        marks=np.zeros(len(source), dtype=np.int64) if marks is None else marks,
+        marks=marks,
         groups=groups,
+        small=small,
         made_by=features.made_by,
     )

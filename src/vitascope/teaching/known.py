@@ -21,7 +21,10 @@ import torch
 from vitascope.checkpoints.json_file import read_json
 from vitascope.checkpoints.run_files import RESULTS
 from vitascope.checkpoints.tensor_file import TensorFile, parse_safetensors, read_safetensors, write_safetensors
+from vitascope.data.alike import SIDE
+from vitascope.data.copies import joined_by_copies
 from vitascope.data.groups import joined
+from vitascope.data.images import UInt8
 from vitascope.data.labels import indicator, label_sets, renumbered, set_name
 from vitascope.data.source import Int64, Labels
 from vitascope.errors import CheckpointError, ConfigError
@@ -29,7 +32,7 @@ from vitascope.json_text import parse
 from vitascope.wording import meant, some
 
 FILE = "taught.safetensors"
-_ARRAYS = ("features", "labels", "marks", "groups", "keys")
+_ARRAYS = ("features", "labels", "marks", "groups", "keys", "small")
 _REMEDY = "copy the whole folder, or begin anew from its model/ elsewhere"
 
 
@@ -52,6 +55,9 @@ class Known:
     keys: Int64 | None = None
     """(n,) what stands for the group that the user says (`data.groups`), of images taught at another time too; None
     where none was said."""
+    small: UInt8 | None = None
+    """(n, 32, 32) what is compared of each image, so that near copies of it are found later too (`data.alike`); None
+    where that was not kept."""
     made_by: str = ""
     """What tells the model of the features from others (`evaluation.features.made_by`); empty where nobody wrote it."""
 
@@ -101,6 +107,10 @@ class Known:
         if old.keys is not None and more.keys is not None:
             keys = np.concatenate([old.keys, more.keys])
             groups = joined(groups, keys)
+        small = None
+        if old.small is not None and more.small is not None:
+            small = np.concatenate([old.small, more.small])
+            groups = joined_by_copies(groups, small, len(old))
         both = Known(
             features=np.concatenate([old.features, more.features]),
             classes=classes,
@@ -109,6 +119,7 @@ class Known:
             marks=np.concatenate([old.marks, more.marks]),
             groups=groups,
             keys=keys,
+            small=small,
             made_by=more.made_by,
         )
         return both, len(again) - relabelled, relabelled
@@ -166,6 +177,7 @@ class Known:
             marks=self.marks[rows],
             groups=self.groups[rows],
             keys=None if self.keys is None else self.keys[rows],
+            small=None if self.small is None else self.small[rows],
         )
 
     def check_made_by(self, made_by: str, path: str) -> None:
@@ -254,5 +266,7 @@ def _check(known: Known) -> None:
     numbers = [values for values in (known.marks, known.groups, known.keys) if values is not None]
     if any(values.shape != (n,) or values.dtype != np.int64 for values in numbers):
         raise ValueError("marks or groups")
+    if known.small is not None and (known.small.shape != (n, SIDE, SIDE) or known.small.dtype != np.uint8):
+        raise ValueError("small")
     if len(features) != n or len(set(known.classes)) != classes:
         raise ValueError("names")

@@ -40,9 +40,8 @@ _ROOT = "taught"
 """Folder in the archive of a saved run."""
 _LIKE = 4
 """Images that are shown as the most like one."""
-_EACH, _SCORES, _PAIRS, _BASE = 24, 48, 96, 8 << 20
-"""Bytes that solving takes for each feature of each image, for each score, for each pair of features (of images, where
-there are fewer), and in any case; measured."""
+_COPIES, _SOLVING = 24, 12
+"""Bytes for each feature of each image, and for each pair of features or images, that solving takes; measured."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,7 +105,7 @@ class Teacher:
 
     def parse(self, content: bytes, sha256: str) -> Known:
         """What a run was taught, by the bytes of its file; raises `CheckpointError`, of another model too."""
-        known = parse_taught(content, sha256)
+        known = replace(parse_taught(content, sha256), small=None)  # a session's photographs have their own
         if known.several:
             raise CheckpointError("this run was taught several labels an image, boxes know one")
         if known.made_by != self._made_by:
@@ -118,7 +117,7 @@ class Teacher:
     def solving_bytes(self, known: Known) -> int:
         """Memory that `learn` takes, at most."""
         n, d = known.features.shape
-        return _EACH * n * (d + 1) + _SCORES * n * len(known.classes) + _PAIRS * (min(n, d) + 1) ** 2 + _BASE
+        return _COPIES * n * (d + 1) + _SOLVING * 8 * (min(n, d) + 1) ** 2
 
     def learn(self, known: Known, photos: dict[int, Photo]) -> Lesson:
         """The lesson, with copies among the photographs left out together; raises `DataError`."""
