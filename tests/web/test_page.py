@@ -16,6 +16,7 @@ import torch
 
 from serving import Served, check_words, decoded_rows, error_of, png, served
 from tiny_checkpoint import TINY, checkpoint, look
+from vitascope.evaluation.sets import PredictionSets
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +165,16 @@ def test_predictions_of_the_page_are_those_of_predict(server: Served) -> None:
     predicted = server.client.post("/predict?top=3", content=file).json()["predictions"][0]["labels"]
     assert [p["label"] for p in page] == [p["label"] for p in predicted]
     assert [p["probability"] for p in page] == pytest.approx([p["probability"] for p in predicted], abs=1e-6)
+
+
+def test_a_look_has_the_prediction_set_of_other_answers() -> None:
+    for least, wanted in ((0.0, ["0", "1", "2"]), (1.0, [])):
+        sets = PredictionSets(coverage=0.9, least=(least,), images=50)
+        with served(checkpoint(sets=sets)) as calibrated:
+            found = calibrated.client.post("/api/look", content=png(4)).json()
+            predicted = calibrated.client.post("/predict", content=png(4)).json()["predictions"][0]
+        assert (found["set"], found["known"]) == (predicted["set"], predicted["known"]) == (wanted, bool(wanted))
+        assert found["coverage"] == 0.9
 
 
 @pytest.mark.parametrize("layer", ["1", "-1", "x", "1e0", "9" * 50, "%C2%B2"])

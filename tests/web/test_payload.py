@@ -67,6 +67,7 @@ def test_a_look_as_json(seen: Look) -> None:
     np.testing.assert_allclose(decoded(packed["class_maps"]), seen.class_maps, atol=4e-3)
     np.testing.assert_allclose(packed["distance"], seen.distance, atol=1e-3)
     np.testing.assert_allclose(packed["share"], seen.share, atol=1e-3)
+    assert "set" not in packed
     attention = payload.layer_payload(seen, 0)
     assert attention["layer"] == 0
     np.testing.assert_allclose(decoded_rows(attention["attention"]), seen.attention(0), atol=1 / 255)

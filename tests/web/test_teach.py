@@ -19,9 +19,12 @@ from learning import CLASSES, Tab, of_class, teach_all
 from serving import Served, error_of, png, served
 from tiny import image_folder
 from tiny_checkpoint import TINY, checkpoint, same
+from vitascope.models.config import BiTConfig
 from vitascope.recipes.asked import Similar, Teach
 from vitascope.recipes.similar import similar
 from vitascope.recipes.teach import teach_run
+from vitascope.teaching.known import read_taught
+from vitascope.web.engine import Engine
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +121,31 @@ def test_the_command_goes_on_with_a_saved_run_and_the_page_with_either(
         damaged = other.client.post(f"{other.at}/run", params={"sha256": sha256}, content=body[:100])
         assert "damaged" in error_of(damaged, 422)
         other.client.delete(other.at)
+
+
+def test_a_served_run_begins_with_what_it_was_taught(images: Path, tmp_path: Path) -> None:
+    vs.save(checkpoint(TINY), tmp_path / "start")
+    asked = Teach(checkpoint=str(tmp_path / "start"), data=str(images), out=str(tmp_path / "run"), device="cpu")
+    results = teach_run(asked).results
+    known = read_taught(tmp_path / "run")
+    assert known is not None
+    run = vs.load(tmp_path / "run")
+    with served(load=lambda: Engine(run, max_pixels=10**6, teach=True, started=known[0]), teach=True) as server:
+        tab, other = Tab(server), Tab(server)
+        assert tab.counts() == dict.fromkeys(CLASSES, 8)
+        assert not any("/" in photo["name"] for photo in tab.state["photos"])
+        assert tab.get("/lesson").json()["top1"] == results["loo_top1"]
+        tab.change(forget_class="bee")
+        assert other.get().json()["classes"] == list(CLASSES)
+
+
+def test_a_resnet_is_taught_too(images: Path) -> None:
+    config = BiTConfig(image_size=(16, 16), units=(1, 1, 1, 1), base_width=32, classes=3, small_images=True)
+    with served(checkpoint(config), teach=True) as server:
+        tab = Tab(server)
+        teach_all(tab, images)
+        assert tab.get("/lesson").json()["images"] == 24
+        assert server.client.get("/teach").status_code == 200
 
 
 def test_a_run_of_another_model_is_refused(tab: Tab, images: Path, tmp_path: Path) -> None:
@@ -232,6 +260,13 @@ def test_without_the_option_nothing_can_be_taught() -> None:
         error_of(plain.client.get("/teach"), 404)
         assert plain.client.get("/").headers["permissions-policy"].startswith("camera=()")
         assert plain.client.get("/api/model").json()["teach"] is False
+
+
+def test_with_the_option_the_pages_may_ask_for_the_camera(server: Served) -> None:
+    answer = server.client.get("/teach")
+    assert answer.headers["permissions-policy"] == "camera=(self), geolocation=(), microphone=()"
+    assert answer.headers["content-security-policy"] == server.client.get("/").headers["content-security-policy"]
+    assert server.client.get("/api/model").json()["teach"] is True
 
 
 def test_nothing_is_left_on_the_disk(tab: Tab, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

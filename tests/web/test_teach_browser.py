@@ -15,7 +15,9 @@ import pytest
 from browsing import Desk, browser
 from serving import Served, png, served
 from tiny import image_folder
+from tiny_checkpoint import checkpoint
 from vitascope.cli import main
+from vitascope.evaluation.sets import PredictionSets
 from vitascope.recipes.asked import Teach
 from vitascope.recipes.teach import teach_run
 
@@ -252,13 +254,21 @@ def test_the_camera_is_tried_and_fills_a_box(desk: Callable[[], Desk], images: P
     expect(page["camera-view"]).to_be_hidden()
 
 
-def test_the_pages_lead_to_each_other(desk: Callable[[], Desk]) -> None:
-    page = desk()
-    page["tab-look"].click()
-    page.page.wait_for_selector('#page:not([aria-busy="true"]) [data-testid="heads"][aria-busy="false"]')
-    page["tab-teach"].click()
-    page.settle()
-    assert page.page.title() == "Teach · Vitascope"
+def test_the_pages_lead_to_each_other_and_one_shows_the_prediction_set(chromium: Any) -> None:
+    from playwright.sync_api import expect
+
+    sets = PredictionSets(coverage=0.9, least=(1.0,), images=50)
+    with served(checkpoint(sets=sets), teach=True) as calibrated:
+        context = chromium.new_context()
+        page = Desk(context, calibrated)
+        page["tab-look"].click()
+        page.page.wait_for_selector('#page:not([aria-busy="true"]) [data-testid="heads"][aria-busy="false"]')
+        expect(page["set"]).to_have_text(re.compile("None of theseAt least 90 of 100"))
+        page["tab-teach"].click()
+        page.settle()
+        assert page.page.title() == "Teach · Vitascope"
+        assert page.errors == []
+        context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

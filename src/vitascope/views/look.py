@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vitascope.checkpoints.answer import answers
 from vitascope.checkpoints.checkpoint import Checkpoint, Prediction, probabilities, ranked
 from vitascope.data.images import UInt8
 from vitascope.data.preprocess import to_tensor
@@ -58,6 +59,10 @@ class Look:
     """float32 (L, h, T, d), kept so that `attention` needs no second pass."""
     keys: np.ndarray = field(repr=False)
     """float32 (L, h, T, d)."""
+    members: tuple[str, ...] | None = None
+    """The labels in its prediction set; None where the checkpoint states no coverage."""
+    coverage: float | None = None
+    """Which the set has; None likewise."""
 
     def attention(self, layer: int) -> np.ndarray:
         """Attention of one layer, counted from 0, float32 (h, T, T); rows sum to 1. Raises `ConfigError`."""
@@ -86,10 +91,11 @@ def looks(checkpoint: Checkpoint, pixels: Sequence[UInt8]) -> Iterator[Look]:
         norms = norms_by_image(capture)
         logits = lens_by_image(model, capture) if checkpoint.labels and checkpoint.activation != "none" else None
         for n in range(capture.images):
-            lens: list[list[Prediction]] = []
+            lens, members, sets = list[list[Prediction]](), None, checkpoint.sets
             if logits is not None:
                 likely = probabilities(logits[n], checkpoint.activation).cpu()
                 lens = ranked(likely, checkpoint.labels, _PREDICTIONS)
+                members = answers(likely[-1:], checkpoint.labels, sets)[0].members
             distance, share, rolled, maps = (_array(view[n]) for view in views)
             yield Look(
                 config=model.config,
@@ -104,6 +110,8 @@ def looks(checkpoint: Checkpoint, pixels: Sequence[UInt8]) -> Iterator[Look]:
                 class_maps=maps,
                 queries=_array(torch.stack([q[n] for q in capture.q])),
                 keys=_array(torch.stack([k[n] for k in capture.k])),
+                members=members,
+                coverage=None if members is None or sets is None else sets.coverage,
             )
 
 

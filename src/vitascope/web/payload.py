@@ -86,6 +86,7 @@ def look_payload(look: Look, id: str, name: str) -> dict[str, Any]:
         "image": picture(look.image),
         **_tokens(look),
         "predictions": labels(look.predictions),
+        **_members(look),
         "lens": [labels(layer) for layer in look.lens],
         "norms": array(look.norms),
         "distance": _rounded(look.distance),
@@ -98,6 +99,13 @@ def look_payload(look: Look, id: str, name: str) -> dict[str, Any]:
 def layer_payload(look: Look, layer: int) -> dict[str, Any]:
     """The attention of one layer, numbered from 0."""
     return {"layer": layer, "attention": rows(look.attention(layer))}
+
+
+def _members(look: Look) -> dict[str, Any]:
+    """The prediction set, named as in other answers, where there is one."""
+    if look.members is None:
+        return {}
+    return {"set": list(look.members), "known": bool(look.members), "coverage": look.coverage}
 
 
 def _tokens(of: Look | Scope) -> dict[str, Any]:

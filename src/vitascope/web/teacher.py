@@ -40,8 +40,9 @@ _ROOT = "taught"
 """Folder in the archive of a saved run."""
 _LIKE = 4
 """Images that are shown as the most like one."""
-_COPIES, _SOLVING = 24, 12
-"""Bytes for each feature of each image, and for each pair of features or images, that solving takes; measured."""
+_EACH, _SCORES, _PAIRS, _BASE = 24, 48, 96, 8 << 20
+"""Bytes that solving takes for each feature of each image, for each score, for each pair of features (of images, where
+there are fewer), and in any case; measured."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,7 +118,7 @@ class Teacher:
     def solving_bytes(self, known: Known) -> int:
         """Memory that `learn` takes, at most."""
         n, d = known.features.shape
-        return _COPIES * n * (d + 1) + _SOLVING * 8 * (min(n, d) + 1) ** 2
+        return _EACH * n * (d + 1) + _SCORES * n * len(known.classes) + _PAIRS * (min(n, d) + 1) ** 2 + _BASE
 
     def learn(self, known: Known, photos: dict[int, Photo]) -> Lesson:
         """The lesson, with copies among the photographs left out together; raises `DataError`."""

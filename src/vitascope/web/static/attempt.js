@@ -6,7 +6,7 @@ import { h, section } from "./dom.js";
 import { images, target } from "./dropped.js";
 import { icon } from "./icons.js";
 import { bar } from "./predictions.js";
-import { short } from "./words.js";
+import { inWords, short } from "./words.js";
 
 export class Attempt {
   /** `on`: complain(words), add(name, files) of a picture that the camera took. */
@@ -107,7 +107,7 @@ export class Attempt {
   show({ labels, set, coverage, like, version }) {
     if (version !== this.teaching.state.version) return;
     const { photos, classes } = this.teaching.state;
-    const [words, note] = spoken(set, labels, coverage, photos.length, classes.length);
+    const [words, note] = spoken(set, labels, coverage, photos.length);
     const similar = like.map(({ place, lead }) => {
       const photo = photos[place];
       const kind = classes[photo.class];
@@ -130,15 +130,9 @@ export class Attempt {
   }
 }
 
-/** The prediction set in words. */
-function spoken(set, labels, coverage, photos, classes) {
-  const best = labels[0].label;
-  const few = Math.ceil(1 / (1 - coverage) - 1e-9) - 1; // below which no label can be ruled out
-  const stated = `${Math.round(100 * coverage)} of 100`;
-  if (!set.length)
-    return ["None of these", `Of photographs that do belong into a box, ${stated} at least are not called so.`];
-  if (set.length === 1) return [best, `Of photographs like yours, ${stated} at least get an answer that holds the right box.`];
-  if (photos < few) return [`Probably ${best}`, `With fewer than ${few} photographs nothing can be ruled out.`];
-  const several = set.length === classes && classes > 3 ? "Any of them" : set.join(" or ");
-  return [several, `It cannot choose here: ${stated} such answers at least hold the right box.`];
+/** The prediction set in words; of few photographs it can leave nothing out. */
+function spoken(set, labels, coverage, photos) {
+  const few = Math.ceil(1 / (1 - coverage) - 1e-9) - 1;
+  if (photos >= few) return inWords(set, coverage);
+  return [`Probably ${labels[0].label}`, `With fewer than ${few} photographs nothing can be ruled out.`];
 }

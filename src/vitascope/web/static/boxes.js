@@ -5,7 +5,7 @@ import { images, target } from "./dropped.js";
 import { icon } from "./icons.js";
 import { plural } from "./words.js";
 
-const SHOWN = 18; // photographs of a box, until all are asked for
+const SHOWN = 19; // photographs of a box, until all are asked for
 
 export class Boxes {
   /** `on`: add(name, files), spread([{file, folder}]), rename(from, to), forget(name), choose(). */

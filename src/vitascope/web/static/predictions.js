@@ -1,7 +1,7 @@
 /** What the model says the image shows: the best classes with their probabilities. */
 
 import { h, section, whenChanged } from "./dom.js";
-import { percent } from "./words.js";
+import { inWords, percent } from "./words.js";
 
 const SHOWN = 5;
 
@@ -9,8 +9,13 @@ export class Predictions {
   constructor() {
     this.list = h("ol", { class: "bars", testid: "predictions" });
     this.none = h("p", { class: "note" }, "This checkpoint has no classification head, so it predicts nothing.");
-    this.element = section("prediction", "Prediction", null, null, this.list, this.none);
-    this.draw = whenChanged((look) => this.list.replaceChildren(...look.predictions.slice(0, SHOWN).map(bar)));
+    this.set = h("div", { class: "set", testid: "set" });
+    this.element = section("prediction", "Prediction", null, null, this.set, this.list, this.none);
+    this.draw = whenChanged((look) => {
+      this.list.replaceChildren(...look.predictions.slice(0, SHOWN).map(bar));
+      const [words, note] = look.set ? inWords(look.set, look.coverage) : [];
+      this.set.replaceChildren(...(look.set ? [h("p", { class: "big" }, words), h("p", { class: "note" }, note)] : []));
+    });
   }
 
   update({ look }) {

@@ -33,3 +33,13 @@ export function place(query) {
 export function plural(number, noun) {
   return `${number} ${noun}${number === 1 ? "" : "s"}`;
 }
+
+/** A prediction set in words: what it says, and how far that holds. */
+export function inWords(set, coverage) {
+  const stated = `${Number((100 * coverage).toFixed(1))} of 100`;
+  const most = 4;
+  const named = set.length > most ? [...set.slice(0, most - 1), `${set.length - most + 1} others`] : set;
+  if (!set.length) return ["None of these", `At least ${stated} images of the known kinds are not called so.`];
+  if (set.length === 1) return [set[0], `At least ${stated} such answers hold the right one.`];
+  return [named.join(" or "), `It cannot choose here; at least ${stated} such answers hold the right one.`];
+}
