@@ -105,6 +105,13 @@ ROWS: tuple[Row, ...] = (
         photographs=True,
     ),
     Row(
+        name="teach",
+        measure="teaching 397 photographs, ViT-S/16, and their features by an engine",
+        command=("benchmarks/teach.py",),
+        aims={"eager": 0.91, "openvino": 0.91, "onnx": 0.91},
+        photographs=True,
+    ),
+    Row(
         name="views",
         measure="attention distance and rollout, ViT-B/16, 128 images",
         command=("benchmarks/views.py",),

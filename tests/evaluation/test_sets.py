@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 from scipy.stats import beta
 
 from vitascope.errors import ConfigError
+from vitascope.evaluation.fewshot import signs
 from vitascope.evaluation.sets import PredictionSets, sets_from_json, sets_text
+from vitascope.evaluation.taught import teach_head
 
 Array = np.ndarray
 
@@ -38,6 +41,21 @@ def test_the_coverage_over_a_thousand_draws(n: int, coverage: float) -> None:
     assert np.mean(found) == pytest.approx(exact, abs=0.006)
     low, high = beta.ppf([0.005, 0.995], n + 1 - rank, rank) if rank else (1.0, 1.0)
     assert np.mean((np.array(found) >= low - 0.01) & (np.array(found) <= high + 0.01)) > 0.97
+
+
+def test_calibrated_on_images_left_out_it_holds_for_new_ones() -> None:
+    rng = np.random.default_rng(6)
+    truth = rng.integers(0, 2, 4000)
+    features = 1.5 * np.eye(2, 3)[truth] + rng.normal(size=(4000, 3))
+    found, n = [], 39  # the fourth lowest of 39: one rank more or less would be 2.5 points
+    for _ in range(200):
+        order = rng.permutation(4000)
+        known, others = order[:n], order[n:]
+        head = teach_head(features[known], signs(truth[known], 2))
+        sets = PredictionSets.fit(softmax(head.left_out, axis=1), truth[known], 0.9)
+        inside = sets.members(softmax(features[others] @ head.weight.T + head.bias, axis=1))
+        found.append(inside[np.arange(len(others)), truth[others]].mean())
+    assert np.mean(found) == pytest.approx(0.9, abs=0.0125)
 
 
 def test_by_class_every_class_has_it() -> None:

@@ -29,6 +29,8 @@ _SCATTER, _SLOPE = 2.0, 0.4
 """Variance of a logarithm of the error beside that of counting alone, and the relative deviation of its slope."""
 _PART, _DRAWS = 8, 8
 """The share of the images that is taught again is one in `_PART`, drawn so often."""
+_JUDGED = 20_000
+"""Of the other images so many at most judge it."""
 _ALIKE = 30
 """Images of a class from which its own slope counts more than that of all."""
 LEAST = 40
@@ -87,7 +89,7 @@ def forecast(
 def _of_a_part(
     features: npt.NDArray[np.floating], labels: Int64, classes: int, groups: Int64, seed: int, draw: int
 ) -> Float64:
-    """Error of all other images and of each class, (1 + K,), by a head that learned from one image in `_PART`.
+    """Error of other images and of each class, (1 + K,), by a head that learned from one image in `_PART`.
 
     Whole groups are drawn, until there are so many images.
     """
@@ -97,7 +99,7 @@ def _of_a_part(
     drawn_with = np.zeros(n, dtype=np.int64)  # images that come with each of the order, which is the first of its group
     drawn_with[first] = sizes
     taken = (np.cumsum(drawn_with) - drawn_with)[first[unit]] < n // _PART
-    drawn, judged = order[taken], order[~taken]
+    drawn, judged = order[taken], order[~taken][:_JUDGED]
     targets = signs(labels[drawn], classes)
     ridge = Ridge.of(features[drawn], targets)
     l2 = LAMBDAS[int(left_out_errors(ridge, features[drawn], targets, LAMBDAS, groups=groups[drawn]).argmin())]

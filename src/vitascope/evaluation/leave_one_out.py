@@ -78,15 +78,16 @@ def _residuals(
     x, w = ridge.scale.rows(features[place]), times[place]
     z = x @ ridge.left
     primal = len(ridge.eigenvalues) == x.shape[1]  # the eigenvectors are those of XᵀX; otherwise Woodbury's identity
+    squares = z**2 if rows.ndim == 1 else None
     for value in l2:
-        shrunk = z / (ridge.eigenvalues + value)
-        residuals = targets[place] - shrunk @ ridge.right
-        if rows.ndim == 1:
-            inner = (shrunk * z).sum(axis=1)
+        shrinking = 1 / (ridge.eigenvalues + value)
+        residuals = targets[place] - z @ (shrinking[:, None] * ridge.right)  # (m, K)
+        if squares is not None:
+            inner = squares @ shrinking
             leverage = inner if primal else ((x**2).sum(axis=1) - inner) / value
             yield residuals / (1 - w * leverage)[:, None]
         else:
-            inner = shrunk @ z.T
+            inner = (z * shrinking) @ z.T
             block = inner if primal else (x @ x.T - inner) / value
             solved = np.linalg.solve(np.eye(len(place)) - block * w, residuals)
             yield solved.astype(np.float64, copy=False)

@@ -1,0 +1,79 @@
+"""Teaching beside fine-tuning from the same starts. `beside_finetuning.py DATA RUNS NAME=CHECKPOINT …`
+
+DATA holds ants_bees; the other task are scikit-learn's digits. RUNS takes the runs; what is there already is not run
+again. Fine-tuning has the preset `small`, 20 epochs. "random=CHECKPOINT" takes that checkpoint's sizes and initial
+values. One thread, one seed; seconds are the processor's, of the whole command, and features are not kept between runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from shared import keep, weights_of
+
+from vitascope.checkpoints.load import load
+from vitascope.checkpoints.save import save
+
+TASKS = {"digits": 16, "ants_bees": 32}
+"""Pixels of each."""
+
+
+def random_of(checkpoint: str, out: Path) -> str:
+    """A checkpoint of the same sizes with initial values."""
+    if not out.exists():
+        torch.manual_seed(0)
+        start = load(checkpoint)
+        fresh = type(start.model)(replace(start.config, classes=0))
+        save(replace(start, model=fresh.eval(), labels=(), card={}, shown=None), out)
+    return str(out)
+
+
+def call(out: Path, *words: str) -> dict:
+    """Results of a command, with the seconds of processor it took."""
+    results = out / "results.json"
+    if not results.exists():
+        with TemporaryDirectory() as cache:
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            line = [sys.executable, "-m", "vitascope", *words, "--out", str(out)]
+            subprocess.run(line, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "VITASCOPE_CACHE": cache})
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        (out / "cpu_seconds").write_text(f"{after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime:.1f}")
+    return {**json.loads(results.read_text()), "cpu_seconds": (out / "cpu_seconds").read_text()}
+
+
+def main(data: Path, runs: Path, starts: list[str], tasks: list[str]) -> None:
+    for start in starts:
+        name, _, checkpoint = start.partition("=")
+        if name == "random":
+            checkpoint = random_of(checkpoint, runs / "random")
+        for task in tasks:
+            source, pixels = str(data / task) if task == "ants_bees" else task, str(TASKS[task])
+            taught = call(runs / f"{name}-{task}-taught", "teach", checkpoint, source, "--image_size", pixels)
+            words = ["finetune", checkpoint, source, "--preset", "small", "--image_size", pixels, "--yes", "true"]
+            tuned = call(runs / f"{name}-{task}-tuned", *words, "--save_every", "1000000", "--eval_every", "1000000")
+            rows = [
+                {
+                    "way": way,
+                    "top1": f"{(found.get('test') or found['validation'])['top1']:.4f}",
+                    "judged_on": (found.get("test") or found["validation"])["images"],
+                    "left_out_top1": f"{found['loo_top1']:.4f}" if way == "teach" else "",
+                    "cpu_seconds": found["cpu_seconds"],
+                    "pixels": pixels,
+                }
+                for way, found in (("teach", taught), ("finetune", tuned))
+            ]
+            keep("beside_finetuning", rows, task=task, start=name, weights=weights_of(checkpoint))
+
+
+if __name__ == "__main__":
+    os.environ["OMP_NUM_THREADS"] = "1"
+    named = [word for word in sys.argv[3:] if "=" in word]
+    main(Path(sys.argv[1]), Path(sys.argv[2]), named, [word for word in sys.argv[3:] if "=" not in word] or list(TASKS))
