@@ -1,8 +1,9 @@
-"""Teaching beside fine-tuning from the same starts. `beside_finetuning.py DATA RUNS NAME=CHECKPOINT …`
+"""Teaching beside fine-tuning from the same starts. `beside_finetuning.py DATA RUNS NAME=CHECKPOINT … [WORDS]`
 
 DATA holds ants_bees; the other task are scikit-learn's digits. RUNS takes the runs; what is there already is not run
 again. Fine-tuning has the preset `small`, 20 epochs. "random=CHECKPOINT" takes that checkpoint's sizes and initial
-values. One thread, one seed; seconds are the processor's, of the whole command, and features are not kept between runs.
+values. WORDS leave out what they do not name, of digits, ants_bees, teach and finetune.
+One thread, one seed; seconds are the processor's, of the whole command, and features are not kept between runs.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from vitascope.checkpoints.save import save
 
 TASKS = {"digits": 16, "ants_bees": 32}
 """Pixels of each."""
+LATER = ["--save_every", "1000000", "--eval_every", "1000000"]
+WAYS = {"teach": [], "finetune": ["--preset", "small", "--yes", "true", *LATER]}
+"""Options of each."""
 
 
 def random_of(checkpoint: str, out: Path) -> str:
@@ -49,31 +53,25 @@ def call(out: Path, *words: str) -> dict:
     return {**json.loads(results.read_text()), "cpu_seconds": (out / "cpu_seconds").read_text()}
 
 
-def main(data: Path, runs: Path, starts: list[str], tasks: list[str]) -> None:
+def main(data: Path, runs: Path, starts: list[str], tasks: list[str], ways: list[str]) -> None:
     for start in starts:
         name, _, checkpoint = start.partition("=")
         if name == "random":
             checkpoint = random_of(checkpoint, runs / "random")
         for task in tasks:
             source, pixels = str(data / task) if task == "ants_bees" else task, str(TASKS[task])
-            taught = call(runs / f"{name}-{task}-taught", "teach", checkpoint, source, "--image_size", pixels)
-            words = ["finetune", checkpoint, source, "--preset", "small", "--image_size", pixels, "--yes", "true"]
-            tuned = call(runs / f"{name}-{task}-tuned", *words, "--save_every", "1000000", "--eval_every", "1000000")
-            rows = [
-                {
-                    "way": way,
-                    "top1": f"{(found.get('test') or found['validation'])['top1']:.4f}",
-                    "judged_on": (found.get("test") or found["validation"])["images"],
-                    "left_out_top1": f"{found['loo_top1']:.4f}" if way == "teach" else "",
-                    "cpu_seconds": found["cpu_seconds"],
-                    "pixels": pixels,
-                }
-                for way, found in (("teach", taught), ("finetune", tuned))
-            ]
-            keep("beside_finetuning", rows, task=task, start=name, weights=weights_of(checkpoint))
+            for way in ways:
+                words = [way, checkpoint, source, "--image_size", pixels, *WAYS[way]]
+                found = call(runs / f"{name}-{task}-{way}", *words)
+                judged = found.get("test") or found["validation"]
+                row = {"top1": f"{judged['top1']:.4f}", "judged_on": judged["images"]}
+                row |= {"left_out_top1": f"{found['loo_top1']:.4f}" if way == "teach" else ""}
+                row |= {"cpu_seconds": found["cpu_seconds"], "pixels": pixels}
+                keep("beside_finetuning", [row], task=task, start=name, way=way, weights=weights_of(checkpoint))
 
 
 if __name__ == "__main__":
     os.environ["OMP_NUM_THREADS"] = "1"
-    named = [word for word in sys.argv[3:] if "=" in word]
-    main(Path(sys.argv[1]), Path(sys.argv[2]), named, [word for word in sys.argv[3:] if "=" not in word] or list(TASKS))
+    said = sys.argv[3:]
+    some = [[word for word in said if word in known] or list(known) for known in (TASKS, WAYS)]
+    main(Path(sys.argv[1]), Path(sys.argv[2]), [word for word in said if "=" in word], *some)
