@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,3 +73,32 @@ def test_places_are_limited_unused_ones_make_room_and_idle_ones_are_forgotten(im
         assert len(small.service.sessions) == 0
         error_of(one.get(), 404)
         Tab(small)
+
+
+def test_what_can_be_undone_is_bounded(server: Served, tab: Tab, images: Path) -> None:
+    tab.add("0", of_class(images, "ant"))
+    for number in range(60):
+        tab.change(rename=str(number), to=str(number + 1))
+    session = server.service.sessions.get(tab.state["id"])
+    assert session.nbytes <= 200_000
+    undone = 0
+    while tab.state["undo"]:
+        tab.change(undo=True)
+        undone += 1
+    assert 5 < undone < 60
+    assert tab.state["classes"] == [str(60 - undone)]
+
+
+@pytest.mark.parametrize("name", ["", " ", " ant", "ant ", "a" * 101, "a\nb", "\ud800"])
+def test_a_class_is_called_by_something_that_can_be_read(tab: Tab, images: Path, name: str) -> None:
+    tab.add("ant", of_class(images, "ant"))
+    asked = json.dumps({"version": tab.state["version"], "rename": "ant", "to": name})
+    error_of(tab.client.post(f"{tab.at}/change", content=asked, headers={"content-type": "application/json"}), 422)
+    if name.isprintable():
+        form = [("image", of_class(images, "bee")[0])]
+        error_of(tab.client.post(f"{tab.at}/photos", params={"class": name}, files=form), 422)
+
+
+@pytest.mark.parametrize("mark", ["0" * 16, "f" * 16, "x", "-1", "0" * 17, "..%2f..%2fmodel"])
+def test_a_picture_that_is_not_there(tab: Tab, mark: str) -> None:
+    error_of(tab.get(f"/photos/{mark}"), 404)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from vitascope.errors import ConfigError
 from vitascope.web.settings import ServeSettings, served_name
 
 
@@ -35,3 +38,10 @@ def test_loopback_addresses_have_loopback_names() -> None:
         assert ServeSettings(host=host).hosts is None
     assert ServeSettings(host="0.0.0.0", allowed_hosts=("Example.org",)).hosts == {"example.org"}
     assert len(ServeSettings(allowed_hosts=tuple("abcdefghijkl")).hosts or ()) == 12
+
+
+@pytest.mark.parametrize("idle", [{"sessions": 3}, {"session_bytes": 10**6}, {"session_idle": 5.0}])
+def test_limits_of_teaching_are_refused_where_nobody_teaches(idle: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="nobody can teach; give --teach"):
+        ServeSettings(**idle)
+    assert ServeSettings(teach=True, **idle)

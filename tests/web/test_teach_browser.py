@@ -227,6 +227,21 @@ def test_names_are_text_and_what_is_no_photograph_is_told(desk: Callable[[], Des
     expect(page.box("Kind 2").locator("img")).to_have_count(8)
 
 
+def test_a_photograph_that_is_too_large_is_told_and_the_others_are_taught(chromium: Any, images: Path) -> None:
+    from playwright.sync_api import expect
+
+    with served(teach=True, max_bytes=6000) as small:
+        context = chromium.new_context()
+        page = Desk(context, small)
+        large = {"name": "large.png", "mimeType": "image/png", "buffer": png(1, (60, 60))}
+        others = [{**large, "name": f.name, "buffer": f.read_bytes()} for f in of_class(images, "ant")]
+        page.box("Kind 1").locator("input[type=file]").set_input_files([*others[:3], large, *others[3:]])
+        expect(page["notice-says"]).to_contain_text("large.png: The body is larger than 6,000 bytes")
+        expect(page.box("Kind 1").locator("img")).to_have_count(8)
+        assert all("413" in error for error in page.errors)
+        context.close()
+
+
 def test_two_tabs_teach_apart(desk: Callable[[], Desk], images: Path) -> None:
     from playwright.sync_api import expect
 

@@ -145,7 +145,7 @@ class Service:
         if not pixels:
             return np.zeros((0, self.teacher.width), dtype=np.float32)
         with self.batcher.place(len(pixels)):  # one count for all that waits
-            async with self._in_time():
+            async with self.in_time():
                 return await self._feature_batcher(np.stack([self.engine.normalised(image) for image in pixels]))
 
     async def outputs(self, images: Float32 | list[bytes]) -> Float32:
@@ -154,7 +154,7 @@ class Service:
         Raises Refusal (503 full or late, 422 overflow), and ImageError, which says the number of one among several.
         """
         with self.batcher.place(len(images)):
-            async with self._in_time():
+            async with self.in_time():
                 outputs = await self.batcher(await self._prepared(images) if isinstance(images, list) else images)
         if not np.isfinite(outputs).all():
             raise Refusal(422, "the model's output is not finite for this input; give values of the usual range")
@@ -179,7 +179,7 @@ class Service:
         if id not in self._making:
             self._making[id] = asyncio.create_task(make())
             self._making[id].add_done_callback(lambda _: self._making.pop(id))
-        async with self._in_time():
+        async with self.in_time():
             return await asyncio.shield(self._making[id])
 
     async def _prepared(self, contents: list[bytes]) -> Float32:
@@ -198,7 +198,8 @@ class Service:
         return await self.readers(size, decode, content)
 
     @asynccontextmanager
-    async def _in_time(self) -> AsyncIterator[None]:
+    async def in_time(self) -> AsyncIterator[None]:
+        """Raises Refusal (503) where what is within is not done in `answer_timeout`."""
         seconds = self.settings.answer_timeout
         try:
             async with asyncio.timeout(seconds):

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from vitascope.teaching.lesson import Lesson
     from vitascope.web.teacher import Photo
 
-_EACH = 400
-"""Bytes of an image beside its features and picture: names, numbers, Python's own."""
+_EACH, _STATE = 400, 4000
+"""Bytes of an image beside its features and picture, and of a state: names, numbers, Python's own."""
 _NOW_AND_THEN = 30.0
 """Seconds between looks at which sessions are idle."""
 
@@ -85,7 +85,8 @@ class Session:
     @staticmethod
     def _size(states: list[Known], photos: dict[int, Photo]) -> int:
         features = {id(state.features): state.features.nbytes for state in states}  # states may share them
-        return sum(features.values()) + sum(_EACH * len(s) for s in states) + sum(p.nbytes for p in photos.values())
+        of_states = sum(_STATE + _EACH * len(state) for state in states)
+        return sum(features.values()) + of_states + sum(photo.nbytes for photo in photos.values())
 
 
 class Sessions:

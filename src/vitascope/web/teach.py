@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -151,7 +152,7 @@ def routes(service: Service) -> APIRouter:
 
     @router.get("/{id}/photos/{mark}", summary="a photograph, small")
     async def picture(id: str, mark: str) -> Response:
-        held = {_mark(mark): photo for mark, photo in service.sessions.get(id).photos.items()}.get(mark)
+        held = service.sessions.get(id).photos.get(_number(mark))
         if held is None:
             raise Refusal(404, "no such photograph")
         return Response(held.picture, media_type="image/jpeg", headers={"cache-control": "private, max-age=86400"})
@@ -188,7 +189,8 @@ def routes(service: Service) -> APIRouter:
         if session.lesson is None:
             teacher = service.teacher
             size = teacher.solving_bytes(session.known)
-            session.lesson = await service.readers(size, teacher.learn, session.known, session.photos)
+            async with service.in_time():
+                session.lesson = await service.readers(size, teacher.learn, session.known, session.photos)
         return session.lesson
 
     return router
@@ -252,3 +254,10 @@ def _state(session: Session) -> dict[str, Any]:
 
 def _mark(mark: int) -> str:
     return f"{mark & (2**64 - 1):016x}"
+
+
+def _number(text: str) -> int:
+    """What `_mark` made a text of; 0, which is no mark, of any other text."""
+    if not re.fullmatch("[0-9a-f]{16}", text):
+        return 0
+    return int.from_bytes(bytes.fromhex(text), "big", signed=True)

@@ -160,7 +160,7 @@ class Page {
       if (refused.length) told.push(`${refused[0].name}: ${refused[0].why}`);
       if (refused.length > 1) told.push(`and ${plural(refused.length - 1, "other")} left out`);
       if (again) told.push(`${plural(again, "photograph")} known already`);
-      if (told.length) this.notice.show(`${told.join("; ")}.`);
+      if (told.length) this.notice.show(`${told.join("; ").replace(/\.$/, "")}.`);
     });
   }
 

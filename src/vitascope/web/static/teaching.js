@@ -35,13 +35,24 @@ export class Teaching {
     return this.inTurn(async () => {
       const came = { added: 0, again: 0, moved: 0, refused: [] };
       let done = 0;
-      for (const part of parts(files)) {
+      const left = parts(files);
+      while (left.length) {
+        const part = left.shift();
         const form = new FormData();
         for (const file of part) form.append("image", file);
-        const answer = await this.ask(`photos?${query}`, { method: "POST", body: form });
-        for (const name of ["added", "again", "moved"]) came[name] += answer[name];
-        came.refused.push(...answer.refused);
-        this.take(answer);
+        try {
+          const answer = await this.ask(`photos?${query}`, { method: "POST", body: form });
+          for (const name of ["added", "again", "moved"]) came[name] += answer[name];
+          came.refused.push(...answer.refused);
+          this.take(answer);
+        } catch (error) {
+          if (error.status !== 413) throw error;
+          if (part.length > 1) {
+            left.unshift(...part.map((file) => [file])); // together too large, or one of them
+            continue;
+          }
+          came.refused.push({ name: part[0].name, why: error.message });
+        }
         going((done += part.length), files.length);
       }
       return came;
