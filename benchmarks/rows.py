@@ -126,6 +126,7 @@ ROWS: tuple[Row, ...] = (
     Row(name="start", measure="start of the command and of the package", command=("benchmarks/start.py",)),
     Row(name="memory", measure="memory of a training step", command=("benchmarks/memory.py",)),
     Row(name="starts", measure="starts, images a second of one core", command=("benchmarks/starts.py",)),
+    Row(name="partly", measure="a training step of a part of the model", command=("benchmarks/partly.py",)),
     Row(name="streaming", measure="memory over a set of 20 GB", command=("benchmarks/streaming.py",)),
     *(
         Row(
