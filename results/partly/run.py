@@ -56,8 +56,9 @@ def main(checkpoint: Path, data: Path, runs: Path, size: int, parts: list[str]) 
 def one(checkpoint: Path, data: Path, runs: Path, size: int, part: str, optimizer: str, rate: float, seed: int) -> None:
     """Six passes over four fifths, judged once, at the end."""
     begun = time.process_time()
+    out = str(runs / f"{size}-{part}-{optimizer}-{rate:g}-{seed}")
     recipe = FinetuneRecipe(
-        checkpoint=str(checkpoint), data=str(data), out=str(runs / f"{size}-{part}-{optimizer}-{rate:g}-{seed}"), train=part,
+        checkpoint=str(checkpoint), data=str(data), out=out, train=part,
         optimizer=optimizer, lr=rate, seed=seed, image_size=size, holdout=0.2, batch=16, steps=72, eval_every=1000,
         save_every=1000, log_every=10, precision="float32",
     )  # type: ignore[arg-type]  # fmt: skip
