@@ -21,7 +21,7 @@ _LONGEST_LINE = 600  # characters of a message beside the path, names of members
 def outcomes(files: Sequence[Path], *, mebibytes: int = 800, seconds: int = 5) -> dict[Path, tuple[str, str]]:
     """Opens each file as data and decodes its images → (READ, "…"), (REFUSED, message) or what else became of it.
 
-    `mebibytes` may be taken beside what the interpreter and its libraries need, `seconds` of the processor by each file.
+    `mebibytes` may be taken beside what the interpreter and its libraries need, `seconds` of the processor a file.
     """
     results: dict[Path, tuple[str, str]] = {}
     waiting = list(files)
