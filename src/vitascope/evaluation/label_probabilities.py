@@ -1,9 +1,9 @@
 """Probabilities of several labels an image: of each by itself, from scores of images that were left out.
 
 A label's logit is a_k s + b_k of its score s (Platt, 1999): labels are rare or frequent, so that each has a threshold
-of its own. A label as it stands is drawn by that probability or, with probability ε, is the other one. a, b and ε are
-those under which all labels are likeliest. As Platt has it, one of N + 2 images with a label counts as one without it,
-and one of M + 2 of those without it as one with it: no certainty comes of a few images.
+of its own. A label as it stands is drawn by that probability or, with probability ε_k, is the other one. a, b and ε
+are those under which the labels are likeliest. As Platt has it, one of N + 2 images with a label counts as one without
+it, and one of M + 2 of those without it as one with it: no certainty comes of a few images.
 
 n images, K labels.
 """
@@ -20,34 +20,34 @@ _START = np.log(2.0)
 """Of that logarithm: least squares' own (s + 1)/2 is the logistic function's tangent of this slope."""
 
 
-def fitted_labels(scores: Float64, targets: Float64, sound: int) -> tuple[Float64, Float64, float]:
-    """a (K,), b (K,) and ε in [0, ½) for scores (n, K) and targets of ±1; `sound` as in `taught.py`."""
+def fitted_labels(scores: Float64, targets: Float64, sound: int) -> tuple[Float64, Float64, Float64]:
+    """a above 0, b, and ε in [0, ½), (K,) each, for scores (n, K) and targets of ±1; `sound` as in `taught.py`."""
+    found = np.array([_fitted(scores[:, k], targets[:, k], sound) for k in range(scores.shape[1])]).reshape(-1, 3)
+    return np.exp(found[:, 0]), found[:, 1], found[:, 2]
+
+
+def _fitted(scores: Float64, targets: Float64, sound: int) -> Float64:
+    """log a, b and ε of one label."""
     from scipy.optimize import minimize  # comes with scikit-learn
 
-    k = scores.shape[1]
-    has = targets > 0
-    doubt = np.where(has, 1 / (has.sum(axis=0) + 2), 1 / ((~has).sum(axis=0) + 2))
+    n, has = len(scores), targets > 0
+    doubt = np.where(has, 1 / (has.sum() + 2), 1 / ((~has).sum() + 2))
 
     def cost(values: Float64) -> tuple[float, Float64]:
-        slope, noise = np.exp(values[:k]), values[-1]
-        margins = targets * (slope * scores + values[k:-1])
-        right = np.exp(-np.logaddexp(0, -margins))
+        slope, noise = np.exp(values[0]), values[2]
+        margins = targets * (slope * scores + values[1])
+        right = right_labels(slope * scores + values[1], targets)
         seen = observed(right, noise)
         losses = -(1 - doubt) * np.log(seen) + doubt * np.logaddexp(0, margins)
-        by_margin = right * (doubt - (1 - doubt) * (1 - 2 * noise) * (1 - right) / seen)
-        by_logit = targets * by_margin
+        by_logit = targets * right * (doubt - (1 - doubt) * (1 - 2 * noise) * (1 - right) / seen)
         by_noise = -((1 - doubt) * (1 - 2 * right) / seen).sum() - 1 / noise + (sound - 1) / (1 - noise)
         prior = np.log(noise) + (sound - 1) * np.log(1 - noise)
-        gradient = np.concatenate([slope * (by_logit * scores).sum(axis=0), by_logit.sum(axis=0), [by_noise]])
-        return float(losses.sum() - prior) / scores.size, gradient / scores.size
+        gradient = np.array([slope * (by_logit @ scores), by_logit.sum(), by_noise])
+        return float(losses.sum() - prior) / n, gradient / n
 
-    start = np.concatenate([np.full(k, _START), np.zeros(k), [0.05]])
-    bounds = [_SLOPES] * k + [(-50.0, 50.0)] * k + [(1e-6, 0.49)]
-    # Each label's part of the mean is a K-th of its own, hence the tolerance.
-    found = minimize(
-        cost, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-12, "gtol": 1e-6 / k}
-    ).x
-    return np.exp(found[:k]), found[k:-1], float(found[-1])
+    start, bounds = np.array([_START, 0.0, 0.02]), (_SLOPES, (-50.0, 50.0), (1e-6, 0.49))
+    found: Float64 = minimize(cost, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-10}).x
+    return found
 
 
 def right_labels(logits: Float64, targets: Float64) -> Float64:
@@ -56,6 +56,6 @@ def right_labels(logits: Float64, targets: Float64) -> Float64:
     return right
 
 
-def observed(right: Float64, noise: float) -> Float64:
+def observed(right: Float64, noise: float | Float64) -> Float64:
     """Probability of the labels as they stand, where `right` is that of their being true."""
     return (1 - noise) * right + noise * (1 - right)

@@ -71,6 +71,7 @@ def teach_head(
     l2 = LAMBDAS[int(errors.argmin())]
     scores = left_out(ridge, features, targets, l2, weights, groups)
     temperature: float | Float64
+    noise: float | Float64
     if likelihood == "sigmoid":
         step = -(-len(scores) // _ENOUGH)
         slope, offset, noise = fitted_labels(scores[::step], targets[::step], _SOUND)
@@ -90,7 +91,7 @@ def teach_head(
         bias=bias[0] / temperature + offset,
         l2=l2,
         temperature=temperature,
-        noise=noise,
+        noise=float(np.mean(noise)),
         wrong=1 - (1 - noise) * right / seen,
         left_out=logits,
     )
