@@ -16,6 +16,7 @@ from tiny import evaluated, finetune_recipe
 from tiny_checkpoint import TINY, checkpoint
 from vitascope.errors import ConfigError, DataError
 from vitascope.evaluation.fewshot import Ridge
+from vitascope.inference.export import export
 from vitascope.recipes.asked import Similar, Teach
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.similar import similar
@@ -23,6 +24,7 @@ from vitascope.recipes.teach import teach_run
 from vitascope.teaching.known import Known, read_taught
 from vitascope.teaching.lesson import Lesson, learn
 from vitascope.teaching.settings import Teaching
+from vitascope.web.engine import Engine
 
 LABELS = ("red", "green", "blue")
 
@@ -202,3 +204,24 @@ def test_what_cannot_be_is_one_line(start: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="all images have the same labels"):
         learn(same, Teaching())
     assert not (tmp_path / "run").exists()
+
+
+def test_exports_and_the_server_answer_alike(start: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    data = listed(tmp_path / "data")
+    taught(start, data, tmp_path / "run")
+    image = tmp_path / "data" / "0-004.png"
+    wanted = vs.Predictor(tmp_path / "run", engine="eager").probabilities(image)
+    export(vs.load(tmp_path / "run"), tmp_path / "exported", "onnx")
+    found = vs.Predictor(tmp_path / "exported")
+    assert torch.allclose(found.probabilities(image), wanted, atol=1e-5)
+    known = vs.Predictor(tmp_path / "run").answers(wanted)[0]
+    assert found.answers(found.probabilities(image))[0].members == known.members is not None
+    whole, again = (evaluated(str(tmp_path / name), data) for name in ("run", "exported"))
+    assert again["per_label"] == whole["per_label"]
+    assert again["sets"] == whole["sets"]
+    pixels = vs.load(tmp_path / "run").preprocess(image)[None]
+    served = Engine(vs.load(tmp_path / "run"), max_pixels=10**6)
+    with torch.inference_mode():
+        logits = vs.load(tmp_path / "run").model(pixels).numpy()
+    assert np.abs(served.probabilities(logits) - wanted.numpy()).max() < 1e-6

@@ -25,6 +25,7 @@ from vitascope.inference.engines import onnx, openvino
 from vitascope.inference.engines.pytorch import Engine
 from vitascope.inference.engines.table import TOLERANCES, difference
 from vitascope.inference.exported import LABELS, RECORD, RUNTIMES
+from vitascope.lock import LOCK
 from vitascope.whole import sha256
 from vitascope.wording import first_line
 
@@ -101,7 +102,7 @@ def export(
         }
         (folder / PREPROCESSOR).write_bytes(dump_json(preprocess.to_dict()))
         (folder / LABELS).write_bytes(dump_json(labels))
-        record["sha256"] = {path.name: sha256(path) for path in sorted(folder.iterdir())}
+        record["sha256"] = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != LOCK}
         (folder / RECORD).write_bytes(dump_json(record))
     return record
 
