@@ -2,10 +2,10 @@
 
 python benchmarks/starts.py [--batch 2] [--rounds 3] [NAMES…]
 
-Weights do not change how long a product takes, so none are fetched. All are measured at 224 pixels, float32, on one
-thread, by the processor's time for this process alone: other work on the machine hardly changes that, so that a figure
-is of one core that has nothing else to do. In each round a forward pass in evaluation, one with gradients, and a matrix
-product take turns. With NAMES only these are measured anew.
+Weights do not change how long a product takes, so none are fetched. All are measured at 224 pixels, or at their own
+where those are fewer, float32, on one thread, by the processor's time for this process alone: other work on the machine
+hardly changes that, so that a figure is of one core that has nothing else to do. In each round a forward pass in
+evaluation, one with gradients, and a matrix product take turns. With NAMES only these are measured anew.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ import torch
 import torch.nn.functional as F
 
 from contest import FOLDER, Way, keep, product, slug, spread
-from vitascope.checkpoints.starts import STARTS, Start
+from vitascope.checkpoints.starts import STARTS, USUAL_SIZE, Start
 from vitascope.models.catalogue import build_model, forward_flops
 from vitascope.precision import processor
 
-PIXELS, CLASSES = 224, 10
+CLASSES = 10
 
 
 def measured(start: Start, batch: int, rounds: int, yardstick: Way) -> dict[str, Any]:
     """One start's figures."""
-    config = replace(start.config(PIXELS), classes=CLASSES)
+    config = replace(start.config(start.counted_at), classes=CLASSES)
     model = build_model(config, torch.Generator().manual_seed(0))
-    images = torch.randn(batch, config.channels, PIXELS, PIXELS)
+    images = torch.randn(batch, config.channels, start.counted_at, start.counted_at)
     labels = torch.zeros(batch, dtype=torch.long)
 
     @torch.inference_mode()
@@ -77,7 +77,7 @@ def main() -> None:
             rates = [found[start.name][f"{way}_per_second"]["median"] for way in ("predicted", "trained")]
             print(f"{start.name}: {rates[0]} predicted, {rates[1]} trained a second", flush=True)
             gc.collect()
-    measure = f"starts, images a second of one core, {PIXELS} px, batch {said.batch}, float32"
+    measure = f"starts, images a second of one core, {USUAL_SIZE} px or its own, batch {said.batch}, float32"
     known = {start.name: found[start.name] for start in STARTS if start.name in found}
     print(keep("starts", {"measure": measure, "ways": known, "ratios": {}}))
 

@@ -36,36 +36,41 @@ SHARES = {"0.01": 500, "0.1": 1000, "1": 2400}
 LEARNING = ["--batch", "64", "--optimizer", "muon", "--momentum", "0.95", "--warmup", "0.05", "--decay", "linear"]
 LEARNING += ["--weight_decay", "0.05", "--label_smoothing", "0.1", "--drop_tokens", "0.6", "--drop_tokens_for", "0.75"]
 LEARNING += ["--holdout", "0", "--save_every", "200", "--log_every", "100", "--eval_every", "1000000", "--yes", "true"]
-RATES = {"scratch": "4e-3"}
-"""The preset's own where there is no start; from one, what pilots chose on images held out (README.md)."""
+RATES = {True: "2e-3", False: "4e-3"}
+"""From a start, what pilots chose on images held out (README.md); the preset's own where there is none."""
 SHIFT = ["--augment.crop", "shift"]
-PHOTOGRAPHS = ["--image_size", "64", "--steps", "300", "--batch", "32", *LEARNING[2:]]
+PHOTOGRAPHS = ["--image_size", "64", "--steps", "300", "--batch", "32"]
+UPRIGHT = ["--augment.crop", "shift", "--augment.flip", "false"]
+DIGITS = ("digits", "1", "digits", ["--image_size", "32", "--steps", "400", *UPRIGHT])
+OURS: dict[str, list[str]] = {"start": ["start"], "start's shape": []}
+"""The start in the package, and its shape with initial values: one seed, because there is one start."""
+LARGER = ["--model_fields.width=192", "--model_fields.heads=3", "--model_fields.hidden=768"]
 
 
 def main(data: Path, runs: Path, arms: list[str]) -> None:
     for seed in SEEDS:
         subsets = {share: subset(data / "cifar10", runs / f"cifar10-{share}-{seed}", share, seed) for share in SHARES}
-        for arm in arms or ["scratch", *STARTS]:
+        tasks = [("cifar10", share, subsets[share], [*SHIFT, "--steps", str(SHARES[share])]) for share in SHARES]
+        tasks.append(("ants_bees", "1", data / "ants_bees", PHOTOGRAPHS))
+        for arm in arms or ["scratch", *STARTS, *OURS]:
+            if arm in OURS and seed > 0:
+                continue
             start = runs / f"{arm}-{seed}"
             if arm in STARTS:
                 source, *options = STARTS[arm]
                 train = next((data / "cifar100").glob("train*.parquet")) if source == "CIFAR100" else source
                 options += ["--holdout", "0", "--save_every", "500", "--log_every", "100"]
                 run(arm, seed, "start", "", "pretrain", [str(train), *options], start)
-            begin = ["finetune", str(start)] if arm in STARTS else ["pretrain"]
-            shape = [] if arm in STARTS else ["--preset", "record", *MODEL]
-            shape += ["--lr", RATES.get(arm, "2e-3")]
-            for share, steps in SHARES.items():
-                options = [str(subsets[share]), *shape, *LEARNING, *SHIFT, "--steps", str(steps)]
-                run(arm, seed, "cifar10", share, begin[0], [*begin[1:], *options], runs / f"{arm}-{seed}-{share}")
-            options = [str(data / "ants_bees"), *shape, *PHOTOGRAPHS]
-            run(arm, seed, "ants_bees", "1", begin[0], [*begin[1:], *options], runs / f"{arm}-{seed}-ants_bees")
-            if arm in STARTS:
-                for share in SHARES:
-                    shots = str(int(5000 * float(share)))
-                    fewshot(arm, seed, "cifar10", share, [str(start), str(subsets[share]), "--shots", shots])
-                photographs = [str(start), str(data / "ants_bees"), "--shots", "121", "--image_size", "64"]
-                fewshot(arm, seed, "ants_bees", "1", photographs)
+            begin = [str(start)] if arm in STARTS else OURS.get(arm, [])
+            every = [*tasks, *([DIGITS] if arm in OURS else [])]
+            for task, labels, images, options in every if begin else []:
+                size = options[:2] if options[0] == "--image_size" else []
+                fewshot(arm, seed, task, labels, [*begin, str(images), *size])
+            for task, labels, images, options in every:
+                shape = [] if begin else ["--preset", "record", *(LARGER if arm in OURS else MODEL)]
+                words = [*begin, str(images), *shape, "--lr", RATES[bool(begin)], *LEARNING, *options]
+                command, out = "finetune" if begin else "pretrain", runs / f"{arm}-{seed}-{task}-{labels}"
+                run(arm, seed, task, labels, command, words, out)
 
 
 def subset(whole: Path, folder: Path, share: str, seed: int) -> Path:
@@ -95,10 +100,10 @@ def run(arm: str, seed: int, task: str, labels: str, command: str, words: list[s
 
 
 def fewshot(arm: str, seed: int, task: str, labels: str, words: list[str]) -> None:
-    """A head in closed form on the frozen features: the official λ."""
+    """A head in closed form on the frozen features of all labels: the official λ."""
     if done(arm, seed, task + " ridge", labels):
         return
-    told = json.loads(call(["fewshot", *words, "--seeds", "1", "--methods", "ridge", "--json"]))
+    told = json.loads(call(["fewshot", *words, "--shots", "all", "--seeds", "1", "--methods", "ridge", "--json"]))
     keep(arm, seed, task + " ridge", labels, told["results"][0]["mean"], "", "", "")
 
 

@@ -47,6 +47,7 @@ class Kind:
 
 
 KINDS: tuple[Kind, ...] = (
+    Kind(typed="start", pattern="start", fetcher="ours.fetch"),
     Kind(
         typed="google:augreg/S_16-…",
         pattern=r"google:((?:\w[\w.+-]*/)?\w[\w.+-]*)",

@@ -20,6 +20,8 @@ _TIMM = "timm, results-imagenet.csv"
 _21K, _1K = "ImageNet-21k", "ImageNet-1k"
 _LATER: dict[str, Any] = {"gelu": "erf", "dropout": 0.0}
 """What every ViT of these libraries has other than the paper's."""
+USUAL_SIZE = 224
+"""Pixels at which people fine-tune first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,11 @@ class Start:
     def is_open(self) -> bool:
         """Whether the licence lets everybody do everything with it."""
         return self.licence in ("Apache-2.0", "MIT", "BSD-3-Clause")
+
+    @property
+    def counted_at(self) -> int:
+        """Side of the images at which operations and speed are told: the usual one, or its own where that is less."""
+        return min(self.pixels, USUAL_SIZE)
 
     def config(self, image_size: int | None = None) -> ModelConfig:
         """Its config without a head, at `image_size` or at the size it was trained on."""
@@ -219,6 +226,14 @@ STARTS: tuple[Start, ...] = (
     _mae("large", "ViT-L/16", 85.9),
     _bit(50, 80.3),
     _bit(101, 82.3),
+    Start(
+        name="start",
+        family="Vitascope",
+        model="ViT-Ti/4",
+        fields={"width": 192, "depth": 6, "heads": 3, "hidden": 768, "class_token": False, "pooling": "mean"},
+        pixels=32,
+        trained_on="CIFAR-100, labels; in the package",
+    ),
 )
 """By family; what loads by name, has an accuracy that can be compared, and is of a size that people fine-tune."""
 

@@ -174,14 +174,12 @@ def _had(candidates: Sequence[Candidate], **need: Any) -> str:
     choice = best_of(candidates)
     try:
         find(choice.name)
-    except UnreachableError as error:
+    except UnreachableError:
         here = [each for each in candidates if _is_here(each.name)]
-        if not here:  # nor any that can be compared: then whichever there is
-            rest = next((start for start in STARTS if _is_here(start.name)), None)
-            if rest is None:
-                raise UnreachableError(f"auto: no start is in the cache, and {error}") from error
-            log.warning("auto: %s cannot be had now, so %s is taken, which is here", choice.name, rest.name)
-            return rest.name
+        if not here:  # nor any that can be compared: then whichever there is, at last the package's own
+            rest = next(start.name for start in STARTS if _is_here(start.name))
+            log.warning("auto: %s cannot be had now, so %s is taken, which is here", choice.name, rest)
+            return rest
         log.warning("auto: %s cannot be had now, so one of the %d that are here is taken", choice.name, len(here))
         choice = best_of(here)
     log.info("auto: %s", choice.why)

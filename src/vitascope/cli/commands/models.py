@@ -52,7 +52,7 @@ def _models(classes: int, console: Console) -> dict[str, Any]:
 
 
 def _starts(console: Console) -> dict[str, Any]:
-    from vitascope.checkpoints.starts import STARTS, speeds
+    from vitascope.checkpoints.starts import STARTS, USUAL_SIZE, speeds
     from vitascope.models.catalogue import count_parameters, forward_flops
     from vitascope.precision import processor
 
@@ -60,7 +60,7 @@ def _starts(console: Console) -> dict[str, Any]:
     result: list[dict[str, Any]] = []
     rows: list[list[Any]] = []
     for start in STARTS:
-        gigaflops = round(forward_flops(start.config(_PIXELS)) / 1e9, 2)
+        gigaflops = round(forward_flops(start.config(start.counted_at)) / 1e9, 2)
         parameters = count_parameters(start.config())
         found = measured.get("ways", {}).get(start.name, {})
         rates = {way: found[f"{way}_per_second"]["median"] for way in ("predicted", "trained") if found}
@@ -71,6 +71,7 @@ def _starts(console: Console) -> dict[str, Any]:
                 "model": start.model,
                 "parameters": parameters,
                 "gflop": gigaflops,
+                "counted_at": start.counted_at,
                 "pixels": start.pixels,
                 "trained_on": start.trained_on,
                 "licence": start.licence,
@@ -82,9 +83,10 @@ def _starts(console: Console) -> dict[str, Any]:
         )
         top1 = "" if start.top1 is None else f"{start.top1:.1f} % {start.judged}"
         speed = " / ".join(f"{rate:.3g}" for rate in rates.values())
-        size = [f"{parameters / 1e6:.1f}", f"{gigaflops:.1f}", start.pixels]
+        counted = f"{gigaflops:.1f}" + (f" at {start.counted_at} px" if start.counted_at != USUAL_SIZE else "")
+        size = [f"{parameters / 1e6:.1f}", counted, start.pixels]
         rows.append([start.name, *size, start.trained_on, start.licence, top1, start.source, speed])
-    columns = ["name", "M parameters", f"GFLOP at {_PIXELS} px", "pixels", "trained on", "licence"]
+    columns = ["name", "M parameters", f"GFLOP at {USUAL_SIZE} px", "pixels", "trained on", "licence"]
     console.table(
         "starts: vitascope finetune NAME DATA --out RUN",
         [*columns, "ImageNet-1k top-1", "says", "images/s and core, predicted / trained"],
@@ -93,7 +95,3 @@ def _starts(console: Console) -> dict[str, Any]:
     if measured:
         console.say(f"Images a second were measured on {measured['processor']}: {measured['measure']}.")
     return {"starts": result, "processor": measured.get("processor")}
-
-
-_PIXELS = 224
-"""At which operations are counted and images a second were measured: people fine-tune there first."""
