@@ -100,14 +100,24 @@ def main(data: Path, checkpoint: str) -> None:
             cosine = unit(Standard.of(known)(store(copies, np.arange(len(copies))))) @ directions.T
             own = [names.index(f"{Path(copies.describe(i)).stem}.jpg") for i in range(len(copies))]
             apart = int((cosine[np.arange(len(own)), own] > least).sum())
-            rows.append([f"ants_bees, {kind}", len(names), PLANTED, right, len(found) - right, apart, round(seconds, 1)])
+            rows.append(
+                [f"ants_bees, {kind}", len(names), PLANTED, right, len(found) - right, apart, round(seconds, 1)]
+            )
             print(rows[-1], flush=True)
     splits = test_of(data / "cifar10")
     begun = time.monotonic()
     found = find_copies(splits.present().values()).found(splits)
     kinds = [group.kind for group in found]
     told = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
-    row = ["cifar10, test: groups as they are", len(splits.test), 0, "", told or "none", "", round(time.monotonic() - begun, 1)]
+    row = [
+        "cifar10, test: groups as they are",
+        len(splits.test),
+        0,
+        "",
+        told or "none",
+        "",
+        round(time.monotonic() - begun, 1),
+    ]
     rows.append(row)
     print(row)
     with ROWS.open("w", newline="") as file:

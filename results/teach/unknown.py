@@ -76,13 +76,17 @@ class Scores:
                 area = roc_auc_score(truth, np.r_[mine[name].max(axis=1), foreign[name].max(axis=1)])
             else:  # as many are withheld as the more suspicious of the two says
                 ranks = [
-                    np.searchsorted(np.sort(self.own[part][places, self.y]), np.r_[mine[part], foreign[part]].max(axis=1))
+                    np.searchsorted(
+                        np.sort(self.own[part][places, self.y]), np.r_[mine[part], foreign[part]].max(axis=1)
+                    )
                     for part in parts
                 ]
                 area = roc_auc_score(truth, np.minimum(*ranks))
             held = inside[np.arange(len(labels)), labels].mean()
             none, labelled = 1 - inside.any(axis=1).mean(), inside.sum(axis=1).mean()
-            told.append([name, *(round(float(v), 4) for v in (area, held, none, labelled, 1 - outside.any(axis=1).mean()))])
+            told.append(
+                [name, *(round(float(v), 4) for v in (area, held, none, labelled, 1 - outside.any(axis=1).mean()))]
+            )
         return told
 
 

@@ -47,7 +47,12 @@ def main(data: Path, checkpoint: str) -> None:
     for name, (train, test, most, sizes) in parts.items():
         judged = np.sort(rng.permutation(len(test))[:most])
         known = rng.permutation(len(train))[: 3 * (most or len(train))]
-        x, tx, ty, classes = views(store, train, known), views(store, test, judged), test.labels[judged], len(test.classes)
+        x, tx, ty, classes = (
+            views(store, train, known),
+            views(store, test, judged),
+            test.labels[judged],
+            len(test.classes),
+        )
         for size in sizes:
             for seed in range(1 if size == len(train) else 10):
                 some = np.random.default_rng(seed).permutation(len(known))[:size]

@@ -80,3 +80,12 @@ def test_of_few_images_nothing_is_foretold(n: int) -> None:
     told, gains = forecast(features, labels, taught(features, labels).left_out, np.arange(n))
     assert told == []
     assert gains.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("classes", "foretold"), [(16, True), (17, False)])  # 100 images
+def test_of_few_images_a_class_nothing_is_foretold(classes: int, foretold: bool) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(100) % classes
+    features = np.eye(classes)[labels] + 0.3 * rng.normal(size=(100, classes))
+    head = teach_head(features, signs(labels, classes))
+    assert bool(forecast(features, labels, head.left_out, np.arange(100))[0]) == foretold
