@@ -195,7 +195,7 @@ def test_what_is_nested_on_the_command_line_is_bounded_too(capsys: pytest.Captur
 @pytest.mark.parametrize("words", [["evaluate", "{}", "digits"], ["convert", "{}", "x"], ["inspect", "{}", "--out=x"]])
 def test_a_path_too_long_to_be_looked_at(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(capsys, *[word.replace("{}", "x" * 300) for word in words])
-    assert "cannot be read or written (file name too long); choose another place" in said
+    assert "no such file or folder; expected a checkpoint's file, folder or run, or a name" in said
 
 
 @pytest.mark.parametrize("words", [["--help"], ["pretrain", "--help"], ["models"]])
