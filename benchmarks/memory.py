@@ -21,11 +21,12 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from contest import keep, spread
 from vitascope.checkpoints.checkpoint import numbered_labels
@@ -47,6 +48,18 @@ MIB = 2**20
 RETURNED = {"MALLOC_MMAP_THRESHOLD_": str(2**18)}
 """Makes glibc return freed blocks from so many bytes up."""
 Point = tuple[int, int, int]  # batch, size, depth
+
+
+def allocated(work: Callable[[], object]) -> int:
+    """The most bytes there were at once of those that PyTorch allocated for `work`."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        work()
+    events = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
+    held = largest = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        held += event.nbytes()
+        largest = max(largest, held)
+    return largest
 
 
 def points(batches: Sequence[int], sizes: Sequence[int], depths: Sequence[int]) -> list[Point]:

@@ -17,10 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch.profiler import ProfilerActivity, profile
 
 from contest import keep, product, spread
-from memory import MIB
+from memory import MIB, allocated
 from vitascope.checkpoints.checkpoint import numbered_labels
 from vitascope.data.kept import ArraySource
 from vitascope.data.preprocess import Preprocess
@@ -61,18 +60,6 @@ def stepper(name: str, part: str, batch: int, size: int = 224) -> Callable[[], N
         training_step(job, state, runner, (images, labels), world)
 
     return step
-
-
-def allocated(work: Callable[[], object]) -> int:
-    """The most bytes there were at once of those that PyTorch allocated for `work`."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
-        work()
-    events = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
-    held = largest = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        held += event.nbytes()
-        largest = max(largest, held)
-    return largest
 
 
 def timed(steps: dict[str, Callable[[], None]], rounds: int) -> tuple[dict[str, list[float]], list[float]]:

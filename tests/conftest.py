@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from depot import Depot, serving, stand_in
+from depot import NAME, Depot, serving, stand_in
 
 # Before torch is imported: small tensors gain nothing from threads, and processes started here inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -38,6 +39,30 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
+def cold_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache folder of the test's own: nothing was computed before."""
+    monkeypatch.setenv("VITASCOPE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def stop_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """`stop_after(k, signal.SIGTERM)`: the signal comes while step k − 1 (the k-th) is being computed, once."""
+    from vitascope.training import loop
+
+    real = loop.training_step
+    when: dict[int, int] = {}
+
+    def step(job: Any, state: Any, *rest: Any) -> None:
+        real(job, state, *rest)
+        if state.counters.step in when:
+            os.kill(os.getpid(), when.pop(state.counters.step))
+
+    monkeypatch.setattr(loop, "training_step", step)
+    yield lambda k, number=signal.SIGTERM: when.update({k: number})
+    assert not when, f"nothing stopped at {when}"
+
+
+@pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs without the picture of their curves, which takes longer than their training."""
     monkeypatch.setattr("vitascope.recipes.run.draw_curves", lambda folder: None)
@@ -58,3 +83,14 @@ def depot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Depot]:
     with serving(Depot()) as depot:
         stand_in(depot.url, tmp_path / "cache", monkeypatch)
         yield depot
+
+
+@pytest.fixture
+def hub(depot: Depot, tmp_path: Path) -> Depot:
+    """`depot` with a tiny ViT for three classes, as transformers writes it."""
+    import vitascope as vs
+    from tiny_checkpoint import checkpoint
+
+    vs.save(checkpoint(), tmp_path / "tiny", format="huggingface")
+    depot.add(NAME, tmp_path / "tiny")
+    return depot

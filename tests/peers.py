@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
 
+import vitascope as vs
 from peer_models import import_peer
+from tiny_checkpoint import same
 
 
 def peer(name: str) -> ModuleType:
@@ -35,3 +39,13 @@ def randomise(model: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
         else:
             parameter.copy_(0.2 * z)
     return model.eval()
+
+
+def timm_written(ck: vs.Checkpoint, folder: Path) -> Any:
+    """timm's model of what we write in its format, which comes back to us as it was."""
+    vs.save(ck, folder, format="timm")
+    again = vs.load(folder)
+    assert again.config == ck.config
+    assert again.preprocess == ck.preprocess
+    assert same(again.model, ck.model)
+    return peer("timm").create_model(f"local-dir:{folder}", pretrained=True).eval()

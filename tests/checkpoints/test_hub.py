@@ -15,20 +15,10 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
 import vitascope as vs
-from depot import COMMIT, OLD, Depot, serving
+from depot import COMMIT, NAME, OLD, Depot, serving
 from tiny_checkpoint import checkpoint, same
 from vitascope.checkpoints.named import UnreachableError, find
 from vitascope.errors import CheckpointError
-
-NAME = "someone/tiny-vit"
-
-
-@pytest.fixture
-def hub(depot: Depot, tmp_path: Path) -> Depot:
-    """With a tiny ViT as transformers writes it."""
-    vs.save(checkpoint(), tmp_path / "tiny", format="huggingface")
-    depot.add(NAME, tmp_path / "tiny")
-    return depot
 
 
 def refusal(name: str = NAME) -> str:

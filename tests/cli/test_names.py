@@ -12,23 +12,12 @@ from huggingface_hub import constants
 
 import vitascope as vs
 from commanding import Run, refused
-from depot import COMMIT, Depot
+from depot import COMMIT, NAME, Depot
 from ranks import begin, ended
 from tiny import PLAIN, SIDE, command, finetune_recipe, image_folder, source, start
-from tiny_checkpoint import checkpoint
 from vitascope.checkpoints.starts import STARTS
 from vitascope.data.source import Splits
 from vitascope.recipes.finetune import finetune
-
-NAME = "someone/tiny-vit"
-
-
-@pytest.fixture
-def hub(depot: Depot, tmp_path: Path) -> Depot:
-    """With a tiny ViT for three classes, as timm writes it."""
-    vs.save(checkpoint(), tmp_path / "tiny", format="timm")
-    depot.add(NAME, tmp_path / "tiny")
-    return depot
 
 
 def card(model: Path) -> dict[str, Any]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import logging
 import random
 import shutil
-import tempfile
 import time
 import traceback
 from collections import Counter
@@ -21,6 +19,8 @@ import torch
 from safetensors.torch import load_file
 
 import vitascope as vs
+from faults import campaign
+from faults.campaign import quiet_folder
 from tiny_checkpoint import TINY, checkpoint
 from tiny_families import ROUND_TRIPS
 from vitascope.checkpoints.checkpoint import numbered_labels
@@ -62,19 +62,12 @@ HOSTILE: tuple[Any, ...] = (
 def run(seed: int, count: int) -> dict[str, int]:
     """`count` damaged checkpoints → how often each outcome was met; `damaged` makes one of them again."""
     met = Counter[str]()
-    logging.disable(logging.CRITICAL)
-    try:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            (folder / "whole").mkdir()
-            whole = bases(folder / "whole")
-            for index in range(count):
-                place = damaged(whole, seed, index, folder / "case")
-                said = outcome(place)
-                met[said if said in ("read", "refused") else f"{index}: {said}"] += 1
-                shutil.rmtree(folder / "case")
-    finally:
-        logging.disable(logging.NOTSET)
+    with quiet_folder() as folder:
+        (folder / "whole").mkdir()
+        whole = bases(folder / "whole")
+        for index in range(count):
+            campaign.count(met, outcome(damaged(whole, seed, index, folder / "case")), index)
+            shutil.rmtree(folder / "case")
     return dict(met)
 
 

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import copy
 import json
-import logging
 import random
 import re
 import shutil
-import tempfile
 import time
 import traceback
 from collections import Counter
@@ -23,6 +21,8 @@ import pytest
 import depot
 import vitascope as vs
 from depot import COMMIT, Depot, serving, stand_in
+from faults import campaign
+from faults.campaign import quiet_folder
 from faults.fuzz_checkpoints import HOSTILE, LONGEST, damage_bytes, damage_json
 from tiny_checkpoint import checkpoint
 from vitascope.errors import UserError
@@ -79,17 +79,11 @@ LETTERS = (
 def run(seed: int, count: int) -> dict[str, int]:
     """How often each outcome was met; all but "loaded" and "refused" are faults, told with the index."""
     met = Counter[str]()
-    logging.disable(logging.CRITICAL)
-    try:
-        with tempfile.TemporaryDirectory() as name:
-            place = Path(name)
-            vs.save(checkpoint(), place / "tiny", format="huggingface")
-            vs.save(checkpoint(), place / "tiny.npz", format="google")
-            for index in range(max(count // 10, 1)):
-                said = one(place, random.Random(f"{seed} {index}"))
-                met[said if said in ("loaded", "refused") else f"{index}: {said}"] += 1
-    finally:
-        logging.disable(logging.NOTSET)
+    with quiet_folder() as place:
+        vs.save(checkpoint(), place / "tiny", format="huggingface")
+        vs.save(checkpoint(), place / "tiny.npz", format="google")
+        for index in range(max(count // 10, 1)):
+            campaign.count(met, one(place, random.Random(f"{seed} {index}")), index)
     return dict(met)
 
 

@@ -6,15 +6,15 @@ One run for 10 of `count`.
 from __future__ import annotations
 
 import json
-import logging
 import random
 import shutil
-import tempfile
 import traceback
 from collections import Counter
 from pathlib import Path
 
 import vitascope as vs
+from faults import campaign
+from faults.campaign import quiet_folder
 from faults.fuzz_checkpoints import LONGEST, damage_bytes, damage_json
 from tiny import image_folder
 from tiny_checkpoint import checkpoint
@@ -31,23 +31,17 @@ _IMAGES = 24 + 12
 def run(seed: int, count: int) -> dict[str, int]:
     """How often each outcome was met; all but "read" and "refused" are faults, told with the index."""
     met = Counter[str]()
-    logging.disable(logging.CRITICAL)
-    try:
-        with tempfile.TemporaryDirectory() as name:
-            place = Path(name)
-            vs.save(checkpoint(), place / "start")
-            image_folder(place / "images", 24)
-            image_folder(place / "more", 12, seed=1)
-            _teach(place / "start", place / "images", place / "run")
-            for index in range(max(count // 10, 1)):
-                shutil.copytree(place / "run", place / "case")
-                damage(place / "case", random.Random(f"{seed} {index}"))
-                said = outcome(place)
-                met[said if said in ("read", "refused") else f"{index}: {said}"] += 1
-                for folder in ("case", "next"):
-                    shutil.rmtree(place / folder, ignore_errors=True)
-    finally:
-        logging.disable(logging.NOTSET)
+    with quiet_folder() as place:
+        vs.save(checkpoint(), place / "start")
+        image_folder(place / "images", 24)
+        image_folder(place / "more", 12, seed=1)
+        _teach(place / "start", place / "images", place / "run")
+        for index in range(max(count // 10, 1)):
+            shutil.copytree(place / "run", place / "case")
+            damage(place / "case", random.Random(f"{seed} {index}"))
+            campaign.count(met, outcome(place), index)
+            for folder in ("case", "next"):
+                shutil.rmtree(place / folder, ignore_errors=True)
     return dict(met)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from kept import allocated, kept, train
+from kept import kept, train
+from memory import allocated
 from vitascope.layers import attention
 from vitascope.models.catalogue import build_model, count_parameters, model_config
 from vitascope.models.config import ModelConfig, ViTConfig

@@ -9,7 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from kept import allocated, kept, train
+from kept import kept, train
+from memory import allocated
 from vitascope.errors import ConfigError
 from vitascope.models.bit import BiT
 from vitascope.models.catalogue import build_model, empty_model, model_config

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ from vitascope.data.source import Splits
 from vitascope.errors import CheckpointError, ConfigError, Stopped
 from vitascope.recipes.finetune import finetune, model_to_finetune
 from vitascope.recipes.pretrain import pretrain
-from vitascope.training import loop
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -144,22 +143,14 @@ def test_layer_decay_keeps_the_lower_layers_nearer_to_the_checkpoint(pretrained:
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_a_resumed_fine_tuning_is_the_uninterrupted_one(
-    pretrained: Path, tmp_path: Path, optimizer: str, monkeypatch: pytest.MonkeyPatch
+    pretrained: Path, tmp_path: Path, optimizer: str, stop_after: Callable[..., None]
 ) -> None:
     settings = {"optimizer": optimizer, "layer_decay": 0.75, "image_size": 24, "stochastic_depth": 0.2}
     whole = finetune(finetune_recipe(tmp_path / "whole", pretrained, **settings), splits=two_classes())
     recipe = finetune_recipe(tmp_path / "stopped", pretrained, **settings)
-    real = loop.training_step
-
-    def step(job: Any, state: Any, *rest: Any) -> None:
-        real(job, state, *rest)
-        if state.counters.step == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "training_step", step)
-        with pytest.raises(Stopped, match="SIGINT: saved at step 3 of 6") as caught:
-            finetune(recipe, splits=two_classes())
+    stop_after(3, signal.SIGINT)
+    with pytest.raises(Stopped, match="SIGINT: saved at step 3 of 6") as caught:
+        finetune(recipe, splits=two_classes())
     assert caught.value.exit_code == 130
     stopped = finetune(recipe, splits=two_classes(), resume=True)
     assert (stopped / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()

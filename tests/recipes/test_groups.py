@@ -12,7 +12,6 @@ from PIL import Image
 
 import vitascope as vs
 from tiny import finetune_recipe, pixels, pretrain_recipe
-from tiny_checkpoint import TINY, checkpoint
 from vitascope.data.open import open_data
 from vitascope.errors import ConfigError, DataError
 from vitascope.evaluation.fewshot import Ridge
@@ -28,9 +27,7 @@ from vitascope.teaching.lesson import Lesson
 GROUP = r"(plant\d+)-"
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VITASCOPE_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("cold_cache")
 
 
 def plants(folder: Path, n: int = 48, seed: int = 0, first: int = 0) -> Path:
@@ -48,12 +45,6 @@ def plants_of(source: Any) -> set[str]:
 def taught(start: str | Path, data: Path | None, out: Path, **options: Any) -> Lesson:
     where = None if data is None else str(data)
     return teach_run(Teach(checkpoint=str(start), data=where, out=str(out), device="cpu", **options))
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> str:
-    vs.save(checkpoint(TINY), tmp_path / "start")
-    return str(tmp_path / "start")
 
 
 def test_no_plant_is_on_both_sides_of_a_hold_out(tmp_path: Path) -> None:

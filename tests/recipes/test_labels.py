@@ -41,9 +41,7 @@ def table(folder: Path, n: int = 40, seed: int = 0, split: bool = False) -> str:
     return str(folder / "labels.csv")
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VITASCOPE_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("cold_cache")
 
 
 def results(model: Path) -> dict[str, Any]:

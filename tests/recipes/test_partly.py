@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from vitascope.fields import IdleError
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.pretrain import pretrain
 from vitascope.recipes.sweep import finetune_with_sweep
-from vitascope.training import loop
 from vitascope.training.state import saved_states
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -83,7 +82,7 @@ def test_what_rests_stays_as_it_is_to_the_bit(
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("part", PARTS)
 def test_a_resumed_run_is_the_uninterrupted_run(
-    part: str, optimizer: Any, pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    part: str, optimizer: Any, pretrained: Path, tmp_path: Path, stop_after: Callable[..., None]
 ) -> None:
     if part == "head" and optimizer == "muon":  # which has nothing to do there
         optimizer = "sgd"
@@ -92,17 +91,9 @@ def test_a_resumed_run_is_the_uninterrupted_run(
     changes |= {} if part == "head" else {"dropout": 0.2, "layer_decay": 0.7}
     recipes = [finetune_recipe(tmp_path / name, pretrained, **changes) for name in ("whole", "stopped")]
     finetune(recipes[0], splits=splits())
-    real = loop.training_step
-
-    def step(job: Any, state: Any, *rest: Any) -> None:
-        real(job, state, *rest)
-        if state.counters.step == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "training_step", step)
-        with pytest.raises(Stopped, match="saved at step 3 of 6"):
-            finetune(recipes[1], splits=splits())
+    stop_after(3)
+    with pytest.raises(Stopped, match="saved at step 3 of 6"):
+        finetune(recipes[1], splits=splits())
     saved = saved_states(tmp_path / "stopped" / "checkpoints")[-1]
     assert any(".down." in name for name in load_file(saved / "model.safetensors")) == (part == "lora:4")
     other = dataclasses.replace(recipes[1], train="all", layer_decay=1.0, dropout=None)

@@ -12,7 +12,6 @@ from tests.data.test_alike import CHANGES, scene
 import vitascope as vs
 from lessons import head, taught
 from tiny import image_folder
-from tiny_checkpoint import TINY, checkpoint
 from vitascope.data.copies import groups
 from vitascope.errors import ConfigError
 from vitascope.recipes.asked import Teach
@@ -21,16 +20,7 @@ from vitascope.recipes.recipe import FinetuneRecipe
 from vitascope.teaching.known import read_taught
 from vitascope.teaching.lesson import Lesson
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VITASCOPE_CACHE", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> str:
-    vs.save(checkpoint(TINY), tmp_path / "start")
-    return str(tmp_path / "start")
+pytestmark = pytest.mark.usefixtures("cold_cache")
 
 
 def test_balance_helps_the_small_class(start: str, tmp_path: Path) -> None:

@@ -30,15 +30,7 @@ CONFIGS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VITASCOPE_CACHE", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> str:
-    vs.save(checkpoint(TINY), tmp_path / "start")
-    return str(tmp_path / "start")
+pytestmark = pytest.mark.usefixtures("cold_cache")
 
 
 @pytest.fixture

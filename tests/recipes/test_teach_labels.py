@@ -13,7 +13,6 @@ from PIL import Image
 
 import vitascope as vs
 from tiny import evaluated, finetune_recipe
-from tiny_checkpoint import TINY, checkpoint
 from vitascope.errors import ConfigError, DataError
 from vitascope.evaluation.fewshot import Ridge
 from vitascope.inference.export import export
@@ -29,15 +28,7 @@ from vitascope.web.engine import Engine
 LABELS = ("red", "green", "blue")
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VITASCOPE_CACHE", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> str:
-    vs.save(checkpoint(TINY), tmp_path / "start")
-    return str(tmp_path / "start")
+pytestmark = pytest.mark.usefixtures("cold_cache")
 
 
 def listed(folder: Path, n: int = 60, seed: int = 0, name: str = "labels.csv") -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,23 +81,15 @@ def test_evaluations_and_saving_do_not_change_the_rate(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("clock", "no_pictures")
-def test_a_resume_adds_to_the_time_that_was_spent_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resume_adds_to_the_time_that_was_spent_before(tmp_path: Path, stop_after: Callable[..., None]) -> None:
     def results() -> dict[str, Any]:
         values: dict[str, Any] = json.loads((tmp_path / "run" / "results.json").read_text())
         return {name: values[name] for name in ("seconds", "training_seconds", "images_per_second")}
 
     recipe = pretrain_recipe(tmp_path / "run", steps=8, batch=6, log_every=3, eval_every=8)
-    with monkeypatch.context() as patch:
-        real = loop.training_step
-
-        def step(job: Any, state: Any, *rest: Any) -> None:
-            real(job, state, *rest)
-            if state.counters.step == 5:  # two steps after the last line
-                os.kill(os.getpid(), signal.SIGTERM)
-
-        patch.setattr(loop, "training_step", step)
-        with pytest.raises(Stopped):
-            pretrain(recipe, splits=splits())
+    stop_after(5)  # two steps after the last line
+    with pytest.raises(Stopped):
+        pretrain(recipe, splits=splits())
     pretrain(recipe, splits=splits(), resume=True)
     # Eight steps, one evaluation on the way, a checkpoint at the stop and one at the end.
     expected = {"seconds": 2104.0, "training_seconds": 4.0, "images_per_second": 12.0}

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,23 +37,6 @@ EVERYTHING: dict[str, Any] = {
     "drop_tokens_for": 0.5,
     "steps": 11,  # 20 images in steps of 6: epochs begin within steps 3, 6, 9
 }
-
-
-@pytest.fixture
-def stop_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
-    """`stop_after(k)`: a SIGTERM comes while step k − 1 (the k-th) is being computed."""
-    real = loop.training_step
-    when: list[int] = []
-
-    def step(job: Any, state: Any, *rest: Any) -> None:
-        real(job, state, *rest)
-        if state.counters.step in when:
-            when.remove(state.counters.step)
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(loop, "training_step", step)
-    yield when.append
-    assert not when, f"nothing stopped at {when}"
 
 
 def contents(out: Path) -> dict[str, str]:

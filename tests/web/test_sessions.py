@@ -11,25 +11,12 @@ import pytest
 
 from learning import Tab, of_class
 from serving import Served, error_of, png, served
-from tiny import image_folder
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Served]:
     with served(teach=True, session_bytes=200_000) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return image_folder(tmp_path_factory.mktemp("images"), 24)
-
-
-@pytest.fixture
-def tab(server: Served) -> Iterator[Tab]:
-    mine = Tab(server)
-    yield mine
-    assert mine.client.delete(mine.at).status_code == 200
 
 
 def test_nobody_reads_what_another_taught(server: Served, tab: Tab, images: Path) -> None:

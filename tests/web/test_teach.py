@@ -26,30 +26,13 @@ from vitascope.recipes.teach import teach_run
 from vitascope.teaching.known import read_taught
 from vitascope.web.engine import Engine
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VITASCOPE_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("cold_cache")
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Served]:
     with served(teach=True, session_bytes=200_000, sessions=4) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return image_folder(tmp_path_factory.mktemp("images"), 24)
-
-
-@pytest.fixture
-def tab(server: Served) -> Iterator[Tab]:
-    mine = Tab(server)
-    yield mine
-    assert mine.client.delete(mine.at).status_code == 200
-    assert server.service.batcher.inside == 0
-    assert server.service.intake.held == 0
 
 
 def unpacked(tab: Tab, where: Path) -> Path:

@@ -37,16 +37,22 @@ LAYOUT = Layout(
 )
 
 
+def widths(root: int) -> tuple[int, int]:
+    """Width factor and base width of a root of so many channels: a factor of 64 where it can be."""
+    return (root // 64, 64) if root % 64 == 0 else (1, root)
+
+
 def read(raw: RawCheckpoint) -> Draft:
     """The model that the tensors are; raises `CheckpointError` where they are no BiT-ResNet."""
     sizes = Sizes(raw, raw.tensors, LAYOUT)
     width, channels, kernel, _ = sizes.shape("root.weight", 4)
+    factor, base = widths(width)
     config = BiTConfig(
         image_size=raw.image_size or (raw.model.image_size if raw.model else (224, 224)),
         channels=channels,
         units=sizes.units(f"{_OURS}.conv1"),
-        width_factor=width // 64 if width % 64 == 0 else 1,
-        base_width=64 if width % 64 == 0 else width,
+        width_factor=factor,
+        base_width=base,
         small_images=kernel == 3,
         classes=sizes.side("head.linear.weight", 2),
     )

@@ -9,6 +9,7 @@ from typing import Any
 from vitascope import json_text
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.formats.raw import RawCheckpoint, mapping
+from vitascope.data.preprocess import Preprocess
 from vitascope.models.config import config_to_dict
 
 _NOTE = "vitascope"
@@ -20,6 +21,12 @@ def noted(raw: RawCheckpoint) -> Mapping[str, Any]:
         return mapping(json_text.parse(raw.metadata.get(_NOTE, "{}")))
     except ValueError:
         return {}
+
+
+def noted_preprocess(said: Mapping[str, Any]) -> Preprocess | None:
+    """Of what was noted; None where it says nothing of preprocessing."""
+    stated = said.get("preprocess")
+    return Preprocess.from_dict(stated) if isinstance(stated, dict) else None
 
 
 def note(checkpoint: Checkpoint) -> dict[str, str]:

@@ -6,6 +6,7 @@ Read and written as timm's ViTs are; the architecture's name says how many units
 from __future__ import annotations
 
 from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.formats.bit import widths
 from vitascope.checkpoints.formats.raw import WRITTEN_BY, Draft, RawCheckpoint, labels_of, mapping, stated_size
 from vitascope.checkpoints.formats.sizes import Sizes
 from vitascope.checkpoints.formats.timm import pretrained_cfg, stated_preprocess
@@ -49,12 +50,13 @@ def read(raw: RawCheckpoint) -> Draft:
     width, channels, _, _ = sizes.shape("root.weight", 4)
     described = mapping(raw.config.get("pretrained_cfg"))
     side = stated_size(list(described.get("input_size", ()))[1:])
+    factor, base = widths(width)
     config = BiTConfig(
         image_size=side or raw.image_size or (raw.model.image_size if raw.model else (224, 224)),
         channels=channels,
         units=sizes.units(f"{_OURS}.conv1"),
-        width_factor=width // 64 if width % 64 == 0 else 1,
-        base_width=64 if width % 64 == 0 else width,
+        width_factor=factor,
+        base_width=base,
         kernel_eps=_KERNEL_EPS,
         classes=sizes.side("head.linear.weight", 2),
     )

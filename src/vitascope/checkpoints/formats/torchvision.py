@@ -7,7 +7,7 @@ Read from .pth or safetensors and written as either, by the ending of the file's
 from __future__ import annotations
 
 from vitascope.checkpoints.checkpoint import Checkpoint
-from vitascope.checkpoints.formats.note import note, noted
+from vitascope.checkpoints.formats.note import note, noted, noted_preprocess
 from vitascope.checkpoints.formats.raw import Draft, RawCheckpoint, labels_of, mapping
 from vitascope.checkpoints.formats.sizes import Sizes, heads_for
 from vitascope.checkpoints.translate import Layout
@@ -49,12 +49,11 @@ def read(raw: RawCheckpoint) -> Draft:
         gelu="erf",
         norm_eps=1e-6,
     )
-    stated = said.get("preprocess")
     return Draft(
         config=config,
         layout=_LAYOUT,
         tensors=tensors,
-        preprocess=Preprocess.from_dict(stated) if isinstance(stated, dict) else _usual_preprocess(config),
+        preprocess=noted_preprocess(said) or _usual_preprocess(config),
         labels=labels_of(said.get("labels"), config.classes),
     )
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vitascope.checkpoints.checkpoint import Checkpoint
-from vitascope.checkpoints.formats.note import note, noted
+from vitascope.checkpoints.formats.note import note, noted, noted_preprocess
 from vitascope.checkpoints.formats.raw import Draft, RawCheckpoint, labels_of, mapping, stated_size
 from vitascope.checkpoints.formats.sizes import Sizes, heads_for, square_side
 from vitascope.checkpoints.translate import Layout, Shape
@@ -100,16 +100,11 @@ def read(raw: RawCheckpoint) -> Draft:
         gelu="erf",
         norm_eps=1e-5,
     )
-    stated = said.get("preprocess")
     return Draft(
         config=config,
         layout=layout,
         tensors=tensors,
-        preprocess=(
-            Preprocess.from_dict(stated)
-            if isinstance(stated, dict)
-            else raw.assume(Preprocess(size=config.image_size, channels=config.channels))
-        ),
+        preprocess=noted_preprocess(said) or raw.assume(Preprocess(size=config.image_size, channels=config.channels)),
         labels=labels_of(said.get("labels"), config.classes),
     )
 
