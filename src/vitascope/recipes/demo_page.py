@@ -113,7 +113,7 @@ def _confusion(r: DemoResult) -> str:
     said = f"The fine-tuned model on all {len(r.test)} test images."
     confusion = np.zeros((len(r.test.classes),) * 2, dtype=np.int64)
     np.add.at(confusion, (r.test.labels, r.probabilities.argmax(axis=1)), 1)
-    return text(said, soft=True) + drawing(confusion_figure(confusion, r.test.classes), said)
+    return text(said, soft=True) + drawing(confusion_figure(confusion, r.test.classes, "test digits"), said)
 
 
 def _predictions(r: DemoResult) -> str:

@@ -99,7 +99,8 @@ def evaluate_checkpoint(asked: Evaluate, progress: Callable[[int, int], None] | 
             raise ConfigError(f"--confusion has no picture for {len(classes)} classes; leave it out")
         if w.first:
             Path(asked.confusion).parent.mkdir(parents=True, exist_ok=True)
-            confusion_figure(tally.confusion, classes).savefig(asked.confusion, dpi=120, format="png")
+            drawing = confusion_figure(tally.confusion, classes, f"{asked.data} ({chosen})")
+            drawing.savefig(asked.confusion, format="png")
     return {"split": chosen, **seen, "skipped": skipped, **tally.judged(classes)}
 
 

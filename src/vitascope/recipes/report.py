@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from vitascope.checkpoints.output import atomic_file
+from vitascope.views.drawing import inline
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,10 +69,8 @@ def _figure(image: np.ndarray, said: str) -> str:
 
 
 def drawing(figure: Figure, said: str) -> str:
-    """A figure that matplotlib drew, and what it shows for who cannot see it."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    return f'<img class="drawing" src="{_data(buffer)}" alt="{escape(said)}">'
+    """A figure, and what it shows for who cannot see it."""
+    return f'<div class="drawing">{inline(figure, said)}</div>'
 
 
 def commands(explained: Iterable[tuple[str, str]]) -> str:

@@ -5,10 +5,15 @@ Figures are matplotlib's `Figure` without pyplot, so that nothing is global and 
 
 from __future__ import annotations
 
+import io
+import re
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from vitascope.wording import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +28,10 @@ HEAT = "magma"
 """Colour map for amounts that start from 0: attention, rollout, norms."""
 EVEN = "viridis"
 """Colour map for what has a lower and an upper bound: similarity, probability."""
+_SCROLLED = 6.5
+"""Inches of a figure beyond which a page scrolls it and does not shrink it."""
+_LONGEST = 28
+"""Letters of a name in a figure."""
 
 
 def figure(width: float, height: float) -> Figure:
@@ -42,8 +51,41 @@ def save_figure(drawing: Figure, path: Path) -> None:
         drawing.savefig(path.with_suffix(".svg"), metadata={"Date": None})
 
 
-def tidy(axes: Axes, x: str, y: str) -> None:
+def inline(drawing: Figure, said: str) -> str:
+    """A figure as SVG to stand in a page, `said` for who cannot see it: without a ground, its ink the colour of the
+    page's text, as wide as it says or less where there is less room.
+
+    Wider than `_SCROLLED` it keeps its width and is to be scrolled, because its letters are small already.
+    """
+    from matplotlib import rc_context
+
+    with rc_context({"svg.hashsalt": "vitascope", "svg.fonttype": "none"}), io.StringIO() as file:
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        drawing.savefig(file, format="svg", transparent=True, metadata=nothing)
+        text = file.getvalue()
+    inside = text[text.index(">", text.index("<svg")) + 1 :]
+    # Of several in a page the styles would be the page's, and names of groups, to which nothing refers, occur twice.
+    inside = re.sub(r"<style.*?</style>", "", inside, flags=re.DOTALL)
+    inside = re.sub(r'<g id="[^"]*"', "<g", inside).replace("xlink:href", "href")
+    inside = re.sub("'DejaVu Sans'[^;\"]*", "system-ui, sans-serif", inside)
+    inside = re.sub(f"#000000|{INK}", "currentColor", inside)
+    width, height = drawing.get_size_inches()
+    bound = f"min-width:{width:g}in" if width > _SCROLLED else "max-width:100%"
+    return (
+        f'<svg role="img" aria-label="{escape(said)}" viewBox="0 0 {72 * width:g} {72 * height:g}" '
+        f'style="width:{width:g}in;{bound}" fill="currentColor" stroke-linejoin="round">{inside}'
+    )
+
+
+def shown(name: str) -> str:
+    """A name as a figure can show it, on one line and not too long."""
+    name = printable(name).replace("$", r"\$")  # two of them would set a formula
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+
+
+def tidy(axes: Axes, x: str, y: str, title: str = "") -> None:
     """Labels, a faint grid and no frame above and to the right."""
+    axes.set_title(title, loc="left", fontsize=10)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.grid(axis="y", alpha=0.25, linewidth=0.6)
