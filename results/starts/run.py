@@ -36,7 +36,7 @@ SHARES = {"0.01": 500, "0.1": 1000, "1": 2400}
 LEARNING = ["--batch", "64", "--optimizer", "muon", "--momentum", "0.95", "--warmup", "0.05", "--decay", "linear"]
 LEARNING += ["--weight_decay", "0.05", "--label_smoothing", "0.1", "--drop_tokens", "0.6", "--drop_tokens_for", "0.75"]
 LEARNING += ["--holdout", "0", "--save_every", "200", "--log_every", "100", "--eval_every", "1000000", "--yes", "true"]
-RATES = {True: "2e-3", False: "4e-3"}
+RATES = {True: "1e-3", False: "4e-3"}
 """From a start, what pilots chose on images held out (README.md); the preset's own where there is none."""
 SHIFT = ["--augment.crop", "shift"]
 PHOTOGRAPHS = ["--image_size", "64", "--steps", "300", "--batch", "32"]

@@ -23,11 +23,13 @@ from shared import keep, weights_of
 from vitascope.checkpoints.load import load
 from vitascope.checkpoints.save import save
 
-TASKS = {"digits": 16, "ants_bees": 32}
+TASKS = {"digits": 16, "ants_bees": 64}
 """Pixels of each."""
 LATER = ["--save_every", "1000000", "--eval_every", "1000000"]
 WAYS = {"teach": [], "finetune": ["--preset", "small", "--yes", "true", *LATER]}
 """Options of each."""
+UPRIGHT = ["--augment.crop", "shift", "--augment.flip", "false", "--augment.randaugment_layers", "0"]
+"""For fine-tuning digits, which the preset's augmentation, meant for photographs, mirrors and cuts."""
 
 
 def random_of(checkpoint: str, out: Path) -> str:
@@ -62,6 +64,7 @@ def main(data: Path, runs: Path, starts: list[str], tasks: list[str], ways: list
             source, pixels = str(data / task) if task == "ants_bees" else task, str(TASKS[task])
             for way in ways:
                 words = [way, checkpoint, source, "--image_size", pixels, *WAYS[way]]
+                words += UPRIGHT if (task, way) == ("digits", "finetune") else []
                 found = call(runs / f"{name}-{task}-{way}", *words)
                 judged = found.get("test") or found["validation"]
                 row = {"top1": f"{judged['top1']:.4f}", "judged_on": judged["images"]}

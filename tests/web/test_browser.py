@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import vitascope as vs
 from browsing import FILE, IMAGE, LABELS, OTHER, Tab, browser, expected, model
-from serving import Served, served
+from serving import Served, png, served
 from tiny_checkpoint import look
 
 
@@ -262,3 +263,22 @@ def test_a_phone_in_the_dark_needs_no_sideways_scrolling(chromium: Any, server: 
     assert max(light) < 64
     assert page.errors == []
     context.close()
+
+
+def test_a_trained_model_shows_what_the_paper_saw(chromium: Any) -> None:
+    from playwright.sync_api import expect
+
+    start, image = vs.load("start"), png(3, (32, 32))
+    found = look(start, image)
+    with served(start) as server:
+        page = Tab(chromium.new_context()).open(server.address)
+        upload(page, image)
+        told = dict(zip(*(page["locality"].locator(tag).all_text_contents() for tag in ("dt", "dd")), strict=True))
+        alike = {name: float(value.replace("\u2212", "-").rstrip("\u202f\u00a0 %")) for name, value in told.items()}
+        # Positions have learned that the image has two dimensions (Figure 7 centre), as docs/gallery.md tells.
+        assert alike["Most alike is a neighbour"] > 70
+        assert min(alike["Mean similarity in one row"], alike["… in one column"]) > alike["… elsewhere"] + 0.2
+        expect(page["layer-label"]).to_have_text("Layer 6 of 6")
+        expect(page["head-1"]).to_have_attribute("aria-label", re.compile("^Head 1, layer 6: most, "))
+        expect(page["distance-says"]).to_contain_text(f"{found.distance[5][0]:.1f} pixels")
+        assert page.errors == []
