@@ -44,6 +44,16 @@ class Several:
         return f"{self.least} or more values{'' if self.again else ', each once'}"
 
 
+@dataclass(frozen=True)
+class Word:
+    """What a text is, in the word that help puts in its place."""
+
+    name: str
+
+    def __contains__(self, value: str) -> bool:
+        return True
+
+
 LARGEST_SIDE = 16_384
 """Pixels of an image that a model sees; a file may claim any size, which is refused before memory is taken."""
 Count = Annotated[int, Range(1)]
@@ -51,6 +61,14 @@ Count = Annotated[int, Range(1)]
 Probability = Annotated[float, Range(0, 1, below=True)]
 Side = Annotated[int, Range(1, LARGEST_SIDE)]
 """Pixels along a side of an image."""
+FileName = Annotated[str, Word("FILE")]
+FolderName = Annotated[str, Word("FOLDER")]
+DataName = Annotated[str, Word("DATA")]
+"""A folder, file or name that `vitascope data` lists."""
+TimeText = Annotated[str, Word("TIME")]
+"""90s, 10m or 2h."""
+SizeText = Annotated[str, Word("SIZE")]
+"""500M or 2G."""
 Units = tuple[Annotated[int, Range(1, 1024)], ...]
 """Bottleneck units in each stage of a ResNet."""
 

@@ -35,7 +35,7 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("pretrain", "digits", "--out", "x", "--time-budget", "soon"), "90s, 10m or 2h"),
     (("pretrain", "digits", "--out", "x", "--image-size", "big"), "size: Expected int or [int, int]. Got value: big ("),
     (("pretrain", "digits", "--out", "x", "--image-size", "[8,9,7]"), "int]. Got value: [8, 9, 7] ("),
-    (("pretrain", "digits", "--out", "x", "--image-size", "[8,0]"), "image_size is (8, 0), expected one positive"),
+    (("pretrain", "digits", "--out", "x", "--image-size", "[8,0]"), "--image-size is (8, 0), expected one positive"),
     (("pretrain", "digits", "--out", "x", "--micro-batch", "few"), "Expected int or 'auto'. Got value: few ("),
     (("evaluate", "ck", "digits", "--image-size", "48x64"), "size: Expected int or [int, int]. Got value: 48x64 ("),
     (("pretrain", "digits", "--out", "x", "--decay", "step"), "cosine"),
@@ -56,7 +56,7 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("evaluate", "digits"), "CHECKPOINT is missing"),
     (("evaluate", "absent.npz"), "DATA is missing: what to evaluate on (`vitascope data` lists the kinds); expected "),
     (("convert", "ck"), "OUT is missing: what to write: a folder, or a file for google, torchvision and vit-pytorch; "),
-    (("pretrain", "digits", "--out", "x", "--heads", "3"), "did you mean --model_fields.heads?"),
+    (("pretrain", "digits", "--out", "x", "--heads", "3"), "did you mean --model-fields.heads?"),
     (("pretrain", "digits", "--out", "x", "--learning-rate", "3"), "did you mean --lr?"),
     (("pretrain", "digits", "--out", "x", "--zebra", "3"), "unrecognized arguments: --zebra 3 ("),
     (("predict", "ck", "a.png", "--top", "0"), "--top is 0"),
@@ -70,7 +70,7 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("study", "inductive-bias", "ck", "--out=o", "--data=digits", "--images=-3"), "--images is -3, expected a w"),
     (("predict", "ck", "a.png", "--top"), "--top stands without its value"),
     (("pretrain", "digits", "--out", ""), "--out stands without its value"),
-    (("pretrain", "digits", "--out=x", "--model_fields={depth"), "--model_fields: Expected a dict. Got value: {depth"),
+    (("pretrain", "digits", "--out=x", "--model_fields={depth"), "--model-fields: Expected a dict. Got value: {depth"),
     (
         ("serve", "ck", "--allowed_hosts=a.example,b.example"),
         "allowed_hosts has 'a.example,b.example', expected a name",
@@ -212,7 +212,7 @@ def test_a_reader_that_has_had_enough_is_no_error(words: list[str]) -> None:
 
 
 def test_headings_of_help_are_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["serve", "--help"]) == 0
+    assert main(["serve", "--help-all"]) == 0
     assert "\nAddress, limits and patience of a server:\n" in capsys.readouterr().out
 
 

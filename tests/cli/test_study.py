@@ -183,11 +183,11 @@ def test_mistakes_are_answered_in_one_line(
 
 @pytest.mark.parametrize("command", ["study data-scaling", "study compute"])
 def test_help_explains_every_setting(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*command.split(), "--help"]) == 0
+    assert main([*command.split(), "--help-all"]) == 0
     text = capsys.readouterr().out
-    for name in ("--models", "--validation_images", "--finetune_steps", "--shots", "--jobs", "--time_budget"):
+    for name in ("--models", "--validation-images", "--finetune-steps", "--shots", "--jobs", "--time-budget"):
         assert name in text
-    assert "--dry_run" in text
+    assert "--dry-run" in text
     assert "A line-up (small, paper)" in " ".join(text.split())
 
 
@@ -238,6 +238,6 @@ def test_more_than_a_day_asks_for_consent(
     code, out, err = run(*given)
     assert code == 2
     assert "2 of 2 runs left, about 2d0h" in " ".join((out + err).split())
-    assert "error: about 2d0h; give --time_budget 8h, " in " ".join(err.split())
+    assert "error: about 2d0h; give --time-budget 8h, " in " ".join(err.split())
     assert not (tmp_path / "out").exists()
     assert run(*given, "--dry-run")[0] == 0

@@ -55,7 +55,7 @@ def test_the_plan_is_one_line_before_the_first_step(
 def test_more_than_a_day_is_refused_with_what_else_there_is(tmp_path: Path, measured: Any) -> None:
     measured(600.0)
     recipe = pretrain_recipe(tmp_path / "run", steps=1000)
-    with pytest.raises(ConfigError, match=r"about 7d19h; give --time_budget 8h, .*--yes to start it") as caught:
+    with pytest.raises(ConfigError, match=r"about 7d19h; give --time-budget 8h, .*--yes to start it") as caught:
         pretrain(recipe, splits=splits(), limits=Limits(longest=DAY))
     assert len(str(caught.value)) < 220
     assert not (tmp_path / "run").exists()

@@ -15,6 +15,8 @@ from typing import Any
 
 from vitascope.cli.arguments import Arguments
 from vitascope.cli.console import Console
+from vitascope.cli.help import help_text
+from vitascope.cli.options import Described
 from vitascope.data.open import recognise
 from vitascope.errors import Stopped, UserError, VitascopeError
 from vitascope.interruption import interruptible, number_of
@@ -68,7 +70,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _main(words: list[str]) -> int:
-    if not words or words[0] in ("-h", "--help", "help"):
+    if words[:1] == ["help"] and words[1:]:
+        words = [*words[1:], "--help"]
+    if not words or words[0] in ("-h", "--help", "--help-all", "help"):
         print(_help())
         return 0 if words else 2
     if words[0] in ("--version", "-V"):
@@ -90,6 +94,9 @@ def _run(name: str, words: list[str]) -> int:
     module, _, function = name.partition(" ")
     command = getattr(import_module(f"vitascope.cli.commands.{module}"), function.replace("-", "_") or "run")
     options = words[: words.index("--")] if "--" in words else words
+    if told := {"-h", "--help", "--help-all"} & set(options):
+        print(help_text(Described(name, *COMMANDS[name], command), everything=bool(told - {"-h", "--help"})))
+        return 0
     console = Console(json_only="--json" in options)
     try:
         with interruptible():  # training saves at a signal and stops by itself; everything else ends here, in order
@@ -106,7 +113,7 @@ def _run(name: str, words: list[str]) -> int:
         number = number_of(error)
         said = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
         return 128 + number if console.silent else _fail(name, said, 128 + number)
-    except SystemExit:  # --help, which the parser prints; rich, whose reader has had enough
+    except SystemExit:  # --print-config, which the parser prints; rich, whose reader has had enough
         return 0
     except BrokenPipeError:
         raise
@@ -143,7 +150,7 @@ def _fail(name: str, message: str, code: int) -> int:
 
 _REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 """What a file system says of a place that the user has named, wherever it is first looked at."""
-_MEMORY = "not enough memory; try a smaller --micro_batch, --batch or --image_size"
+_MEMORY = "not enough memory; try a smaller --micro-batch, --batch or --image-size"
 _REMEDIES = {
     "dataloader worker": "a data worker died; try fewer --workers (0 reads in this process) or more shared memory",
     "shared memory": "no shared memory is left for data workers; try fewer --workers (0 reads in this process)",

@@ -12,20 +12,19 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import MISSING, Field, asdict, fields, is_dataclass
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, get_args, get_origin
 
 import yaml
-from docstring_parser import parse_from_object
 from jsonargparse import ArgumentParser, get_loader, set_loader, set_parsing_settings
 
 from vitascope.checkpoints.named import is_name
+from vitascope.cli.options import Described, spelt
 from vitascope.data.open import recognise
 from vitascope.errors import ConfigError, DataError
 from vitascope.fields import IdleError
 from vitascope.models.config import BiTConfig, ViTConfig
-from vitascope.recipes.presets import PRESETS
 from vitascope.wording import reason
 from vitascope.yaml_text import check_yaml, read_yaml
 
@@ -45,33 +44,25 @@ _ELSEWHERE = {
 }  # fmt: skip
 
 
-class Arguments:
-    """One command's: what is given by place ("checkpoint data"), and all other fields of its function's dataclasses."""
+class Arguments(Described):
+    """One command's words and files, made into its function's dataclasses."""
 
     def __init__(self, command: str, places: str, summary: str, function: Callable[..., Any]) -> None:
-        self.kinds: list[Any] = [hint for hint in get_type_hints(function).values() if is_dataclass(hint)]
-        self.fields: dict[str, Field[Any]] = {f.name: f for kind in self.kinds for f in fields(kind)}
-        self.hints: dict[str, Any] = {n: hint for kind in self.kinds for n, hint in get_type_hints(kind).items()}
-        self.presets = next((PRESETS[kind] for kind in self.kinds if kind in PRESETS), {})
-        self.places = {name: self._text(name) for name in places.split()}
-        about = f"{summary[0].upper()}{summary[1:]}."
-        # No abbreviations: they change their meaning, or lose it, with every new option.
-        self.inner = _Strict(prog=f"vitascope {command}", description=about, allow_abbrev=False)
-        self.inner.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-        self.inner.add_argument("--verbose", action="store_true", help="also show what is logged for debugging")
-        self.inner.add_argument("--config", action="config", help="YAML file of options, such as a run's config.yaml")
+        super().__init__(command, places, summary, function)
+        # No abbreviations: they change their meaning, or lose it, with every new option. Help is `help.py`'s.
+        self.inner = _Strict(prog=f"vitascope {command}", allow_abbrev=False, add_help=False)
+        for name in ("json", "verbose"):
+            self.inner.add_argument(f"--{name}", action="store_true")
+        self.inner.add_argument("--config", action="config")
         if self.presets:
-            text = "named starting point; other options change it"
-            self.inner.add_argument("--preset", choices=list(self.presets), help=text)
-        for name, text in self.places.items():  # never required of it: a file may hold it, and `parse` says it better
+            self.inner.add_argument("--preset", choices=list(self.presets))
+        for name in self.places:  # never required of it: a file may hold it, and `parse` says it better
             nargs: Any = "*" if get_origin(self.hints[name]) is tuple else "?"
             default = self.fields[name].default
             default = None if default is MISSING else default
-            self.inner.add_argument(name, nargs=nargs, type=str, default=default, help=text)
+            self.inner.add_argument(name, nargs=nargs, type=str, default=default)
         for kind in self.kinds:
             self.inner.add_class_arguments(kind, None, skip=set(self.places))
-        for group in self.inner._action_groups:  # under the first sentence of a docstring
-            group.title = (group.title or "").split(". ")[0].rstrip(".")
 
     def parse(self, words: Sequence[str]) -> list[Any]:
         """The function's dataclasses; raises `ConfigError` of one line."""
@@ -110,7 +101,7 @@ class Arguments:
         try:
             return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in given.items()})
         except ConfigError as error:  # of a field, which here is an option
-            error.args = (re.sub(rf"^({'|'.join(given)})(?= (is|are) )", r"--\1", str(error)),)
+            error.args = (re.sub(rf"^({'|'.join(given)})(?= (is|are) )", lambda match: spelt(match[1]), str(error)),)
             raise
 
     def _sorted(self, words: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
@@ -135,7 +126,9 @@ class Arguments:
             elif value is None and self.inner.takes_value(name):  # never one of those given by place
                 value = left.pop(0) if left and not left[0].startswith("--") else ""
                 if not value:
-                    raise ConfigError(f"--{name} stands without its value ({self.inner.prog} --help lists the options)")
+                    raise ConfigError(
+                        f"{spelt(name)} stands without its value ({self.inner.prog} --help-all lists the options)"
+                    )
             if name == "config" and value is not None:
                 files.append(value)
             else:
@@ -197,28 +190,22 @@ class Arguments:
                 shown = re.sub(r"typing\.|<class '(\w+)'>", r"\1", str(kind))
                 raise ConfigError(f"{action.dest} is null, expected {shown}; give it or leave the line out")
 
-    def _text(self, name: str) -> str:
-        """The docstring of a field, from the class that has it."""
-        for cls in (cls for kind in self.kinds for cls in kind.__mro__ if is_dataclass(cls)):
-            for parameter in parse_from_object(cls).params:
-                if parameter.arg_name == name and parameter.description:
-                    return parameter.description
-        return name
-
 
 class _Strict(ArgumentParser):
     """With errors of one line, which say what was perhaps meant."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         text = " ".join(message.split())
-        text = re.sub(r'^(?:Parser key|Problem with given) "?([\w.]+)"?: ', r"--\1: ", text)
+        text = re.sub(r'^(?:Parser key|Problem with given) "?([\w.]+)"?: ', lambda match: f"{spelt(match[1])}: ", text)
         text = re.sub(r"<class '(\w+)'>", r"\1", text)
         text = re.sub(r"(?:typing\.)?Annotated\[(\w+), Range\([^)]*\)\]", r"\1", text)
         text = re.sub(r"Expected a typing\.Literal\[([^]]*)\]", r"choose from \1", text)
         text = re.sub(r"Does not validate .*? Subtypes: \[(.*)\] Errors: .* Given value: ", _expected, text)
         text = re.sub(r"(Got value: .{100}).{20,}$", r"\1 …", text)
         unknown = re.search(r"Option '([\w.-]+)", text)
-        raise ConfigError(f"{text}{self._meant(unknown[1]) if unknown else ''} ({self.prog} --help lists the options)")
+        raise ConfigError(
+            f"{text}{self._meant(unknown[1]) if unknown else ''} ({self.prog} --help-all lists the options)"
+        )
 
     def takes_value(self, name: str) -> bool:
         """Whether the option needs a word after it."""
@@ -232,7 +219,7 @@ class _Strict(ArgumentParser):
             return
         count = next((n for n, word in enumerate(words) if n and word.startswith("--")), len(words))
         said = f"unrecognized arguments: {' '.join(words[:count])}{self._meant(name)}"
-        raise ConfigError(f"{said} ({self.prog} --help lists the options)")
+        raise ConfigError(f"{said} ({self.prog} --help-all lists the options)")
 
     def _meant(self, name: str) -> str:
         """What an option that there is not was perhaps meant to be."""
@@ -241,10 +228,10 @@ class _Strict(ArgumentParser):
         if name in by_place:
             return f"; it is given by place: {self.prog} {' '.join(by_place).upper()}"
         if "model_fields" in options and name in _MODEL_FIELDS:
-            return f"; did you mean --model_fields.{name}?"
+            return f"; did you mean {spelt(f'model_fields.{name}')}?"
         near = difflib.get_close_matches(name, options, 1, cutoff=0.7)
         meant = _ELSEWHERE.get(name, near[0] if near else None)
-        return f"; did you mean --{meant}?" if meant in options else ""
+        return f"; did you mean {spelt(meant)}?" if meant in options else ""
 
 
 def _kinds(hint: Any) -> tuple[Any, ...]:

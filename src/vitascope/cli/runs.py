@@ -6,15 +6,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from vitascope.cli.console import Console
+from vitascope.fields import TimeText
 from vitascope.wording import count, duration
 
 
 @dataclass(frozen=True, kw_only=True)
 class Begin:
     """How a run is begun, or gone on with."""
+
+    FIRST: ClassVar[tuple[str, ...]] = ("resume", "overwrite")
 
     resume: bool | Literal["auto"] = False
     """Go on with the run in --out, exactly where it stopped; auto: if there is one, else start."""
@@ -38,7 +41,7 @@ class Schedule:
 
     jobs: int = 1
     """Runs at a time, each with its share of the cores."""
-    time_budget: str | None = None
+    time_budget: TimeText | None = None
     """Wall time of this start, such as 90m or 8h; runs that do not fit by estimate are left out, and named."""
     dry_run: bool = False
     """Show the runs with their estimated times, and start none."""

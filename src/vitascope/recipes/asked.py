@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from vitascope.evaluation.shots import FewShot
-from vitascope.fields import Count, Range, check_fields, refuse_idle
+from vitascope.fields import Count, DataName, FileName, FolderName, Range, check_fields, refuse_idle
 from vitascope.inference.engines.names import EngineName
 from vitascope.teaching.settings import Teaching
 from vitascope.training.train_settings import Precision
@@ -37,7 +37,7 @@ class Placed:
 class Stated(Opened):
     """A checkpoint, with what is stated of it in place of what its file says."""
 
-    labels: str | None = None
+    labels: FileName | None = None
     """File with the names of the classes in the order of the outputs, one a line or as JSON; none: as the checkpoint
     says."""
     mean: str | None = None
@@ -73,6 +73,17 @@ class Applied(Stated, Placed):
 class Evaluate(Applied):
     """A checkpoint judged on a data set."""
 
+    FIRST: ClassVar[tuple[str, ...]] = (
+        "split",
+        "image_size",
+        "labels",
+        "prior",
+        "confusion",
+        "batch",
+        "engine",
+        "device",
+    )
+
     data: str
     """What to evaluate on (`vitascope data` lists the kinds)."""
     split: Literal["train", "validation", "test"] | None = None
@@ -81,7 +92,7 @@ class Evaluate(Applied):
     """Processes that read images besides this one."""
     on_error: Literal["raise", "skip"] = "raise"
     """Unreadable images: stop at the first, or leave them out and say how many."""
-    confusion: str | None = None
+    confusion: FileName | None = None
     """Write a picture of the confusion matrix to this PNG file."""
 
 
@@ -89,11 +100,13 @@ class Evaluate(Applied):
 class FewShotOf(FewShot, Opened, Placed):
     """A checkpoint's frozen features learned from a few images per class."""
 
+    FIRST: ClassVar[tuple[str, ...]] = ("shots", "methods", "seeds", "test", "image_size", "device")
+
     checkpoint: str
     """A file, a folder or a run, in any format that loads, or a name; its head plays no part."""
     data: str
     """Where shots are drawn from, its train split (`vitascope data` lists the kinds)."""
-    test: str | None = None
+    test: DataName | None = None
     """Other data of the same classes to be judged on; none: the test split of DATA."""
     batch: Count = 64
     """Images per forward pass."""
@@ -109,11 +122,15 @@ class FewShotOf(FewShot, Opened, Placed):
 class Teach(Teaching, Opened, Placed):
     """A head in closed form on a checkpoint's frozen features, and what it knows of itself."""
 
+    FIRST: ClassVar[tuple[str, ...]] = (
+        "out", "group", "coverage", "balance", "forget", "image_size", "overwrite", "device",
+    )  # fmt: skip
+
     checkpoint: str
     """A file, a folder or a run, in any format that loads, or a name, or auto; a run knows what it was taught."""
     data: str | None = None
     """What is taught: the train split, or all where there is no split (`vitascope data` lists the kinds)."""
-    out: str
+    out: FolderName
     """New folder for the model and what it knows."""
     forget: tuple[str, ...] = ()
     """A class or file to take out of what the run was taught; several: [cat, blurred.jpg]."""
@@ -128,6 +145,8 @@ class Teach(Teaching, Opened, Placed):
 @dataclass(frozen=True, kw_only=True)
 class Similar(Stated, Placed):
     """Images like a given one."""
+
+    FIRST: ClassVar[tuple[str, ...]] = ("top", "image_size", "device")
 
     image: str
     """The image file that others are compared with."""
@@ -147,9 +166,11 @@ class Similar(Stated, Placed):
 class Inspect(Stated, Placed):
     """Checkpoints side by side, on some images."""
 
+    FIRST: ClassVar[tuple[str, ...]] = ("out", "show", "image_size", "labels", "overwrite", "device")
+
     others: tuple[str, ...] = ()
     """Further checkpoints to show beside it, then image files and folders."""
-    out: str
+    out: FolderName
     """New folder for the page, figures and numbers."""
     overwrite: bool = False
     """Replace an earlier report in --out."""
@@ -165,11 +186,11 @@ class Compared(Placed):
 
     checkpoints: tuple[str, ...]
     """Files, folders or runs, in any format that loads, or names; ViT, hybrid or BiT."""
-    out: str
+    out: FolderName
     """New folder for the numbers, the figure and their reading."""
     overwrite: bool = False
     """Replace an earlier study in --out."""
-    data: str | None = None
+    data: DataName | None = None
     """Where images are drawn from, its test split; none: examples of the package."""
     images: Annotated[int, Range(2)] = 64
     """How many images of --data."""
@@ -185,6 +206,8 @@ class Compared(Placed):
 @dataclass(frozen=True, kw_only=True)
 class Serve(Stated, Placed):
     """The model that is served."""
+
+    FIRST: ClassVar[tuple[str, ...]] = ("image_size", "labels", "prior", "engine", "device")
 
     engine: EngineName = "eager"
     """What computes; auto begins with eager and changes where that pays."""

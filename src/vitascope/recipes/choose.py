@@ -90,7 +90,7 @@ def choose(
     fitting = [each for each in candidates if each.fits]
     if not fitting:
         raise CheckpointError(
-            "auto: not one of the starts fits the memory of this machine; name a smaller one, or give --image_size"
+            "auto: not one of the starts fits the memory of this machine; name a smaller one, or give --image-size"
         )
     shown = max(_PASSES * images, _PER_CLASS * classes) if passes is None else math.ceil(passes * images)
 

@@ -150,7 +150,7 @@ def next_commands(out: Path) -> list[tuple[str, str]]:
         ("look for unreadable, empty and doubtful files", "vitascope check photos"),
         (
             "fine-tune; a tenth is held out to measure on",
-            f"vitascope finetune {begin} photos --preset small --image_size 32 --out runs/mine",
+            f"vitascope finetune {begin} photos --preset small --image-size 32 --out runs/mine",
         ),
         ("accuracy on other photographs, in the same class folders", "vitascope evaluate runs/mine other-photos"),
         ("labels and probabilities for new files", "vitascope predict runs/mine new-photos"),

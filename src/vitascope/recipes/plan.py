@@ -101,7 +101,7 @@ def resolve(
     plan = f"{shape}: {steps:,} steps of {each}{times}"
     plan += f": about {duration(takes)}" if step else ""
     if takes > limits.longest:
-        raise ConfigError(f"{plan}; give --time_budget 8h, a smaller model or --image_size, or --yes to start it so")
+        raise ConfigError(f"{plan}; give --time-budget 8h, a smaller model or --image-size, or --yes to start it so")
     log.info("%s%s; %s of memory", plan, f", {until(takes)}" if step else "", memory_text(memory))
     return recipe, step
 

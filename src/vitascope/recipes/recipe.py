@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from vitascope.errors import ConfigError
-from vitascope.fields import Count, Probability, Range, height_width, refuse_idle
+from vitascope.fields import Count, FolderName, Probability, Range, SizeText, height_width, refuse_idle
 from vitascope.models.learned import learned
 from vitascope.models.masked_config import MaskedConfig
 from vitascope.training.train_settings import FromZero, Optimizer, TrainSettings, memory_bytes
@@ -18,7 +18,7 @@ class Recipe(TrainSettings):
 
     data: str
     """Training data: a folder of class folders, a parquet file or folder, tar shards, or a name (`vitascope data`)."""
-    out: str
+    out: FolderName
     """The run's folder; it must not exist yet, unless resumed or overwritten."""
     image_size: int | tuple[int, int] | None = None
     """Side in pixels of the images the model sees, or [height, width]; multiples of the patch."""
@@ -26,11 +26,11 @@ class Recipe(TrainSettings):
     """Share of the training set held out for validation where the data has no validation split; 0 for none."""
     group: str | None = None
     """What keeps images on one side of a hold-out, beside being copies: a column of the data's table, such as patient;
-    else a regular expression on their paths, whose first group (or all that matches) is one patient, plant or video."""
+    else a regular expression on their paths. Its first group (or all that matches) is one patient, plant or video."""
     shrink: Count | None = None
     """Training images are shrunk until their shorter side has this many pixels, before anything else: less to keep and
     to read. None: as they are. 256 and up suit crops of 224."""
-    disk_budget: str = "0"
+    disk_budget: SizeText = "0"
     """Decoded images that do not fit `memory_budget` are kept in files of the cache folder, together up to this size; 0
     for never."""
     on_error: Literal["raise", "skip"] = "raise"
@@ -48,6 +48,10 @@ class Recipe(TrainSettings):
 @dataclass(frozen=True, kw_only=True)
 class PretrainRecipe(Recipe):
     """From scratch, with the paper's pre-training head; rate, decay and weight decay are ImageNet's (Table 3)."""
+
+    FIRST: ClassVar[tuple[str, ...]] = (
+        "out", "model", "image_size", "objective", "epochs", "time_budget", "batch", "lr", "holdout", "device",
+    )  # fmt: skip
 
     model: str = "ViT-B/16"
     """Name in the catalogue (`vitascope models`); the patch number is free."""
@@ -91,12 +95,17 @@ class PretrainRecipe(Recipe):
 class FinetuneRecipe(Recipe):
     """From a checkpoint, with a new zero head; the defaults are Table 4's: SGD, cosine, clip 1, no weight decay."""
 
+    FIRST: ClassVar[tuple[str, ...]] = (
+        "out", "image_size", "epochs", "time_budget", "train", "lr", "sweep", "holdout", "group",
+    )  # fmt: skip
+
     checkpoint: str
-    """What to start from: a file, a folder or a run, in any format that loads; a name (`vitascope models --starts`);
-    auto: whichever of these suits the data, the time and this machine."""
+    """What to start from: a file, a folder or a run, in any format that loads; a name (`vitascope models --starts`); or
+    auto. That is whichever of these suits the data, the time and this machine."""
     train: str = "all"
-    """What learns: all; head, the new one alone; last:N, with it the final norm and the last N blocks (stages of a
-    ResNet); lora:R, with it factors of rank R beside every block's kernels, which are merged into them in the end."""
+    """What learns: all; head, the new one alone; last:N, with it the last N blocks; lora:R, with it factors of rank R.
+    The last N blocks (of a ResNet, stages) learn with the final norm; the factors stand beside every block's kernels
+    and are merged into them in the end."""
     optimizer: Optimizer = "sgd"
     lr: FromZero = 0.01
     warmup: FromZero = 0.1

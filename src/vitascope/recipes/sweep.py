@@ -48,7 +48,7 @@ def finetune_with_sweep(recipe: FinetuneRecipe, **how: Unpack[How]) -> Path:
     with world(recipe.device) as w, ExitStack() as kept:
         with w.together():
             if not recipe.sweep_rates or not recipe.holdout:
-                raise ConfigError("a sweep needs at least one of --sweep_rates and a --holdout above 0")
+                raise ConfigError("a sweep needs at least one of --sweep-rates and a --holdout above 0")
             if w.first:
                 free()
             splits = how.get("splits") or open_data(recipe.data, seed=recipe.seed)

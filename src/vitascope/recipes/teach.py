@@ -46,7 +46,7 @@ def teach_run(asked: Teach, progress: Progress | None = None) -> Lesson:
     if earlier is not None:
         before = earlier[0].without(asked.forget)
         if asked.image_size is not None:
-            told = "was taught at its own image size; leave out --image_size, or teach a new run"
+            told = "was taught at its own image size; leave out --image-size, or teach a new run"
             raise ConfigError(f"{asked.checkpoint} {told}")
         group = earlier[1].get("group")
         if asked.group not in (None, group):

@@ -74,7 +74,7 @@ def _open_pool(source: str, train: Source | None, validation: int) -> Pool:
     if train is None or len(train) < 2 * validation:
         raise DataError(
             f"{source} has {0 if train is None else len(train)} training images, too few to keep {validation} of them "
-            "for validation; give other data, or fewer --validation_images"
+            "for validation; give other data, or fewer --validation-images"
         )
     single_labels(train, "a study")
     train = in_memory(train, _MEMORY)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any, ClassVar
 
 from vitascope.errors import ConfigError
-from vitascope.fields import Count, Range, Several, check_fields
+from vitascope.fields import Count, FolderName, Range, Several, check_fields
 from vitascope.models.catalogue import model_config
 from vitascope.studies.lineup import Contender, lineup
 
@@ -47,7 +47,7 @@ class Study:
     """What models are pre-trained on; its training images, of which some are kept aside for early stopping."""
     target: str
     """What they are fine-tuned and judged on; needs a test split."""
-    out: str
+    out: FolderName
     """The study's folder: one run a cell, and the tables. Started again, it goes on."""
     models: str = "small"
     """A line-up (small, paper) or names with commas between (`vitascope models`)."""
@@ -108,6 +108,17 @@ class Study:
 class DataScaling(Study):
     """Figures 3 and 4: accuracy against the number of images pre-trained on, at the same number of steps."""
 
+    FIRST: ClassVar[tuple[str, ...]] = (
+        "out",
+        "models",
+        "image_size",
+        "sizes",
+        "seeds",
+        "steps",
+        "batch",
+        "lr",
+        "shots",
+    )
     kind: ClassVar[str] = "data-scaling"
     axis: ClassVar[str] = "size"
 
@@ -158,6 +169,7 @@ class DataScaling(Study):
 class Compute(Study):
     """Figure 5: accuracy against the computation of pre-training, each budget with a schedule of its own."""
 
+    FIRST: ClassVar[tuple[str, ...]] = ("out", "models", "image_size", "steps", "seeds", "size", "batch", "lr", "shots")
     kind: ClassVar[str] = "compute"
     axis: ClassVar[str] = "steps"
 

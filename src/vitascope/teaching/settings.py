@@ -24,7 +24,7 @@ class Teaching:
 
     group: str | None = None
     """What is left out together, beside copies: a column of the data's table, such as patient; else a regular
-    expression on the images' paths, whose first group (or all that matches) is one patient, plant or video."""
+    expression on the images' paths. Its first group (or all that matches) is one patient, plant or video."""
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -75,7 +75,7 @@ def fitting_micro_batch(job: Job, model: ViT | BiT | Masked, world: World) -> tu
     if need > _MARGIN * free:
         raise ConfigError(
             f"training on one image at a time takes about {memory_text(need)} of memory, {memory_text(free)} are free: "
-            "choose a smaller model or --image_size, or give --checkpoint_activations true"
+            "choose a smaller model or --image-size, or give --checkpoint-activations true"
         )
     if asked is not None and micro < min(asked, share):
         raise ConfigError(f"micro_batch {asked} does not fit the {memory_text(free)} that are free; {micro} does")
@@ -109,7 +109,7 @@ def measure_step(job: Job, model: nn.Module, world: World) -> tuple[float, int]:
                 raise Stopped(number, "stopped before the first step: nothing to save", "start again")
             if world.largest(int(full)):
                 if images == 1:
-                    raise ConfigError("not even one image fits the memory: choose a smaller model or --image_size")
+                    raise ConfigError("not even one image fits the memory: choose a smaller model or --image-size")
                 micro = images = math.ceil(images / 2)
                 continue
             one = took if images == 1 else one

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from vitascope.data.settings import AugmentConfig
 from vitascope.errors import ConfigError
-from vitascope.fields import Count, Probability, Range, check_fields, refuse_idle
+from vitascope.fields import Count, Probability, Range, SizeText, TimeText, check_fields, refuse_idle
 
 Precision = Literal["auto", "float32", "bfloat16"]
 Optimizer = Literal["adamw", "sgd", "muon"]
@@ -26,7 +26,7 @@ class TrainSettings:
     """Optimiser steps."""
     epochs: FromZero | None = None
     """Passes over the training set, instead of steps."""
-    time_budget: str | None = None
+    time_budget: TimeText | None = None
     """Wall time of the whole command instead of steps, such as 90s, 10m, 2h: the schedule ends as the time does."""
     batch: Count = 128
     """Images per optimiser step, over all processes."""
@@ -73,7 +73,7 @@ class TrainSettings:
     """Keep only every block's input and compute the rest again: much less memory, a third to a half more time."""
     workers: Workers = 0
     """Processes that read and augment images, for evaluations too; 0 for none besides this one."""
-    memory_budget: str = "2G"
+    memory_budget: SizeText = "2G"
     """Decoded images are kept in memory when they all fit into this; 0 for never."""
     seed: Annotated[int, Range(0)] = 0
     """Fixes initial values, order and augmentation."""
@@ -86,7 +86,7 @@ class TrainSettings:
     keep_checkpoints: Count = 2
     """How many of them are kept."""
     tensorboard: bool = False
-    """Also write TensorBoard's event files (needs the extra `tensorboard`)."""
+    """Also write TensorBoard's event files (`pip install "vitascope[tensorboard]"`)."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Random changes of the training images."""
 

@@ -97,7 +97,7 @@ class Guard:
     def _admit(self, headers: Headers, method: str) -> None:
         host = headers.get("host", "").lower()
         if self._hosts is not None and _host_name(host) not in self._hosts:
-            raise Refusal(421, "this server does not answer to that host name; see --allowed_hosts")
+            raise Refusal(421, "this server does not answer to that host name; see --allowed-hosts")
         # Browsers say from which page a request comes; other pages have no business here.
         origin = headers.get("origin")
         own = headers.get("sec-fetch-site") == "same-origin" or host == (origin or "").lower().partition("://")[2] != ""

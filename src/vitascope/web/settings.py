@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from vitascope.errors import ConfigError
 from vitascope.fields import Range, check_fields, refuse_idle
@@ -21,6 +21,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 @dataclass(frozen=True, kw_only=True)
 class ServeSettings:
     """Address, limits and patience of a server. Raises ConfigError where a value cannot be."""
+
+    FIRST: ClassVar[tuple[str, ...]] = ("host", "port", "teach", "name", "allowed_hosts")
 
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 lets the whole network in, without any password."""

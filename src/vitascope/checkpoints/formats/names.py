@@ -1,5 +1,8 @@
 """The names of the formats that can be written; free of torch, because the command line lists them in its help."""
 
+from typing import Literal
+
+FormatName = Literal["vitascope", "google", "timm", "huggingface", "torchvision", "vit-pytorch"]
 FORMATS: dict[str, tuple[str, ...]] = {
     "vitascope": (),
     "google": (".npz",),

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from vitascope.checkpoints.formats.names import FORMATS
+from vitascope.checkpoints.formats.names import FormatName
 from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
-from vitascope.errors import ConfigError
 from vitascope.recipes.asked import Stated
 
 
@@ -16,21 +15,18 @@ from vitascope.recipes.asked import Stated
 class Convert(Stated):
     """A checkpoint in another format."""
 
+    FIRST: ClassVar[tuple[str, ...]] = ("format", "image_size", "labels", "mean", "half", "model", "overwrite")
+
     out: str
     """What to write: a folder, or a file for google, torchvision and vit-pytorch."""
-    format: str = "vitascope"
-    """Format to write: vitascope, google, timm, huggingface, torchvision or vit-pytorch."""
+    format: FormatName = "vitascope"
+    """Format to write."""
     model: str | None = None
     """Name in the catalogue, where the file leaves the architecture open."""
     half: bool = False
     """Write float16: half the bytes, each weight within 0.05 %."""
     overwrite: bool = False
     """Replace what is at OUT."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.format not in FORMATS:
-            raise ConfigError(f"format is {self.format!r}, choose from {', '.join(map(repr, FORMATS))}")
 
 
 def run(asked: Convert, console: Console) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from vitascope.cli.console import Console, RunObserver
-from vitascope.fields import Range, check_fields
+from vitascope.fields import FolderName, Range, check_fields
 from vitascope.wording import duration
 
 
@@ -14,7 +14,7 @@ from vitascope.wording import duration
 class Demo:
     """Where, and from which seed."""
 
-    out: str = "runs/demo"
+    out: FolderName = "runs/demo"
     """The demo's folder; an earlier demo in it is replaced."""
     seed: Annotated[int, Range(0)] = 0
     """Fixes fractals, initial values, order and augmentation."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
 from vitascope.errors import ConfigError
-from vitascope.fields import Count, refuse_idle
+from vitascope.fields import Count, FileName, refuse_idle
 from vitascope.recipes.asked import Applied
 
 ENDINGS = (".parquet", ".npz")
@@ -19,11 +19,13 @@ ENDINGS = (".parquet", ".npz")
 class Embed(Applied):
     """Features of images, what the last linear layer sees."""
 
+    FIRST: ClassVar[tuple[str, ...]] = ("out", "image_size", "batch", "engine", "device")
+
     checkpoint: str
     """A file, a folder or a run, in any format that loads, or a name; its last layer plays no part."""
     paths: tuple[str, ...]
     """Image files, and folders whose images are all taken."""
-    out: str
+    out: FileName
     """New file that ends in .parquet (columns file, features) or .npz (arrays files, features)."""
     batch: Count = 32
     """Images per forward pass."""

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
 from vitascope.errors import CheckpointError, ConfigError, DataError, UnlabelledError
-from vitascope.fields import refuse_idle
+from vitascope.fields import DataName, refuse_idle
 from vitascope.recipes.asked import Stated
 
 
 @dataclass(frozen=True, kw_only=True)
 class Export(Stated):
     """A model for runtimes without PyTorch."""
+
+    FIRST: ClassVar[tuple[str, ...]] = ("format", "precision", "calibration", "image_size", "labels", "overwrite")
 
     out: str
     """New folder for the model, its labels and its preprocessing."""
@@ -25,7 +27,7 @@ class Export(Stated):
     """Version of the ONNX operators, 18 to 23."""
     precision: Literal["float32", "int8"] = "float32"
     """Of the products; int8 for openvino only."""
-    calibration: str | None = None
+    calibration: DataName | None = None
     """For int8: images like those to come (`vitascope data` lists the kinds)."""
     samples: int = 300
     """For int8: images that calibrate, and as many that judge."""

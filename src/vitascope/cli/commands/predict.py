@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
-from vitascope.fields import Count
+from vitascope.fields import Count, FileName
 from vitascope.recipes.asked import Applied
 
 
@@ -16,13 +16,15 @@ from vitascope.recipes.asked import Applied
 class Predict(Applied):
     """Images, and how they are labelled."""
 
+    FIRST: ClassVar[tuple[str, ...]] = ("csv", "top", "image_size", "labels", "prior", "batch", "engine", "device")
+
     paths: tuple[str, ...]
     """Image files, and folders whose images are all taken."""
     top: Count = 5
     """How many labels per image."""
     batch: Count = 32
     """Images per forward pass."""
-    csv: str | None = None
+    csv: FileName | None = None
     """Also write every prediction to this new CSV file; the same command goes on after a kill."""
 
 

@@ -48,7 +48,7 @@ def _run(study: Study, schedule: Schedule, console: Console) -> dict[str, Any]:
         return {"left": planned, "done": len(plan.done), "seconds_left": round(plan.seconds_left, 1)}
     if schedule.time_budget is None and not schedule.yes and plan.seconds_left > DAY:
         raise ConfigError(
-            f"about {duration(plan.seconds_left)}; give --time_budget 8h, fewer --steps or --seeds, smaller --models, "
+            f"about {duration(plan.seconds_left)}; give --time-budget 8h, fewer --steps or --seeds, smaller --models, "
             "or --yes to start it so"
         )
     begun, finished, whole = time.monotonic(), 0.0, sum(plan.seconds[cell.key] for cell in plan.left)
