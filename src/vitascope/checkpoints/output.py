@@ -26,8 +26,10 @@ from vitascope.wording import reason
 FILE_MARK = b"vitascope"
 """In the header of a safetensors file of ours, and the comment that ends a .npz or .pth."""
 _SETTLED = r"model\.safetensors|config\.json|preprocessor\.json|README\.md|shown\.bin"
+_PEOPLE = r"report\.html|answers\.csv"
 _RUN = (
-    r"(config\.yaml|(labels|environment|results)\.json|(metrics|speed)\.jsonl|curves\.png|tensorboard/events\.[^/]+"
+    rf"(config\.yaml|(labels|environment|results)\.json|(metrics|speed)\.jsonl|curves\.png|{_PEOPLE}"
+    r"|tensorboard/events\.[^/]+"
     r"|checkpoints/(best\.safetensors|step-\d+/((model|optimizer|ema)\.safetensors|counters\.json))"
     rf"|model/({_SETTLED}))"
 )
@@ -50,7 +52,11 @@ KINDS: dict[str, tuple[Kind, ...]] = {
     "report": (("inspect.html", b"vitascope", rf"inspect\.html|([^/]+/)?({_REPORT})"),),
     "study": (("study.json", b'"vitascope"', r"study\.json|measures\.csv|inductive_bias\.(png|svg)|README\.md"),),
     "teaching": (
-        ("results.json", b'"taught_sha256"', rf"(results|environment)\.json|taught\.safetensors|model/({_SETTLED})"),
+        (
+            "results.json",
+            b'"taught_sha256"',
+            rf"(results|environment)\.json|taught\.safetensors|{_PEOPLE}|model/({_SETTLED})",
+        ),
     ),
     "run": (("config.yaml", b"eval_every:", rf"(sweep/[^/]+/)?{_RUN}|sweep/results\.json"),),
 }

@@ -17,6 +17,8 @@ from vitascope.precision import processor
 from vitascope.version import __version__, source_commit
 
 ENVIRONMENT, RESULTS, MODEL = "environment.json", "results.json", "model"
+REPORT, ANSWERS = "report.html", "answers.csv"
+"""For people: the page, and what was said of each image that was judged."""
 
 
 def environment(command: Sequence[str] | None = None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vitascope.data.batches import Batch, evaluation_batches
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Source
+from vitascope.evaluation.answers import Answering, numbered
 from vitascope.evaluation.label_metrics import LabelTally
 from vitascope.evaluation.metrics import Tally
 from vitascope.evaluation.sets import PredictionSets
@@ -67,9 +68,22 @@ def evaluate(
     With `by_label` each label is judged by itself, of which an image may have several. Raises ImageError for an
     unreadable image, unless those are to be left out.
     """
+    return answered(model, source, preprocess, sets, by_label=by_label, **how).tally
+
+
+def answered(
+    model: Callable[[Tensor], Tensor],
+    source: Source,
+    preprocess: Preprocess,
+    sets: PredictionSets | None = None,
+    *,
+    by_label: bool = False,
+    **how: Unpack[Counting],
+) -> Answering:
+    """As `evaluate`, with what was said of each image."""
     module = model if isinstance(model, nn.Module) else nn.Identity()
-    tally = (LabelTally if by_label else Tally)(len(source.classes), sets)
-    return count(tally, module, lambda x: model(preprocess.normalise(x)), source, preprocess, **how)
+    kept = Answering((LabelTally if by_label else Tally)(len(source.classes), sets), source.labels)
+    return count(kept, module, lambda x: model(preprocess.normalise(x)), numbered(source), preprocess, **how)
 
 
 def count(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -138,9 +138,29 @@ class Tally:
         }
 
     def judged(self, classes: Sequence[str]) -> dict[str, Any]:
-        """All figures, JSON-able: `summary`, interval and baseline, "macro_f1", "selective", "sets", "per_class"."""
-        more = {"macro_f1": self.macro_f1, "selective": selective(*self.sure), "sets": self.of_sets()}
-        return {**judged(self.summary(), self.counts[0], classes), **more, "per_class": self.per_class(classes)}
+        """All figures, JSON-able: `summary`, "interval" (95 % of top-1), "baseline", "macro_f1", "selective", "sets",
+        "mixed_up", "per_class"."""
+        summary = self.summary()
+        return {
+            **summary,
+            "interval": list(wilson(self.top1, self.images)),
+            "baseline": baseline(self.counts[0], classes),
+            "macro_f1": self.macro_f1,
+            "selective": selective(*self.sure),
+            "sets": self.of_sets(),
+            "mixed_up": self.mixed_up(classes),
+            "per_class": self.per_class(classes),
+        }
+
+    def mixed_up(self, classes: Sequence[str], most: int = 20) -> list[dict[str, Any]]:
+        """Which classes are taken for which, JSON-able, the most frequent first; nothing beyond `CONFUSION_CLASSES`."""
+        wrong = self.confusion - np.diag(np.diag(self.confusion))
+        pairs = np.argwhere(wrong)
+        order = np.argsort(-wrong[tuple(pairs.T)], kind="stable")[:most]
+        return [
+            {"class": classes[true], "taken_for": classes[said], "images": int(wrong[true, said])}
+            for true, said in pairs[order].tolist()
+        ]
 
     def of_sets(self) -> dict[str, float] | None:
         """What came of prediction sets, JSON-able: coverage stated and found, labels in a set, share of empty ones, and
@@ -173,12 +193,6 @@ class Tally:
             "loss": self.loss / n,
             "calibration_error": self.calibration_error,
         }
-
-
-def judged(summary: Mapping[str, Any], counts: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
-    """A `summary` and what it takes to judge it, JSON-able: "interval", 95 % of top-1, and the "baseline"."""
-    interval = wilson(summary["top1"], int(summary["images"]))
-    return {**summary, "interval": list(interval), "baseline": baseline(counts, classes)}
 
 
 def baseline(counts: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:

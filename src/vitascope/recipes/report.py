@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -20,11 +21,14 @@ from vitascope.views.drawing import inline
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Section = tuple[str, str]
+"""Title, and HTML of the parts below; left out where that is empty."""
+
 
 def write_page(
-    path: Path, *, kicker: str, headline: str, lead: str, sections: Sequence[tuple[str, str]], footer: Sequence[str]
+    path: Path, *, kicker: str, headline: str, lead: str, sections: Sequence[Section], footer: Sequence[str]
 ) -> None:
-    """Writes a page of texts and of `sections` (title, HTML of the parts below); it names no other file and no host."""
+    """Writes a page of texts and of `sections`; it names no other file and no host."""
     template = Template(files("vitascope.recipes").joinpath("report.html").read_text(encoding="utf-8"))
     text = template.substitute(
         title=escape(f"{kicker}: {headline}"),
@@ -44,28 +48,70 @@ def text(words: str, soft: bool = False) -> str:
     return f"<p{kind}>{escape(words)}</p>"
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """All but the first column are numbers."""
+def facts(said: Iterable[tuple[str, str]]) -> str:
+    """Large figures side by side, each above what it is."""
+    cards = (f"<div><strong>{escape(figure)}</strong><span>{escape(what)}</span></div>" for figure, what in said)
+    return f'<div class="facts">{"".join(cards)}</div>'
 
-    def row(cells: Sequence[str], tag: str) -> str:
-        kinds = ["", *[' class="number"'] * (len(cells) - 1)]
-        inside = (f"<{tag}{kind}>{escape(cell)}</{tag}>" for kind, cell in zip(kinds, cells, strict=True))
-        return f"<tr>{''.join(inside)}</tr>"
+
+@dataclass(frozen=True)
+class Share:
+    """A cell of a table that is a share in [0, 1]: a number and a bar."""
+
+    value: float
+
+    def __str__(self) -> str:
+        return percent(self.value)
+
+
+def percent(share: float) -> str:
+    """0.8366 → "83.7 %", everywhere on a page."""
+    return f"{100 * share:.1f} %"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str | Share]], *, words: Sequence[int] = (0,)) -> str:
+    """All columns but those of `words` are numbers."""
+
+    def cell(tag: str, place: int, content: str | Share) -> str:
+        kind = "" if place in words else ' class="number"'
+        bar = ""
+        if isinstance(content, Share):
+            bar = f'<i class="bar" style="--share:{100 * content.value:.1f}%"></i>'
+        return f"<{tag}{kind}>{escape(str(content))}{bar}</{tag}>"
+
+    def row(cells: Sequence[str | Share], tag: str) -> str:
+        return f"<tr>{''.join(cell(tag, place, content) for place, content in enumerate(cells))}</tr>"
 
     body = "".join(row(cells, "td") for cells in rows)
     return f'<div class="scroll"><table><thead>{row(columns, "th")}</thead><tbody>{body}</tbody></table></div>'
 
 
-def pictures(captioned: Iterable[tuple[np.ndarray, str]]) -> str:
-    """Small images uint8 (H, W[, 3]) side by side, each above its caption."""
-    return f'<div class="pictures">{"".join(_figure(image, said) for image, said in captioned)}</div>'
+def pictures(captioned: Iterable[tuple[np.ndarray | Sequence[np.ndarray], str]]) -> str:
+    """Images uint8 (H, W[, 3]) side by side, each above its caption; several of one caption stand together."""
+    return f'<div class="pictures">{"".join(_figure(images, said) for images, said in captioned)}</div>'
 
 
-def _figure(image: np.ndarray, said: str) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG", optimize=True)
+_SMALL = 64
+"""Up to this side in pixels an image is shown dot by dot."""
+
+
+def _figure(images: np.ndarray | Sequence[np.ndarray], said: str) -> str:
+    several = [images] if isinstance(images, np.ndarray) else list(images)
+    kind = {1: "", 2: ' class="pair"'}[len(several)]
+    if max(several[0].shape[:2]) > _SMALL:
+        kind = kind.replace('"pair"', '"pair photo"') or ' class="photo"'
     caption = f"<figcaption>{escape(said)}</figcaption>" if said else ""
-    return f'<figure><img src="{_data(buffer)}" alt="{escape(said)}">{caption}</figure>'
+    shown = "".join(_image(image, said if n == 0 else f"where it looked: {said}") for n, image in enumerate(several))
+    return f"<figure{kind}><div>{shown}</div>{caption}</figure>"
+
+
+def _image(image: np.ndarray, said: str) -> str:
+    buffer, small = io.BytesIO(), max(image.shape[:2]) <= _SMALL
+    if small:
+        Image.fromarray(image).save(buffer, "PNG", optimize=True)
+    else:
+        Image.fromarray(image).save(buffer, "JPEG", quality=82)
+    return f'<img src="{_data(buffer, "png" if small else "jpeg")}" alt="{escape(said)}">'
 
 
 def drawing(figure: Figure, said: str) -> str:
@@ -78,5 +124,5 @@ def commands(explained: Iterable[tuple[str, str]]) -> str:
     return f"<pre>{escape(chr(10).join(f'# {why}{chr(10)}{command}' for why, command in explained))}</pre>"
 
 
-def _data(png: io.BytesIO) -> str:
-    return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
+def _data(content: io.BytesIO, kind: str = "png") -> str:
+    return f"data:image/{kind};base64," + base64.b64encode(content.getvalue()).decode()

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -36,9 +36,11 @@ from vitascope.recipes.plan import Limits, by_the_clock, in_steps, resolve
 from vitascope.recipes.prepare import RunData, for_labels, in_any_order, prepare_data
 from vitascope.recipes.recipe import Recipe, fixed, to_dict
 from vitascope.recipes.run_folder import Resume, check_free, check_same, decide, start_folder, stored_data
+from vitascope.recipes.run_report import write_run_report
+from vitascope.recipes.trained_report import report_of_run
 from vitascope.training.job import Job
 from vitascope.training.loop import best_weights, train
-from vitascope.training.objective import Classification, Objective, evaluate
+from vitascope.training.objective import Classification, Counts, Objective, evaluate
 from vitascope.training.observer import Observer
 from vitascope.training.parallel import World, world
 from vitascope.training.record import time_spent
@@ -140,7 +142,8 @@ def run(
                 _take_result(job, state)
         w.share(start.trained.state_dict().values())
         start = replace(start, model=whole(start.model))
-        results = _evaluate_result(job, start.data, start.trained, w, last if recipe.keep == "last" else None)
+        counted = _evaluate_result(job, start.data, start.trained, w, last if recipe.keep == "last" else None)
+        results: dict[str, Any] = {name: counts.judged(start.data.classes) for name, counts in counted.items()}
         results |= {
             "steps": state.counters.step,
             "train_images": len(start.data.train),
@@ -150,9 +153,11 @@ def run(
             results["unreadable"] = start.data.unreadable
         if recipe.keep == "best":
             results["best_step"] = state.counters.best_step
+            if "validation" in results:  # its best weights are the result, so it flatters them a little
+                results["validation"]["chosen_on"] = True
         if w.first:
             results |= time_spent(folder)
-            _write_result(job, start, results, shown)
+            _write_result(job, start, results, shown, counted)
         w.wait()
         return folder / MODEL
 
@@ -236,11 +241,11 @@ def _take_result(job: Job, state: TrainState) -> None:
 
 
 def _evaluate_result(
-    job: Job, data: RunData, model: torch.nn.Module, world: World, last: dict[str, float | int] | None
-) -> dict[str, Any]:
-    """Figures by split; the validation set's are the `last` ones of training, where the same weights made them."""
+    job: Job, data: RunData, model: torch.nn.Module, world: World, last: Counts | None
+) -> dict[str, Counts]:
+    """What was counted of each split; the validation set's are the `last` ones, where the same weights made them."""
 
-    def figures(name: str, source: Source) -> dict[str, float | int]:
+    def counted(name: str, source: Source) -> Counts:
         tally = evaluate(
             job.objective,
             model,
@@ -256,18 +261,14 @@ def _evaluate_result(
                 "%s: %s of %s images, taken at random, were counted in the time; `vitascope evaluate` counts all",
                 *(name, f"{tally.images:,}", f"{len(source):,}"),
             )
-        return tally.summary()
+        return tally
 
-    results: dict[str, Any] = {}
-    for name, source in data.judged.items():
-        found = (last if name == "validation" else None) or figures(name, source)
-        results[name] = job.objective.judged(found, source)
-    if job.settings.keep == "best" and "validation" in results:
-        results["validation"]["chosen_on"] = True  # its best weights are the result, so it flatters them a little
-    return results
+    return {
+        name: (last if name == "validation" else None) or counted(name, source) for name, source in data.judged.items()
+    }
 
 
-def _write_result(job: Job, start: Start, results: dict[str, Any], shown: Shown) -> None:
+def _write_result(job: Job, start: Start, results: dict[str, Any], shown: Shown, counted: Mapping[str, Counts]) -> None:
     folder, recipe = job.folder, cast(Recipe, job.settings)
     checkpoint = Checkpoint(
         model=start.model.cpu().eval(),
@@ -280,3 +281,4 @@ def _write_result(job: Job, start: Start, results: dict[str, Any], shown: Shown)
     save(checkpoint, folder / MODEL, overwrite=True)
     write_json(folder / RESULTS, results)
     draw_curves(folder)
+    write_run_report(folder, report_of_run(recipe, checkpoint, start.data, counted, results))

@@ -22,11 +22,14 @@ from vitascope.data.open import open_data
 from vitascope.data.source import Int64, Source, Splits
 from vitascope.device import resolve_device
 from vitascope.errors import ConfigError, DataError
+from vitascope.evaluation.answers import Answers
 from vitascope.evaluation.features import FeatureStore, features_folder
 from vitascope.inference.engines.auto import Auto, make_engine
 from vitascope.recipes.asked import Teach
 from vitascope.recipes.choose import with_start_to_teach
 from vitascope.recipes.evaluation import relabelled
+from vitascope.recipes.run_report import write_run_report
+from vitascope.recipes.taught_report import report_of_lesson
 from vitascope.teaching.known import Known, read_taught
 from vitascope.teaching.lesson import Lesson, learn, write_lesson
 from vitascope.teaching.settings import Teaching
@@ -37,7 +40,7 @@ Progress = Callable[[int, int], None]
 
 
 def teach_run(asked: Teach, progress: Progress | None = None) -> Lesson:
-    """Teaches and writes RUN: the model, results.json, environment.json and what was taught, wholly or not at all.
+    """Teaches and writes RUN: the model, report, results, environment and what was taught, wholly or not at all.
 
     Raises `UserError` for what the user can mend.
     """
@@ -65,9 +68,11 @@ def teach_run(asked: Teach, progress: Progress | None = None) -> Lesson:
         before.check_made_by(store.made_by, asked.checkpoint)
     card = {"data": asked.data, "checkpoint": asked.checkpoint}
     with atomic_folder(Path(asked.out), what="teaching", overwrite=asked.overwrite) as folder:
-        lesson, taught = _lesson(checkpoint, data, store, before=before, settings=asked, card=card)
+        lesson, taught, answers = _lesson(checkpoint, data, store, before=before, settings=asked, card=card)
         results = write_lesson(folder, lesson, taught, seconds=time.monotonic() - begun)
-    return replace(lesson, results=results)
+        lesson = replace(lesson, results=results)
+        write_run_report(folder, report_of_lesson(asked, lesson, taught, data or Splits(), answers))
+    return lesson
 
 
 def teach(
@@ -101,8 +106,8 @@ def _lesson(
     settings: Teaching,
     before: Known | None = None,
     card: dict[str, Any] | None = None,
-) -> tuple[Lesson, Checkpoint]:
-    """Teaches the train split of `data` besides what was taught `before`; other splits judge it.
+) -> tuple[Lesson, Checkpoint, dict[str, Answers]]:
+    """Teaches the train split of `data` besides what was taught `before`; other splits judge it, with answers by split.
 
     Copies of one another are left out together. Raises `DataError` where there is nothing to tell apart.
     """
@@ -128,11 +133,12 @@ def _lesson(
         raise DataError("there are no images to teach: expected class folders, or a train split")
     lesson = learn(known, settings)
     lesson.results.update(copies=[found.as_json(splits) for found in alike], group=settings.group)
+    answers = dict[str, Answers]()
     for name, source in splits.present().items():
         if source is not splits.train and len(source):
-            rows = features(source, np.arange(len(source), dtype=np.int64))
-            lesson.results[name] = lesson.judge(rows, relabelled(source, known.classes).labels)
-    return lesson, lesson.onto(checkpoint, card=card, shown=shown)
+            rows, labels = features(source, np.arange(len(source))), relabelled(source, known.classes).labels
+            lesson.results[name], answers[name] = lesson.judge(rows, labels), lesson.answers(rows, labels)
+    return lesson, lesson.onto(checkpoint, card=card, shown=shown), answers
 
 
 def _look(source: Source, features: FeatureStore, groups: Int64) -> Known:

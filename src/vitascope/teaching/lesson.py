@@ -21,6 +21,7 @@ from vitascope.checkpoints.shown import Shown
 from vitascope.data.labels import indicator
 from vitascope.data.source import Labels
 from vitascope.errors import ConfigError, DataError
+from vitascope.evaluation.answers import Answers
 from vitascope.evaluation.fewshot import Float64
 from vitascope.evaluation.forecast import forecast
 from vitascope.evaluation.label_metrics import LabelTally
@@ -72,6 +73,16 @@ class Lesson:
     def judge(self, features: npt.NDArray[np.floating], labels: Labels) -> dict[str, Any]:
         """Figures on other images, JSON-able, as `evaluate` gives them."""
         return _judged(self.logits(features), labels, self.known, self.sets)
+
+    def answers(self, features: npt.NDArray[np.floating], labels: Labels) -> Answers:
+        """What is said of each of these images."""
+        return Answers.of(torch.from_numpy(self.logits(features)), labels)
+
+    def left_out(self) -> tuple[dict[str, Any], Answers]:
+        """Figures, JSON-able as `evaluate` gives them, and answers of the images that it was taught with, each by the
+        head without it."""
+        figures = {name.removeprefix("loo_"): value for name, value in self.results.items()}
+        return figures, Answers.of(torch.from_numpy(self.head.left_out), self.known.labels)
 
     def onto(self, checkpoint: Checkpoint, *, shown: Shown | None, card: dict[str, Any] | None = None) -> Checkpoint:
         """`checkpoint`, whose model lends its weights and should not be used on, with this head."""

@@ -13,9 +13,8 @@ from vitascope.checkpoints.output import atomic_file
 from vitascope.checkpoints.tensor_file import write_safetensors
 from vitascope.data.batches import training_batches
 from vitascope.errors import Stopped
-from vitascope.evaluation.metrics import Summary
 from vitascope.training.job import Job
-from vitascope.training.objective import evaluate
+from vitascope.training.objective import Counts, evaluate
 from vitascope.training.observer import Observer
 from vitascope.training.pace import Pace
 from vitascope.training.parallel import World
@@ -25,10 +24,10 @@ from vitascope.training.state import TrainState, result_in_model, save_state
 from vitascope.training.step import compiled_and_shared, training_step
 
 
-def train(job: Job, state: TrainState, world: World, observer: Observer | None = None) -> Summary | None:
+def train(job: Job, state: TrainState, world: World, observer: Observer | None = None) -> Counts | None:
     """Trains `state` from the step it is at to the last, writing record and checkpoints on the way.
 
-    Returns the figures of the last step's evaluation, None where it was not made now. Raises `Stopped` after saving
+    Returns what the last step's evaluation counted, None where it was not made now. Raises `Stopped` after saving
     when a signal came, `DivergedError` when the loss is no longer finite (the checkpoints stay as they were),
     ImageError for an unreadable image.
     """
@@ -41,14 +40,14 @@ def train(job: Job, state: TrainState, world: World, observer: Observer | None =
         ending.enter_context(closing(batches))
         run = _Run(job, state, world, observer or Observer(), ending)
         run.observer.begun(counters.step, job.steps)
-        begun, summary, pace = counters.step, None, run.pace
+        begun, counted, pace = counters.step, None, run.pace
         while True:
             pace.read_clock()
             run.stop.hurry = counters.step == begun
             if pace.logs():
                 run.log()
             if counters.evaluated < counters.step and pace.evaluates():
-                summary = run.evaluate()
+                counted = run.evaluate()
             signal_number = world.largest(run.stop.number)
             if signal_number or pace.saves():
                 run.save()
@@ -56,7 +55,7 @@ def train(job: Job, state: TrainState, world: World, observer: Observer | None =
                 name = signal.Signals(signal_number).name
                 raise Stopped(signal_number, f"{name}: saved at step {counters.step} of {pace.steps}")
             if pace.ended:
-                return summary
+                return counted
             with pace.spending("training"):
                 training_step(job, state, runner, next(batches), world, run.stop)
             if counters.loss_steps:  # none where the first was left undone
@@ -99,7 +98,7 @@ class _Run:
                 save_state(self.job.folder / "checkpoints", self.state, self.job.settings.keep_checkpoints)
             self.world.wait()
 
-    def evaluate(self) -> Summary | None:
+    def evaluate(self) -> Counts | None:
         """Counts the validation set; a signal in the middle leaves it to be done again after the resume."""
         job, world, counters = self.job, self.world, self.counters
         if job.validation is None:
@@ -140,7 +139,7 @@ class _Run:
         if self.record is not None:
             self.record.metrics(counters.step, {"validation": summary})
         self.observer.evaluated(counters.step, summary)
-        return summary
+        return tally
 
     def _mean_loss_sum(self) -> float:
         return float(self.world.sum(np.array([self.counters.loss_sum]))[0]) / self.world.size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -57,6 +57,10 @@ class MaskedTally:
         """Images, mean loss and, where colours are told apart, the share of them that is right."""
         accuracy = {"colours": float(self.sums[2]) / max(self.images, 1)} if self.tells_classes else {}
         return {"images": self.images, "loss": -self.score, **accuracy}
+
+    def judged(self, classes: Sequence[str]) -> dict[str, Any]:
+        """The same: what is hidden has no classes."""
+        return dict(self.summary())
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Unpack
 
@@ -15,9 +15,10 @@ from vitascope.checkpoints.checkpoint import Activation
 from vitascope.data.mix import mix_batch
 from vitascope.data.preprocess import Preprocess
 from vitascope.data.source import Source
+from vitascope.evaluation.answers import Answering, numbered
 from vitascope.evaluation.evaluate import Counting, count
 from vitascope.evaluation.label_metrics import LabelTally
-from vitascope.evaluation.metrics import Processes, Summary, Tally, judged
+from vitascope.evaluation.metrics import Processes, Summary, Tally
 from vitascope.models.config import ModelConfig
 from vitascope.models.memory import Memory, training_memory
 from vitascope.streams import Stream, generator
@@ -47,6 +48,9 @@ class Counts(Protocol):
 
     def summary(self) -> Summary:
         """The figures of the whole set, JSON-able."""
+
+    def judged(self, classes: Sequence[str], /) -> dict[str, Any]:
+        """The same with what it takes to judge them, JSON-able."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +85,6 @@ class Objective(ABC):
     def judging(self, model: nn.Module, world: World) -> Callable[[Tensor], Tensor]:
         """A function of uint8 images (B, C, H, W), taken in the order of this process's share, to what is counted."""
 
-    def judged(self, summary: Summary, source: Source) -> dict[str, Any]:
-        """A summary with what it takes to judge it, JSON-able."""
-        return dict(summary)
-
     def memory(self, config: ModelConfig, images: int, **options: Any) -> Memory:
         """What a step on so many images at once takes; options of `training_memory`."""
         return training_memory(config, images, **options)
@@ -108,9 +108,6 @@ class Classification(Objective):
     def judging(self, model: nn.Module, world: World) -> Callable[[Tensor], Tensor]:
         return lambda images: model(self.preprocess.normalise(images))
 
-    def judged(self, summary: Summary, source: Source) -> dict[str, Any]:
-        return judged(summary, source.counts(), source.classes)
-
 
 class Labelling(Classification):
     """To tell which labels each image has, of which there may be several, each by itself."""
@@ -120,9 +117,6 @@ class Labelling(Classification):
     def tally(self) -> LabelTally:
         return LabelTally(self.classes)
 
-    def judged(self, summary: Summary, source: Source) -> dict[str, Any]:
-        return dict(summary)
-
 
 def classification(source: Source) -> type[Classification | Labelling]:
     """The objective for labelled images."""
@@ -130,10 +124,17 @@ def classification(source: Source) -> type[Classification | Labelling]:
 
 
 def evaluate(objective: Objective, model: nn.Module, source: Source, world: World, **how: Unpack[Counting]) -> Counts:
-    """Counts this process's share of `source`; `how` besides what the objective and the process say."""
+    """Counts this process's share of `source`; `how` besides what the objective and the process say.
+
+    Where images are labelled, what comes back is `Answering`: it keeps what was said of each.
+    """
     place: Counting = {"device": world.device, "rank": world.rank, "processes": world.size, **how}
     place["precision"] = objective.settings.precision
-    return count(objective.tally(), model, objective.judging(model, world), source, objective.preprocess, **place)
+    counts, compute = objective.tally(), objective.judging(model, world)
+    if isinstance(counts, Tally | LabelTally):
+        kept = Answering(counts, source.labels)
+        return count(kept, model, compute, numbered(source), objective.preprocess, **place)
+    return count(counts, model, compute, source, objective.preprocess, **place)
 
 
 def soft_targets(labels: Tensor, classes: int, smoothing: float) -> Tensor:

@@ -1,0 +1,47 @@
+"""Pictures of what to expect: accuracy of more images, and of the surest answers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from vitascope.views.drawing import FIRST, INK, SECOND, figure, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def forecast_figure(now: Mapping[str, Any], forecast: Sequence[Mapping[str, Any]]) -> Figure:
+    """Right answers (%) over the number of images: of so many `now` ("images", "top1", "interval"), and as foretold."""
+    drawing = figure(6.4, 3.4)
+    axes = drawing.subplots()
+    rows = [now, *forecast]
+    places = range(len(rows))
+    middle = [100 * row["top1"] for row in rows]
+    below = [max(m - 100 * row["interval"][0], 0) for m, row in zip(middle, rows, strict=True)]
+    above = [max(100 * row["interval"][1] - m, 0) for m, row in zip(middle, rows, strict=True)]
+    axes.plot(places, middle, color=FIRST, linewidth=1.2, linestyle=(0, (4, 3)), zorder=2)
+    bars: dict[str, Any] = {"fmt": "o", "capsize": 4, "linewidth": 1.4, "zorder": 3}
+    axes.errorbar([0], middle[:1], ([below[0]], [above[0]]), color=SECOND, label="measured now", **bars)
+    axes.errorbar(list(places)[1:], middle[1:], (below[1:], above[1:]), color=FIRST, label="foretold", **bars)
+    axes.set_xticks(list(places), [f"{row['images']:,}" for row in rows])
+    axes.set_xlim(-0.4, len(rows) - 0.6)
+    tidy(axes, "images to learn from", "right answers (%)")
+    axes.legend(frameon=False, loc="lower right", fontsize=9)
+    axes.set_title("More images like these", fontsize=11, color=INK, loc="left")
+    return drawing
+
+
+def coverage_figure(found: Mapping[str, Sequence[float]]) -> Figure:
+    """Right answers (%) over the share of images that are answered, the surest first (`selective`)."""
+    drawing = figure(6.4, 3.4)
+    axes = drawing.subplots()
+    shares = [100 * share for share in found["coverage"]]
+    right = [100 * top1 for top1 in found["top1"]]
+    axes.plot(shares, right, "o-", color=FIRST, markersize=4, linewidth=1.4)
+    axes.set_xticks(range(10, 101, 10))
+    low = min(right)
+    axes.set_ylim(max(low - max(100 - low, 2) * 0.15, 0), 100 + max(100 - low, 2) * 0.05)
+    tidy(axes, "share of the images answered, the surest first (%)", "right answers (%)")
+    axes.set_title("When only the sure ones are answered", fontsize=11, color=INK, loc="left")
+    return drawing

@@ -1,0 +1,291 @@
+"""The sections of a run's page, each empty where there is nothing to say; words for people who know no ViT."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.data.images import UInt8
+from vitascope.errors import ImageError
+from vitascope.evaluation.interval import figures as figures_text
+from vitascope.evaluation.sets import sets_text
+from vitascope.recipes.answer_figures import coverage_figure, forecast_figure
+from vitascope.recipes.figures import confusion_figure
+from vitascope.recipes.figures import curves as curves_figure
+from vitascope.recipes.report import Section, Share, drawing, facts, percent, pictures, table, text
+from vitascope.recipes.report_pictures import looked_at, thumbnail
+from vitascope.recipes.reported import Judged, RunReport
+from vitascope.wording import count, some
+
+_MISTAKES, _SUSPECTS, _RIGHT, _COPIES = 12, 12, 24, 12
+"""Pictures of each section at most; with where the model looked in mistakes, sixty in all."""
+_ROWS = 40
+"""Rows of a table at most."""
+_DRAWN = 40
+"""Classes up to which a confusion matrix can be read."""
+
+
+def verdict(report: RunReport) -> tuple[str, str]:
+    """The headline, and what it means."""
+    if not report.judged:
+        return (
+            "Nothing tells yet how good it is",
+            "No images were held out: `vitascope evaluate` on other images tells.",
+        )
+    judged = report.judged[0]
+    found, caution = judged.figures, f" {judged.caution}" if judged.caution else ""
+    if "top1" not in found:
+        chance = percent(found["by_chance"])
+        return (
+            f"Labels are found with a mean average precision of {percent(found['map'])}",
+            f"Judged on {count(found['images'], 'image')}: {judged.told}. A random order reaches {chance}.{caution}",
+        )
+    (low, high), base = found["interval"], found["baseline"]
+    always = f"Always saying “{base['class']}”, the most frequent class, is right for {percent(base['top1'])}"
+    if found["top1"] <= base["top1"]:
+        headline = f"It has not learned to tell them apart: {percent(found['top1'])} of the images are named right"
+    else:
+        headline = f"{percent(found['top1'])} of the images are named right"
+        always += ", and so few images do not tell the two apart" if low <= base["top1"] else ""
+    lead = (
+        f"Judged on {count(found['images'], 'image')}: {judged.told}. Of other images like these, expect between "
+        f"{100 * low:.0f} and {100 * high:.0f} in 100 to be named right (a range that holds in 95 of 100 such cases). "
+        f"{always}.{caution}"
+    )
+    return headline, lead
+
+
+def accuracy(report: RunReport) -> Section:
+    """The figures of all that was judged."""
+    if not report.judged:
+        return "How good it is", ""
+    found = report.judged[0].figures
+    parts = []
+    if "top1" in found:
+        low, high = found["interval"]
+        wrong = round(found["images"] * (1 - found["top1"]))
+        parts.append(
+            facts(
+                [
+                    (percent(found["top1"]), "named right"),
+                    (f"{100 * low:.0f}–{100 * high:.0f} %", "what other images may show"),
+                    (percent(found["baseline"]["top1"]), f"right by always saying “{found['baseline']['class']}”"),
+                    (f"{wrong:,} of {found['images']:,}", "wrong"),
+                ]
+            )
+        )
+    if len(report.judged) > 1 or "top1" not in found:
+        told = {j.split: figures_text(j.figures) for j in report.judged}
+        rows = [[j.told, f"{j.figures['images']:,}", *told[j.split].values()] for j in report.judged]
+        parts.append(table(["judged on", "images", *next(iter(told.values()))], rows))
+    return "How good it is", "\n".join(parts)
+
+
+def by_class(report: RunReport) -> Section:
+    """How each class fares, the hardest first."""
+    if not report.judged:
+        return "Class by class", ""
+    judged, classes = report.judged[0], report.checkpoint.labels
+    if several := judged.figures.get("per_label"):
+        hardest = sorted(several.items(), key=lambda item: float(item[1]["ap"]))
+        rows: list[list[str | Share]] = [
+            [name, f"{c['images']:,}", Share(c["recall"]), Share(c["precision"]), Share(c["ap"])]
+            for name, c in hardest[:_ROWS]
+        ]
+        body = table(["label", "images", "found", "right when said", "average precision"], rows)
+        return "Label by label", body + _hidden(len(several), "labels")
+    figures = judged.figures["per_class"]
+    taken = _taken_for(judged, classes)
+    hardest = sorted(figures.items(), key=lambda item: float(item[1]["top1"]))
+    rows = [
+        [name, f"{c['images']:,}", Share(c["top1"]), Share(c["precision"]), taken.get(name, "")]
+        for name, c in hardest[:_ROWS]
+    ]
+    body = table(["class", "images", "found", "right when said", "most often taken for"], rows, words=(0, 4))
+    said = "“Found” is the share of a class's images that are named so; “right when said” the share of those named so "
+    return "Class by class", body + _hidden(len(figures), "classes") + text(f"{said}that are.", soft=True)
+
+
+def _taken_for(judged: Judged, classes: Sequence[str]) -> dict[str, str]:
+    """By class, what its mistakes are called most often."""
+    answers = judged.answers
+    found: dict[str, Counter[str]] = {}
+    for row in answers.mistakes():
+        true, said = (classes[int(part[row])] for part in (answers.truth, answers.said))
+        found.setdefault(true, Counter())[said] += 1
+    best = {true: said.most_common(1)[0] for true, said in found.items()}
+    return {true: f"{said} ({times:,})" for true, (said, times) in best.items()}
+
+
+def _hidden(rows: int, what: str) -> str:
+    return text(f"The {_ROWS} hardest of {rows:,} {what}.", soft=True) if rows > _ROWS else ""
+
+
+def mixed_up(report: RunReport) -> Section:
+    """Which classes are taken for which: a matrix of few, a list of many."""
+    title, classes = "What is taken for what", report.checkpoint.labels
+    if not report.judged or "per_class" not in report.judged[0].figures:
+        return title, ""
+    judged = report.judged[0]
+    if len(classes) <= _DRAWN:
+        return title, confusion(judged.answers.truth, judged.answers.said, classes, judged.told)
+    rows = [[m["class"], m["taken_for"], f"{m['images']:,}"] for m in judged.figures["mixed_up"]]
+    return title, table(["class", "taken for", "images"], rows, words=(0, 1)) if rows else ""
+
+
+def confusion(truth: np.ndarray, said: np.ndarray, classes: tuple[str, ...], told: str) -> str:
+    """The matrix of images by (true, said), (n,) each; `told` says which."""
+    counts = np.zeros((len(classes),) * 2, dtype=np.int64)
+    np.add.at(counts, (truth, said), 1)
+    line = f"Each row is a true class, each column an answer: {told}. What stands on the diagonal is right."
+    return drawing(confusion_figure(counts, classes), line) + text(line, soft=True)
+
+
+def mistakes(report: RunReport) -> Section:
+    """The most confident mistakes, with where the model looked."""
+    title = "Its most confident mistakes"
+    if not report.judged:
+        return title, ""
+    judged, classes = report.judged[0], report.checkpoint.labels
+    rows = judged.answers.mistakes()
+    if not len(rows):
+        return "No mistakes", text(f"All {count(judged.figures['images'], 'image')} are named right.")
+    shown = list(islice(_pictured(judged, rows), _MISTAKES))
+    captions = []
+    for row, _ in shown:
+        truth, said = judged.answers.names(row, classes)
+        name = _short(judged.name_of(int(judged.answers.places[row])))
+        captions.append(f"“{said}” ({percent(float(judged.answers.probability[row]))}),\nis “{truth}”\n{name}")
+    body, looked = _with_looks(report, [image for _, image in shown], captions)
+    which = f"All {len(rows)} mistakes" if len(rows) == len(shown) else f"{len(shown)} of {len(rows):,} mistakes"
+    told = f"{which}, the surest first: what was said and how surely, and what the label is."
+    if looked:
+        told += " Beside a photograph, bright is where the model's attention went, whatever it answered."
+    return title, text(told, soft=True) + body
+
+
+def suspects(report: RunReport) -> Section:
+    """Labels that are likelier wrong than right."""
+    title, found = "Labels that may be wrong", report.suspects
+    shown: list[tuple[UInt8, str]] = []
+    for suspect in found:
+        with suppress(ImageError):
+            told = f"labelled “{suspect.label}”,\nlooks like “{suspect.instead}”\n({percent(suspect.wrong)} wrong)"
+            image = thumbnail(report.checkpoint.preprocess, suspect.picture())
+            shown.append((image, f"{told}\n{_short(suspect.file)}"))
+        if len(shown) == _SUSPECTS:
+            break
+    if not found:
+        return title, ""
+    which = (
+        f"{count(len(found), 'label')} {'is' if len(found) == 1 else 'are'} likelier wrong than right, given the rest"
+    )
+    which += f"; the {len(shown)} surest" if len(shown) < len(found) else ""
+    remedy = "Look at them first: move what is in the wrong folder, take out what belongs nowhere, and teach again."
+    return title, text(f"{which}. {remedy}", soft=True) + pictures(shown)
+
+
+def right(report: RunReport) -> Section:
+    """Of each class some images that were named right, the surest."""
+    title = "What it gets right"
+    if not report.judged:
+        return title, ""
+    judged, classes = report.judged[0], report.checkpoint.labels
+    each = max(min(_RIGHT // max(len(classes), 1), 4), 1)
+    shown: list[tuple[UInt8, str]] = []
+    for label, name in enumerate(classes[:_RIGHT]):
+        for row, image in islice(_pictured(judged, judged.answers.examples(label)), each):
+            said = f"“{name}” ({percent(float(judged.answers.probability[row]))})"
+            shown.append((thumbnail(report.checkpoint.preprocess, image), said))
+    more = f" of the first {_RIGHT} of {len(classes):,} classes" if len(classes) > _RIGHT else " of each class"
+    return title, text(f"The surest answers{more}.", soft=True) + pictures(shown) if shown else ""
+
+
+def _pictured(judged: Judged, rows: np.ndarray) -> Iterator[tuple[int, UInt8]]:
+    """Those of the rows whose images can be had, and these."""
+    for row in rows.tolist():
+        with suppress(ImageError):
+            yield row, judged.picture(int(judged.answers.places[row]))
+
+
+def _with_looks(report: RunReport, images: Sequence[UInt8], captions: Sequence[str]) -> tuple[str, bool]:
+    """Pictures, the first of them beside where the model looked; whether there are such."""
+    small = [thumbnail(report.checkpoint.preprocess, image) for image in images]
+    looks = looked_at(report.checkpoint, images) if isinstance(report.checkpoint, Checkpoint) else []
+    pairs = [[image, *looks[n : n + 1]] for n, image in enumerate(small)]
+    return pictures(zip(pairs, captions, strict=True)), bool(looks)
+
+
+def _short(name: str) -> str:
+    """A file's folder and name."""
+    return "/".join(Path(name).parts[-2:]) or name
+
+
+def copies(report: RunReport) -> Section:
+    """Images that are there more than once."""
+    found = report.results.get("copies") or []
+    if not found:
+        return "Copies", ""
+    told = (
+        f"{count(len(found), 'group')} of images are copies or near copies of one another. None was recognised because "
+        "its copy had been learned; across splits or classes they are worth a look."
+    )
+    doubtful = sorted(found, key=lambda c: (len(c["classes"]) < 2, len(c["splits"]) < 2))
+    rows = [
+        [some([_short(file) for file in c["files"]], 3), c["kind"], ", ".join(c["splits"]), some(c["classes"], 3)]
+        for c in doubtful[:_COPIES]
+    ]
+    body = table(["files", "copies", "splits", "classes"], rows, words=(0, 1, 2, 3))
+    more = text(f"{_COPIES} of them.", soft=True) if len(found) > _COPIES else ""
+    return "Copies", text(told, soft=True) + body + more
+
+
+def forecast(report: RunReport) -> Section:
+    """What more images would bring."""
+    title, results = "Would more photographs help?", report.results
+    if not results.get("forecast"):
+        return title, ""
+    now = {"images": results["images"], "top1": results["loo_top1"], "interval": results["interval"]}
+    told = [
+        f"with {f['images']:,} images about {100 * f['top1']:.0f} % ({100 * f['interval'][0]:.0f} to "
+        f"{100 * f['interval'][1]:.0f})"
+        for f in results["forecast"]
+    ]
+    line = f"Now {percent(now['top1'])} with {now['images']:,} images; {', '.join(told)}."
+    body = text(line) + drawing(forecast_figure(now, results["forecast"]), line)
+    gains = {name: gain for name, gain in sorted(results["gains"].items(), key=lambda g: -g[1]) if gain >= 0.005}
+    if gains:
+        rows = [[name, f"{100 * gain:+.1f} points"] for name, gain in list(gains.items())[:_ROWS]]
+        body += text("What twice the photographs of one class would bring to that class:", soft=True)
+        body += table(["class", "expected"], rows)
+    return title, body
+
+
+def unsure(report: RunReport) -> Section:
+    """How right the sure answers are, and sets of labels."""
+    title = "When it is not sure"
+    found = report.judged[0].figures if report.judged else {}
+    parts = []
+    if withheld := found.get("selective"):
+        by_share = dict(zip(withheld["coverage"], withheld["top1"], strict=True))
+        told = (
+            f"If only the surest half are answered and people look at the rest, {percent(by_share[0.5])} of the "
+            f"answers are right; of the surest 80 %, {percent(by_share[0.8])}; of all, {percent(by_share[1.0])}."
+        )
+        parts += [text(told), drawing(coverage_figure(withheld), told)]
+    if sets := found.get("sets"):
+        parts.append(text(f"{sets_text(sets, several='per_label' in found).capitalize()}.", soft=True))
+    return title, "\n".join(parts)
+
+
+def curves(report: RunReport) -> Section:
+    """How learning went."""
+    figure = None if report.curves is None else curves_figure({"": report.curves})
+    told = "How the loss fell and the accuracy rose while it learned."
+    return "Learning curves", "" if figure is None else drawing(figure, told)

@@ -1,0 +1,58 @@
+"""What a run leaves for people: report.html, which shows and explains all that came of it, and answers.csv."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from vitascope.checkpoints.run_files import ANSWERS, REPORT
+from vitascope.recipes import report_sections as sections
+from vitascope.recipes.answer_files import write_answers
+from vitascope.recipes.report import Section, commands, table, write_page
+from vitascope.recipes.reported import RunReport
+from vitascope.version import __version__
+
+_SECTIONS: tuple[Callable[[RunReport], Section], ...] = (
+    sections.accuracy,
+    sections.by_class,
+    sections.mixed_up,
+    sections.mistakes,
+    sections.suspects,
+    sections.right,
+    sections.copies,
+    sections.forecast,
+    sections.unsure,
+    sections.curves,
+)
+
+
+def write_run_report(folder: Path, report: RunReport) -> Path:
+    """Writes report.html and, where images were judged, answers.csv into a run's folder; returns the page."""
+    if report.judged:
+        write_answers(folder / ANSWERS, report.judged, report.checkpoint.labels, report.wrong)
+    return write_report_page(folder / REPORT, report)
+
+
+def write_report_page(path: Path, report: RunReport) -> Path:
+    """Writes the page alone, to any file; returns it."""
+    headline, lead = sections.verdict(report)
+    parts = [
+        *report.first,
+        *(section(report) for section in _SECTIONS),
+        ("What was done", _pairs(report.made)),
+        ("What to do next", commands(report.next) if report.next else ""),
+    ]
+    write_page(
+        path,
+        kicker=f"Vitascope · {report.data}",
+        headline=headline,
+        lead=lead,
+        sections=[(title, body) for title, body in parts if body],
+        footer=[f"Written by vitascope {__version__}, {time.strftime('%d %B %Y, %H:%M')}. This page needs no network."],
+    )
+    return path
+
+
+def _pairs(rows: Sequence[tuple[str, str]]) -> str:
+    return table(["what", "how"], rows, words=(0, 1)) if rows else ""
