@@ -64,8 +64,10 @@ def stop_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]
 
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs without the picture of their curves, which takes longer than their training."""
+    """Runs without the picture of their curves and without their report, which take longer than their training."""
     monkeypatch.setattr("vitascope.recipes.run.draw_curves", lambda folder: None)
+    for recipe in ("run", "teach"):
+        monkeypatch.setattr(f"vitascope.recipes.{recipe}.write_run_report", lambda folder, report: None)
 
 
 @pytest.fixture

@@ -155,9 +155,8 @@ def test_two_processes_train_what_one_does_and_count_each_image_once(tmp_path: P
         else:
             assert b["validation"]["images"] == a["validation"]["images"] == 9
             assert b["validation"]["loss"] == pytest.approx(a["validation"]["loss"], abs=1e-5)
-    assert {p.name for p in (tmp_path / "two").iterdir()} == {p.name for p in (tmp_path / "one").iterdir()} | {
-        "curves.png"
-    }
+    pictures = {"curves.png", "report.html", "answers.csv"}
+    assert {p.name for p in (tmp_path / "two").iterdir()} == {p.name for p in (tmp_path / "one").iterdir()} | pictures
 
 
 def test_sigterm_to_torchrun_saves_and_one_process_goes_on(tmp_path: Path) -> None:

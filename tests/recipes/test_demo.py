@@ -50,6 +50,7 @@ def at(out: Path) -> DemoResult:
 def done(tmp_path_factory: pytest.TempPathFactory) -> DemoResult:
     patch = pytest.MonkeyPatch()
     patch.setattr("vitascope.recipes.run.draw_curves", lambda folder: None)
+    patch.setattr("vitascope.recipes.run.write_run_report", lambda folder, report: None)
     result = at(tmp_path_factory.mktemp("demo") / "runs" / "demo")
     patch.undo()
     return result

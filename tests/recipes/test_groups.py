@@ -27,7 +27,7 @@ from vitascope.teaching.lesson import Lesson
 GROUP = r"(plant\d+)-"
 
 
-pytestmark = pytest.mark.usefixtures("cold_cache")
+pytestmark = pytest.mark.usefixtures("cold_cache", "no_pictures")
 
 
 def plants(folder: Path, n: int = 48, seed: int = 0, first: int = 0) -> Path:

@@ -41,7 +41,7 @@ def table(folder: Path, n: int = 40, seed: int = 0, split: bool = False) -> str:
     return str(folder / "labels.csv")
 
 
-pytestmark = pytest.mark.usefixtures("cold_cache")
+pytestmark = pytest.mark.usefixtures("cold_cache", "no_pictures")
 
 
 def results(model: Path) -> dict[str, Any]:

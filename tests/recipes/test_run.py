@@ -129,10 +129,10 @@ def scripted(monkeypatch: pytest.MonkeyPatch, accuracies: list[float]) -> None:
     real = loop.evaluate
 
     def evaluate(*args: Any, **options: Any) -> Any:
-        tally, right = real(*args, **options), round(9 * accuracies.pop(0))
-        tally.confusion[:] = 0
-        tally.confusion[0, 0], tally.confusion[0, 1] = right, 9 - right
-        return tally
+        counted, right = real(*args, **options), round(9 * accuracies.pop(0))
+        counted.tally.counts[:] = 0
+        counted.tally.counts[0, 0], counted.tally.counts[1, 0] = 9, right
+        return counted
 
     monkeypatch.setattr(loop, "evaluate", evaluate)
 

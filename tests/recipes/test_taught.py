@@ -20,7 +20,7 @@ from vitascope.recipes.recipe import FinetuneRecipe
 from vitascope.teaching.known import read_taught
 from vitascope.teaching.lesson import Lesson
 
-pytestmark = pytest.mark.usefixtures("cold_cache")
+pytestmark = pytest.mark.usefixtures("cold_cache", "no_pictures")
 
 
 def test_balance_helps_the_small_class(start: str, tmp_path: Path) -> None:

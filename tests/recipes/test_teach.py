@@ -30,7 +30,7 @@ CONFIGS = {
 }
 
 
-pytestmark = pytest.mark.usefixtures("cold_cache")
+pytestmark = pytest.mark.usefixtures("cold_cache", "no_pictures")
 
 
 @pytest.fixture

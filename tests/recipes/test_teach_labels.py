@@ -28,7 +28,7 @@ from vitascope.web.engine import Engine
 LABELS = ("red", "green", "blue")
 
 
-pytestmark = pytest.mark.usefixtures("cold_cache")
+pytestmark = pytest.mark.usefixtures("cold_cache", "no_pictures")
 
 
 def listed(folder: Path, n: int = 60, seed: int = 0, name: str = "labels.csv") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vitascope.views.drawing import FIRST, INK, SECOND, figure, tidy
+from vitascope.views.drawing import FIRST, SECOND, figure, tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def forecast_figure(now: Mapping[str, Any], forecast: Sequence[Mapping[str, Any]]) -> Figure:
     """Right answers (%) over the number of images: of so many `now` ("images", "top1", "interval"), and as foretold."""
-    drawing = figure(6.4, 3.4)
+    drawing = figure(5.4, 3.0)
     axes = drawing.subplots()
     rows = [now, *forecast]
     places = range(len(rows))
@@ -26,15 +26,14 @@ def forecast_figure(now: Mapping[str, Any], forecast: Sequence[Mapping[str, Any]
     axes.errorbar(list(places)[1:], middle[1:], (below[1:], above[1:]), color=FIRST, label="foretold", **bars)
     axes.set_xticks(list(places), [f"{row['images']:,}" for row in rows])
     axes.set_xlim(-0.4, len(rows) - 0.6)
-    tidy(axes, "images to learn from", "right answers (%)")
+    tidy(axes, "images to learn from", "right answers (%)", "More images like these")
     axes.legend(frameon=False, loc="lower right", fontsize=9)
-    axes.set_title("More images like these", fontsize=11, color=INK, loc="left")
     return drawing
 
 
 def coverage_figure(found: Mapping[str, Sequence[float]]) -> Figure:
     """Right answers (%) over the share of images that are answered, the surest first (`selective`)."""
-    drawing = figure(6.4, 3.4)
+    drawing = figure(5.4, 3.0)
     axes = drawing.subplots()
     shares = [100 * share for share in found["coverage"]]
     right = [100 * top1 for top1 in found["top1"]]
@@ -42,6 +41,6 @@ def coverage_figure(found: Mapping[str, Sequence[float]]) -> Figure:
     axes.set_xticks(range(10, 101, 10))
     low = min(right)
     axes.set_ylim(max(low - max(100 - low, 2) * 0.15, 0), 100 + max(100 - low, 2) * 0.05)
-    tidy(axes, "share of the images answered, the surest first (%)", "right answers (%)")
-    axes.set_title("When only the sure ones are answered", fontsize=11, color=INK, loc="left")
+    told = "share of the images that are answered, the surest first (%)"
+    tidy(axes, told, "right answers (%)", "When only the sure ones are answered")
     return drawing

@@ -134,17 +134,17 @@ def mixed_up(report: RunReport) -> Section:
         return title, ""
     judged = report.judged[0]
     if len(classes) <= _DRAWN:
-        return title, confusion(judged.answers.truth, judged.answers.said, classes, judged.told)
+        return title, confusion(judged.answers.truth, judged.answers.said, classes, judged.split)
     rows = [[m["class"], m["taken_for"], f"{m['images']:,}"] for m in judged.figures["mixed_up"]]
     return title, table(["class", "taken for", "images"], rows, words=(0, 1)) if rows else ""
 
 
 def confusion(truth: np.ndarray, said: np.ndarray, classes: tuple[str, ...], told: str) -> str:
-    """The matrix of images by (true, said), (n,) each; `told` says which."""
+    """The matrix of images by (true, said), (n,) each; `told` says in a word or two which."""
     counts = np.zeros((len(classes),) * 2, dtype=np.int64)
     np.add.at(counts, (truth, said), 1)
-    line = f"Each row is a true class, each column an answer: {told}. What stands on the diagonal is right."
-    return drawing(confusion_figure(counts, classes), line) + text(line, soft=True)
+    line = "Each row is a true class, each column an answer; what stands on the diagonal is right."
+    return drawing(confusion_figure(counts, classes, told), line) + text(line, soft=True)
 
 
 def mistakes(report: RunReport) -> Section:
