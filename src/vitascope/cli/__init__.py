@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "finetune": ("checkpoint data", "continue from a checkpoint on other data, at another resolution"),
     "teach": ("checkpoint data", "an exact classifier in seconds, in closed form on a checkpoint's features"),
     "evaluate": ("checkpoint data", "accuracy, loss, calibration of a checkpoint, per class"),
+    "compare": ("runs", "checkpoints and runs on the same images: accuracy, differences, costs, options"),
     "fewshot": ("checkpoint data", "accuracy of frozen features after a few images per class"),
     "predict": ("checkpoint paths", "labels and probabilities for image files and folders"),
     "embed": ("checkpoint paths", "what a checkpoint's last layer sees of image files and folders, as a file"),

@@ -97,6 +97,22 @@ class Evaluate(Applied):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Compare(Placed):
+    """Checkpoints and runs judged on the same images."""
+
+    runs: tuple[str, ...]
+    """Two or more files, folders or runs, in any format that loads, or names; then perhaps the labelled images to judge
+    them on (`vitascope data` lists the kinds): else those that all of them held out of what they learned from."""
+    batch: Count = 64
+    """Images per forward pass."""
+    engine: EngineName = "auto"
+    """What computes; auto begins with eager and changes where that pays."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class FewShotOf(FewShot, Opened, Placed):
     """A checkpoint's frozen features learned from a few images per class."""
 

@@ -143,12 +143,14 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-# What may differ when a run is resumed: it changes how the work is done or kept, not its result.
-_FREE = {
+NOT_THE_RESULT = {
     "out", "device", "workers", "memory_budget", "disk_budget", "keep_checkpoints", "save_every", "tensorboard",
     "micro_batch", "checkpoint_activations",
-    "data", "on_error",  # where the same images lie, of which what cannot be read may be left out from now on
 }  # fmt: skip
+"""Options that change how the work is done or kept, and not its result."""
+
+# What may differ when a run is resumed: where the same images lie too, of which what cannot be read may be left out.
+_FREE = NOT_THE_RESULT | {"data", "on_error"}
 
 
 # Options that earlier versions did not have: at their defaults they are not told, so that runs of those go on.
