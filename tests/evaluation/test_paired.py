@@ -27,7 +27,9 @@ def test_mcnemars_test_is_exact(gained: int, lost: int, chance: float) -> None:
     assert Paired(images=50, gained=gained, lost=lost).chance == pytest.approx(chance)
 
 
-@pytest.mark.parametrize(("n", "gained", "lost"), [(30, 0.05, 0.05), (30, 0.2, 0.1), (150, 0.02, 0.02), (150, 0.1, 0.03)])
+@pytest.mark.parametrize(
+    ("n", "gained", "lost"), [(30, 0.05, 0.05), (30, 0.2, 0.1), (150, 0.02, 0.02), (150, 0.1, 0.03)]
+)
 def test_the_interval_holds_the_truth_in_95_of_100_cases(n: int, gained: float, lost: float) -> None:
     held, truth, same = 0.0, gained - lost, 1 - gained - lost
     for b in range(n + 1):

@@ -100,6 +100,8 @@ class Evaluate(Applied):
 class Compare(Placed):
     """Checkpoints and runs judged on the same images."""
 
+    FIRST: ClassVar[tuple[str, ...]] = ("engine", "batch", "device")
+
     runs: tuple[str, ...]
     """Two or more files, folders or runs, in any format that loads, or names; then perhaps the labelled images to judge
     them on (`vitascope data` lists the kinds): else those that all of them held out of what they learned from."""

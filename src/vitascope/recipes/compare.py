@@ -131,10 +131,8 @@ def _unseen_by_all(contenders: Sequence[Contender], data: str) -> tuple[str, Sou
         )
     if len({int(seen.sum()) for seen in known.values()} | {int((~unseen).sum())}) > 1:
         told = ", ".join(f"{name} {int((~seen).sum()):,}" for name, seen in known.items())
-        notes.append(
-            f"held out differ ({told} of the {len(source):,} images): judged on the {int(unseen.sum()):,} that none was "
-            "trained on"
-        )
+        images = f"{int(unseen.sum()):,} that none was trained on"
+        notes.append(f"held out differ ({told} of the {len(source):,} images): judged on the {images}")
     elif not unseen.all():
         notes.append(f"judged on the {int(unseen.sum()):,} images that were held out of {len(source):,}")
     if unknown := [name for name, seen in trained.items() if seen is None]:
@@ -144,7 +142,9 @@ def _unseen_by_all(contenders: Sequence[Contender], data: str) -> tuple[str, Sou
         if shown is None or marks is None or not shown.chosen:
             continue
         if judged := int(np.isin(marks[unseen], shown.validation).sum()):
-            notes.append(f"the weights of {each.name} were chosen by {judged:,} of these images, which flatters it a little")
+            notes.append(
+                f"the weights of {each.name} were chosen by {judged:,} of these images, which flatters it a little"
+            )
     kept = source if unseen.all() else View(source, np.flatnonzero(unseen))
     return split, kept, notes
 

@@ -48,12 +48,14 @@ class Contender:
         return data if isinstance(data, str) else None
 
     def options(self) -> dict[str, Any]:
-        """What it was made with, by name, "augment.flip" for a part; where a run is kept and how it is computed, not."""
+        """What it was made with, by name, "augment.flip" for a part; not where a run is kept nor how it is computed."""
         recipe = self.card.get("recipe", {})
         told = {name: self.card[name] for name in _TOLD if name in self.card}
         told |= {name: self.results[name] for name in ("balance", "group") if name in self.results}
         told |= {"image_size": list(self.model.preprocess.size)}
-        return told | {name: v for name, v in _flat(recipe).items() if name not in NOT_THE_RESULT and name != "image_size"}
+        return told | {
+            name: v for name, v in _flat(recipe).items() if name not in NOT_THE_RESULT and name != "image_size"
+        }
 
     def trained_on(self, marks: Int64 | None) -> npt.NDArray[np.bool_] | None:
         """Which images of these digests it was trained on; None where nothing is known."""
