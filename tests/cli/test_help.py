@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from typing import ClassVar, get_args
 
 import pytest
 
 from vitascope.checkpoints.formats.names import FORMATS, FormatName
-from vitascope.cli import COMMANDS, main
+from vitascope.cli import COMMANDS, described, main
 from vitascope.cli.console import Console
 from vitascope.cli.help import help_text
 from vitascope.cli.options import Described
-
-
-def described(name: str) -> Described:
-    """A command as it is told."""
-    module, _, function = name.partition(" ")
-    command = getattr(import_module(f"vitascope.cli.commands.{module}"), function.replace("-", "_") or "run")
-    return Described(name, *COMMANDS[name], command)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -8,10 +8,10 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from io import TextIOWrapper
-from typing import Any
+from typing import Any, cast
 
 from vitascope.cli.arguments import Arguments
 from vitascope.cli.console import Console
@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("checkpoint out", "write a checkpoint for deployment, checked against the model"),
     "models": ("", "the catalogue of models"),
     "data": ("", "the kinds and names of data"),
+    "completion": ("shell", "a script that completes these commands and their options in bash, zsh or fish"),
 }
 """Name → what is given by place, what it does. Its first word is a module of `vitascope.cli.commands`, and in it
 `run`, or the second word, with _ for -, is a function of dataclasses, whose fields are the command's options, and of
@@ -91,13 +92,23 @@ def _main(words: list[str]) -> int:
     return 2
 
 
-def _run(name: str, words: list[str]) -> int:
+def described(name: str) -> Described:
+    """What a command takes, for help and completion."""
+    return Described(name, *COMMANDS[name], _function(name))
+
+
+def _function(name: str) -> Callable[..., Any]:
     module, _, function = name.partition(" ")
-    command = getattr(import_module(f"vitascope.cli.commands.{module}"), function.replace("-", "_") or "run")
-    options = words[: words.index("--")] if "--" in words else words
-    if told := {"-h", "--help", "--help-all"} & set(options):
-        print(help_text(Described(name, *COMMANDS[name], command), everything=bool(told - {"-h", "--help"})))
+    found = getattr(import_module(f"vitascope.cli.commands.{module}"), function.replace("-", "_") or "run")
+    return cast(Callable[..., Any], found)
+
+
+def _run(name: str, words: list[str]) -> int:
+    options = [word.replace("_", "-") for word in (words[: words.index("--")] if "--" in words else words)]
+    if "--help-all" in options or {"-h", "--help"} & set(options):
+        print(help_text(described(name), everything="--help-all" in options))
         return 0
+    command = _function(name)
     console = Console(json_only="--json" in options)
     try:
         with interruptible():  # training saves at a signal and stops by itself; everything else ends here, in order

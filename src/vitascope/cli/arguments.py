@@ -101,8 +101,13 @@ class Arguments(Described):
         try:
             return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in given.items()})
         except ConfigError as error:  # of a field, which here is an option
-            error.args = (re.sub(rf"^({'|'.join(given)})(?= (is|are) )", lambda match: spelt(match[1]), str(error)),)
+            error.args = (
+                re.sub(rf"^({'|'.join(given)})(?= (is|are) )", lambda match: self._told(match[1]), str(error)),
+            )
             raise
+
+    def _told(self, name: str) -> str:
+        return name.upper() if name in self.places else spelt(name)
 
     def _sorted(self, words: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
         """Config files, options as one word each, and what is given by place, wherever each stood."""

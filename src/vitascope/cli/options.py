@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -52,20 +52,16 @@ class Described:
         self.fields: dict[str, Field[Any]] = {f.name: f for kind in whole for f in fields(kind)}
         self.hints: dict[str, Any] = {n: hint for kind in whole for n, hint in get_type_hints(kind).items()}
         self.presets = next((PRESETS[kind] for kind in whole if kind in PRESETS), {})
-        owners = {f.name: kind for kind in whole for f in fields(kind)}
-        self.places = {name: _texts(owners[name])[name] for name in places.split()}
+        told = {option.name: option for kind in whole for option in _options(kind)}
+        self._by_place = [told[name] for name in places.split()]
+        self.places = {option.name: option.text for option in self._by_place}
 
     def by_place(self) -> list[Option]:
         """What is given by place; more than one of it where the field is a tuple."""
         several = {name: "…" if get_origin(self.hints[name]) is tuple else "" for name in self.places}
         return [
-            Option(
-                name=name,
-                text=text,
-                value=f"{name.upper()}{several[name]}",
-                required=self.fields[name].default is MISSING,
-            )
-            for name, text in self.places.items()
+            replace(option, value=option.value if option.choices else f"{option.name.upper()}{several[option.name]}")
+            for option in self._by_place
         ]
 
     def groups(self) -> list[tuple[str, list[Option]]]:
@@ -127,7 +123,7 @@ def _options(kind: Any) -> Iterator[Option]:
     for f in fields(kind):
         if is_dataclass(hints[f.name]):
             for option in _options(hints[f.name]):
-                yield Option(**{**vars(option), "name": f"{f.name}.{option.name}"})
+                yield replace(option, name=f"{f.name}.{option.name}")
             continue
         forms = [
             form

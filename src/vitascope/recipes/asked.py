@@ -87,7 +87,7 @@ class Evaluate(Applied):
     data: str
     """What to evaluate on (`vitascope data` lists the kinds)."""
     split: Literal["train", "validation", "test"] | None = None
-    """None: test, else validation, else all."""
+    """What of DATA to evaluate on; none: test, else validation, else all."""
     workers: Annotated[int, Range(0)] = 0
     """Processes that read images besides this one."""
     on_error: Literal["raise", "skip"] = "raise"
