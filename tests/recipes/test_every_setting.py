@@ -51,7 +51,17 @@ CHANGES: dict[str, tuple[Any, bool]] = {
 
 
 # Tested on their own, here or elsewhere.
-ELSEWHERE = {"epochs", "time_budget", "momentum", "keep", "compile", "tensorboard", "drop_tokens_for"}
+ELSEWHERE = {
+    "epochs",
+    "time_budget",
+    "momentum",
+    "keep",
+    "compile",
+    "tensorboard",
+    "drop_tokens_for",
+    "best_by",
+    "patience",
+}
 
 
 @pytest.fixture(scope="module")

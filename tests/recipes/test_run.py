@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from short_run import BASE, differ, weights
 from tiny import FIELDS, pixels, pretrain_recipe, source, splits
 from vitascope.data.kept import ArraySource
 from vitascope.data.source import Splits
-from vitascope.errors import CheckpointError, ConfigError, DivergedError
+from vitascope.errors import CheckpointError, ConfigError, DivergedError, Stopped
 from vitascope.recipes.pretrain import pretrain
 from vitascope.training import loop
 from vitascope.training.observer import Observer
@@ -145,6 +146,40 @@ def test_the_best_weights_are_the_result_where_asked_for(tmp_path: Path, monkeyp
     # The earlier of two equals; and with a constant rate, the run of two steps is the first half of that of four.
     assert json.loads((tmp_path / "best" / "results.json").read_text())["best_step"] == 2
     assert not differ(weights(best), weights(two))
+
+
+def test_patience_ends_a_run_whose_validation_does_not_get_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_after: Callable[..., None]
+) -> None:
+    settings = {**BASE, "steps": 9, "log_every": 4, "eval_every": 1, "decay": "constant", "warmup": 0.0, "keep": "best"}
+    scores = [1 / 9, 7 / 9, 5 / 9, 7 / 9, 6 / 9, 8 / 9]
+
+    def results(name: str, **changes: Any) -> dict[str, Any]:
+        with monkeypatch.context() as patch:
+            scripted(patch, list(scores))
+            pretrain(pretrain_recipe(tmp_path / name, **settings, **changes), splits=splits(), resume="auto")
+        return dict(json.loads((tmp_path / name / "results.json").read_text()))
+
+    found = results("patient", patience=2)  # equal is not better
+    assert (found["steps"], found["best_step"]) == (4, 2)
+    stop_after(3)
+    with pytest.raises(Stopped):
+        results("stopped", patience=2)
+    scores[:3] = []
+    assert results("stopped", patience=2)["steps"] == 4
+    assert not differ(weights(tmp_path / "stopped" / "model"), weights(tmp_path / "patient" / "model"))
+    records = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("patient", "stopped")]
+    assert records[0] == records[1]
+
+
+def test_the_best_by_loss(tmp_path: Path) -> None:
+    settings = {**BASE, "steps": 6, "lr": 0.05, "eval_every": 1, "decay": "constant", "keep": "best"}
+    for by in ("accuracy", "loss"):
+        pretrain(pretrain_recipe(tmp_path / by, **settings, best_by=by), splits=splits())
+    lines = [json.loads(line) for line in (tmp_path / "loss" / "metrics.jsonl").read_text().splitlines()]
+    losses = {line["step"]: line["validation"]["loss"] for line in lines if "validation" in line}
+    best = json.loads((tmp_path / "loss" / "results.json").read_text())["best_step"]
+    assert best == min(losses, key=lambda step: losses[step])
 
 
 def test_the_best_needs_something_to_choose_on(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ train("cut", {"checkpoint_activations": True}, resume=True)  # which changes not
 @pytest.mark.usefixtures("no_pictures")
 def test_two_processes_agree_and_resume_with_the_losses_of_both(tmp_path: Path) -> None:
     words = [sys.executable, "-c", TOGETHER, str(tmp_path), *free_ports(5)]
-    shared = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": "2"}
+    shared = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": "2"}
     with ThreadPoolExecutor(2) as pool:
 
         def start(rank: int) -> subprocess.CompletedProcess[str]:

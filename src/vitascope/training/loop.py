@@ -48,6 +48,10 @@ def train(job: Job, state: TrainState, world: World, observer: Observer | None =
                 run.log()
             if counters.evaluated < counters.step and pace.evaluates():
                 counted = run.evaluate()
+                if pace.out_of_patience():
+                    pace.ended = True
+                    if pace.logs():
+                        run.log()
             signal_number = world.largest(run.stop.number)
             if signal_number or pace.saves():
                 run.save()
@@ -131,8 +135,10 @@ class _Run:
             tally.over(world)
             summary = tally.summary()
             counters.evaluated = counters.step
-            if counters.best_step < 0 or tally.score > counters.best:
-                counters.best, counters.best_step = tally.score, counters.step
+            score = -float(summary["loss"]) if job.settings.best_by == "loss" else tally.score
+            counters.worse += 1
+            if counters.best_step < 0 or score > counters.best:
+                counters.best, counters.best_step, counters.worse = score, counters.step, 0
                 if job.settings.keep == "best" and world.first:
                     with atomic_file(best_weights(job.folder)) as temporary:
                         counters.best_sha256 = write_safetensors(temporary, self.state.result_weights(), {})

@@ -63,7 +63,7 @@ class Pace:
         done = counters.position - 1
         self.rate = learning_rate(self.job.settings, steps, max(done, 0.0))
         if budget is None:
-            self.ended = counters.step == steps
+            self.ended = counters.step == steps or self.out_of_patience()
             return
         now, ahead = time.monotonic(), counters.ahead
         left = budget.end - budget.judging(self._image) - now
@@ -72,7 +72,7 @@ class Pace:
             ahead = done + (steps - done) * min(passed / max(passed + left, 1e-9), 1.0) - counters.step
             self._step = (self._step + took) / 2 if self._step else took
         self._read_at = now
-        ended = counters.step > 0 and left < _ROUND * self._step
+        ended = (counters.step > 0 and left < _ROUND * self._step) or self.out_of_patience()
         counters.ahead, counters.seconds, self.ended = self.world.first_says((ahead, now - budget.begun, ended))
 
     def evaluates(self) -> bool:
@@ -80,6 +80,11 @@ class Pace:
         chosen = self.job.settings.eval_every
         images = -(-len(self.job.validation or ()) // self.world.size)
         return self._due(chosen, "evaluating", images * self._image, _EVALUATING)
+
+    def out_of_patience(self) -> bool:
+        """Whether the validation has been worse for so long that the run ends."""
+        patience = self.job.settings.patience
+        return patience is not None and self.counters.worse >= patience
 
     def saves(self) -> bool:
         """Whether a checkpoint is to be written now."""
@@ -131,6 +136,8 @@ class Pace:
     def steps(self) -> int:
         """All steps of the run, as far as can be told."""
         counters, steps = self.counters, self.job.steps
-        if self.job.budget is None or self.ended:
-            return steps if self.job.budget is None else counters.step
+        if self.ended:
+            return counters.step
+        if self.job.budget is None:
+            return steps
         return max(round(counters.step * steps / counters.position), counters.step) if counters.step else steps

@@ -38,7 +38,9 @@ class Counters:
     evaluated: int = 0
     """The last step whose evaluation is in the record."""
     best: float = -1.0
-    """Best score of a validation so far; top-1 where classes are learned."""
+    """Best score of a validation so far: top-1 where classes are learned, or the loss, negative."""
+    worse: int = 0
+    """Evaluations since the best one."""
     best_step: int = -1
     """The step it was reached at; −1 for none."""
     best_sha256: str = ""

@@ -61,6 +61,10 @@ class TrainSettings:
     """Decay per step of an exponential moving average of the weights, which then is the result; 0 for none."""
     keep: Literal["last", "best"] = "last"
     """Which weights are the result: the last, or those of the best validation (early stopping, Section 4.3)."""
+    best_by: Literal["accuracy", "loss"] = "accuracy"
+    """By what the best validation is told, which also ends a run with patience; the loss may turn long before."""
+    patience: Count | None = None
+    """Evaluations without a better one after which a run ends before its last step; none: it never does."""
     precision: Precision = "auto"
     """Format of the products; auto: whatever is faster here. Weights and optimiser are always float32."""
     compile: bool = False
@@ -107,6 +111,10 @@ class TrainSettings:
             refuse_idle(self, "adamw has none", "momentum")
         if self.optimizer == "sgd":
             refuse_idle(self, "sgd has none", "betas")
+        if self.keep == "last":
+            refuse_idle(
+                self, "the last weights are kept, whatever the validation says (keep=last)", "best_by", "patience"
+            )
         if not self.drop_tokens:
             refuse_idle(self, "no tokens are dropped", "drop_tokens_for")
 
