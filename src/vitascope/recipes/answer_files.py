@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from vitascope.checkpoints.output import atomic_file
+from PIL import Image
+
+from vitascope.checkpoints.output import atomic_file, atomic_folder
+from vitascope.errors import ImageError
 from vitascope.recipes.reported import Judged
 
 COLUMNS = ("file", "split", "truth", "answer", "probability", "right", "label_wrong")
@@ -30,3 +35,32 @@ def write_answers(path: Path, judged: Sequence[Judged], classes: Sequence[str], 
                 doubt = f"{wrong[name]:.3f}" if name in wrong else ""
                 told = f"{answers.probability[row]:.6f}", "yes" if is_right[row] else "no"
                 rows.writerow([name, each.split, *answers.names(row, classes), *told, doubt])
+
+
+def write_mistakes(folder: Path, judged: Judged, classes: Sequence[str]) -> int:
+    """A new folder of pictures, one folder for each true class: bees/0001-ants-0.96-NAME.jpg is the most confident
+    mistake, said to be ants. Returns how many; those that cannot be had are left out."""
+    written = 0
+    with atomic_folder(folder) as inside:
+        for rank, row in enumerate(judged.answers.mistakes().tolist(), start=1):
+            place = int(judged.answers.places[row])
+            with suppress(ImageError):
+                image = Image.fromarray(judged.picture(place))
+                image.thumbnail((_SIDE, _SIDE))
+                truth, said = (_file_name(name) for name in judged.answers.names(row, classes))
+                name = _file_name(Path(judged.name_of(place)).stem)
+                sure = f"{rank:04d}-{said}-{float(judged.answers.probability[row]):.2f}-{name}"
+                (inside / truth).mkdir(exist_ok=True)
+                kind = "png" if max(image.size) <= _SMALL else "jpg"
+                image.save(inside / truth / f"{sure}.{kind}", quality=90)
+                written += 1
+    return written
+
+
+_SIDE, _SMALL = 1024, 128
+"""Pixels of the longer side of a picture at most, and up to which it is kept without loss."""
+
+
+def _file_name(name: str) -> str:
+    """Of a class or an image, for any file system."""
+    return re.sub(r"[^\w.()+ -]", "_", name)[:60].strip(". ") or "_"

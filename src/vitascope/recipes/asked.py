@@ -78,6 +78,9 @@ class Evaluate(Applied):
         "image_size",
         "labels",
         "prior",
+        "report",
+        "csv",
+        "errors",
         "confusion",
         "batch",
         "engine",
@@ -92,6 +95,12 @@ class Evaluate(Applied):
     """Processes that read images besides this one."""
     on_error: Literal["raise", "skip"] = "raise"
     """Unreadable images: stop at the first, or leave them out and say how many."""
+    report: FileName | None = None
+    """Write a page that shows how good it is, and its mistakes as pictures, to this HTML file."""
+    csv: FileName | None = None
+    """Write what was said of each image to this new CSV file, the most confident mistakes first."""
+    errors: FolderName | None = None
+    """Write the mistakes as pictures to this new folder, one folder for each true class."""
     confusion: FileName | None = None
     """Write a picture of the confusion matrix to this PNG file."""
 

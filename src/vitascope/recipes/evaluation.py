@@ -19,12 +19,13 @@ from vitascope.data.open import open_data
 from vitascope.data.remarks import listening, said
 from vitascope.data.source import Source, View
 from vitascope.errors import CheckpointError, ConfigError, DataError
-from vitascope.evaluation.evaluate import evaluate
+from vitascope.evaluation.evaluate import answered
 from vitascope.evaluation.metrics import Tally
 from vitascope.inference.engines.pytorch import TorchEngine
 from vitascope.inference.exported import open_model
 from vitascope.inference.predictor import Predictor
 from vitascope.recipes.asked import Evaluate
+from vitascope.recipes.evaluated_report import leave
 from vitascope.recipes.figures import confusion_figure
 from vitascope.training.parallel import world
 from vitascope.wording import some
@@ -63,7 +64,7 @@ def evaluate_checkpoint(asked: Evaluate, progress: Callable[[int, int], None] | 
     chosen, source = found[0], relabelled(found[1], ck.labels)
     classes = source.classes
     source, seen = _unseen(source, ck.shown, alone=asked.split is None and chosen == "train")
-    if warning := seen.pop("warning"):
+    if warning := str(seen.pop("warning")):
         log.warning("%s", warning)
     with world(asked.device) as w, listening() as odd:
         # Several processes would each change engines at another moment.
@@ -72,7 +73,7 @@ def evaluate_checkpoint(asked: Evaluate, progress: Callable[[int, int], None] | 
         predictor = Predictor(ck, engine, device=device, batch=asked.batch, precision=asked.precision)
         predictor.expect(len(source) // w.size)
         on_device = isinstance(predictor.engine, TorchEngine)  # images go there as uint8
-        tally = evaluate(
+        counted = answered(
             predictor.engine,
             source,
             ck.preprocess,
@@ -86,8 +87,8 @@ def evaluate_checkpoint(asked: Evaluate, progress: Callable[[int, int], None] | 
             by_label=by_label,
             each_batch=None if progress is None else lambda done: progress(done, -(-len(source) // w.size)),
         )
-        tally.over(w)
-    skipped = len(source) - tally.images
+        counted.over(w)
+    tally, skipped = counted.tally, len(source) - counted.images
     if tally.images == 0:
         raise DataError(f"none of the {skipped} images of {asked.data} can be read; `vitascope check` lists them")
     for kind in sorted(odd):
@@ -101,7 +102,10 @@ def evaluate_checkpoint(asked: Evaluate, progress: Callable[[int, int], None] | 
             Path(asked.confusion).parent.mkdir(parents=True, exist_ok=True)
             drawing = confusion_figure(tally.confusion, classes, f"{asked.data} ({chosen})")
             drawing.savefig(asked.confusion, format="png")
-    return {"split": chosen, **seen, "skipped": skipped, **tally.judged(classes)}
+    result = {"split": chosen, **seen, "skipped": skipped, **tally.judged(classes)}
+    if w.first:
+        leave(asked, ck, source, counted.answers, result, warning)
+    return result
 
 
 def _unseen(source: Source, shown: Shown | None, *, alone: bool) -> tuple[Source, dict[str, Any]]:

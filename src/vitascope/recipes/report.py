@@ -61,7 +61,7 @@ class Share:
     value: float
 
     def __str__(self) -> str:
-        return percent(self.value)
+        return percent(self.value).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def percent(share: float) -> str:

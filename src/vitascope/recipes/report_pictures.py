@@ -1,10 +1,13 @@
-"""Photographs on a page: small, as the model sees them, and where it looked."""
+"""The sections of a run's page that are photographs: small, as the model sees them, some beside where it looked."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,14 +15,100 @@ import torch
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.data.images import UInt8
 from vitascope.data.preprocess import Preprocess, to_tensor
+from vitascope.errors import ImageError
 from vitascope.models.vit import ViT
+from vitascope.recipes.report import Section, percent, pictures, text
+from vitascope.recipes.reported import Judged, RunReport
 from vitascope.views.attention_rollout import overlaid, rollout
 from vitascope.views.look import as_rgb
+from vitascope.wording import count
 
+_MISTAKES, _SUSPECTS, _RIGHT = 12, 12, 24
+"""Pictures of each section at most; with where the model looked in mistakes, sixty in all."""
 _SIDE = 160
 """Pixels of the longer side of a photograph on a page."""
 _LOOKS = 1e12
 """Operations that it may take to see where a model looked: a dozen images of a ViT-B/16, in seconds on two cores."""
+
+
+def mistakes(report: RunReport) -> Section:
+    """The most confident mistakes, with where the model looked."""
+    title = "Its most confident mistakes"
+    if not report.judged:
+        return title, ""
+    judged, classes = report.judged[0], report.checkpoint.labels
+    rows = judged.answers.mistakes()
+    if not len(rows):
+        return "No mistakes", text(f"All {count(judged.figures['images'], 'image')} are named right.")
+    shown = list(islice(_pictured(judged, rows), _MISTAKES))
+    captions = []
+    for row, _ in shown:
+        truth, said = judged.answers.names(row, classes)
+        name = short(judged.name_of(int(judged.answers.places[row])))
+        captions.append(f"“{said}” ({percent(float(judged.answers.probability[row]))}),\nis “{truth}”\n{name}")
+    body, looked = _with_looks(report, [image for _, image in shown], captions)
+    which = f"All {len(rows)} mistakes" if len(rows) == len(shown) else f"{len(shown)} of {len(rows):,} mistakes"
+    told = f"{which}, the surest first: what was said and how surely, and what the label is."
+    if looked:
+        told += " Beside a photograph, bright is where the model's attention went, whatever it answered."
+    return title, text(told, soft=True) + body
+
+
+def suspects(report: RunReport) -> Section:
+    """Labels that are likelier wrong than right."""
+    title, found = "Labels that may be wrong", report.suspects
+    shown: list[tuple[UInt8, str]] = []
+    for suspect in found:
+        with suppress(ImageError):
+            told = f"labelled “{suspect.label}”,\nlooks like “{suspect.instead}”\n({percent(suspect.wrong)} wrong)"
+            image = thumbnail(report.checkpoint.preprocess, suspect.picture())
+            shown.append((image, f"{told}\n{short(suspect.file)}"))
+        if len(shown) == _SUSPECTS:
+            break
+    if not found:
+        return title, ""
+    which = (
+        f"{count(len(found), 'label')} {'is' if len(found) == 1 else 'are'} likelier wrong than right, given the rest"
+    )
+    which += f"; the {len(shown)} surest" if len(shown) < len(found) else ""
+    remedy = "Look at them first: move what is in the wrong folder, take out what belongs nowhere, and teach again."
+    return title, text(f"{which}. {remedy}", soft=True) + pictures(shown)
+
+
+def right(report: RunReport) -> Section:
+    """Of each class some images that were named right, the surest."""
+    title = "What it gets right"
+    if not report.judged:
+        return title, ""
+    judged, classes = report.judged[0], report.checkpoint.labels
+    each = max(min(_RIGHT // max(len(classes), 1), 4), 1)
+    shown: list[tuple[UInt8, str]] = []
+    for label, name in enumerate(classes[:_RIGHT]):
+        for row, image in islice(_pictured(judged, judged.answers.examples(label)), each):
+            said = f"“{name}” ({percent(float(judged.answers.probability[row]))})"
+            shown.append((thumbnail(report.checkpoint.preprocess, image), said))
+    more = f" of the first {_RIGHT} of {len(classes):,} classes" if len(classes) > _RIGHT else " of each class"
+    return title, text(f"The surest answers{more}.", soft=True) + pictures(shown) if shown else ""
+
+
+def _pictured(judged: Judged, rows: np.ndarray) -> Iterator[tuple[int, UInt8]]:
+    """Those of the rows whose images can be had, and these."""
+    for row in rows.tolist():
+        with suppress(ImageError):
+            yield row, judged.picture(int(judged.answers.places[row]))
+
+
+def _with_looks(report: RunReport, images: Sequence[UInt8], captions: Sequence[str]) -> tuple[str, bool]:
+    """Pictures, the first of them beside where the model looked; whether there are such."""
+    small = [thumbnail(report.checkpoint.preprocess, image) for image in images]
+    looks = looked_at(report.checkpoint, images) if isinstance(report.checkpoint, Checkpoint) else []
+    pairs = [[image, *looks[n : n + 1]] for n, image in enumerate(small)]
+    return pictures(zip(pairs, captions, strict=True)), bool(looks)
+
+
+def short(name: str) -> str:
+    """A file's folder and name."""
+    return "/".join(Path(name).parts[-2:]) or name
 
 
 def thumbnail(preprocess: Preprocess, image: UInt8) -> UInt8:

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from itertools import islice
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 
-from vitascope.checkpoints.checkpoint import Checkpoint
-from vitascope.data.images import UInt8
-from vitascope.errors import ImageError
 from vitascope.evaluation.interval import figures as figures_text
 from vitascope.evaluation.sets import sets_text
 from vitascope.recipes.answer_figures import coverage_figure, forecast_figure
 from vitascope.recipes.figures import confusion_figure
 from vitascope.recipes.figures import curves as curves_figure
-from vitascope.recipes.report import Section, Share, drawing, facts, percent, pictures, table, text
-from vitascope.recipes.report_pictures import looked_at, thumbnail
+from vitascope.recipes.report import Section, Share, drawing, facts, percent, table, text
+from vitascope.recipes.report_pictures import short
 from vitascope.recipes.reported import Judged, RunReport
 from vitascope.wording import count, some
 
-_MISTAKES, _SUSPECTS, _RIGHT, _COPIES = 12, 12, 24, 12
-"""Pictures of each section at most; with where the model looked in mistakes, sixty in all."""
+_COPIES = 12
+"""Groups of copies shown at most."""
 _ROWS = 40
 """Rows of a table at most."""
 _DRAWN = 40
@@ -68,23 +62,33 @@ def accuracy(report: RunReport) -> Section:
     found = report.judged[0].figures
     parts = []
     if "top1" in found:
-        low, high = found["interval"]
         wrong = round(found["images"] * (1 - found["top1"]))
         parts.append(
             facts(
                 [
                     (percent(found["top1"]), "named right"),
-                    (f"{100 * low:.0f}–{100 * high:.0f} %", "what other images may show"),
+                    (_range(report.judged[0]), "to be expected of other images like these"),
                     (percent(found["baseline"]["top1"]), f"right by always saying “{found['baseline']['class']}”"),
                     (f"{wrong:,} of {found['images']:,}", "wrong"),
                 ]
             )
         )
-    if len(report.judged) > 1 or "top1" not in found:
+    if len(report.judged) > 1 and "top1" in found:
+        rows: list[list[str | Share]] = [
+            [j.told, f"{j.figures['images']:,}", Share(j.figures["top1"]), _range(j)] for j in report.judged
+        ]
+        parts.append(table(["judged on", "images", "right", "others may show"], rows))
+    elif "top1" not in found:
         told = {j.split: figures_text(j.figures) for j in report.judged}
         rows = [[j.told, f"{j.figures['images']:,}", *told[j.split].values()] for j in report.judged]
         parts.append(table(["judged on", "images", *next(iter(told.values()))], rows))
     return "How good it is", "\n".join(parts)
+
+
+def _range(judged: Judged) -> str:
+    """Where the accuracy on other images lies, in 95 of 100 cases."""
+    low, high = judged.figures["interval"]
+    return f"{100 * low:.0f}–{100 * high:.0f} %"
 
 
 def by_class(report: RunReport) -> Section:
@@ -147,86 +151,6 @@ def confusion(truth: np.ndarray, said: np.ndarray, classes: tuple[str, ...], tol
     return drawing(confusion_figure(counts, classes, told), line) + text(line, soft=True)
 
 
-def mistakes(report: RunReport) -> Section:
-    """The most confident mistakes, with where the model looked."""
-    title = "Its most confident mistakes"
-    if not report.judged:
-        return title, ""
-    judged, classes = report.judged[0], report.checkpoint.labels
-    rows = judged.answers.mistakes()
-    if not len(rows):
-        return "No mistakes", text(f"All {count(judged.figures['images'], 'image')} are named right.")
-    shown = list(islice(_pictured(judged, rows), _MISTAKES))
-    captions = []
-    for row, _ in shown:
-        truth, said = judged.answers.names(row, classes)
-        name = _short(judged.name_of(int(judged.answers.places[row])))
-        captions.append(f"“{said}” ({percent(float(judged.answers.probability[row]))}),\nis “{truth}”\n{name}")
-    body, looked = _with_looks(report, [image for _, image in shown], captions)
-    which = f"All {len(rows)} mistakes" if len(rows) == len(shown) else f"{len(shown)} of {len(rows):,} mistakes"
-    told = f"{which}, the surest first: what was said and how surely, and what the label is."
-    if looked:
-        told += " Beside a photograph, bright is where the model's attention went, whatever it answered."
-    return title, text(told, soft=True) + body
-
-
-def suspects(report: RunReport) -> Section:
-    """Labels that are likelier wrong than right."""
-    title, found = "Labels that may be wrong", report.suspects
-    shown: list[tuple[UInt8, str]] = []
-    for suspect in found:
-        with suppress(ImageError):
-            told = f"labelled “{suspect.label}”,\nlooks like “{suspect.instead}”\n({percent(suspect.wrong)} wrong)"
-            image = thumbnail(report.checkpoint.preprocess, suspect.picture())
-            shown.append((image, f"{told}\n{_short(suspect.file)}"))
-        if len(shown) == _SUSPECTS:
-            break
-    if not found:
-        return title, ""
-    which = (
-        f"{count(len(found), 'label')} {'is' if len(found) == 1 else 'are'} likelier wrong than right, given the rest"
-    )
-    which += f"; the {len(shown)} surest" if len(shown) < len(found) else ""
-    remedy = "Look at them first: move what is in the wrong folder, take out what belongs nowhere, and teach again."
-    return title, text(f"{which}. {remedy}", soft=True) + pictures(shown)
-
-
-def right(report: RunReport) -> Section:
-    """Of each class some images that were named right, the surest."""
-    title = "What it gets right"
-    if not report.judged:
-        return title, ""
-    judged, classes = report.judged[0], report.checkpoint.labels
-    each = max(min(_RIGHT // max(len(classes), 1), 4), 1)
-    shown: list[tuple[UInt8, str]] = []
-    for label, name in enumerate(classes[:_RIGHT]):
-        for row, image in islice(_pictured(judged, judged.answers.examples(label)), each):
-            said = f"“{name}” ({percent(float(judged.answers.probability[row]))})"
-            shown.append((thumbnail(report.checkpoint.preprocess, image), said))
-    more = f" of the first {_RIGHT} of {len(classes):,} classes" if len(classes) > _RIGHT else " of each class"
-    return title, text(f"The surest answers{more}.", soft=True) + pictures(shown) if shown else ""
-
-
-def _pictured(judged: Judged, rows: np.ndarray) -> Iterator[tuple[int, UInt8]]:
-    """Those of the rows whose images can be had, and these."""
-    for row in rows.tolist():
-        with suppress(ImageError):
-            yield row, judged.picture(int(judged.answers.places[row]))
-
-
-def _with_looks(report: RunReport, images: Sequence[UInt8], captions: Sequence[str]) -> tuple[str, bool]:
-    """Pictures, the first of them beside where the model looked; whether there are such."""
-    small = [thumbnail(report.checkpoint.preprocess, image) for image in images]
-    looks = looked_at(report.checkpoint, images) if isinstance(report.checkpoint, Checkpoint) else []
-    pairs = [[image, *looks[n : n + 1]] for n, image in enumerate(small)]
-    return pictures(zip(pairs, captions, strict=True)), bool(looks)
-
-
-def _short(name: str) -> str:
-    """A file's folder and name."""
-    return "/".join(Path(name).parts[-2:]) or name
-
-
 def copies(report: RunReport) -> Section:
     """Images that are there more than once."""
     found = report.results.get("copies") or []
@@ -238,7 +162,7 @@ def copies(report: RunReport) -> Section:
     )
     doubtful = sorted(found, key=lambda c: (len(c["classes"]) < 2, len(c["splits"]) < 2))
     rows = [
-        [some([_short(file) for file in c["files"]], 3), c["kind"], ", ".join(c["splits"]), some(c["classes"], 3)]
+        [some([short(file) for file in c["files"]], 3), c["kind"], ", ".join(c["splits"]), some(c["classes"], 3)]
         for c in doubtful[:_COPIES]
     ]
     body = table(["files", "copies", "splits", "classes"], rows, words=(0, 1, 2, 3))

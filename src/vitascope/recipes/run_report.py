@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vitascope.checkpoints.run_files import ANSWERS, REPORT
+from vitascope.recipes import report_pictures as photographs
 from vitascope.recipes import report_sections as sections
 from vitascope.recipes.answer_files import write_answers
 from vitascope.recipes.report import Section, commands, table, write_page
@@ -17,9 +18,9 @@ _SECTIONS: tuple[Callable[[RunReport], Section], ...] = (
     sections.accuracy,
     sections.by_class,
     sections.mixed_up,
-    sections.mistakes,
-    sections.suspects,
-    sections.right,
+    photographs.mistakes,
+    photographs.suspects,
+    photographs.right,
     sections.copies,
     sections.forecast,
     sections.unsure,

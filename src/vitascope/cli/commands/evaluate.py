@@ -11,8 +11,9 @@ from vitascope.recipes.asked import Evaluate
 
 def run(asked: Evaluate, console: Console) -> dict[str, Any]:
     """Evaluates, and shows the figures by class and together."""
-    if asked.confusion:
-        check_output(asked.confusion, None, remedy="choose another --confusion file")
+    for name in ("report", "csv", "errors", "confusion"):
+        if path := getattr(asked, name):
+            check_output(path, None, remedy=f"choose another --{name}")
     from vitascope.evaluation.interval import figures
     from vitascope.evaluation.sets import sets_text
     from vitascope.recipes.evaluation import evaluate_checkpoint
@@ -41,4 +42,7 @@ def run(asked: Evaluate, console: Console) -> dict[str, Any]:
         )
     if sets := result["sets"]:
         console.say(sets_text(sets, several="per_label" in result))
+    for name, what in (("report", "the page"), ("csv", "what was said of each image"), ("errors", "the mistakes")):
+        if path := getattr(asked, name):
+            console.say(f"{what} is in {path}" if name != "errors" else f"{what} are in {path}")
     return result
