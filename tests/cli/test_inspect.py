@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import vitascope as vs
+from tiny import CLASSES, image_folder
 from tiny_checkpoint import TINY, checkpoint
 from vitascope.cli import main
 from vitascope.cli.commands.inspect import _spread
@@ -74,6 +75,22 @@ def test_several_checkpoints_share_a_page_and_keep_their_own_numbers(place: Path
     reports = json.loads(out)["reports"]
     assert len(set(reports)) == 3
     assert all(Path(report).is_file() for report in reports)
+    compared = json.loads(out)["compared"]
+    assert compared == json.loads((place / "o/compared.json").read_text())
+    assert [run["parameters"] > 0 for run in compared["runs"]] == [True] * 3
+    assert "what these learned from differs" in compared["notes"][0]
+    assert 'id="data-compared"' in (place / "o/inspect.html").read_text()
+    assert run(place / "a", place / "b", place / "images/0.png", "--out", place / "o", "--overwrite")[0] == 0
+
+
+def test_runs_of_the_same_data_are_judged_on_it(place: Path, run: Run) -> None:
+    image_folder(place / "labelled", 6)
+    for name in ("a", "b"):
+        vs.save(checkpoint(labels=CLASSES, card={"data": str(place / "labelled")}), place / name, overwrite=True)
+    code, out, _ = run(place / "a", place / "b", place / "images/0.png", "--out", place / "o", "--json")
+    assert code == 0
+    assert json.loads(out)["compared"]["images"] == 6
+    assert "6 images" in (place / "o/inspect.html").read_text()
 
 
 def test_models_of_different_sizes_see_the_same_examples(place: Path, run: Run) -> None:

@@ -29,12 +29,19 @@ def test_the_page_as_a_file_works_without_any_network(tmp_path: Path) -> None:
     from playwright.sync_api import expect
 
     finer = ViTConfig(image_size=(32, 16), patch=4, width=16, depth=2, heads=4, hidden=24, classes=3)
-    write_page(tmp_path / "inspect.html", [for_page(model(), CLASS), for_page(model(finer), "finer", (1,))])
+    table = {"title": FILE, "columns": ["", "top-1"], "rows": [[CLASS, "50.0 %"], ["finer", "75.0 %"]]}
+    compared = {"tables": [table], "notes": ["judged on 4 images"]}
+    models = [for_page(model(), CLASS), for_page(model(finer), "finer", (1,))]
+    write_page(tmp_path / "inspect.html", models, compared)
     with browser() as chromium:
         context = chromium.new_context(offline=True)
         page = Tab(context).open((tmp_path / "inspect.html").as_uri())
         assert page["model-name"].all_text_contents() == [CLASS, "finer"]
         assert page["file"].count() == 0
+        above = page["compared"]
+        assert above.locator("th[scope=row]").all_text_contents() == [CLASS, "finer"]
+        assert above.locator("td").all_text_contents() == ["50.0 %", "75.0 %"]
+        expect(above).to_contain_text("judged on 4 images")
         first, second = page["column-0"], page["column-1"]
         first.get_by_test_id("grid").focus()
         page.page.keyboard.press("ArrowRight")

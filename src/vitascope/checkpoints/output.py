@@ -49,7 +49,7 @@ KINDS: dict[str, tuple[Kind, ...]] = {
     "export": (
         ("export.json", b'"differences"|"same_label"', r"model\.(onnx(\.data)?|xml|bin)|[a-z]+\.json|shown\.bin"),
     ),
-    "report": (("inspect.html", b"vitascope", rf"inspect\.html|([^/]+/)?({_REPORT})"),),
+    "report": (("inspect.html", b"vitascope", rf"(inspect\.html|compared\.json)|([^/]+/)?({_REPORT})"),),
     "study": (("study.json", b'"vitascope"', r"study\.json|measures\.csv|inductive_bias\.(png|svg)|README\.md"),),
     "teaching": (
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import reduce
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from vitascope.checkpoints.checkpoint import probabilities
 from vitascope.data.copies import digests
 from vitascope.data.open import open_data
 from vitascope.data.source import Source, View
@@ -37,16 +39,19 @@ def compare(
     batch: int = 64,
     engine: str = "auto",
     device: str | None = None,
+    most: float = math.inf,
     progress: Progress = lambda name: lambda done, total: None,
 ) -> dict[str, Any]:
     """JSON-able: which "data", "split" and how many "images" they were judged on, "notes" on that; of each of "runs"
     accuracy, "interval", paired difference "against_first", what it costs; and the "options" in which they differ.
 
     Without `data` it is what they learned from. Judged are images that none was trained on, as far as that is known.
-    Raises `DataError` where there are none.
+    Raises `DataError` where there are none, or more than `most`.
     """
     data = data or _data_of(contenders)
     split, source, notes = _unseen_by_all(contenders, data)
+    if len(source) > most:
+        raise DataError(f"not judged on the {len(source):,} images of {data}: `vitascope compare` does that")
     found = [_answers(each, source, batch, engine, device, progress(each.name)) for each in contenders]
     images = len(found[0][0])
     if not images:
@@ -154,6 +159,7 @@ def _as_its_own(source: Source, each: Contender) -> Source:
     if source.several and each.model.activation != "sigmoid":
         raise DataError(f"{source.name} has images with several labels, and {each.name} chooses one class an image")
     try:
+        probabilities(torch.zeros(1, 1), each.model.activation)  # refuses a regression
         return relabelled(source, each.model.labels)
     except UserError as error:
         raise DataError(f"{each.name}: {error}") from error

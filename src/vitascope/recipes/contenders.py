@@ -73,9 +73,9 @@ class Contender:
         return {**told, "seconds": self.results.get("seconds")}
 
 
-def contender(path: str, name: str, **stated: Any) -> Contender:
-    """What is at a path, or of a name. Raises `UserError`."""
-    model = open_model(path, **stated)
+def contender(path: str, name: str, model: Checkpoint | Exported | None = None) -> Contender:
+    """What is at a path, or of a name; `model` where it is loaded already. Raises `UserError`."""
+    model = open_model(path) if model is None else model
     card = model.card if isinstance(model, Checkpoint) else {}
     results = card.get("results")
     return Contender(name=name, model=model, results=_results(path) or (results if isinstance(results, dict) else {}))

@@ -28,12 +28,13 @@ _ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u20
 """Of JSON that must end no script element and be one line to every reader."""
 
 
-def write_page(path: Path, models: Sequence[Mapping[str, Any]]) -> None:
+def write_page(path: Path, models: Sequence[Mapping[str, Any]], compared: Mapping[str, Any] | None = None) -> None:
     """Writes the page at `path`, wholly or not at all.
 
     Each model is {"model": …, "looks": [{…, "layers": {number from 0: …}}]} in the form of `web/payload.py`. Several
-    models stand side by side and must have looked at the same images in the same order. Raises `ConfigError` for
-    models that did not, `OSError` where the file cannot be written.
+    models stand side by side and must have looked at the same images in the same order; `compared` stands above them,
+    {"tables": [{"title", "columns", "rows"}], "notes": […]} of texts. Raises `ConfigError` for models that did not,
+    `OSError` where the file cannot be written.
     """
     names = [[look["name"] for look in model["looks"]] for model in models]
     if not names or not names[0] or any(other != names[0] for other in names):
@@ -54,7 +55,7 @@ def write_page(path: Path, models: Sequence[Mapping[str, Any]]) -> None:
         "static/icon.svg": f"data:image/svg+xml;base64,{base64.b64encode((static / 'icon.svg').read_bytes()).decode()}",
         '<link rel="stylesheet" href="static/style.css">': f"<style>{style}</style>",
         '<script type="module" src="static/main.js"></script>': f'<script type="importmap">{modules}</script>',
-        "</body>": "\n".join([*_data(models), f'<script type="module">{start}</script>', "</body>"]),
+        "</body>": "\n".join([*_data(models, compared), f'<script type="module">{start}</script>', "</body>"]),
     }
     outside = (static / "index.html").read_text("utf-8")
     assert all(outside.count(part) == 1 for part in inside)
@@ -64,9 +65,9 @@ def write_page(path: Path, models: Sequence[Mapping[str, Any]]) -> None:
         temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
-def _data(models: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A JSON element for each model, look and layer."""
-    data: dict[str, Any] = {}
+def _data(models: Sequence[Mapping[str, Any]], compared: Mapping[str, Any] | None) -> list[str]:
+    """A JSON element for each model, look and layer, and for how they compare."""
+    data: dict[str, Any] = {} if compared is None else {"compared": compared}
     for m, model in enumerate(models):
         data[f"model-{m}"] = model["model"]
         for i, look in enumerate(model["looks"]):

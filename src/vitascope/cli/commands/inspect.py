@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
 from vitascope.cli.runs import checkpoint_names
+from vitascope.errors import UserError
 from vitascope.recipes.asked import Inspect
 
 if TYPE_CHECKING:
     from vitascope.checkpoints.checkpoint import Checkpoint
     from vitascope.views.report import NamedImage, Report
 
-PAGE, WHAT = "inspect.html", "report"
+PAGE, COMPARED, WHAT = "inspect.html", "compared.json", "report"
+_JUDGED = 2000  # images at most that several models are compared on; more are for `vitascope compare`
 _ATTENTION_BYTES = 24 * 2**20  # of attention in the page; browsers open twice as much text without a pause
 
 
@@ -27,6 +30,7 @@ def run(asked: Inspect, console: Console) -> dict[str, Any]:
     from vitascope.checkpoints.load import load
     from vitascope.checkpoints.locate import is_checkpoint
     from vitascope.checkpoints.output import atomic_folder
+    from vitascope.checkpoints.run_files import write_json
     from vitascope.device import resolve_device
     from vitascope.inference.files import find_images
     from vitascope.views.report import NamedImage, make_report
@@ -39,6 +43,7 @@ def run(asked: Inspect, console: Console) -> dict[str, Any]:
     names = checkpoint_names(paths)
     checkpoints = [load(path, **asked.stated) for path in paths]
     images = given or _examples(checkpoints)
+    compared = None if len(paths) == 1 else _compared(paths, names, checkpoints, asked, console)
     reports: list[Report] = []
     with atomic_folder(out, what=WHAT, overwrite=asked.overwrite) as folder:
         for name, checkpoint in zip(names, checkpoints, strict=True):
@@ -55,7 +60,9 @@ def run(asked: Inspect, console: Console) -> dict[str, Any]:
                 console.say(f"left out: {error}")
             write_report(report, folder if len(paths) == 1 else folder / name)
             reports.append(report)
-        write_page(folder / PAGE, [_for_page(report) for report in reports])
+        if compared is not None:
+            write_json(folder / COMPARED, compared)
+        write_page(folder / PAGE, [_for_page(report) for report in reports], compared and _tables(compared))
     console.table(
         "inspected", ["checkpoint", "model", "images", "attention distance first → last layer"], map(_row, reports)
     )
@@ -65,8 +72,32 @@ def run(asked: Inspect, console: Console) -> dict[str, Any]:
         "page": str(out / PAGE),
         "reports": [str(out / JSON if len(paths) == 1 else out / name / JSON) for name in names],
         "images": reports[0].images,
+        "compared": compared,
         "exit_code": 2 if any(report.unreadable for report in reports) else 0,
     }
+
+
+def _compared(
+    paths: list[str], names: list[str], checkpoints: list[Checkpoint], asked: Inspect, console: Console
+) -> dict[str, Any]:
+    """What `vitascope compare` finds, where the data is there that all learned from; else what they cost."""
+    from vitascope.recipes.compare import beside, compare
+    from vitascope.recipes.contenders import contender
+
+    contenders = [contender(*each) for each in zip(paths, names, checkpoints, strict=True)]
+    judging = partial(compare, contenders, batch=asked.batch, device=asked.device, most=_JUDGED)
+    try:
+        return judging(progress=lambda name: console.counter(f"judging {name}"))
+    except UserError as error:
+        return beside(contenders, str(error))
+
+
+def _tables(compared: dict[str, Any]) -> dict[str, Any]:
+    """As the page takes it."""
+    from vitascope.recipes.compare import as_tables
+
+    tables = [dict(zip(("title", "columns", "rows"), table, strict=True)) for table in as_tables(compared)]
+    return {"tables": tables, "notes": compared["notes"]}
 
 
 def _examples(checkpoints: list[Checkpoint]) -> list[NamedImage]:

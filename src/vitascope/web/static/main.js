@@ -1,6 +1,7 @@
 /** The page: takes the models from the source, puts a column for each, and keeps columns, state and address together. */
 
 import { Column } from "./column.js";
+import { compared } from "./compared.js";
 import { h } from "./dom.js";
 import { HELP, listen } from "./keys.js";
 import { Notice } from "./notice.js";
@@ -56,7 +57,7 @@ class Page {
       HELP.map(([key, words]) => h("span", {}, h("kbd", {}, key), ` ${words}`)),
     );
     document.title = `${this.name} · Vitascope`;
-    page.append(this.pick.element, columns, keys);
+    page.append(this.pick.element, ...(source.compared ? [compared(source.compared)] : []), columns, keys);
   }
 
   begin() {

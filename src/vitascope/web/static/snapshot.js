@@ -8,7 +8,8 @@ const read = (id) => {
   return JSON.parse(element.textContent);
 };
 
-/** One or more models and the images they looked at; `data-model-0`, `data-look-0-0` and `data-layer-0-0-0` hold them. */
+/** One or more models and the images they looked at; `data-model-0`, `data-look-0-0` and `data-layer-0-0-0` hold them,
+ * `data-compared` how several compare. */
 export class Snapshot {
   static present() {
     return document.getElementById("data-model-0") !== null;
@@ -16,6 +17,7 @@ export class Snapshot {
 
   constructor() {
     this.takesFiles = false;
+    this.compared = document.getElementById("data-compared") ? read("data-compared") : null;
   }
 
   async models() {
