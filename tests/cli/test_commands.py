@@ -18,6 +18,7 @@ pytestmark = pytest.mark.usefixtures("no_pictures")
 
 # The words of every command, for the folder of `place`, and a key of its JSON.
 EVERY: dict[str, tuple[list[str], str]] = {
+    "train": (["{}/images", "--out={}/trained", "--start={}/run", "--way=teach", "--threads=1"], "kept"),
     "check": (["{}/images"], "splits"),
     "pretrain": (["{}/images", "--out={}/p", "--steps=2", *PRETRAIN_WORDS], "validation"),
     "finetune": (["{}/run", "{}/images", "--out={}/f", "--steps=2", "--batch=4", "--precision=float32"], "validation"),
@@ -40,7 +41,7 @@ def quick_count(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def words_of(name: str, place: Path, tmp_path: Path) -> list[str]:
-    inside = ("{}/p", "{}/f", "{}/taught", "{}/features", "{}/converted")
+    inside = ("{}/p", "{}/f", "{}/taught", "{}/trained", "{}/features", "{}/converted")
     return [w.replace("{}", str(tmp_path if any(i in w for i in inside) else place)) for w in (name, *EVERY[name][0])]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +89,11 @@ def test_only_what_was_judged_alike_and_is_free_to_use_is_compared(monkeypatch: 
 
 def test_what_is_taught_is_chosen_by_linear_heads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choosing, "training_flops", lambda *_: 1e12)
-    asked = Teach(checkpoint="auto", data="data", out="out", image_size=224, device="cpu")
-    found = {each.name: each for each in choosing._teachable(asked)}
+    found = {each.name: each for each in choosing._teachable(224, "cpu")}
     assert found.keys() == {start.name for start in STARTS if start.family in ("DINO", "DINOv2")}
     small = found["timm/vit_small_patch16_224.dino"]
     assert small.seconds == pytest.approx(9.2e9 / 1e12, rel=0.01)
-    assert choosing._teachable(replace(asked, image_size=64))[0].name == small.name
+    assert choosing._teachable(64, "cpu")[0].name == small.name
 
 
 def test_the_speed_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +166,7 @@ def test_teach_auto(
     caplog.set_level(logging.INFO, "vitascope")
     monkeypatch.setenv("VITASCOPE_CACHE", str(tmp_path / "cache"))
     some = [Candidate(name=FIRST, top1=78.0, seconds=1.0), Candidate(name=SECOND, top1=84.0, seconds=100.0)]
-    monkeypatch.setattr(choosing, "_teachable", lambda asked: some)
+    monkeypatch.setattr(choosing, "_teachable", lambda *_: some)
     data = image_folder(tmp_path / "data", 9)
     lesson = teach_run(Teach(checkpoint="auto", data=str(data), out=str(tmp_path / "run"), device="cpu"))
     taught, card = vs.load(tmp_path / "run"), vs.load(tmp_path / "run").card

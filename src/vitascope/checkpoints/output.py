@@ -33,6 +33,7 @@ _RUN = (
     r"|checkpoints/(best\.safetensors|step-\d+/((model|optimizer|ema)\.safetensors|counters\.json))"
     rf"|model/({_SETTLED}))"
 )
+_TAUGHT = rf"(results|environment)\.json|taught\.safetensors|{_PEOPLE}|model/({_SETTLED})"
 _REPORT = (
     r"report(\.schema)?\.json"
     r"|figures/(filters|position_similarity|attention_distance|attended_share)\.(png|svg)"
@@ -51,17 +52,12 @@ KINDS: dict[str, tuple[Kind, ...]] = {
     ),
     "report": (("inspect.html", b"vitascope", rf"(inspect\.html|compared\.json)|([^/]+/)?({_REPORT})"),),
     "study": (("study.json", b'"vitascope"', r"study\.json|measures\.csv|inductive_bias\.(png|svg)|README\.md"),),
-    "teaching": (
-        (
-            "results.json",
-            b'"taught_sha256"',
-            rf"(results|environment)\.json|taught\.safetensors|{_PEOPLE}|model/({_SETTLED})",
-        ),
-    ),
+    "teaching": (("results.json", b'"taught_sha256"', _TAUGHT),),
     "run": (("config.yaml", b"eval_every:", rf"(sweep/[^/]+/)?{_RUN}|sweep/results\.json"),),
+    "training": (("train.json", b'"chosen"', rf"train\.json|(taught/)?({_TAUGHT})|finetuned/{_RUN}"),),
 }
 """What is written as folders: the file by which each is known, what that holds, and the names of all that belongs."""
-_BEGUN = {"run": r"labels\.json|environment\.json|sweep|\.lock|\..+\.tmp"}
+_BEGUN = {"run": r"labels\.json|environment\.json|sweep|\.lock|\..+\.tmp", "training": r"\.lock|\..+\.tmp"}
 """What a start leaves that was killed before it wrote the file by which its folder is known: it may start again."""
 _REMAINS = re.compile(r"\..+\.(tmp|old)|\.lock")  # of killed writers, and what keeps others out (`lock.py`)
 _LARGEST = 100_000_000  # of what is searched for a mark, in bytes

@@ -25,6 +25,7 @@ from vitascope.wording import meant, printable, reason
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("", "the whole path on data that comes with the package"),
+    "train": ("data", "from photographs to a trusted classifier: checked, taught, fine-tuned in the time there is"),
     "check": ("data", "counts, sizes, classes, every unreadable or doubtful file of a data set"),
     "pretrain": ("data", "train from scratch with the paper's pre-training head"),
     "finetune": ("checkpoint data", "continue from a checkpoint on other data, at another resolution"),
@@ -195,6 +196,6 @@ def _help(names: Sequence[str] = tuple(COMMANDS)) -> str:
             "",
             *lines,
             "",
-            "Begin with: vitascope demo",
+            "Begin with: vitascope demo, or vitascope train photos/ --out runs/mine",
         ]
     )

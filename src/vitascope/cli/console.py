@@ -81,9 +81,15 @@ class Console:
             table.add_column(name, justify="right" if numeric and cells else "left", overflow="fold")
         for row in cells:
             table.add_row(*(escape(value) for value in row))
-        self.stop()  # a bar that is still drawn would share its line with the table
-        self.out.print(f"[bold]{escape(title)}[/]")
+        self.title(title)
         self.out.print(table)
+
+    def title(self, text: str) -> None:
+        """What stands above a table, on standard output."""
+        from rich.markup import escape
+
+        self.stop()  # a bar that is still drawn would share its line with it
+        self.out.print(f"[bold]{escape(text)}[/]")
 
     def progress(self) -> Progress:
         """The one progress bar of this console, for terminals."""

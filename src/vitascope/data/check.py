@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,11 +38,23 @@ class Finding:
 
     kind: str
     """One of: unlabelled, unreadable, passed over, duplicate, conflict, copies, empty class, classes, splits, dark,
-    damaged EXIF, tiny, aspect, ignored, imbalance."""
+    damaged EXIF, not read, tiny, aspect, ignored, imbalance."""
     where: str
     """The item, class or split; a path where there is one."""
     what: str
     """What was found and what to do, in one line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Findings of one kind."""
+
+    severity: str
+    """Problem or note."""
+    kind: str
+    """As of each."""
+    findings: tuple[Finding, ...]
+    """One or more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +65,8 @@ class SplitReport:
     """How many there are, readable or not."""
     readable: int
     """How many could be decoded."""
+    unreadable: tuple[int, ...]
+    """Positions of those that could not be."""
     per_class: dict[str, int]
     """Class name → images."""
     heights: tuple[int, int, int] | None
@@ -76,6 +92,27 @@ class Report:
     notes: tuple[Finding, ...]
     """What is worth knowing."""
 
+    @property
+    def verdict(self) -> str:
+        """All of it in a line."""
+        held = ", ".join(f"{name} {split.images:,}" for name, split in self.splits.items())
+        images = sum(split.images for split in self.splits.values())
+        text = f"{count(images, 'image')} of {count(len(self.classes), 'class')} ({held})"
+        if not self.problems:
+            return f"{text}: no problems found"
+        return f"{text}: {count(len(self.problems), 'problem')} to mend, or figures mislead"
+
+    @property
+    def groups(self) -> list[Group]:
+        """Problems, then notes, those of a kind together."""
+        told = []
+        for severity, findings in (("problem", self.problems), ("note", self.notes)):
+            kinds: dict[str, list[Finding]] = {}
+            for finding in findings:
+                kinds.setdefault(finding.kind, []).append(finding)
+            told += [Group(severity=severity, kind=kind, findings=tuple(each)) for kind, each in kinds.items()]
+        return told
+
     def to_json(self) -> dict[str, Any]:
         """As plain dictionaries, lists, numbers and texts."""
         return dataclasses.asdict(self)
@@ -97,12 +134,14 @@ def check_data(
     *,
     progress: Callable[[str, int, int], None] | None = None,
     workers: int | None = None,
+    until: float = math.inf,
 ) -> Report:
     """Decode every image of `data` (splits, or what open_data takes) with a few threads → Report.
 
     Finds unreadable images, copies and near copies within and between splits and under two labels, empty and
     unbalanced classes, tiny and very long images, 16-bit images that come out nearly black, files passed over.
-    `progress(split, done, total)` is called as reading goes on. Raises DataError where the data cannot be opened.
+    `progress(split, done, total)` is called as reading goes on; from `until` on, by `time.monotonic`, no further image
+    is read, and a note says so. Raises DataError where the data cannot be opened.
     """
     named = "data" if isinstance(data, Splits) else str(data)
     found = _Findings()
@@ -110,7 +149,7 @@ def check_data(
     reports: dict[str, SplitReport] = {}
     for name, source in splits.present().items():
         tick = partial(progress, name) if progress is not None else lambda done, total: None
-        reports[name] = _read_split(name, source, found, tick, workers)
+        reports[name] = _read_split(name, source, found, tick, workers, until)
     _duplicates(splits, found)
     if splits.train is None:
         said = f"no train split, only {', '.join(reports) or 'none'}; nothing can be trained on it"
@@ -138,13 +177,20 @@ def _opened(data: str, found: _Findings) -> Splits:
         return splits
 
 
-def _read_split(split: str, source: Source, found: _Findings, tick: Progress, workers: int | None) -> SplitReport:
+def _read_split(
+    split: str, source: Source, found: _Findings, tick: Progress, workers: int | None, until: float
+) -> SplitReport:
     shapes: dict[int, tuple[int, int]] = {}
-    remarks = Remarks()
+    remarks, unreadable = Remarks(), list[int]()
     for index, image in enumerate(decode_all(source, workers=workers, remarks=remarks)):
         tick(index + 1, len(source))
+        if time.monotonic() > until and index:
+            said = f"{index:,} of {len(source):,} images were read in the time; `vitascope check` reads all"
+            found.add(False, "not read", split, said)
+            break
         if isinstance(image, ImageError):
             found.add(True, "unreadable", source.describe(index), str(image))
+            unreadable.append(index)
         else:
             shapes[index] = image.shape[:2]
     sizes = np.array(list(shapes.values()), dtype=np.int64).reshape(-1, 2)
@@ -166,6 +212,7 @@ def _read_split(split: str, source: Source, found: _Findings, tick: Progress, wo
     return SplitReport(
         images=len(source),
         readable=len(shapes),
+        unreadable=tuple(unreadable),
         per_class=dict(zip(source.classes, counts.tolist(), strict=True)),
         heights=_spread(sizes[:, 0]),
         widths=_spread(sizes[:, 1]),

@@ -77,6 +77,8 @@ class Choice:
     """The start."""
     why: str
     """One line for people, which says what more time would have chosen too."""
+    judged: bool = True
+    """Whether it was chosen by its published accuracy."""
 
 
 def choose(
@@ -134,10 +136,22 @@ def with_start_to_teach(asked: Teach, splits: Splits) -> Teach:
     """
     if asked.checkpoint != AUTO or Path(AUTO).exists():
         return asked
-    asked = replace(asked, image_size=asked.image_size or _LINEAR_PIXELS)
+    choice = start_to_teach(splits, asked.image_size, asked.device, _PATIENCE)
+    size = asked.image_size or (_LINEAR_PIXELS if choice.judged else None)
+    return replace(asked, checkpoint=choice.name, image_size=size)
+
+
+def start_to_teach(
+    splits: Splits, image_size: int | Size | None, device: str | None, limit: float, *, cached: bool = False
+) -> Choice:
+    """A start for the images of `splits`, whose features are computed once each, in `limit` seconds if any can.
+
+    Compared is the accuracy of linear heads, at the size of images that those were judged on unless another is asked.
+    `cached` ones alone are taken without asking any network.
+    """
     images = sum(map(len, splits.present().values()))
-    name = _had(_teachable(asked), images=images, classes=len(splits.classes), limit=_PATIENCE, passes=1)
-    return replace(asked, checkpoint=name)
+    found = _teachable(image_size or _LINEAR_PIXELS, device)
+    return _had(found, cached, images=images, classes=len(splits.classes), limit=limit, passes=1)
 
 
 def _of_before(recipe: FinetuneRecipe, how: How) -> str:
@@ -162,10 +176,10 @@ def _fetched(recipe: FinetuneRecipe, how: How, runs: int) -> str:
     elif recipe.time_budget is None:
         passes = recipe.epochs or DEFAULT_EPOCHS[FinetuneRecipe]
     limit = _USUAL if recipe.time_budget is None else _OF_TIME * seconds(recipe.time_budget)
-    return _had(_candidates(recipe), images=images, classes=classes, limit=limit / runs, passes=passes)
+    return _had(_candidates(recipe), images=images, classes=classes, limit=limit / runs, passes=passes).name
 
 
-def _had(candidates: Sequence[Candidate], **need: Any) -> str:
+def _had(candidates: Sequence[Candidate], cached: bool = False, **need: Any) -> Choice:
     """The best of `candidates` by `choose`, whose `need` says the rest, that can be had, once its files are here."""
 
     def best_of(some: Sequence[Candidate]) -> Choice:
@@ -173,17 +187,19 @@ def _had(candidates: Sequence[Candidate], **need: Any) -> str:
 
     choice = best_of(candidates)
     try:
-        find(choice.name)
+        find(choice.name, cached=cached)
     except UnreachableError:
-        here = [each for each in candidates if _is_here(each.name)]
+        here, lacking = [each for each in candidates if _is_here(each.name)], "cannot be had now"
+        if cached:
+            lacking = "is not here, and in so short a time none is fetched"
         if not here:  # nor any that can be compared: then whichever there is, at last the package's own
             rest = next(start.name for start in STARTS if _is_here(start.name))
-            log.warning("auto: %s cannot be had now, so %s is taken, which is here", choice.name, rest)
-            return rest
-        log.warning("auto: %s cannot be had now, so one of the %d that are here is taken", choice.name, len(here))
+            log.warning("auto: %s %s, so %s is taken, which is here", choice.name, lacking, rest)
+            return Choice(name=rest, why=f"it is here, and {choice.name} is not", judged=False)
+        log.warning("auto: %s %s, so one of the %d that are here is taken", choice.name, lacking, len(here))
         choice = best_of(here)
     log.info("auto: %s", choice.why)
-    return choice.name
+    return choice
 
 
 def _is_here(name: str) -> bool:
@@ -202,10 +218,10 @@ def _candidates(recipe: FinetuneRecipe) -> list[Candidate]:
     return _judged("fine-tuned", recipe.image_size, device, precision, recipe.optimizer, rate)
 
 
-def _teachable(asked: Teach) -> list[Candidate]:
+def _teachable(image_size: int | Size, device: str | None) -> list[Candidate]:
     """The same of linear heads on frozen features."""
-    device = resolve_device(asked.device)
-    return _judged("linear", asked.image_size, device, "float32", "sgd", training_flops(device, "float32"))
+    place = resolve_device(device)
+    return _judged("linear", image_size, place, "float32", "sgd", training_flops(place, "float32"))
 
 
 def _judged(

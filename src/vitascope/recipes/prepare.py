@@ -64,16 +64,8 @@ def prepare_data(
     """
     splits = splits or open_data(recipe.data, seed=recipe.seed, labels=labels)
     splits = splits if labels else splits.unlabelled()
-    if splits.train is not None and splits.train.lost:
-        name, lost = next(iter(splits.train.lost.items()))
-        raise DataError(f"{recipe.data}: no image of class {name!r} can be read; {lost}")
-    if splits.train is None or len(splits.train) == 0:
-        wanted = "class folders, or a train split" if labels else "images, or a train split of them"
-        raise DataError(f"{recipe.data} has no training images; expected {wanted}")
-    if labels and not splits.classes:
-        raise UnlabelledError(f"{recipe.data} has no labels, expected images of two classes or more")
-    if labels and len(splits.train.classes) < 2:
-        raise DataError(f"{recipe.data} has one class, {splits.train.classes[0]!r}; a classifier needs two or more")
+    check_trainable(recipe.data, splits, labels=labels)
+    assert splits.train is not None
     told = {name: source.contents() for name, source in splits.present().items()}
     train, validation = splits.train, splits.validation
     copies = find_copies(splits.present().values(), partial((observer or Observer()).counted, "looking for copies"))
@@ -109,6 +101,20 @@ def prepare_data(
         unreadable=len(dropped),
         contents=told,
     )
+
+
+def check_trainable(data: str, splits: Splits, *, labels: bool = True) -> None:
+    """Raises `DataError` where there is nothing to train on, as `data` is called."""
+    if splits.train is not None and splits.train.lost:
+        name, lost = next(iter(splits.train.lost.items()))
+        raise DataError(f"{data}: no image of class {name!r} can be read; {lost}")
+    if splits.train is None or len(splits.train) == 0:
+        wanted = "class folders, or a train split" if labels else "images, or a train split of them"
+        raise DataError(f"{data} has no training images; expected {wanted}")
+    if labels and not splits.classes:
+        raise UnlabelledError(f"{data} has no labels, expected images of two classes or more")
+    if labels and len(splits.train.classes) < 2:
+        raise DataError(f"{data} has one class, {splits.train.classes[0]!r}; a classifier needs two or more")
 
 
 def for_labels(recipe: R, source: Source) -> R:

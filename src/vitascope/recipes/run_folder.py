@@ -78,9 +78,9 @@ def start_folder(folder: Path, recipe: Recipe, data: RunData, overwrite: bool) -
         temporary.write_text(text, encoding="utf-8")
 
 
-def clear(folder: Path) -> None:
-    """Deletes what is in the folder of a run but for its lock; config.yaml last, so that a kill leaves it a run."""
-    for path in sorted(folder.iterdir(), key=lambda path: path.name == CONFIG):
+def clear(folder: Path, last: str = CONFIG) -> None:
+    """Deletes what is in the folder of a run but for its lock; its mark `last`, so that a kill leaves it a run."""
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == last):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         elif path.name != LOCK:

@@ -23,7 +23,7 @@ from vitascope.data.source import Int64, Source, Splits
 from vitascope.device import resolve_device
 from vitascope.errors import ConfigError, DataError
 from vitascope.evaluation.answers import Answers
-from vitascope.evaluation.features import FeatureStore, features_folder
+from vitascope.evaluation.features import FeatureStore, Float32, features_folder
 from vitascope.inference.engines.auto import Auto, make_engine
 from vitascope.recipes.asked import Teach
 from vitascope.recipes.choose import with_start_to_teach
@@ -39,10 +39,10 @@ log = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 
 
-def teach_run(asked: Teach, progress: Progress | None = None) -> Lesson:
+def teach_run(asked: Teach, progress: Progress | None = None, splits: Splits | None = None) -> Lesson:
     """Teaches and writes RUN: the model, report, results, environment and what was taught, wholly or not at all.
 
-    Raises `UserError` for what the user can mend.
+    `splits` stands in for opening `asked.data`. Raises `UserError` for what the user can mend.
     """
     begun = time.monotonic()
     earlier, before = read_taught(asked.checkpoint), None
@@ -59,7 +59,7 @@ def teach_run(asked: Teach, progress: Progress | None = None) -> Lesson:
     elif asked.forget or asked.data is None:
         what = "--forget is for" if asked.forget else "without DATA it must be"
         raise ConfigError(f"{asked.checkpoint} was not taught; {what} a run of `vitascope teach`")
-    data = None if asked.data is None else open_data(asked.data)
+    data = splits or (None if asked.data is None else open_data(asked.data))
     if data is not None:
         asked = with_start_to_teach(asked, data)
     checkpoint = load(asked.checkpoint, image_size=asked.image_size)
@@ -69,6 +69,9 @@ def teach_run(asked: Teach, progress: Progress | None = None) -> Lesson:
     card = {"data": asked.data, "checkpoint": asked.checkpoint}
     with atomic_folder(Path(asked.out), what="teaching", overwrite=asked.overwrite) as folder:
         lesson, taught, answers = _lesson(checkpoint, data, store, before=before, settings=asked, card=card)
+        alike = lesson.results["copies"]
+        if contrary := sum(len(f["files"]) for f in alike if len(f["classes"]) > 1 and f["kind"] != "mirrored"):
+            log.warning("%d images have copies under another label: `vitascope check` lists such", contrary)
         results = write_lesson(folder, lesson, taught, seconds=time.monotonic() - begun)
         lesson = replace(lesson, results=results)
         write_run_report(folder, report_of_lesson(asked, lesson, taught, data or Splits(), answers))
@@ -86,6 +89,11 @@ def teach(
     opened = open_data(data) if isinstance(data, str) else data
     splits = opened if isinstance(opened, Splits) else Splits(train=opened)
     return _lesson(checkpoint, splits, _store(checkpoint, device), settings=Teaching(**settings))[1]
+
+
+def features_of(checkpoint: Checkpoint, source: Source, device: str | None = None) -> Float32:
+    """What the head of `checkpoint` sees of all images of `source`, (n, d), as in teaching."""
+    return _store(checkpoint, device)(source, np.arange(len(source), dtype=np.int64))
 
 
 def _store(checkpoint: Checkpoint, device: str | None, **how: Any) -> FeatureStore:
@@ -116,8 +124,6 @@ def _lesson(
     if splits.train is not None and len(splits.train):
         copies = find_copies(splits.present().values())
         alike = copies.found(splits)
-        if contrary := sum(len(f.items) for f in alike if len(f.classes) > 1 and f.kind != "mirrored"):
-            log.warning("%d images have copies under another label: `vitascope check` lists such", contrary)
         groups, keys = together(splits, copies, settings.group)
         if isinstance(features.compute, Auto):
             features.compute.expect(sum(map(len, splits.present().values())))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from vitascope.cli.checked import show_checked
 from vitascope.cli.console import Console
-from vitascope.wording import count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +15,8 @@ class Check:
 
     data: str
     """What to check (`vitascope data` lists the kinds)."""
+    all: bool = False
+    """Show every problem and note, and how many images every class has."""
     strict: bool = False
     """Exit with 2 when there are problems."""
 
@@ -25,23 +27,15 @@ def run(asked: Check, console: Console) -> dict[str, Any]:
 
     show = console.observer("checking").counted
     report = check_data(asked.data, progress=lambda split, done, total: show(f"reading {split}", done, total))
+    show_checked(report, console, everything=asked.all)
     for name, split in report.splits.items():
-        counts = list(split.per_class.items())
-        shown = counts if len(counts) <= 40 else counts[:40]
-        columns, rows = (["class", "images"], shown) if counts else (["images"], [[split.images]])
-        console.table(f"{name}: {split.images:,} images", columns, rows)
-        if len(counts) > len(shown):
-            console.say(f"… and {len(counts) - len(shown)} more classes")
+        counts = sorted(split.per_class.items(), key=lambda item: item[1])
+        if counts and asked.all:
+            console.table(f"{name}: {split.images:,} images", ["class", "images"], list(split.per_class.items()))
+        size = ""
         if split.heights and split.widths:
-            console.say(
-                f"{name}: widths {split.widths[0]}–{split.widths[2]} (median {split.widths[1]}), "
-                f"heights {split.heights[0]}–{split.heights[2]} (median {split.heights[1]}) pixels"
-            )
-    for title, findings in (("problem", report.problems), ("note", report.notes)):
-        if findings:
-            console.table(
-                count(len(findings), title), ["kind", "where", "what"], [[f.kind, f.where, f.what] for f in findings]
-            )
-    if not report.problems:
-        console.say("no problems found")
+            (least, width, most), (lowest, height, highest) = split.widths, split.heights
+            size = f"; widths {least}–{most} (median {width}), heights {lowest}–{highest} (median {height}) pixels"
+        spread = f", {counts[0][1]:,} ({counts[0][0]}) to {counts[-1][1]:,} ({counts[-1][0]}) a class" if counts else ""
+        console.say(f"{name}: {split.images:,} images{spread}{size}")
     return {**report.to_json(), "exit_code": 2 if asked.strict and report.problems else 0}

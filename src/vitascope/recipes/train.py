@@ -1,0 +1,244 @@
+"""From photographs to a classifier in one command: checked, chosen for, taught, fine-tuned, and the better one kept.
+
+RUN/taught and RUN/finetuned are ordinary runs. RUN itself holds the model and the results of the better one, so that
+every command takes it; the taught one at first, so that whoever stops the fine-tuning has something.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.load import load
+from vitascope.checkpoints.output import atomic_file, check_output
+from vitascope.checkpoints.run_files import ENVIRONMENT, MODEL, RESULTS, environment, write_json
+from vitascope.checkpoints.save import save
+from vitascope.data.check import Report, check_data
+from vitascope.data.open import open_data
+from vitascope.data.source import Splits
+from vitascope.errors import ConfigError, Stopped
+from vitascope.evaluation.metrics import SCORES
+from vitascope.lock import locked
+from vitascope.recipes.asked import Teach, Train
+from vitascope.recipes.finetune import finetune
+from vitascope.recipes.plan import Limits
+from vitascope.recipes.prepare import check_trainable
+from vitascope.recipes.run_folder import clear, read_json
+from vitascope.recipes.teach import teach_run
+from vitascope.recipes.train_choices import LEAST_STEPS, Chosen, chosen_for, finetuning, steps_in
+from vitascope.recipes.train_data import divided, median_side
+from vitascope.teaching.known import FILE as TAUGHT_FILE
+from vitascope.training.observer import Observer
+from vitascope.training.train_settings import seconds
+from vitascope.version import __version__
+from vitascope.wording import duration
+
+log = logging.getLogger(__name__)
+
+MARKER, TAUGHT, FINETUNED = "train.json", "taught", "finetuned"
+_READING = 0.1
+"""Share of the budget after which no further image is read to check it."""
+_LEFT_FREE = ("out", "device", "threads", "time_budget", "resume", "overwrite", "data")
+"""Options that may differ when what was interrupted is gone on with."""
+_WRITING = 1.0
+"""Seconds for what is written after fine-tuning."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What stands before the first step."""
+
+    rows: list[tuple[str, str]]
+    """What is chosen, and why; by the option that overrides it."""
+    checked: Report
+    """What was found in the data."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What came out."""
+
+    results: dict[str, Any]
+    """What RUN/results.json holds."""
+    kept: str
+    """TAUGHT or FINETUNED."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """Who is told what, as it becomes known."""
+
+    checked: Callable[[Report], None] = lambda report: None
+    plan: Callable[[Plan], None] = lambda plan: None
+    reading: Callable[[str, int, int], None] | None = None
+    features: Callable[[int, int], None] | None = None
+    observer: Observer | None = None
+    """Watches the fine-tuning."""
+
+
+def train_run(asked: Train, told: Told | None = None, begun: float | None = None) -> Trained:
+    """Trains what `asked` says into its RUN; `begun`: when the budget began, by `time.monotonic`.
+
+    Raises `UserError` for what the user can mend, before anything is trained; `Stopped` after a signal in fine-tuning,
+    with the taught model in RUN.
+    """
+    told, begun = told or Told(), time.monotonic() if begun is None else begun
+    out, total = Path(asked.out), seconds(asked.time_budget)
+    before = _begun(asked)
+    opened = open_data(asked.data)
+    check_trainable(asked.data, opened)
+    report = replace(check_data(opened, progress=told.reading, until=begun + _READING * total), data=asked.data)
+    told.checked(report)
+    splits, rows = divided(asked, opened, report)
+    if asked.threads:
+        torch.set_num_threads(asked.threads)
+    sides = median_side(report)
+    chosen = _as_before(before) if before else chosen_for(asked, splits, sides, begun)
+    torch.set_num_threads(chosen.threads)
+    with locked(out):
+        if not before:
+            clear(out, MARKER)
+            write_json(out / MARKER, _marker(asked, chosen))
+        left = begun + total - time.monotonic() - _WRITING
+        steps = 0 if asked.way == "teach" else steps_in(left, chosen)
+        tunes = steps >= LEAST_STEPS or asked.way == "finetune"
+        told.plan(Plan(rows=[*rows, *_rows(asked, chosen, left, steps, tunes)], checked=report))
+        taught = _taught(asked, chosen, splits, told)
+        found = {TAUGHT: taught}
+        kept = _keep(asked, found, TAUGHT, chosen, report, splits)
+        if tunes:
+            recipe = finetuning(
+                asked,
+                chosen,
+                sides,
+                data=asked.data,
+                checkpoint=str(out / TAUGHT) if chosen.keeps_head else chosen.start,
+                out=str(out / FINETUNED),
+                time_budget=f"{max(total - _WRITING, 1):g}s",
+            )
+            limits = Limits(begun=begun)
+            try:
+                finetune(recipe, splits=splits, resume="auto", observer=told.observer, limits=limits)
+            except Stopped as error:
+                where = f"{out} holds the taught model; go on with --resume"
+                raise Stopped(error.signal_number, f"stopped by {error.signal_name} in fine-tuning", where) from None
+            found[FINETUNED] = read_json(out / FINETUNED / RESULTS, "go on with --resume")
+            kept = _keep(asked, found, better(found), chosen, report, splits)
+        results = {**kept.results, "seconds": round(time.monotonic() - begun, 2)}
+        write_json(out / RESULTS, results)
+    return replace(kept, results=results)
+
+
+def better(found: dict[str, dict[str, Any]]) -> str:
+    """Which of the runs was better on the validation images: by its score, then by its loss; of equals the first."""
+
+    def key(name: str) -> tuple[float, float]:
+        judged = found[name]["validation"]
+        score = next(score for score in SCORES if score in judged)
+        return float(judged[score]), -float(judged["loss"])
+
+    return max(found, key=key)
+
+
+def _taught(asked: Train, chosen: Chosen, splits: Splits, told: Told) -> dict[str, Any]:
+    """The results of the taught run, from before where it is there."""
+    folder = Path(asked.out) / TAUGHT
+    if (folder / RESULTS).is_file():
+        return read_json(folder / RESULTS, "start again with --overwrite")
+    teach = Teach(
+        checkpoint=chosen.start,
+        data=asked.data,
+        out=str(folder),
+        image_size=chosen.image_size,
+        group=asked.group,
+        device=asked.device,
+    )
+    return teach_run(teach, told.features, splits).results
+
+
+def _keep(
+    asked: Train, found: dict[str, dict[str, Any]], name: str, chosen: Chosen, report: Report, splits: Splits
+) -> Trained:
+    """Writes what of `found` is kept into RUN; its model's card tells the same figures."""
+    out, own = Path(asked.out), dict(found[name])
+    several = len(found) > 1
+    judged = own["validation"] = {**own["validation"], "chosen_on": several or bool(own["validation"].get("chosen_on"))}
+    if not judged["chosen_on"]:
+        del judged["chosen_on"]
+    compared = {each: {key: results["validation"][key] for key in _TOLD if key in results["validation"]}
+                for each, results in found.items()}  # fmt: skip
+    own |= {"kept": name, "compared": compared, "choices": chosen.why, "problems": len(report.problems)}
+    own["unreadable"] = sum(len(split.unreadable) for split in report.splits.values())
+    for key in ("forecast", "gains"):  # of the taught head, whichever is kept
+        own[key] = found[TAUGHT][key]
+    checkpoint: Checkpoint = load(out / name)
+    save(replace(checkpoint, card={**checkpoint.card, "results": own}), out / MODEL, overwrite=True)
+    if "taught_sha256" in own:
+        with atomic_file(out / TAUGHT_FILE) as temporary:
+            shutil.copyfile(out / TAUGHT / TAUGHT_FILE, temporary)
+    else:
+        (out / TAUGHT_FILE).unlink(missing_ok=True)
+    write_json(out / RESULTS, own)
+    write_json(out / ENVIRONMENT, environment())
+    return Trained(results=own, kept=name)
+
+
+_TOLD = ("images", *SCORES, "loss")
+"""What is told of each of those that were compared."""
+
+
+def _rows(asked: Train, chosen: Chosen, left: float, steps: int, tunes: bool) -> list[tuple[str, str]]:
+    """The choices as lines of a plan."""
+    rows = [(name, text) for name, text in chosen.why.items() if tunes or name in ("start", "image-size", "threads")]
+    if tunes:
+        way = f"teach, then fine-tune for {duration(left)} (about {steps:,} steps); the better one is kept"
+    elif asked.way == "teach":
+        way = "teach: as asked"
+    else:
+        way = (
+            f"teach alone: the {duration(max(left, 0))} left are {steps} steps, and fewer than {LEAST_STEPS} spoil more"
+        )
+    return [*rows, ("way", way)]
+
+
+def _begun(asked: Train) -> dict[str, Any] | None:
+    """What an interrupted start left in RUN, where it is to be gone on with. Raises `ConfigError`, `OutputError`."""
+    out = Path(asked.out)
+    there = (out / MARKER).is_file()
+    if not asked.resume:
+        remedy = "choose another --out, or give --resume or --overwrite"
+        check_output(out, "training", overwrite=asked.overwrite, sources=[asked.start, asked.data], remedy=remedy)
+        return None
+    if not there:
+        raise ConfigError(f"{out} holds nothing to resume (no {MARKER}); leave out --resume to start")
+    before = read_json(out / MARKER, "start again with --overwrite")
+    stated, now = before.get("settings", {}), _settings(asked)
+    changed = [f"{name}: {now[name]}, was {stated.get(name)}" for name in now if stated.get(name) != now[name]]
+    if changed:
+        raise ConfigError(f"{out} was started with other settings ({'; '.join(changed)}); repeat those, or --overwrite")
+    return before
+
+
+def _settings(asked: Train) -> dict[str, Any]:
+    return {name: value for name, value in asdict(asked).items() if name not in _LEFT_FREE}
+
+
+def _marker(asked: Train, chosen: Chosen) -> dict[str, Any]:
+    return {"vitascope": __version__, "settings": _settings(asked), "chosen": asdict(chosen)}
+
+
+def _as_before(before: dict[str, Any]) -> Chosen:
+    try:
+        values = {f.name: before["chosen"][f.name] for f in fields(Chosen)}
+        height, width = values["image_size"]
+        return Chosen(**{**values, "image_size": (int(height), int(width))})
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{MARKER} is not as it was written ({error}); start again with --overwrite") from error

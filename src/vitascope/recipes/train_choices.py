@@ -1,0 +1,234 @@
+"""What `train` chooses for the data, the time and this machine, each with its reason; all of it can be overridden."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.load import load
+from vitascope.data.images import UInt8
+from vitascope.data.settings import AugmentConfig
+from vitascope.data.source import Source, Splits, View
+from vitascope.device import resolve_device
+from vitascope.errors import ConfigError
+from vitascope.models.catalogue import forward_flops
+from vitascope.models.config import ModelConfig, Size
+from vitascope.precision import resolve_precision
+from vitascope.recipes.asked import Train
+from vitascope.recipes.choose import AUTO, start_to_teach
+from vitascope.recipes.presets import PRESETS
+from vitascope.recipes.recipe import FinetuneRecipe
+from vitascope.recipes.teach import features_of, teach
+from vitascope.training.speed import free_memory, training_rate
+from vitascope.training.train_settings import seconds
+from vitascope.wording import duration
+
+FETCHED = 300.0
+"""Seconds of a budget from which a start may be fetched."""
+_FEATURES = 0.25
+"""Share of the budget that the features of all images may take."""
+_LOOK = 0.2
+"""Share of the budget that trying another image size may take."""
+LEAST_STEPS = 60
+"""Fewer steps of fine-tuning were no better than the taught head, or worse (`results/teach/head_kept.md`)."""
+_SMALLER = 0.05
+"""How much worse mirrored images may be told before fine-tuning does without them."""
+_MIRRORED = 500
+"""How many of them are tried."""
+_PROBE = 8
+"""Images of a step that is measured."""
+_FORWARD = 1.5
+"""How many times as fast as training features are, at least, which are always float32."""
+_STEEP = 300.0
+"""Largest gain of a taught head that fine-tuning begins with: one of 80 was improved on ants and bees; one of 2,400, of
+the digits, was undone by the first steps."""
+_MEMORY = 0.25
+"""Share of the free memory that decoded images may take."""
+_LR = 1e-3
+"""Learning rate for a head that is taught (`results/teach/head_kept.md`)."""
+_LINEAR = 224
+"""Side of the images of starts that are compared by linear heads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """What was chosen, or said."""
+
+    start: str
+    """What is begun from."""
+    image_size: Size
+    """Height and width that the model sees, in pixels."""
+    flip: bool
+    """Whether fine-tuning mirrors images."""
+    threads: int
+    """That compute."""
+    rate: float
+    """Images a second of training, as measured beforehand."""
+    keeps_head: bool
+    """Whether fine-tuning begins with the taught head; else with one of zeros."""
+    lr: float
+    """Learning rate of fine-tuning."""
+    batch: int
+    """Images per step of it."""
+    why: dict[str, str]
+    """One line for people of each, by the option that overrides it."""
+
+
+def chosen_for(asked: Train, splits: Splits, sides: int, begun: float) -> Chosen:
+    """What is chosen for the training images of `splits`; `sides`: their median shorter side in pixels; `begun`: when
+    the budget began. Raises `ConfigError` where the budget is too short to teach.
+    """
+    assert splits.train is not None
+    total, why = seconds(asked.time_budget), dict[str, str]()
+    start, size, why["start"] = _start(asked, splits, total)
+    config = load(start, image_size=size).model.config
+    threads, rate, why["threads"] = _threads(asked, config)
+    torch.set_num_threads(threads)
+    images, left = sum(map(len, splits.present().values())), begun + total - time.monotonic()
+    takes = images / (_FORWARD * rate)
+    if takes > left:
+        least = duration(1.5 * (total - left + takes))
+        raise ConfigError(
+            f"time_budget {asked.time_budget}: the features of {images:,} images take about {duration(takes)} here, "
+            f"and {duration(max(left, 0))} are left; give {least}, or a smaller --start or --image-size"
+        )
+    tried: dict[Size, Checkpoint] = {}
+    for each in [config.image_size] if size else _sizes(config, sides):
+        more = forward_flops(replace(config, image_size=each)) / forward_flops(config)
+        if not tried or more * len(splits.train) / (_FORWARD * rate) < _LOOK * total:
+            tried[each] = teach(load(start, image_size=each), Splits(train=splits.train), device=asked.device)
+    best = min(tried, key=lambda each: (_left_out(tried[each])["loss"], each))
+    why["image-size"] = _size_text(asked, tried, best)
+    flip, why["flip"] = _flip(asked, splits.train, tried[best])
+    head = tried[best].model.head.linear
+    assert head is not None
+    keeps = float(torch.linalg.matrix_norm(head.weight.detach(), 2)) <= _STEEP
+    recipe = replace(_recipe(keeps), **{name: n for name in ("lr", "batch") if (n := getattr(asked, name)) is not None})
+    head_text = "from the taught head" if keeps else "from a head of zeros, as the taught one is too steep to move with"
+    why["lr"] = f"{recipe.lr:g} in batches of {recipe.batch}, {head_text}"
+    return Chosen(
+        start=start,
+        image_size=best,
+        flip=flip,
+        threads=threads,
+        rate=rate * forward_flops(config) / forward_flops(replace(config, image_size=best)),
+        keeps_head=keeps,
+        lr=recipe.lr,
+        batch=recipe.batch,
+        why=why,
+    )
+
+
+def _recipe(keeps_head: bool, **where: Any) -> FinetuneRecipe:
+    """What fine-tuning begins with: small steps from a head that is right, larger ones from a head of zeros."""
+    where = where or {"data": "", "out": "", "checkpoint": ""}
+    recipe = PRESETS[FinetuneRecipe]["small"](**where)
+    assert isinstance(recipe, FinetuneRecipe)
+    return replace(recipe, lr=_LR)
+
+
+def finetuning(asked: Train, chosen: Chosen, sides: int, **where: Any) -> FinetuneRecipe:
+    """The recipe of fine-tuning; `where` says its data, checkpoint, out and time_budget."""
+    recipe = _recipe(chosen.keeps_head, **where)
+    crop: dict[str, Any] = {"crop_area": (0.3, 1.0), "randaugment_layers": 2}
+    if sides < 2 * max(chosen.image_size) or not chosen.flip:  # of small pictures and writing every part counts
+        crop = {"crop": "shift"}
+    shorter = 2 * min(chosen.image_size)
+    free = free_memory(torch.device("cpu"))
+    return replace(
+        recipe,
+        image_size=chosen.image_size,
+        lr=chosen.lr,
+        batch=chosen.batch,
+        augment=AugmentConfig(flip=chosen.flip, **crop),
+        shrink=shorter if sides > shorter else None,
+        memory_budget=f"{int(min(_MEMORY * free, 2**31) / 2**20)}M",
+        on_error="skip",
+        seed=asked.seed,
+        device=asked.device,
+    )
+
+
+def steps_in(left: float, chosen: Chosen) -> int:
+    """About how many steps of fine-tuning fit into so many seconds."""
+    return max(int(left * chosen.rate / chosen.batch), 0)
+
+
+def _start(asked: Train, splits: Splits, total: float) -> tuple[str, int | None, str]:
+    """What to begin from, the image size that goes with it, and why."""
+    if asked.start != AUTO:
+        return asked.start, asked.image_size, f"{asked.start}: as asked"
+    choice = start_to_teach(splits, asked.image_size, asked.device, _FEATURES * total, cached=total < FETCHED)
+    size = asked.image_size or (_LINEAR if choice.judged else None)
+    return choice.name, size, choice.why if choice.judged else f"{choice.name}: {choice.why}"
+
+
+def _sizes(config: ModelConfig, sides: int) -> list[Size]:
+    """The start's own size first, then half of it where images are no larger, or twice it where they are."""
+    height, width = config.image_size
+    other = (height * 2, width * 2) if sides >= 1.5 * height else (height // 2, width // 2)
+    fits = all(side and side % config.pixels_per_token == 0 for side in other)
+    return [config.image_size, *([other] if fits and (sides >= 1.5 * height or sides <= height // 2) else [])]
+
+
+def _left_out(taught: Checkpoint) -> dict[str, Any]:
+    """The leave-one-out figures of a taught head."""
+    results: dict[str, Any] = taught.card["results"]
+    return results
+
+
+def _size_text(asked: Train, tried: dict[Size, Checkpoint], best: Size) -> str:
+    text = f"{best[1]} px" if best[0] == best[1] else f"{best[0]}×{best[1]} px"
+    if asked.image_size or len(tried) == 1:
+        return f"{text}: {'as asked' if asked.image_size else 'what the start saw'}"
+    told = [f"{size[0]} px {_left_out(each)['loss']:.3f}" for size, each in tried.items()]
+    return f"{text}: smallest loss of images left out, each in turn ({', '.join(told)})"
+
+
+def _flip(asked: Train, train: Source, taught: Checkpoint) -> tuple[bool, str]:
+    """Whether mirror images may be learned from: not of writing, which the taught head does not know mirrored."""
+    if asked.flip is not None:
+        return asked.flip, f"{'true' if asked.flip else 'false'}: as asked"
+    if train.several:
+        return True, "true: labels rarely depend on sides"
+    drawn = np.random.default_rng(asked.seed).permutation(len(train))[:_MIRRORED]
+    some = View(train, np.sort(drawn).astype(np.int64))
+    rows = features_of(taught, _Mirrored(some), asked.device)
+    linear = taught.model.head.linear
+    assert linear is not None
+    with torch.no_grad():
+        found = (torch.from_numpy(rows) @ linear.weight.T.float() + linear.bias).argmax(dim=1).numpy()
+    right, usual = float((found == some.labels).mean()), float(_left_out(taught)["loo_top1"])
+    flip = right >= usual - _SMALLER
+    return flip, f"{str(flip).lower()}: the taught head tells {100 * right:.0f} % of mirrored images"
+
+
+def _threads(asked: Train, config: ModelConfig) -> tuple[int, float, str]:
+    """How many threads, the images a second that they train, and why."""
+    device, usual = resolve_device(asked.device), torch.get_num_threads()
+    precision = resolve_precision("auto", device)
+    numbers = [asked.threads] if asked.threads else sorted({1, usual}) if device.type == "cpu" else [usual]
+    rates = {n: training_rate(config, _PROBE, n, device=str(device), precision=precision) for n in numbers}
+    best = max(rates, key=lambda n: rates[n])
+    told = ", ".join(f"{rate:.0f} images a second with {n}" for n, rate in rates.items())
+    return best, rates[best], f"{best}: {told}, in training ({precision})"
+
+
+class _Mirrored(Source):
+    """Images with left and right exchanged."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.name, self.classes, self.labels = f"{source.name} (mirrored)", source.classes, source.labels
+
+    def __getitem__(self, index: int) -> UInt8:
+        return np.ascontiguousarray(self.source[index][:, ::-1])
+
+    def identity(self) -> Iterator[bytes]:
+        yield self.source.fingerprint().encode()
