@@ -21,10 +21,10 @@ from vitascope.data.open import open_data
 from vitascope.errors import ConfigError, DataError, OutputError, Stopped
 from vitascope.recipes import train as training
 from vitascope.recipes import train_choices
-from vitascope.recipes.asked import Train
 from vitascope.recipes.recipe import FinetuneRecipe
 from vitascope.recipes.teach import teach
 from vitascope.recipes.train import FINETUNED, TAUGHT, Plan, Told, better, train_run
+from vitascope.recipes.train_asked import Train
 from vitascope.recipes.train_data import divided
 from vitascope.teaching.known import read_taught
 

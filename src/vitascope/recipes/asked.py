@@ -5,22 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from vitascope.errors import ConfigError
 from vitascope.evaluation.shots import FewShot
 from vitascope.fields import (
     Count,
     DataName,
     FileName,
     FolderName,
-    Probability,
     Range,
-    TimeText,
     check_fields,
     refuse_idle,
 )
 from vitascope.inference.engines.names import EngineName
 from vitascope.teaching.settings import Teaching
-from vitascope.training.train_settings import FromZero, Precision, seconds
+from vitascope.training.train_settings import Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,65 +175,6 @@ class Teach(Teaching, Opened, Placed):
     """Images per forward pass."""
     workers: Annotated[int, Range(0)] = 0
     """Processes that read images besides this one."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Train(Placed):
-    """From photographs to a classifier: what may be said of it. Whatever is left open is chosen, and told with why."""
-
-    FIRST: ClassVar[tuple[str, ...]] = (
-        "time_budget",
-        "start",
-        "image_size",
-        "way",
-        "holdout",
-        "group",
-        "threads",
-        "resume",
-        "overwrite",
-    )
-
-    data: str
-    """Photographs in one folder per class, or other data (`vitascope data` lists the kinds)."""
-    out: FolderName
-    """New folder for the model, its report and its figures."""
-    time_budget: TimeText = "10m"
-    """Wall time of all of it, such as 90s, 10m, 2h."""
-    start: str = "auto"
-    """What to begin from: a checkpoint or a name; auto: the best published one that suits and can be had, without a
-    network the package's own."""
-    image_size: int | None = None
-    """Side in pixels of the images the model sees; none: whichever leave-one-out says is best."""
-    way: Literal["both", "teach", "finetune"] = "both"
-    """Teach a head in closed form, fine-tune from it, or keep whichever of both is better on images held out."""
-    holdout: Probability = 0.2
-    """Share of the photographs held out to choose and to judge on, where the data has no validation split."""
-    group: str | None = None
-    """What stays on one side besides copies: a column of the data's table, or a regular expression on paths."""
-    lr: FromZero | None = None
-    """Learning rate of fine-tuning; none: by its recipe."""
-    batch: Count | None = None
-    """Images per step of fine-tuning; none: by its recipe."""
-    flip: bool | None = None
-    """Mirror images in fine-tuning; none: if the taught head knows mirrored images as well as others."""
-    threads: Count | None = None
-    """Threads that compute; none: whichever number is faster here and now."""
-    seed: Annotated[int, Range(0)] = 0
-    """Fixes the hold-out, order and augmentation."""
-    resume: bool = False
-    """Go on with what was begun in --out and interrupted."""
-    overwrite: bool = False
-    """Replace what was trained into --out before."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        seconds(self.time_budget)
-        if self.holdout == 0:
-            raise ConfigError("holdout is 0, expected a share above 0: what is kept is chosen on images held out")
-        if self.way == "teach":
-            refuse_idle(self, "nothing is fine-tuned", "lr", "batch", "flip")
-        if self.resume and self.overwrite:
-            raise ConfigError("--resume and --overwrite contradict each other: give one")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,12 +27,13 @@ from vitascope.data.source import Splits
 from vitascope.errors import ConfigError, Stopped
 from vitascope.evaluation.metrics import SCORES
 from vitascope.lock import locked
-from vitascope.recipes.asked import Teach, Train
+from vitascope.recipes.asked import Teach
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.plan import Limits
 from vitascope.recipes.prepare import check_trainable
 from vitascope.recipes.run_folder import clear, read_json
 from vitascope.recipes.teach import teach_run
+from vitascope.recipes.train_asked import Train
 from vitascope.recipes.train_choices import LEAST_STEPS, Chosen, chosen_for, finetuning, steps_in
 from vitascope.recipes.train_data import divided, median_side
 from vitascope.teaching.known import FILE as TAUGHT_FILE

@@ -20,11 +20,11 @@ from vitascope.errors import ConfigError
 from vitascope.models.catalogue import forward_flops
 from vitascope.models.config import ModelConfig, Size
 from vitascope.precision import resolve_precision
-from vitascope.recipes.asked import Train
 from vitascope.recipes.choose import AUTO, start_to_teach
 from vitascope.recipes.presets import PRESETS
 from vitascope.recipes.recipe import FinetuneRecipe
 from vitascope.recipes.teach import features_of, teach
+from vitascope.recipes.train_asked import Train
 from vitascope.training.speed import free_memory, training_rate
 from vitascope.training.train_settings import seconds
 from vitascope.wording import duration

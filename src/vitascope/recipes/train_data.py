@@ -10,8 +10,8 @@ from vitascope.data.groups import group_keys, together
 from vitascope.data.holdout import stratified_holdout
 from vitascope.data.source import Source, Splits, View
 from vitascope.errors import DataError
-from vitascope.recipes.asked import Train
 from vitascope.recipes.prepare import check_trainable
+from vitascope.recipes.train_asked import Train
 from vitascope.wording import count, some
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vitascope.cli.checked import show_checked
 from vitascope.cli.console import Console
-from vitascope.recipes.asked import Train
+from vitascope.recipes.train_asked import Train
 
 if TYPE_CHECKING:
     from vitascope.data.check import Report
