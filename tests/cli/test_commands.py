@@ -93,6 +93,20 @@ def test_a_piped_table_is_not_cut(run: Run) -> None:
     assert all(name in table for name in vs.model_names())
 
 
+def test_the_fields_of_every_kind_of_model_are_told(run: Run) -> None:
+    fields = json.loads(run("models", "--fields", "--json")[1])["fields"]
+    told = {kind: {field["name"]: field for field in found} for kind, found in fields.items()}
+    assert told["ViT"]["depth"] == {"name": "depth", "default": "12", "meaning": "L, the number of blocks."}
+    assert told["ViT"]["pooling"]["meaning"].endswith("One of token, mean, token+mean, token+distillation, attention.")
+    assert told["ViT"]["gated_mlp"]["default"] == "false"
+    assert told["hybrid"]["width_factor"]["default"] == "1"
+    assert told["BiT"]["units"]["default"] == "3,4,6,3"
+    assert all(found["meaning"].strip() for kind in told.values() for found in kind.values())
+    table = run("models", "--fields")[1]
+    assert all(f" {name} " in table for kind in told.values() for name in kind)
+    assert run("models", "--fields", "--starts")[0] == 2
+
+
 def test_check_lists_every_unreadable_file(tmp_path: Path, run: Run) -> None:
     folder = image_folder(tmp_path / "images")
     whole = (folder / "ant" / "000.png").read_bytes()

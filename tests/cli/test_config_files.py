@@ -13,6 +13,9 @@ import yaml
 from commanding import finetune_words, pretrain_words, refused
 from tiny import PRETRAIN_WORDS, image_folder
 from vitascope.cli import main
+from vitascope.recipes.presets import PRESETS
+from vitascope.recipes.pretrain import pretraining_config
+from vitascope.recipes.recipe import PretrainRecipe
 
 
 def test_a_config_file_is_changed_by_options_wherever_they_stand(tmp_path: Path) -> None:
@@ -169,3 +172,33 @@ def test_of_a_preset_for_another_objective_the_rest_stays() -> None:
 def test_words_within_braces_are_words() -> None:
     fields = pretrain_words("d", "--out=x", "--model_fields={pooling: mean, class_token: false}").model_fields
     assert fields == {"pooling": "mean", "class_token": False}
+
+
+@pytest.mark.parametrize("preset", list(PRESETS[PretrainRecipe]))
+def test_a_preset_drops_what_a_resnet_lacks(preset: str) -> None:
+    if preset.startswith("masked"):
+        return  # of ViTs alone
+    recipe = pretrain_words("d", "--out=x", f"--preset={preset}", "--model=BiT-R14x0.5", "--image-size=32")
+    assert not any((recipe.dropout, recipe.stochastic_depth, recipe.drop_tokens, recipe.whiten, recipe.zero_residuals))
+    assert pretraining_config(recipe, 10).features == 1024
+    assert recipe.model_fields == ({"head_bias": -10.0} if preset == "jft" else {})
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        (
+            "--stochastic-depth=0.1",
+            "--stochastic-depth is 0.1, but BiT-R50x1 is a ResNet, which has none; leave it out",
+        ),
+        ("--model-fields.width=64", "model_fields has width 64, but BiT-R50x1 is a ResNet, which has none"),
+        ("--model-fields={depth: 6}", "model_fields has depth 6, but BiT-R50x1 is a ResNet, which has none"),
+        ("--zero-residuals", "--zero-residuals is True, but BiT-R50x1 is a ResNet"),
+    ],
+)
+def test_what_is_asked_of_a_resnet_that_it_lacks_is_refused(
+    word: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for preset in ([], ["--preset=record"]):
+        words = ["pretrain", "digits", "--out=x", "--model=BiT-R50x1", *preset, word]
+        assert said in refused(capsys, *words)

@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vitascope.errors import ConfigError
 from vitascope.models.catalogue import (
+    architecture_name,
     count_parameters,
     create_model,
     empty_model,
@@ -19,7 +20,7 @@ from vitascope.models.config import BiTConfig, ViTConfig
 
 # 1000 classes, 224 pixels. ViTs and hybrids: `models_test.py` of google-research/vision_transformer; ViT-b/32 has the
 # sizes of S/32. ResNets: R50x1, R50x3, R101x1, R101x3, R152x2 and R152x4 agree with timm's table of the released BiT
-# models; the other sizes were never released and are what this code gives.
+# models; the other sizes, all small ones among them, were never released and are what this code gives.
 PARAMETERS = {
     "ViT-Ti/16": 5_717_416,
     "ViT-S/32": 22_878_952,
@@ -31,11 +32,19 @@ PARAMETERS = {
     "ViT-L/32": 306_535_400,
     "ViT-L/16": 304_326_632,
     "ViT-H/14": 632_045_800,
+    "ViT-128/8": 1_444_200,
+    "ViT-256/8": 5_246_696,
     "R+ViT-Ti/16": 6_337_704,
     "R26+ViT-S/32": 36_431_912,
     "R26+ViT-B/32": 101_383_976,
     "R50+ViT-B/16": 98_659_112,
     "R50+ViT-L/32": 328_994_856,
+    "R+ViT-128/8": 1_440_776,
+    "BiT-R14x½": 3_032_328,
+    "BiT-R14x1": 10_057_256,
+    "BiT-R26x½": 4_517_768,
+    "BiT-R26x1": 15_987_496,
+    "BiT-R50x½": 6_913_800,
     "BiT-R50x1": 25_549_352,
     "BiT-R50x2": 97_988_712,
     "BiT-R50x3": 217_319_080,
@@ -62,6 +71,15 @@ def test_every_registered_model_is_pinned() -> None:
 @pytest.mark.parametrize("name", model_names())
 def test_parameters(name: str) -> None:
     assert count_parameters(model_config(name)) == PARAMETERS[name]
+
+
+@pytest.mark.parametrize("name", [name for name in model_names() if name != "ViT-b/32"])  # S/32, as the paper calls it
+def test_a_model_is_called_by_its_name(name: str) -> None:
+    assert architecture_name(model_config(name)) == name
+
+
+def test_a_half_may_be_written_in_ascii() -> None:
+    assert model_config("BiT-R50x0.5") == model_config("BiT-R50x½")
 
 
 def test_the_patch_number_is_free() -> None:

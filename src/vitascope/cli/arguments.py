@@ -84,10 +84,15 @@ class Arguments(Described):
             try:
                 return self._read([*(f"--config={path}" for path in files), *options, *places])
             except IdleError as error:  # what a preset says of something that the user chose otherwise falls away
-                name = error.field if error.field in self.fields else f"{self._group(error.field)}.{error.field}"
+                whole, _, part = error.field.partition(".")
+                name = error.field if whole in self.fields else f"{self._group(error.field)}.{error.field}"
                 if "preset" not in stated or name in stated:
                     raise
-                self.inner.set_defaults({name: error.default})
+                if part:  # of a dict, which is one default
+                    rest = {key: value for key, value in self.inner.get_default(whole).items() if key != part}
+                    self.inner.set_defaults({whole: rest})
+                else:
+                    self.inner.set_defaults({name: error.default})
 
     def _read(self, words: list[str]) -> list[Any]:
         args = self.inner.parse_args(words)

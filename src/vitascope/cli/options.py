@@ -52,7 +52,7 @@ class Described:
         self.fields: dict[str, Field[Any]] = {f.name: f for kind in whole for f in fields(kind)}
         self.hints: dict[str, Any] = {n: hint for kind in whole for n, hint in get_type_hints(kind).items()}
         self.presets = next((PRESETS[kind] for kind in whole if kind in PRESETS), {})
-        told = {option.name: option for kind in whole for option in _options(kind)}
+        told = {option.name: option for kind in whole for option in options_of(kind)}
         self._by_place = [told[name] for name in places.split()]
         self.places = {option.name: option.text for option in self._by_place}
 
@@ -68,7 +68,7 @@ class Described:
         """All options under titles, those of every command last."""
         found: list[tuple[str, list[Option]]] = []
         for kind in self.kinds:
-            options = list(_options(kind))
+            options = self._options(kind)
             parts = {name for name, hint in get_type_hints(kind).items() if is_dataclass(hint)}
             own = [option for option in options if "." not in option.name and option.name not in self.places]
             found.append((sentence(_about(kind)), own))
@@ -81,10 +81,18 @@ class Described:
         """The options that matter first: what must be given, then --preset, then as the dataclasses say."""
         chosen: list[Option] = []
         for kind in self.kinds:
-            by_name = {option.name: option for option in _options(kind) if option.name not in self.places}
+            by_name = {option.name: option for option in self._options(kind) if option.name not in self.places}
             chosen += [by_name[name] for name in getattr(kind, "FIRST", by_name)]
         preset, json = ([option for option in self._common() if option.name == name] for name in ("preset", "json"))
         return [*sorted([*preset, *chosen, *json], key=lambda option: not option.required)]
+
+    def _options(self, kind: Any) -> list[Option]:
+        """The options of a dataclass; what names one of its fields names an option."""
+
+        def spell(match: re.Match[str]) -> str:
+            return spelt(match[1]) if match[1] in self.fields else match[0]
+
+        return [replace(option, text=re.sub(r"`(\w+)`", spell, option.text)) for option in options_of(kind)]
 
     def _common(self) -> list[Option]:
         choices = tuple(self.presets)
@@ -117,12 +125,12 @@ def sentence(text: str) -> str:
     return re.split(r"\.(?:\s|$)", text, maxsplit=1)[0]
 
 
-def _options(kind: Any) -> Iterator[Option]:
+def options_of(kind: Any) -> Iterator[Option]:
     """All fields of a dataclass, those of its parts too."""
     hints, texts = get_type_hints(kind, include_extras=True), _texts(kind)
     for f in fields(kind):
         if is_dataclass(hints[f.name]):
-            for option in _options(hints[f.name]):
+            for option in options_of(hints[f.name]):
                 yield replace(option, name=f"{f.name}.{option.name}")
             continue
         forms = [
@@ -134,7 +142,7 @@ def _options(kind: Any) -> Iterator[Option]:
         flag = f.default is False
         yield Option(
             name=f.name,
-            text=re.sub(r"`(\w+)`", lambda match: spelt(match[1]) if match[1] in hints else match[0], texts[f.name]),
+            text=texts[f.name],
             value=f"[{_choice(forms)}]" if flag and forms else _choice(forms),
             choices=words,
             default=_shown(f.default),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vitascope.models.vit import ViT
 
 # Table 1 of the paper, and `configs/models.py` for Ti, S and the dropout rates. "b" is B at half width (Figure 4).
+# Numbers are widths of six blocks, for images of 32 to 64 pixels on a CPU.
 SIZES: dict[str, ViTConfig] = {
     "Ti": ViTConfig(width=192, depth=12, heads=3, hidden=768),
     "S": ViTConfig(width=384, depth=12, heads=6, hidden=1536),
@@ -26,6 +27,8 @@ SIZES: dict[str, ViTConfig] = {
     "B": ViTConfig(width=768, depth=12, heads=12, hidden=3072),
     "L": ViTConfig(width=1024, depth=24, heads=16, hidden=4096, dropout=0.1),
     "H": ViTConfig(width=1280, depth=32, heads=16, hidden=5120, patch=14, dropout=0.1),
+    "128": ViTConfig(width=128, depth=6, heads=2, hidden=512),
+    "256": ViTConfig(width=256, depth=6, heads=4, hidden=1024),
 }
 
 # A hybrid's name gives the patch in image pixels as the authors count it, except R+ViT-Ti/16: its root reduces the
@@ -36,9 +39,16 @@ HYBRIDS: dict[str, ViTConfig] = {
     "R26+ViT-B/32": replace(SIZES["B"], patch=1, stem=StemConfig(units=(2, 2, 2, 2))),
     "R50+ViT-B/16": replace(SIZES["B"], patch=1, stem=StemConfig(units=(3, 4, 9)), dropout=0.1),
     "R50+ViT-L/32": replace(SIZES["L"], patch=1, stem=StemConfig(units=(3, 4, 6, 3))),
+    "R+ViT-128/8": replace(SIZES["128"], patch=2, stem=StemConfig(width_factor=0.5)),
 }
 
-RESNETS: dict[str, BiTConfig] = {
+# Shallower and of half the width: what a CPU trains in minutes.
+_SMALL_RESNETS: dict[str, BiTConfig] = {
+    f"BiT-R{depth}x{factor}": BiTConfig(units=units, base_width=width)
+    for depth, units in {14: (1, 1, 1, 1), 26: (2, 2, 2, 2), 50: (3, 4, 6, 3)}.items()
+    for factor, width in {"½": 32, "1": 64}.items()
+}
+RESNETS: dict[str, BiTConfig] = _SMALL_RESNETS | {
     f"BiT-R{depth}x{factor}": BiTConfig(units=units, width_factor=factor)
     for depth, units in {
         50: (3, 4, 6, 3),
@@ -60,8 +70,10 @@ PLAIN_NAMES = (
     "ViT-L/32",
     "ViT-L/16",
     "ViT-H/14",
+    "ViT-128/8",
+    "ViT-256/8",
 )
-"""The pure ViTs that were published; the patch number of a ViT name is free beyond them."""
+"""The pure ViTs that were published, and two small ones; the patch number of a ViT name is free beyond them."""
 
 
 def model_names() -> tuple[str, ...]:
@@ -70,7 +82,11 @@ def model_names() -> tuple[str, ...]:
 
 
 def model_config(name: str, **changes: Any) -> ModelConfig:
-    """The config behind a name, with any field changed; raises `ConfigError` naming the nearest names or fields."""
+    """The config behind a name, with any field changed; raises `ConfigError` naming the nearest names or fields.
+
+    A half may be written "x½" or "x0.5".
+    """
+    name = name.replace("x0.5", "x½")
     match = re.fullmatch(r"ViT-(\w+)/(\d+)", name)
     if match and match[1] in SIZES and int(match[2]) >= 1:
         base: ModelConfig | None = _plain(match[1], int(match[2]))
@@ -79,7 +95,7 @@ def model_config(name: str, **changes: Any) -> ModelConfig:
     if base is None:
         near = difflib.get_close_matches(name, model_names(), 3, cutoff=0.5)
         hint = f"did you mean {', '.join(near)}?" if near else f"for example {', '.join(model_names()[:6])}"
-        raise ConfigError(f"no model {name!r}; {hint} (ViT-{{Ti,S,b,B,L,H}}/PATCH takes any patch number)")
+        raise ConfigError(f"no model {name!r}; {hint} (ViT-{{{','.join(SIZES)}}}/PATCH takes any patch number)")
     if "image_size" in changes:
         changes["image_size"] = height_width(changes["image_size"], "image_size")
     return make_config(type(base), {**vars(base), **changes})
@@ -140,8 +156,12 @@ def forward_flops(config: ModelConfig) -> float:
     return float(counter.get_total_flops())
 
 
-def architecture_name(config: ViTConfig) -> str:
+def architecture_name(config: ModelConfig) -> str:
     """ "ViT-B/16" where the catalogue has these sizes, otherwise in words: "ViT 192 wide, 9 deep, patch 4"."""
+    if isinstance(config, BiTConfig):
+        sizes = (config.units, config.root_channels)
+        named = (name for name, known in RESNETS.items() if (known.units, known.root_channels) == sizes)
+        return next(named, f"BiT-ResNet {config.root_channels} wide, {sum(config.units) * 3 + 2} deep")
     plain = {f"ViT-{size}/{config.patch}": _plain(size, config.patch) for size in SIZES}
     for name, known in (plain | HYBRIDS).items():
         if all(getattr(known, f) == getattr(config, f) for f in ("stem", "patch", "width", "depth", "heads", "hidden")):

@@ -17,7 +17,6 @@ from vitascope.checkpoints.run_files import MODEL, RESULTS
 from vitascope.data.source import Int64
 from vitascope.inference.exported import Exported, open_model
 from vitascope.models.catalogue import architecture_name, forward_flops
-from vitascope.models.config import ViTConfig
 from vitascope.recipes.recipe import NOT_THE_RESULT
 from vitascope.recipes.run_folder import read_json
 
@@ -67,7 +66,7 @@ class Contender:
         told: dict[str, Any] = dict.fromkeys(("model", "parameters", "gflop"))
         if isinstance(self.model, Checkpoint):
             config = self.model.config
-            told["model"] = architecture_name(config) if isinstance(config, ViTConfig) else "BiT-ResNet"
+            told["model"] = architecture_name(config)
             told["parameters"] = sum(p.numel() for p in self.model.model.parameters())
             told["gflop"] = forward_flops(config) / 1e9
         return {**told, "seconds": self.results.get("seconds")}

@@ -21,7 +21,7 @@ from vitascope.models.partly import partly
 from vitascope.models.vit import ViT
 from vitascope.recipes.choose import with_start
 from vitascope.recipes.prepare import RunData
-from vitascope.recipes.recipe import FinetuneRecipe, refuse_regularisation
+from vitascope.recipes.recipe import FinetuneRecipe, refuse_of_vits
 from vitascope.recipes.run import How, Start, run
 from vitascope.streams import Stream, seed_of
 from vitascope.teaching.lesson import TASK as TEACHING
@@ -83,5 +83,5 @@ def model_to_finetune(
         dropout = config.dropout if recipe.dropout is None else recipe.dropout
         config = dataclasses.replace(config, dropout=dropout, stochastic_depth=recipe.stochastic_depth)
     else:
-        refuse_regularisation(recipe, recipe.checkpoint)
+        refuse_of_vits(recipe, recipe.checkpoint)
     return assemble(config, model.state_dict())

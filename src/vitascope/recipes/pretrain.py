@@ -23,7 +23,7 @@ from vitascope.models.masked_config import MaskedConfig
 from vitascope.models.vit import ViT
 from vitascope.models.whiten import whiten_patches
 from vitascope.recipes.prepare import RunData
-from vitascope.recipes.recipe import PretrainRecipe, refuse_regularisation
+from vitascope.recipes.recipe import PretrainRecipe
 from vitascope.recipes.run import How, Start, run
 from vitascope.streams import Stream, seed_of
 from vitascope.training.masked import MaskedImages
@@ -73,7 +73,9 @@ def pretraining_config(recipe: PretrainRecipe, classes: int) -> ModelConfig:
         if name == "classes":
             raise ConfigError(f"model_fields has classes {recipe.model_fields[name]}; the data decides: leave it out")
         if options.get(name):
-            raise ConfigError(f"model_fields has {name} {recipe.model_fields[name]}; give it as --{name} instead")
+            raise ConfigError(
+                f"model_fields has {name} {recipe.model_fields[name]}; give it as --{name.replace('_', '-')} instead"
+            )
     fields: dict[str, Any] = {**recipe.model_fields, "classes": classes}
     if recipe.image_size is not None:
         fields["image_size"] = recipe.image_size
@@ -84,8 +86,6 @@ def pretraining_config(recipe: PretrainRecipe, classes: int) -> ModelConfig:
             fields["dropout"] = recipe.dropout
         if recipe.mlp_head and recipe.objective == "classes":
             fields.setdefault("representation_size", fields.get("width", base.width))
-    else:
-        refuse_regularisation(recipe, recipe.model)
     return model_config(recipe.model, **fields)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from vitascope.errors import ConfigError
-from vitascope.fields import Count, FolderName, Probability, Range, SizeText, height_width, refuse_idle
+from vitascope.fields import Count, FolderName, IdleError, Probability, Range, SizeText, height_width, refuse_idle
+from vitascope.models.catalogue import model_config
+from vitascope.models.config import BiTConfig, ViTConfig
 from vitascope.models.learned import learned
 from vitascope.models.masked_config import MaskedConfig
 from vitascope.training.train_settings import FromZero, Optimizer, TrainSettings, memory_bytes
@@ -82,6 +83,15 @@ class PretrainRecipe(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        config = model_config(self.model)
+        if isinstance(config, BiTConfig):
+            refuse_of_vits(self, self.model)
+            for name in self.model_fields.keys() - {f.name for f in fields(config)}:
+                if name in ViTConfig.__dataclass_fields__:  # a word of neither is told what is near
+                    said = f"model_fields has {name} {self.model_fields[name]}, but {self.model} is a ResNet"
+                    raise IdleError(
+                        f"model_fields.{name}", None, f"{said}, which has none (`vitascope models --fields`)"
+                    )
         if self.objective == "masked":
             why = "the objective is masked, which learns no classes"
             refuse_idle(self, why, "loss", "label_smoothing", "mlp_head")
@@ -125,11 +135,13 @@ class FinetuneRecipe(Recipe):
             refuse_idle(self, why, "layer_decay", "dropout", "stochastic_depth", "checkpoint_activations")
 
 
-def refuse_regularisation(recipe: PretrainRecipe | FinetuneRecipe, model: str) -> None:
-    """`ConfigError` where a recipe asks a ResNet for what only ViTs have; it would be ignored."""
-    for name in ("dropout", "stochastic_depth", "drop_tokens"):
-        if value := getattr(recipe, name):
-            raise ConfigError(f"{name} is {value}, but {model} is a ResNet, which has none; give --{name} 0")
+def refuse_of_vits(recipe: PretrainRecipe | FinetuneRecipe, model: str) -> None:
+    """`IdleError` where a recipe asks a ResNet for what only ViTs have; it would be ignored."""
+    defaults = {f.name: f.default for f in fields(recipe)}
+    for name in ("dropout", "stochastic_depth", "drop_tokens", "whiten", "zero_residuals"):
+        if value := getattr(recipe, name, None):
+            said = f"{name} is {value}, but {model} is a ResNet, which has none; leave it out"
+            raise IdleError(name, defaults[name], said)
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from vitascope.checkpoints.run_files import environment
 from vitascope.data.images import UInt8
 from vitascope.evaluation.answers import Answers
 from vitascope.inference.exported import Exported
-from vitascope.layers.config import ViTConfig
 from vitascope.models.catalogue import architecture_name
 from vitascope.recipes.report import Section
 from vitascope.wording import count
@@ -108,9 +107,8 @@ def model_text(checkpoint: Checkpoint | Exported) -> str:
     seen = f"for images of {height} × {width} pixels"
     if isinstance(checkpoint, Exported):
         return f"exported for {checkpoint.format}, {seen}"
-    config, parameters = checkpoint.config, sum(p.numel() for p in checkpoint.model.parameters())
-    kind = architecture_name(config) if isinstance(config, ViTConfig) else "BiT-ResNet"
-    return f"{kind}, {parameters / 1e6:.3g} million parameters, {seen}"
+    parameters = sum(p.numel() for p in checkpoint.model.parameters())
+    return f"{architecture_name(checkpoint.config)}, {parameters / 1e6:.3g} million parameters, {seen}"
 
 
 def made_on() -> list[tuple[str, str]]:

@@ -32,29 +32,15 @@ class Contender:
         return "ViT" if config.stem is None else "hybrid"
 
 
-def _vit(width: int) -> dict[str, Any]:
-    return {"width": width, "depth": 6, "heads": width // 64, "hidden": 4 * width}
-
-
 # "small" is for images of 32 to 64 pixels on a CPU: the widths are in the names. ViT-128/8, the hybrid and
 # BiT-R50x½ cost the same, 0.04 GFLOP an image of 32 pixels; BiT-R14x½ a third of it and ViT-256/8 four times as much.
 # "paper" is what Figures 3 and 4 show, with the hybrid that comes next in cost.
 LINEUPS: dict[str, tuple[Contender, ...]] = {
-    "small": (
-        Contender(name="ViT-128/8", model="ViT-Ti/8", fields=_vit(128)),
-        Contender(name="ViT-256/8", model="ViT-Ti/8", fields=_vit(256)),
-        Contender(
-            name="R+ViT-128/8",
-            model="R+ViT-Ti/16",
-            fields={**_vit(128), "patch": 2, "stem": {"width_factor": 0.5}},
-        ),
-        Contender(name="BiT-R14x½", model="BiT-R50x1", fields={"base_width": 32, "units": [1, 1, 1, 1]}),
-        Contender(name="BiT-R50x½", model="BiT-R50x1", fields={"base_width": 32}),
-    ),
-    "paper": tuple(
-        Contender(name=name, model=name)
-        for name in ("ViT-b/32", "ViT-B/32", "ViT-L/16", "R50+ViT-B/16", "BiT-R50x1", "BiT-R152x2")
-    ),
+    lineup: tuple(Contender(name=name, model=name) for name in names)
+    for lineup, names in {
+        "small": ("ViT-128/8", "ViT-256/8", "R+ViT-128/8", "BiT-R14x½", "BiT-R50x½"),
+        "paper": ("ViT-b/32", "ViT-B/32", "ViT-L/16", "R50+ViT-B/16", "BiT-R50x1", "BiT-R152x2"),
+    }.items()
 }
 
 

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from vitascope.cli.console import Console
+from vitascope.cli.options import Option, options_of
+from vitascope.errors import ConfigError
 from vitascope.fields import refuse_idle
+from vitascope.models.config import BiTConfig, StemConfig, ViTConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,15 +20,54 @@ class Models:
     """Classes of the linear head that is counted."""
     starts: bool = False
     """Show weights to start from instead, which load by name: the published ones that are worth having."""
+    fields: bool = False
+    """Show instead what --model-fields takes for a ViT, a hybrid and a ResNet."""
 
     def __post_init__(self) -> None:
+        if self.starts and self.fields:
+            raise ConfigError("--starts and --fields are two tables; give one of them")
         if self.starts:
             refuse_idle(self, "starts are counted without a head", "classes")
+        if self.fields:
+            refuse_idle(self, "fields are not counted", "classes")
 
 
 def run(asked: Models, console: Console) -> dict[str, Any]:
-    """Shows the catalogue of models, or of starts."""
+    """Shows the catalogue of models, of starts, or of a model's fields."""
+    if asked.fields:
+        return _fields(console)
     return _starts(console) if asked.starts else _models(asked.classes, console)
+
+
+_OPTIONS = {"image_size", "classes", "dropout", "stochastic_depth"}
+"""Fields that options of their own or the data decide."""
+
+
+def _fields(console: Console) -> dict[str, Any]:
+    kinds: dict[str, Any] = {"ViT": ViTConfig, "hybrid": StemConfig, "BiT": BiTConfig}
+    told = {
+        kind: [option for option in options_of(config) if option.name not in _OPTIONS] for kind, config in kinds.items()
+    }
+    titles = {"ViT": "a ViT", "hybrid": "a hybrid, besides: {stem: {NAME: VALUE}}", "BiT": "a BiT-ResNet"}
+    for kind, options in told.items():
+        rows = [[option.name, _default(option), _meaning(option)] for option in options]
+        console.table(f"--model-fields of {titles[kind]}", ["name", "default", "meaning"], rows)
+    console.say("For example: --model ViT-Ti/4 --model-fields.depth 6, or --model-fields '{depth: 6, heads: 4}'.")
+    return {
+        "fields": {
+            kind: [{"name": o.name, "default": _default(o), "meaning": _meaning(o)} for o in options]
+            for kind, options in told.items()
+        }
+    }
+
+
+def _default(option: Option) -> str:
+    return option.default or ("none" if option.value else "false")
+
+
+def _meaning(option: Option) -> str:
+    words = "" if "true" in option.choices else ", ".join(option.choices)
+    return f"{option.text} One of {words}." if words else option.text
 
 
 def _models(classes: int, console: Console) -> dict[str, Any]:
