@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 DAY = 86400.0
 _NOISE = 3
 """How many times as long a step may be measured as it really takes, where other work interferes."""
-_WRITING = 2.5
-"""Seconds for the files of a result besides the model, its curves among them, and for the process to end."""
+_WRITING = 3.2
+"""Seconds for the files of a result besides the model, its page among them, and for the process to end."""
 _KEPT, _WRITTEN = 20, 2e8
 """Bytes a parameter of the last checkpoint and the model, and bytes written and hashed in a second, at least."""
 
