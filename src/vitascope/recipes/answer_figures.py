@@ -11,19 +11,22 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def forecast_figure(now: Mapping[str, Any], forecast: Sequence[Mapping[str, Any]]) -> Figure:
-    """Right answers (%) over the number of images: of so many `now` ("images", "top1", "interval"), and as foretold."""
+def forecast_figure(now: Mapping[str, Any] | None, forecast: Sequence[Mapping[str, Any]]) -> Figure:
+    """Right answers (%) over the number of images, as foretold and, of so many as there are `now`, as found; each has
+    "images", "top1", "interval"."""
     drawing = figure(5.4, 3.0)
     axes = drawing.subplots()
-    rows = [now, *forecast]
+    rows, first = [*([now] if now else []), *forecast], int(now is not None)
     places = range(len(rows))
     middle = [100 * row["top1"] for row in rows]
     below = [max(m - 100 * row["interval"][0], 0) for m, row in zip(middle, rows, strict=True)]
     above = [max(100 * row["interval"][1] - m, 0) for m, row in zip(middle, rows, strict=True)]
     axes.plot(places, middle, color=FIRST, linewidth=1.2, linestyle=(0, (4, 3)), zorder=2)
     bars: dict[str, Any] = {"fmt": "o", "capsize": 4, "linewidth": 1.4, "zorder": 3}
-    axes.errorbar([0], middle[:1], ([below[0]], [above[0]]), color=SECOND, label="measured now", **bars)
-    axes.errorbar(list(places)[1:], middle[1:], (below[1:], above[1:]), color=FIRST, label="foretold", **bars)
+    of = {"measured now": (slice(0, first), SECOND), "foretold": (slice(first, None), FIRST)}
+    for label, (part, colour) in of.items():
+        if middle[part]:
+            axes.errorbar(places[part], middle[part], (below[part], above[part]), color=colour, label=label, **bars)
     axes.set_xticks(list(places), [f"{row['images']:,}" for row in rows])
     axes.set_xlim(-0.4, len(rows) - 0.6)
     tidy(axes, "images to learn from", "right answers (%)", "More images like these")

@@ -6,9 +6,15 @@ import shlex
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
+from vitascope.checkpoints.load import load
+from vitascope.checkpoints.run_files import RESULTS
 from vitascope.data.open import open_data
+from vitascope.evaluation.answers import Answers
+from vitascope.recipes import report_pictures as photographs
+from vitascope.recipes import report_sections as sections
 from vitascope.recipes.demo import (
     FEW,
     FEW_SCRATCH,
@@ -21,17 +27,17 @@ from vitascope.recipes.demo import (
     DemoResult,
     accuracies,
 )
-from vitascope.recipes.figures import confusion_figure, curves
-from vitascope.recipes.report import commands, drawing, pictures, table, text, write_page
+from vitascope.recipes.figures import curves
+from vitascope.recipes.report import commands, drawing, percent, pictures, table, text, write_page
+from vitascope.recipes.reported import Judged, RunReport
+from vitascope.recipes.run_folder import read_json
 from vitascope.wording import duration
-
-_SHOWN_ERRORS = 24
 
 
 def write_demo_page(result: DemoResult) -> Path:
     """Writes report.html into the demo's folder."""
-    summary, path = result.summary, result.out / REPORT
-    ours, plain, few = _percent(summary["pretrained_top1"]), _percent(summary["scratch_top1"]), summary["few_labels"]
+    summary, path, tuned = result.summary, result.out / REPORT, _tuned(result)
+    ours, plain, few = percent(summary["pretrained_top1"]), percent(summary["scratch_top1"]), summary["few_labels"]
     versions = ", ".join(f"{name} {version}" for name, version in summary["versions"].items())
     write_page(
         path,
@@ -39,15 +45,16 @@ def write_demo_page(result: DemoResult) -> Path:
         headline=f"{ours} of the test digits are read correctly; without pre-training {plain}",
         lead="A small Vision Transformer first learned to tell computed fractals apart, then to read real handwritten "
         f"digits. With only {few['per_class']} labelled examples of each digit it reads "
-        f"{_percent(few['pretrained_top1'])}, from scratch {_percent(few['scratch_top1'])}. "
+        f"{percent(few['pretrained_top1'])}, from scratch {percent(few['scratch_top1'])}. "
         f"All of it took {duration(summary['seconds'])} on this computer.",
         sections=[
             ("What was done", _steps(result)),
             ("Results", _results(result)),
             ("Learning curves", _curves(result)),
-            ("Which digits are taken for which", _confusion(result)),
+            sections.mixed_up(tuned),
             ("Ten predictions", _predictions(result)),
-            _mistakes(result),
+            photographs.mistakes(tuned),
+            sections.unsure(tuned),
             ("Next: your own folder", _next(result)),
         ],
         footer=[
@@ -59,10 +66,6 @@ def write_demo_page(result: DemoResult) -> Path:
         ],
     )
     return path
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def _steps(r: DemoResult) -> str:
@@ -93,7 +96,7 @@ def _results(r: DemoResult) -> str:
     n = r.summary["test_images"]
     return table(["labels", "pre-trained", "from scratch"], accuracies(r.summary)) + text(
         f"Every model is tested once, on the same {n} images that played no part in training. One image is "
-        f"{_percent(1 / n)}, so small differences between runs or seeds mean little. Both columns had the same steps, "
+        f"{percent(1 / n)}, so small differences between runs or seeds mean little. Both columns had the same steps, "
         "augmentation and model; learning rates were chosen for each on other images.",
         soft=True,
     )
@@ -109,38 +112,29 @@ def _curves(r: DemoResult) -> str:
     return "\n".join(text(f"{name}:", soft=True) + drawing(figure, name) for name, figure in drawn if figure)
 
 
-def _confusion(r: DemoResult) -> str:
-    said = f"The fine-tuned model on all {len(r.test)} test images."
-    confusion = np.zeros((len(r.test.classes),) * 2, dtype=np.int64)
-    np.add.at(confusion, (r.test.labels, r.probabilities.argmax(axis=1)), 1)
-    return text(said, soft=True) + drawing(confusion_figure(confusion, r.test.classes, "test digits"), said)
-
-
 def _predictions(r: DemoResult) -> str:
     where = (
         f"The first test image of each digit, saved as a PNG file in {r.out / IMAGES} and read back as your own files"
     )
     said = [
-        (np.asarray(Image.open(path)), "\n".join(f"{label}: {_percent(share)}" for label, _, share in predicted))
+        (np.asarray(Image.open(path)), "\n".join(f"{label}: {percent(share)}" for label, _, share in predicted))
         for path, _, predicted in r.samples
     ]
     return text(f"{where} files would be.", soft=True) + pictures(said)
 
 
-def _mistakes(r: DemoResult) -> tuple[str, str]:
-    predicted, classes = r.probabilities.argmax(axis=1), r.test.classes
-    wrong = np.flatnonzero(predicted != r.test.labels)
-    if not len(wrong):
-        return "No mistakes", text("Every test image was recognised.", soft=True)
-    shown = [
-        (
-            r.test[int(i)],
-            f"{classes[predicted[i]]} ({_percent(float(r.probabilities[i].max()))}),\nis a {classes[r.test.labels[i]]}",
-        )
-        for i in wrong[:_SHOWN_ERRORS]
-    ]
-    which = f"All {len(wrong)}" if len(wrong) <= _SHOWN_ERRORS else f"{_SHOWN_ERRORS} of {len(wrong)}"
-    return f"{which} mistakes", pictures(shown)
+def _tuned(r: DemoResult) -> RunReport:
+    """The fine-tuned run, judged on the test digits."""
+    results = read_json(r.out / FINETUNE / RESULTS, "run the demo again")
+    judged = Judged(
+        split="test digits",
+        told="images kept for the end",
+        figures=results["test"],
+        answers=Answers.of(torch.from_numpy(np.log(np.maximum(r.probabilities, 1e-30))), r.test.labels),
+        name_of=r.test.describe,
+        picture=r.test.__getitem__,
+    )
+    return RunReport(data="digits", checkpoint=load(r.out / FINETUNE), judged=[judged], results=results)
 
 
 def next_commands(out: Path) -> list[tuple[str, str]]:

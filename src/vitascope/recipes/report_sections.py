@@ -175,13 +175,17 @@ def forecast(report: RunReport) -> Section:
     title, results = "Would more photographs help?", report.results
     if not results.get("forecast"):
         return title, ""
-    now = {"images": results["images"], "top1": results["loo_top1"], "interval": results["interval"]}
+    now = None
+    if "loo_top1" in results:
+        now = {"images": results["images"], "top1": results["loo_top1"], "interval": results["interval"]}
     told = [
         f"with {f['images']:,} images about {100 * f['top1']:.0f} % ({100 * f['interval'][0]:.0f} to "
         f"{100 * f['interval'][1]:.0f})"
         for f in results["forecast"]
     ]
-    line = f"Now {percent(now['top1'])} with {now['images']:,} images; {', '.join(told)}."
+    line = f"{'; '.join(told)}.".capitalize()
+    if now is not None:
+        line = f"Now {percent(now['top1'])} of the images left out, of {now['images']:,}; {'; '.join(told)}."
     body = text(line) + drawing(forecast_figure(now, results["forecast"]), line)
     gains = {name: gain for name, gain in sorted(results["gains"].items(), key=lambda g: -g[1]) if gain >= 0.005}
     if gains:
