@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pretrain": ("data", "train from scratch with the paper's pre-training head"),
     "finetune": ("checkpoint data", "continue from a checkpoint on other data, at another resolution"),
     "teach": ("checkpoint data", "an exact classifier in seconds, in closed form on a checkpoint's features"),
+    "enough": ("data", "what more photographs would bring: accuracy now, of twice and of four times as many"),
     "evaluate": ("checkpoint data", "accuracy, loss, calibration of a checkpoint, per class"),
     "compare": ("runs", "checkpoints and runs on the same images: accuracy, differences, costs, options"),
     "fewshot": ("checkpoint data", "accuracy of frozen features after a few images per class"),

@@ -54,18 +54,22 @@ class Forecast:
         return {"images": self.images, "top1": self.top1, "interval": list(self.interval)}
 
 
+def least(classes: int) -> int:
+    """Images that do not belong together from which something is foretold of so many classes."""
+    return max(LEAST, LEAST_OF_EACH * classes)
+
+
 def forecast(
     features: npt.NDArray[np.floating], labels: Int64, left_out: Float64, groups: Int64, seed: int = 0
 ) -> tuple[list[Forecast], Float64]:
     """At twice and four times the images, and each class's gain from twice its own, (K,), in shares of its images.
 
     `features` (n, d), `labels` (n,), `left_out` (n, K) logits of the images left out, `groups` (n,) what belongs
-    together. Nothing, and no gains, for fewer than `LEAST` images that do not belong together, or `LEAST_OF_EACH` a
-    class.
+    together. Nothing, and no gains, for fewer than `least` of them.
     """
     n, classes = left_out.shape
     units = len(np.unique(groups))
-    if units < max(LEAST, LEAST_OF_EACH * classes):
+    if units < least(classes):
         return [], np.zeros(classes)
     counts = np.array([n, *np.bincount(labels, minlength=classes)])
     now = _shares(left_out.argmax(axis=1) != labels, labels, classes)

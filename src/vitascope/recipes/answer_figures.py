@@ -30,7 +30,7 @@ def forecast_figure(now: Mapping[str, Any] | None, forecast: Sequence[Mapping[st
     axes.set_xticks(list(places), [f"{row['images']:,}" for row in rows])
     axes.set_xlim(-0.4, len(rows) - 0.6)
     tidy(axes, "images to learn from", "right answers (%)", "More images like these")
-    axes.legend(frameon=False, loc="lower right", fontsize=9)
+    axes.legend(frameon=False, fontsize=9, ncols=2, loc="lower right", bbox_to_anchor=(1.02, 1.0))
     return drawing
 
 

@@ -178,6 +178,28 @@ class Teach(Teaching, Opened, Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Enough(Placed):
+    """What more photographs would bring."""
+
+    FIRST: ClassVar[tuple[str, ...]] = ("start", "image_size", "group", "figure", "device")
+
+    data: DataName
+    """The labelled photographs there are, their train split where they have one (`vitascope data` lists the kinds)."""
+    start: str = "start"
+    """What sees them: a file, a folder or a run, in any format that loads, or a name; start: the package's own."""
+    image_size: int | tuple[int, int] | None = None
+    """Side in pixels of the images the model sees, or [height, width]; none: as the start says, of the package's own
+    also twice or half of that, whichever is better."""
+    group: str | None = None
+    """What keeps images together besides being copies, as in `teach`."""
+    figure: FileName | None = None
+    """Write the curve to this PNG file."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Similar(Stated, Placed):
     """Images like a given one."""
 

@@ -79,16 +79,22 @@ def teach_run(asked: Teach, progress: Progress | None = None, splits: Splits | N
 
 
 def teach(
-    checkpoint: Checkpoint, data: str | Source | Splits, *, device: str | None = None, **settings: Any
+    checkpoint: Checkpoint,
+    data: str | Source | Splits,
+    *,
+    device: str | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
 ) -> Checkpoint:
     """`checkpoint` with a linear head in closed form for `data`; its card's "results" say what it knows of itself.
 
-    `data` is what `open_data` takes, its splits, or a source; `settings` are those of `Teaching`. The checkpoint's
-    model lends its weights, and should not be used on. Raises `UserError` for what the user can mend.
+    `data` is what `open_data` takes, its splits, or a source; `settings` are those of `Teaching`; `progress` is told
+    how many images are seen, of how many. The checkpoint's model lends its weights, and should not be used on. Raises
+    `UserError` for what the user can mend.
     """
     opened = open_data(data) if isinstance(data, str) else data
     splits = opened if isinstance(opened, Splits) else Splits(train=opened)
-    return _lesson(checkpoint, splits, _store(checkpoint, device), settings=Teaching(**settings))[1]
+    return _lesson(checkpoint, splits, _store(checkpoint, device, progress=progress), settings=Teaching(**settings))[1]
 
 
 def features_of(checkpoint: Checkpoint, source: Source, device: str | None = None) -> Float32:

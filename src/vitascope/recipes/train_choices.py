@@ -99,7 +99,7 @@ def chosen_for(asked: Train, splits: Splits, sides: int, begun: float) -> Chosen
             f"and {duration(max(left, 0))} are left; give {least}, or a smaller --start or --image-size"
         )
     tried: dict[Size, Checkpoint] = {}
-    for each in [config.image_size] if size else _sizes(config, sides):
+    for each in [config.image_size] if size else sizes_to_try(config, sides):
         more = forward_flops(replace(config, image_size=each)) / forward_flops(config)
         if not tried or more * len(splits.train) / (_FORWARD * rate) < _LOOK * total:
             tried[each] = teach(load(start, image_size=each), Splits(train=splits.train), device=asked.device)
@@ -169,7 +169,7 @@ def _start(asked: Train, splits: Splits, total: float) -> tuple[str, int | None,
     return choice.name, size, choice.why if choice.judged else f"{choice.name}: {choice.why}"
 
 
-def _sizes(config: ModelConfig, sides: int) -> list[Size]:
+def sizes_to_try(config: ModelConfig, sides: int) -> list[Size]:
     """The start's own size first, then half of it where images are no larger, or twice it where they are."""
     height, width = config.image_size
     other = (height * 2, width * 2) if sides >= 1.5 * height else (height // 2, width // 2)
