@@ -23,9 +23,10 @@ from vitascope.recipes import train as training
 from vitascope.recipes import train_choices
 from vitascope.recipes.recipe import FinetuneRecipe
 from vitascope.recipes.teach import teach
-from vitascope.recipes.train import FINETUNED, TAUGHT, Plan, Told, better, train_run
+from vitascope.recipes.train import Told, better, train_run
 from vitascope.recipes.train_asked import Train
 from vitascope.recipes.train_data import divided
+from vitascope.recipes.train_report import FINETUNED, TAUGHT, Plan
 from vitascope.teaching.known import read_taught
 
 
@@ -222,7 +223,7 @@ def test_the_time_left_is_what_fine_tuning_is_given(
     monkeypatch.setattr(training, "finetuning", kept)
     train_run(asked(start, data, tmp_path / "run", time_budget="10m", lr=0.01, batch=5, flip=False))
     recipe = given[0]
-    assert recipe.time_budget == "599s"  # of the whole command, but for what is written afterwards
+    assert recipe.time_budget == f"{600 - training.WRITING:g}s"  # of the whole command, but for what is written afterwards
     assert (recipe.lr, recipe.batch, recipe.augment.flip, recipe.augment.crop) == (0.01, 5, False, "shift")
 
 

@@ -35,6 +35,7 @@ from vitascope.recipes.figures import draw_curves
 from vitascope.recipes.plan import Limits, by_the_clock, in_steps, resolve
 from vitascope.recipes.prepare import RunData, for_labels, in_any_order, prepare_data
 from vitascope.recipes.recipe import Recipe, fixed, to_dict
+from vitascope.recipes.reported import RunReport
 from vitascope.recipes.run_folder import Resume, check_free, check_same, decide, start_folder, stored_data
 from vitascope.recipes.run_report import write_run_report
 from vitascope.recipes.trained_report import report_of_run
@@ -61,6 +62,8 @@ class How(TypedDict, total=False):
     overwrite: bool
     observer: Observer | None
     limits: Limits | None
+    report: Callable[[RunReport], object] | None
+    """Takes what there is to report, in place of the run's folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +160,8 @@ def run(
                 results["validation"]["chosen_on"] = True
         if w.first:
             results |= time_spent(folder)
-            _write_result(job, start, results, shown, counted)
+            report = how.get("report") or partial(write_run_report, folder)
+            _write_result(job, start, results, shown, counted, report)
         w.wait()
         return folder / MODEL
 
@@ -268,7 +272,14 @@ def _evaluate_result(
     }
 
 
-def _write_result(job: Job, start: Start, results: dict[str, Any], shown: Shown, counted: Mapping[str, Counts]) -> None:
+def _write_result(
+    job: Job,
+    start: Start,
+    results: dict[str, Any],
+    shown: Shown,
+    counted: Mapping[str, Counts],
+    report: Callable[[RunReport], object],
+) -> None:
     folder, recipe = job.folder, cast(Recipe, job.settings)
     checkpoint = Checkpoint(
         model=start.model.cpu().eval(),
@@ -281,4 +292,4 @@ def _write_result(job: Job, start: Start, results: dict[str, Any], shown: Shown,
     save(checkpoint, folder / MODEL, overwrite=True)
     write_json(folder / RESULTS, results)
     draw_curves(folder)
-    write_run_report(folder, report_of_run(recipe, checkpoint, start.data, counted, results))
+    report(report_of_run(recipe, checkpoint, start.data, counted, results))

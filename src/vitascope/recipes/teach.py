@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from vitascope.inference.engines.auto import Auto, make_engine
 from vitascope.recipes.asked import Teach
 from vitascope.recipes.choose import with_start_to_teach
 from vitascope.recipes.evaluation import relabelled
+from vitascope.recipes.reported import RunReport
 from vitascope.recipes.run_report import write_run_report
 from vitascope.recipes.taught_report import report_of_lesson
 from vitascope.teaching.known import Known, read_taught
@@ -39,10 +41,16 @@ log = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 
 
-def teach_run(asked: Teach, progress: Progress | None = None, splits: Splits | None = None) -> Lesson:
+def teach_run(
+    asked: Teach,
+    progress: Progress | None = None,
+    splits: Splits | None = None,
+    report: Callable[[RunReport], object] | None = None,
+) -> Lesson:
     """Teaches and writes RUN: the model, report, results, environment and what was taught, wholly or not at all.
 
-    `splits` stands in for opening `asked.data`. Raises `UserError` for what the user can mend.
+    `splits` stands in for opening `asked.data`, `report` takes what there is to report in place of RUN. Raises
+    `UserError` for what the user can mend.
     """
     begun = time.monotonic()
     earlier, before = read_taught(asked.checkpoint), None
@@ -74,7 +82,8 @@ def teach_run(asked: Teach, progress: Progress | None = None, splits: Splits | N
             log.warning("%d images have copies under another label: `vitascope check` lists such", contrary)
         results = write_lesson(folder, lesson, taught, seconds=time.monotonic() - begun)
         lesson = replace(lesson, results=results)
-        write_run_report(folder, report_of_lesson(asked, lesson, taught, data or Splits(), answers))
+        found = report_of_lesson(asked, lesson, taught, data or Splits(), answers)
+        (report or partial(write_run_report, folder))(found)
     return lesson
 
 

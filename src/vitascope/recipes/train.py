@@ -31,11 +31,15 @@ from vitascope.recipes.asked import Teach
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.plan import Limits
 from vitascope.recipes.prepare import check_trainable
+from vitascope.recipes.recipe import FinetuneRecipe
+from vitascope.recipes.reported import RunReport
 from vitascope.recipes.run_folder import clear, read_json
+from vitascope.recipes.run_report import write_run_report
 from vitascope.recipes.teach import teach_run
 from vitascope.recipes.train_asked import Train
 from vitascope.recipes.train_choices import LEAST_STEPS, Chosen, chosen_for, finetuning, steps_in
 from vitascope.recipes.train_data import divided, median_side
+from vitascope.recipes.train_report import FINETUNED, TAUGHT, Plan, Way, report_of_training
 from vitascope.teaching.known import FILE as TAUGHT_FILE
 from vitascope.training.observer import Observer
 from vitascope.training.train_settings import seconds
@@ -44,23 +48,13 @@ from vitascope.wording import duration
 
 log = logging.getLogger(__name__)
 
-MARKER, TAUGHT, FINETUNED = "train.json", "taught", "finetuned"
+MARKER = "train.json"
 _READING = 0.1
 """Share of the budget after which no further image is read to check it."""
 _LEFT_FREE = ("out", "device", "threads", "time_budget", "resume", "overwrite", "data")
 """Options that may differ when what was interrupted is gone on with."""
-_WRITING = 1.0
-"""Seconds for what is written after fine-tuning."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What stands before the first step."""
-
-    rows: list[tuple[str, str]]
-    """What is chosen, and why; by the option that overrides it."""
-    checked: Report
-    """What was found in the data."""
+WRITING = 4.0
+"""Seconds for the model and the report that are written after fine-tuning."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,25 +90,25 @@ def train_run(asked: Train, told: Told | None = None, begun: float | None = None
     before = _begun(asked)
     opened = open_data(asked.data)
     check_trainable(asked.data, opened)
-    report = replace(check_data(opened, progress=told.reading, until=begun + _READING * total), data=asked.data)
-    told.checked(report)
-    splits, rows = divided(asked, opened, report)
+    checked = replace(check_data(opened, progress=told.reading, until=begun + _READING * total), data=asked.data)
+    told.checked(checked)
+    splits, rows = divided(asked, opened, checked)
     if asked.threads:
         torch.set_num_threads(asked.threads)
-    sides = median_side(report)
+    sides = median_side(checked)
     chosen = _as_before(before) if before else chosen_for(asked, splits, sides, begun)
     torch.set_num_threads(chosen.threads)
     with locked(out):
         if not before:
             clear(out, MARKER)
             write_json(out / MARKER, _marker(asked, chosen))
-        left = begun + total - time.monotonic() - _WRITING
+        left = begun + total - time.monotonic() - WRITING
         steps = 0 if asked.way == "teach" else steps_in(left, chosen)
         tunes = steps >= LEAST_STEPS or asked.way == "finetune"
-        told.plan(Plan(rows=[*rows, *_rows(asked, chosen, left, steps, tunes)], checked=report))
-        taught = _taught(asked, chosen, splits, told)
-        found = {TAUGHT: taught}
-        kept = _keep(asked, found, TAUGHT, chosen, report, splits)
+        plan = Plan(rows=[*rows, *_rows(asked, chosen, left, steps, tunes)], checked=checked)
+        told.plan(plan)
+        found = {TAUGHT: _taught(asked, chosen, splits, told)}
+        kept = _keep(out, found, TAUGHT, plan)
         if tunes:
             recipe = finetuning(
                 asked,
@@ -123,18 +117,13 @@ def train_run(asked: Train, told: Told | None = None, begun: float | None = None
                 data=asked.data,
                 checkpoint=str(out / TAUGHT) if chosen.keeps_head else chosen.start,
                 out=str(out / FINETUNED),
-                time_budget=f"{max(total - _WRITING, 1):g}s",
+                time_budget=f"{max(total - WRITING, 1):g}s",
             )
-            limits = Limits(begun=begun)
-            try:
-                finetune(recipe, splits=splits, resume="auto", observer=told.observer, limits=limits)
-            except Stopped as error:
-                where = f"{out} holds the taught model; go on with --resume"
-                raise Stopped(error.signal_number, f"stopped by {error.signal_name} in fine-tuning", where) from None
-            found[FINETUNED] = read_json(out / FINETUNED / RESULTS, "go on with --resume")
-            kept = _keep(asked, found, better(found), chosen, report, splits)
+            found[FINETUNED] = _finetuned(recipe, splits, told, begun)
+            kept = _keep(out, found, better({name: each.results for name, each in found.items()}), plan)
         results = {**kept.results, "seconds": round(time.monotonic() - begun, 2)}
         write_json(out / RESULTS, results)
+        write_run_report(out, report_of_training(asked, plan, kept.kept, results, found))
     return replace(kept, results=results)
 
 
@@ -149,37 +138,46 @@ def better(found: dict[str, dict[str, Any]]) -> str:
     return max(found, key=key)
 
 
-def _taught(asked: Train, chosen: Chosen, splits: Splits, told: Told) -> dict[str, Any]:
-    """The results of the taught run, from before where it is there."""
-    folder = Path(asked.out) / TAUGHT
-    if (folder / RESULTS).is_file():
-        return read_json(folder / RESULTS, "start again with --overwrite")
+def _taught(asked: Train, chosen: Chosen, splits: Splits, told: Told) -> Way:
+    """The taught run; written anew when what was interrupted is gone on with, from the features that are kept."""
     teach = Teach(
         checkpoint=chosen.start,
         data=asked.data,
-        out=str(folder),
+        out=str(Path(asked.out) / TAUGHT),
         image_size=chosen.image_size,
         group=asked.group,
         device=asked.device,
+        overwrite=True,
     )
-    return teach_run(teach, told.features, splits).results
+    reports: list[RunReport] = []
+    results = teach_run(teach, told.features, splits, reports.append).results
+    return Way(results=results, report=reports[0])
 
 
-def _keep(
-    asked: Train, found: dict[str, dict[str, Any]], name: str, chosen: Chosen, report: Report, splits: Splits
-) -> Trained:
+def _finetuned(recipe: FinetuneRecipe, splits: Splits, told: Told, begun: float) -> Way:
+    """The fine-tuned run, gone on with where there is one."""
+    out, reports = Path(recipe.out), list[RunReport]()
+    limits, watch = Limits(begun=begun), told.observer
+    try:
+        finetune(recipe, splits=splits, resume="auto", observer=watch, limits=limits, report=reports.append)
+    except Stopped as error:
+        where = f"{out.parent} holds the taught model; go on with --resume"
+        raise Stopped(error.signal_number, f"stopped by {error.signal_name} in fine-tuning", where) from None
+    return Way(results=read_json(out / RESULTS, "go on with --resume"), report=reports[0])
+
+
+def _keep(out: Path, found: dict[str, Way], name: str, plan: Plan) -> Trained:
     """Writes what of `found` is kept into RUN; its model's card tells the same figures."""
-    out, own = Path(asked.out), dict(found[name])
-    several = len(found) > 1
-    judged = own["validation"] = {**own["validation"], "chosen_on": several or bool(own["validation"].get("chosen_on"))}
-    if not judged["chosen_on"]:
-        del judged["chosen_on"]
-    compared = {each: {key: results["validation"][key] for key in _TOLD if key in results["validation"]}
-                for each, results in found.items()}  # fmt: skip
-    own |= {"kept": name, "compared": compared, "choices": chosen.why, "problems": len(report.problems)}
-    own["unreadable"] = sum(len(split.unreadable) for split in report.splits.values())
+    own = dict(found[name].results)
+    judged = own["validation"] = dict(own["validation"])
+    if len(found) > 1:
+        judged["chosen_on"] = True
+    shown = {each: way.results["validation"] for each, way in found.items()}
+    own["compared"] = {each: {key: told[key] for key in _TOLD if key in told} for each, told in shown.items()}
+    own |= {"kept": name, "plan": dict(plan.rows), "problems": len(plan.checked.problems)}
+    own["unreadable"] = sum(len(split.unreadable) for split in plan.checked.splits.values())
     for key in ("forecast", "gains"):  # of the taught head, whichever is kept
-        own[key] = found[TAUGHT][key]
+        own[key] = found[TAUGHT].results[key]
     checkpoint: Checkpoint = load(out / name)
     save(replace(checkpoint, card={**checkpoint.card, "results": own}), out / MODEL, overwrite=True)
     if "taught_sha256" in own:

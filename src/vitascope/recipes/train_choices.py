@@ -37,6 +37,10 @@ _LOOK = 0.2
 """Share of the budget that trying another image size may take."""
 LEAST_STEPS = 60
 """Fewer steps of fine-tuning were no better than the taught head, or worse (`results/teach/head_kept.md`)."""
+_FINER_STEPS = 100
+"""Steps of fine-tuning for which images are taken finer than the start saw them (`results/train`)."""
+_FINER_LOSS = 1.15
+"""How much larger the loss of images left out may be at that size."""
 _SMALLER = 0.05
 """How much worse mirrored images may be told before fine-tuning does without them."""
 _MIRRORED = 500
@@ -103,8 +107,8 @@ def chosen_for(asked: Train, splits: Splits, sides: int, begun: float) -> Chosen
         more = forward_flops(replace(config, image_size=each)) / forward_flops(config)
         if not tried or more * len(splits.train) / (_FORWARD * rate) < _LOOK * total:
             tried[each] = teach(load(start, image_size=each), Splits(train=splits.train), device=asked.device)
-    best = min(tried, key=lambda each: (_left_out(tried[each])["loss"], each))
-    why["image-size"] = _size_text(asked, tried, best)
+    left = 0.0 if asked.way == "teach" else begun + total - time.monotonic()
+    best, why["image-size"] = _size(asked, config, tried, rate * left / (asked.batch or _recipe(True).batch))
     flip, why["flip"] = _flip(asked, splits.train, tried[best])
     head = tried[best].model.head.linear
     assert head is not None
@@ -183,12 +187,20 @@ def _left_out(taught: Checkpoint) -> dict[str, Any]:
     return results
 
 
-def _size_text(asked: Train, tried: dict[Size, Checkpoint], best: Size) -> str:
-    text = f"{best[1]} px" if best[0] == best[1] else f"{best[0]}×{best[1]} px"
-    if asked.image_size or len(tried) == 1:
-        return f"{text}: {'as asked' if asked.image_size else 'what the start saw'}"
-    told = [f"{size[0]} px {_left_out(each)['loss']:.3f}" for size, each in tried.items()]
-    return f"{text}: smallest loss of images left out, each in turn ({', '.join(told)})"
+def _size(asked: Train, config: ModelConfig, tried: dict[Size, Checkpoint], steps: float) -> tuple[Size, str]:
+    """The image size, and why; `steps` of fine-tuning fit at the start's own."""
+    losses = {each: float(_left_out(taught)["loss"]) for each, taught in tried.items()}
+    best = min(losses, key=lambda each: (losses[each], each))
+    finest = max(losses)
+    steps *= forward_flops(config) / forward_flops(replace(config, image_size=finest))
+    text = "smallest loss of images left out, each in turn"
+    if finest > config.image_size and steps >= _FINER_STEPS and losses[finest] <= _FINER_LOSS * losses[best]:
+        best, text = finest, f"finer images gain in fine-tuning, of which about {steps:.0f} steps fit"
+    told = ", ".join(f"{size[0]} px {loss:.3f}" for size, loss in losses.items())
+    shown = f"{best[1]} px" if best[0] == best[1] else f"{best[0]}×{best[1]} px"
+    if len(tried) > 1:
+        return best, f"{shown}: {text} ({told})"
+    return best, f"{shown}: {'as asked' if asked.image_size else 'what the start saw'}"
 
 
 def _flip(asked: Train, train: Source, taught: Checkpoint) -> tuple[bool, str]:

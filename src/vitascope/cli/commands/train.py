@@ -11,7 +11,8 @@ from vitascope.recipes.train_asked import Train
 
 if TYPE_CHECKING:
     from vitascope.data.check import Report
-    from vitascope.recipes.train import Plan, Trained
+    from vitascope.recipes.train import Trained
+    from vitascope.recipes.train_report import Plan
 
 
 def run(asked: Train, console: Console) -> dict[str, Any]:
@@ -45,25 +46,25 @@ def run(asked: Train, console: Console) -> dict[str, Any]:
 def lines(asked: Train, trained: Trained) -> list[str]:
     """What came out, how sure that is, what would help most, and how to go on."""
     from vitascope.evaluation.interval import figures
-    from vitascope.recipes.train import TAUGHT
+    from vitascope.recipes.train_report import NAMES
     from vitascope.wording import duration
 
     results, kept = trained.results, trained.kept
     part = "test" if "test" in results else "validation"
-    names = {TAUGHT: "the taught head", "finetuned": "the fine-tuned model"}
     told = next(f"{part} {name} {text}" for name, text in figures(results[part]).items())
     others = [
-        f"{names[name]} has {next(iter(figures(of).values())).partition(' (')[0]} of the validation images"
+        f"{NAMES[name]} has {next(iter(figures(of).values())).partition(' (')[0]} of the validation images"
         for name, of in results["compared"].items()
         if name != kept
     ]
-    first = f"after {duration(results['seconds'])} {names[kept]} is kept: {told}"
+    first = f"after {duration(results['seconds'])} {NAMES[kept]} is kept: {told}"
     run, skip = shlex.quote(asked.out), " --on-error skip" * bool(results["unreadable"])
     return [
         "; ".join([first, *others]),
         _how_sure(results, part),
         _what_helps(results),
-        f"go on: vitascope predict {run} NEW-PHOTOS · vitascope evaluate {run} {shlex.quote(asked.data)}{skip} · "
+        f"open {asked.out}/report.html in a browser; go on: "
+        f"vitascope predict {run} NEW-PHOTOS · vitascope evaluate {run} {shlex.quote(asked.data)}{skip} · "
         f"vitascope serve {run} · vitascope inspect {run} --out inside",
     ]
 
