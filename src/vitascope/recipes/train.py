@@ -53,8 +53,10 @@ _READING = 0.1
 """Share of the budget after which no further image is read to check it."""
 _LEFT_FREE = ("out", "device", "threads", "time_budget", "resume", "overwrite", "data")
 """Options that may differ when what was interrupted is gone on with."""
-WRITING = 4.0
-"""Seconds for the model and the report that are written after fine-tuning."""
+_BESIDES = 6.0
+"""Seconds, about, of all that is not fine-tuning once the plan stands: teaching, two reports, evaluations."""
+_AGAIN, _COUNTED = 1.3, 2.0
+"""How much longer a report may take the second time, and the seconds of it that a run's budget holds anyway."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,8 @@ class Trained:
     """What RUN/results.json holds."""
     kept: str
     """TAUGHT or FINETUNED."""
+    writing: float
+    """Seconds that model and report took to be written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,14 +106,15 @@ def train_run(asked: Train, told: Told | None = None, begun: float | None = None
         if not before:
             clear(out, MARKER)
             write_json(out / MARKER, _marker(asked, chosen))
-        left = begun + total - time.monotonic() - WRITING
+        left = begun + total - time.monotonic() - _BESIDES
         steps = 0 if asked.way == "teach" else steps_in(left, chosen)
         tunes = steps >= LEAST_STEPS or asked.way == "finetune"
         plan = Plan(rows=[*rows, *_rows(asked, chosen, left, steps, tunes)], checked=checked)
         told.plan(plan)
         found = {TAUGHT: _taught(asked, chosen, splits, told)}
-        kept = _keep(out, found, TAUGHT, plan)
+        kept = _keep(asked, found, TAUGHT, plan, begun)
         if tunes:
+            used = kept.writing * _AGAIN - _COUNTED  # such a report will be written once more
             recipe = finetuning(
                 asked,
                 chosen,
@@ -117,14 +122,11 @@ def train_run(asked: Train, told: Told | None = None, begun: float | None = None
                 data=asked.data,
                 checkpoint=str(out / TAUGHT) if chosen.keeps_head else chosen.start,
                 out=str(out / FINETUNED),
-                time_budget=f"{max(total - WRITING, 1):g}s",
+                time_budget=f"{max(total - max(used, 0), 1):.1f}s",
             )
             found[FINETUNED] = _finetuned(recipe, splits, told, begun)
-            kept = _keep(out, found, better({name: each.results for name, each in found.items()}), plan)
-        results = {**kept.results, "seconds": round(time.monotonic() - begun, 2)}
-        write_json(out / RESULTS, results)
-        write_run_report(out, report_of_training(asked, plan, kept.kept, results, found))
-    return replace(kept, results=results)
+            kept = _keep(asked, found, better({name: way.results for name, way in found.items()}), plan, begun)
+    return kept
 
 
 def better(found: dict[str, dict[str, Any]]) -> str:
@@ -166,9 +168,10 @@ def _finetuned(recipe: FinetuneRecipe, splits: Splits, told: Told, begun: float)
     return Way(results=read_json(out / RESULTS, "go on with --resume"), report=reports[0])
 
 
-def _keep(out: Path, found: dict[str, Way], name: str, plan: Plan) -> Trained:
+def _keep(asked: Train, found: dict[str, Way], name: str, plan: Plan, begun: float) -> Trained:
     """Writes what of `found` is kept into RUN; its model's card tells the same figures."""
-    own = dict(found[name].results)
+    out, own, now = Path(asked.out), dict(found[name].results), time.monotonic()
+    own["seconds"] = round(now - begun, 2)
     judged = own["validation"] = dict(own["validation"])
     if len(found) > 1:
         judged["chosen_on"] = True
@@ -187,7 +190,8 @@ def _keep(out: Path, found: dict[str, Way], name: str, plan: Plan) -> Trained:
         (out / TAUGHT_FILE).unlink(missing_ok=True)
     write_json(out / RESULTS, own)
     write_json(out / ENVIRONMENT, environment())
-    return Trained(results=own, kept=name)
+    write_run_report(out, report_of_training(asked, plan, name, own, found))
+    return Trained(results=own, kept=name, writing=time.monotonic() - now)
 
 
 _TOLD = ("images", *SCORES, "loss")
