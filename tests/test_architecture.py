@@ -19,7 +19,7 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 # unless the pair is listed. docs/architecture.md draws the same picture.
 FLOORS = [
     {"errors", "version", "cache", "whole", "wording", "streams", "interruption", "json_text", "memory", "file_lock"},
-    {"fields", "lock", "optional", "precision", "device", "weights", "yaml_text", "download"},
+    {"fields", "lock", "optional", "precision", "device", "weights", "yaml_text", "download", "notebook"},
     {"data", "layers"},
     {"models", "evaluation"},
     {"checkpoints"},

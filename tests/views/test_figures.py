@@ -30,7 +30,7 @@ FIGURES: dict[str, Callable[[Look, Scope], Figure]] = {
     "attention of the first token": lambda seen, known: views.draw_attention(
         seen.attention(0), seen.grid, prefix=seen.config.prefix, layer=0
     ),
-    "rollout": lambda seen, known: views.draw_rollout(seen.image, seen.rollout),
+    "rollout": lambda seen, known: views.draw_rollout(seen.rollout, seen.image),
     "lens": lambda seen, known: views.draw_lens(seen.lens),
     "norms": lambda seen, known: views.draw_norms(
         seen.norms, seen.grid, prefix=seen.config.prefix, class_token=seen.config.class_token

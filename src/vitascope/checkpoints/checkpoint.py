@@ -11,6 +11,7 @@ from typing import Any, Literal, cast, get_args
 
 from torch import Tensor
 
+from vitascope.checkpoints.checkpoint_html import checkpoint_html
 from vitascope.checkpoints.shown import Shown
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError, ConfigError
@@ -64,6 +65,9 @@ class Checkpoint:
     def config(self) -> ModelConfig:
         """The model's config."""
         return self.model.config
+
+    def _repr_html_(self) -> str:
+        return checkpoint_html(self.config, self.preprocess, self.labels, self.activation, self.card)
 
     def fingerprint(self) -> str:
         """SHA-256 of all that predictions depend on, every weight included."""

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from vitascope.data.fingerprint import joined
 from vitascope.data.images import UInt8, read_image
 from vitascope.data.picture import Picture, open_image
+from vitascope.data.source_html import source_html, splits_html
 from vitascope.errors import DataError
 from vitascope.wording import printable, some
 
@@ -128,6 +129,9 @@ class Source(ABC):
             digest.update(part)
         return digest.hexdigest()
 
+    def _repr_html_(self) -> str:
+        return source_html(self.name, self.classes, self.pairs(), self.counts(), self.__getitem__)
+
     def contents(self) -> str:
         """64 hexadecimal digits for the classes, labels and files: the same on another machine or disk.
 
@@ -241,6 +245,11 @@ class Splits:
             name: source if not source.classes else without_labels(source) for name, source in self.present().items()
         }
         return Splits(**bare)
+
+    def _repr_html_(self) -> str:
+        present = self.present()
+        name = ", ".join(source.name for source in present.values()) or "no images"
+        return splits_html(name, self.classes, {part: (len(s), s.counts()) for part, s in present.items()})
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 
 from vitascope.checkpoints.answer import Answer, answers
-from vitascope.checkpoints.checkpoint import Checkpoint, Prediction, probabilities, ranked
+from vitascope.checkpoints.checkpoint import Checkpoint, probabilities, ranked
 from vitascope.data.preprocess import to_tensor
 from vitascope.errors import CheckpointError, ConfigError
 from vitascope.inference.engines.auto import Auto, make_engine
 from vitascope.inference.exported import Exported, open_model
+from vitascope.inference.predictions import Predictions
 
 AnyImage = str | Path | bytes | Image.Image | np.ndarray
 
@@ -45,12 +46,14 @@ class Predictor:
         self.batch = batch
         self.engine = make_engine(engine, self.checkpoint, device, precision, batch)
 
-    def __call__(self, images: AnyImage | Sequence[AnyImage], top: int = 5) -> list[list[Prediction]]:
-        """The `top` predictions of every image, best first; one image counts as a list of one.
+    def __call__(self, images: AnyImage | Sequence[AnyImage], top: int = 5) -> Predictions:
+        """The `top` predictions of every image, best first: a list of lists of (label, index, probability), which a
+        notebook shows as a table; one image counts as a list of one.
 
         Images are paths, encoded bytes, Pillow images or uint8 arrays (H, W[, C]). Raises ImageError.
         """
-        return ranked(self.probabilities(images), self.checkpoint.labels, top)
+        several = _several(images)
+        return Predictions(ranked(self.probabilities(several), self.checkpoint.labels, top), several)
 
     def answers(self, probabilities: torch.Tensor, top: int = 5) -> list[Answer]:
         """What is said of images with these probabilities (n, K): labels, and prediction sets where there are some."""
@@ -63,7 +66,7 @@ class Predictor:
 
     def probabilities(self, images: AnyImage | Sequence[AnyImage]) -> torch.Tensor:
         """By the checkpoint's activation, over the classes or label by label, float32 (n, K) on the CPU."""
-        several = [images] if isinstance(images, str | Path | bytes | Image.Image | np.ndarray) else list(images)
+        several = _several(images)
         if len(several) > self.batch:
             self.expect(len(several))
         parts = [several[first : first + self.batch] for first in range(0, max(len(several), 1), self.batch)]
@@ -81,3 +84,7 @@ class Predictor:
         if not logits.isfinite().all():
             raise CheckpointError("the model's outputs are not finite (NaN or infinity); did its training diverge?")
         return probabilities(logits, self.checkpoint.activation)
+
+
+def _several(images: AnyImage | Sequence[AnyImage]) -> list[AnyImage]:
+    return [images] if isinstance(images, str | Path | bytes | Image.Image | np.ndarray) else list(images)

@@ -11,8 +11,11 @@ import numpy.typing as npt
 from PIL import Image, ImageFilter
 from torch import Tensor, nn
 
+from vitascope.data.preprocess import Preprocess
+from vitascope.errors import ConfigError
 from vitascope.views.capture import Capture, by_image
 from vitascope.views.drawing import HEAT, figure
+from vitascope.views.pixels import Images, as_pixels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,24 +58,32 @@ class Rollouts:
         return self.flow[0, :, self.patches].reshape(-1, *self.grid)
 
 
-def draw_rollout(image: np.ndarray, rolled: np.ndarray | Tensor) -> Figure:
-    """Figure 6: uint8 (H, W, 3), as bright as its rollout (r, c) says, and under the colours of the rollout."""
+def draw_rollout(rolled: npt.ArrayLike | Tensor, images: Images, preprocess: Preprocess | None = None) -> Figure:
+    """Figure 6 of each image: as it is, as bright as its rollout says, and under the colours of the rollout.
+
+    `rolled` is (B, r, c) as `rollout` gives it, or (r, c) of one; `images` are (B, C, H, W), paths, Pillow images or
+    uint8 (H, W, 3). With the checkpoint's `preprocess` they are shown as the model sees them, otherwise of files the
+    middle, and tensors from black to white. Raises ImageError, `ConfigError` where there are not as many.
+    """
     from matplotlib.cm import ScalarMappable
 
-    height, width = image.shape[:2]
+    amounts = np.asarray(rolled.detach().cpu() if isinstance(rolled, Tensor) else rolled, dtype=np.float32)
+    amounts = amounts[None] if amounts.ndim == 2 else amounts
+    pictures = as_pixels(images, preprocess, amounts.shape[1:])
+    if len(pictures) != len(amounts) or amounts.ndim != 3:
+        raise ConfigError(f"rollout of shape {amounts.shape} for {len(pictures)} images, expected one of each")
+    height, width = pictures[0].shape[:2]
     side = 3.0 / math.sqrt(height * width)
-    drawing = figure(3.1 * side * width + 0.9, side * height + 0.35)
-    left, middle, right = drawing.subplots(1, 3)
-    for axes, picture, title in (
-        (left, image, "input"),
-        (middle, lit(image, rolled), "lit by the rollout"),
-        (right, overlaid(image, rolled), "attention rollout"),
-    ):
-        axes.imshow(picture)
+    drawing = figure(3.1 * side * width + 0.9, len(pictures) * side * height + 0.35)
+    panels = drawing.subplots(len(pictures), 3, squeeze=False)
+    for row, image, amount in zip(panels, pictures, amounts, strict=True):
+        for axes, picture in zip(row, (image, lit(image, amount), overlaid(image, amount)), strict=True):
+            axes.imshow(picture)
+            axes.set_axis_off()
+    for axes, title in zip(panels[0], ("input", "lit by the rollout", "attention rollout"), strict=True):
         axes.set_title(title, fontsize=10)
-        axes.set_axis_off()
     bar = ScalarMappable(cmap=HEAT)
-    drawing.colorbar(bar, ax=right, label="share of the largest value", shrink=0.85, aspect=22)
+    drawing.colorbar(bar, ax=panels[:, 2], label="share of the largest value", shrink=0.85 / len(pictures), aspect=22)
     return drawing
 
 

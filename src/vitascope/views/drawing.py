@@ -36,9 +36,9 @@ _LONGEST = 28
 
 def figure(width: float, height: float) -> Figure:
     """An empty figure of this size in inches."""
-    from matplotlib.figure import Figure
+    from vitascope.views.shown_figure import ShownFigure
 
-    return Figure(figsize=(width, height), layout="compressed", dpi=120)
+    return ShownFigure(figsize=(width, height), layout="compressed", dpi=120)
 
 
 def save_figure(drawing: Figure, path: Path) -> None:

@@ -50,7 +50,7 @@ def write_report(report: Report, folder: Path) -> None:
         c, last = look.config, look.config.depth - 1
         _save(
             folder / place,
-            rollout=draw_rollout(look.image, look.rollout),
+            rollout=draw_rollout(look.rollout, look.image),
             class_attention=draw_class_attention(look.class_maps),
             attention_first_layer=draw_attention(look.attention(0), look.grid, _middle(look), prefix=c.prefix, layer=0),
             attention_last_layer=draw_attention(
