@@ -89,8 +89,8 @@ def test_a_micro_batch_found_automatically_is_kept(tmp_path: Path, measured: Any
     [
         ({"warmup": 10_000.0}, "a warm-up of 10,000 steps is too long for a run of 5: 3 are used; --warmup 0.1"),
         ({"batch": 64}, "a batch of 64 shows each of the 20 training images more than once a step; try --batch 8"),
-        ({"eval_every": 50}, "--eval_every 50 is longer than the run of 5 steps: nothing is evaluated before its end"),
-        ({"save_every": 50}, "--save_every 50 is longer than the run of 5 steps: nothing is saved before its end"),
+        ({"eval_every": 50}, "--eval-every 50 is longer than the run of 5 steps: nothing is evaluated before its end"),
+        ({"save_every": 50}, "--save-every 50 is longer than the run of 5 steps: nothing is saved before its end"),
         ({}, ""),
     ],
 )

@@ -73,7 +73,7 @@ RESNET: dict[str, Any] = {
         ({"model_fields": {"widht": 3}}, "did you mean 'width'"),
         ({"augment": AugmentConfig(crop="shift", pad_shift=16)}, "pad_shift"),
         ({"device": "abacus"}, "device 'abacus' cannot be used"),
-        ({**RESNET, "dropout": 0.1}, "dropout is 0.1, but BiT-R50x1 is a ResNet.* give --dropout 0"),
+        ({**RESNET, "dropout": 0.1}, "dropout is 0.1, but BiT-R50x1 is a ResNet, which has none; leave it out"),
         ({**RESNET, "stochastic_depth": 0.2}, "stochastic_depth is 0.2, but BiT-R50x1 is a ResNet"),
         ({**RESNET, "drop_tokens": 0.5}, "drop_tokens is 0.5, but BiT-R50x1 is a ResNet"),
         ({**RESNET, "whiten": 5}, "whiten is for a ViT"),
@@ -166,9 +166,9 @@ def test_unreadable_images_are_left_out_and_counted_where_asked_for(
     ("fields", "options", "message"),
     [
         ({"classes": 9}, {}, "model_fields has classes 9; the data decides: leave it out"),
-        ({"stochastic_depth": 0.1}, {}, "model_fields has stochastic_depth 0.1; give it as --stochastic_depth"),
+        ({"stochastic_depth": 0.1}, {}, "model_fields has stochastic_depth 0.1; give it as --stochastic-depth"),
         ({"dropout": 0.1}, {"dropout": 0.2}, "model_fields has dropout 0.1; give it as --dropout"),
-        ({"image_size": 32}, {}, "model_fields has image_size 32; give it as --image_size"),
+        ({"image_size": 32}, {}, "model_fields has image_size 32; give it as --image-size"),
     ],
 )
 def test_what_would_be_overwritten_among_the_models_fields_is_refused(

@@ -187,7 +187,7 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing(start: str, data: Path, t
         (start, tmp_path / "one class", {}, DataError, "one class only"),
         (tmp_path / "run", None, {"forget": ("dog",)}, ConfigError, "'dog' is no class or file"),
         (tmp_path / "run", None, {"forget": ("ant", "bee")}, DataError, "one class only"),
-        (tmp_path / "run", data, {"image_size": 32}, ConfigError, "leave out --image_size"),
+        (tmp_path / "run", data, {"image_size": 32}, ConfigError, "leave out --image-size"),
     ]
     taught(start, data, tmp_path / "run")
     for where, source, options, error, said in refused:

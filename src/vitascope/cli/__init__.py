@@ -10,13 +10,13 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from io import TextIOWrapper
 from typing import Any, cast
 
 from vitascope.cli.arguments import Arguments
 from vitascope.cli.console import Console
 from vitascope.cli.help import help_text
 from vitascope.cli.options import Described
+from vitascope.cli.plain import is_plain, prepare
 from vitascope.data.open import recognise
 from vitascope.errors import Stopped, UserError, VitascopeError
 from vitascope.interruption import interruptible, number_of
@@ -59,9 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     # there two took several times as long as one. It must be said before torch is loaded.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # where a letter cannot be shown, its number is
-            stream.reconfigure(errors="backslashreplace")
+    prepare(sys.stdout, sys.stderr)
     try:
         code = _main(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
@@ -144,7 +142,8 @@ def _run(name: str, words: list[str]) -> int:
     finally:
         console.stop()
     if console.json_only and not console.silent:
-        print(json.dumps({key: value for key, value in result.items() if key != "exit_code"}, ensure_ascii=False))
+        told = {key: value for key, value in result.items() if key != "exit_code"}
+        print(json.dumps(told, ensure_ascii=is_plain(sys.stdout)))
     return int(result.get("exit_code", 0))
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from vitascope.cli.plain import as_shown, is_plain
 from vitascope.training.observer import Observer
 from vitascope.wording import duration, until
 
@@ -21,6 +23,10 @@ _FIRST = 1.0
 """Seconds before the first of them: what is done by then needs none."""
 _PLAIN_INTERVAL = (5.0, 60.0)
 """Seconds between progress lines where the output is not a terminal: at first, and in a job of hours."""
+
+
+_ENDLESS = 100_000
+"""Columns, for who has none."""
 
 
 class Console:
@@ -40,8 +46,13 @@ class Console:
         """Standard output."""
         from rich.console import Console as Rich
 
-        width = None if sys.stdout.isatty() else 1000  # piped, a table is as wide as it needs to be, not 80 columns
-        return Rich(quiet=self.json_only or self.silent, highlight=False, width=width)
+        return Rich(quiet=self.json_only or self.silent, highlight=False, width=self.width or _ENDLESS)
+
+    @property
+    def width(self) -> int | None:
+        """Columns of standard output, as COLUMNS or the terminal says; piped, None: a line is as long as it needs."""
+        known = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
+        return shutil.get_terminal_size().columns if known else None
 
     @cached_property
     def err(self) -> Rich:
@@ -70,26 +81,20 @@ class Console:
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """A table on standard output; columns of numbers are aligned right."""
-        from rich.box import SIMPLE
-        from rich.markup import escape
-        from rich.table import Table
+        from vitascope.cli.tables import table
 
-        table = Table(box=SIMPLE, pad_edge=False)
-        cells = [[value if isinstance(value, str) else f"{value:,}" for value in row] for row in rows]
-        for index, name in enumerate(columns):
-            numeric = all(row[index][:1].isdigit() or row[index][:1] in "-–" for row in cells)
-            table.add_column(name, justify="right" if numeric and cells else "left", overflow="fold")
-        for row in cells:
-            table.add_row(*(escape(value) for value in row))
+        texts = [[value if isinstance(value, str) else f"{value:,}" for value in row] for row in rows]
+        shown = [[as_shown(text) for text in row] for row in [columns, *texts]]
+        drawn = table(shown[0], shown[1:], self.width, plain=is_plain(sys.stdout))
         self.title(title)
-        self.out.print(table)
+        self.out.print(drawn)
 
     def title(self, text: str) -> None:
         """What stands above a table, on standard output."""
         from rich.markup import escape
 
         self.stop()  # a bar that is still drawn would share its line with it
-        self.out.print(f"[bold]{escape(text)}[/]")
+        self.out.print(f"[bold]{escape(as_shown(text))}[/]")
 
     def progress(self) -> Progress:
         """The one progress bar of this console, for terminals."""

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterable
 
 from vitascope.cli.options import Described, Option, sentence
+from vitascope.cli.plain import as_shown
 
 _LABELS = 28
 """Columns for an option and its value; a longer one has a line of its own."""
@@ -22,12 +23,17 @@ def help_text(command: Described, everything: bool = False, width: int | None = 
     required = [option for _, options in groups for option in options if option.required]
     usage = [option.value if option.required else f"[{option.value}]" for option in places]
     usage += [f"{option.spelt} {option.value}" for option in required]
-    said = f"usage: vitascope {' '.join([command.command, *usage])} [options]"
-    lines = [*textwrap.wrap(said, width, subsequent_indent="    ", break_on_hyphens=False), "", command.about]
+    said = as_shown(f"usage: vitascope {' '.join([command.command, *usage])} [options]")
+    lines = [*textwrap.wrap(said, width, subsequent_indent="    ", break_on_hyphens=False), ""]
+    lines += textwrap.wrap(as_shown(command.about), width, break_on_hyphens=False)
     if everything:
         shown = [("", places), *groups] if places else groups
         for title, options in shown:
-            lines += ["", *([f"{title}:"] if title else []), *_rows(options, places, width, whole=True)]
+            lines += [
+                "",
+                *textwrap.wrap(as_shown(f"{title}:") if title else "", width),
+                *_rows(options, places, width, whole=True),
+            ]
         return "\n".join(lines)
     first = command.first()
     lines += ["", *_rows([*places, *first], places, width, whole=False)]
@@ -37,12 +43,13 @@ def help_text(command: Described, everything: bool = False, width: int | None = 
 
 
 def _rows(options: Iterable[Option], places: list[Option], width: int, *, whole: bool) -> Iterable[str]:
-    labelled = [(f"  {o.value}" if o in places else f"  {o.spelt} {o.value}".rstrip(), o) for o in options]
+    told = [(f"  {o.value}" if o in places else f"  {o.spelt} {o.value}".rstrip(), o) for o in options]
+    labelled = [(as_shown(label), option) for label, option in told]
     column = min(max((len(label) for label, _ in labelled), default=0) + 2, _LABELS)
     for label, option in labelled:
         text = option.text if whole else f"{sentence(option.text)}."
         text += f" (default: {option.default})" if option.default else ""
-        told = textwrap.wrap(text, width - column, break_on_hyphens=False)
+        lines = textwrap.wrap(as_shown(text), width - column, break_on_hyphens=False)
         if len(label) + 2 > column:
             while len(label) > width:
                 cut = label.rindex(",", 0, width) + 1
@@ -50,5 +57,5 @@ def _rows(options: Iterable[Option], places: list[Option], width: int, *, whole:
                 label = f"    {label[cut:]}"
             yield label
             label = ""
-        yield f"{label:<{column}}{told[0] if told else ''}".rstrip()
-        yield from (f"{'':<{column}}{line}" for line in told[1:])
+        yield f"{label:<{column}}{lines[0] if lines else ''}".rstrip()
+        yield from (f"{'':<{column}}{line}" for line in lines[1:])

@@ -151,4 +151,10 @@ def _warn(recipe: Recipe, steps: int, images: int) -> None:
         )
     for name, lost in (("eval_every", "nothing is evaluated"), ("save_every", "nothing is saved")):
         if (every := getattr(recipe, name)) and every > steps:
-            log.warning("--%s %d is longer than the run of %d steps: %s before its end", name, every, steps, lost)
+            log.warning(
+                "--%s %d is longer than the run of %d steps: %s before its end",
+                name.replace("_", "-"),
+                every,
+                steps,
+                lost,
+            )
