@@ -32,6 +32,7 @@ def leave(
     """Writes the files that `asked` names, of the `answers` to what of `source` was counted, with the figures of
     `result`; `warning` says what flatters them. Raises `CheckpointError` where one cannot be written."""
     told = TOLD[result["split"]] if result["part"] == "all" else f"those {_PARTS[result['part']]}"
+    unknown = "" if result["training_known"] else _UNKNOWN
     judged = Judged(
         split=result["split"],
         told=told,
@@ -39,7 +40,8 @@ def leave(
         answers=answers,
         name_of=source.describe,
         picture=source.__getitem__,
-        caution=f"{warning[0].upper()}{warning[1:]}." if warning else "",
+        caution=f"{warning[0].upper()}{warning[1:]}." if warning else unknown,
+        unseen=not result["trained_on"],
     )
     report = RunReport(
         data=asked.data,
@@ -67,6 +69,7 @@ _PARTS = {
     "not trained on": "images of the data that the model did not learn from",
     "validation of the run": "images that the run held out from learning",
 }
+_UNKNOWN = "What the model learned from is not all recorded, so it may have seen some of these images."
 
 
 def _left_out(result: Mapping[str, Any]) -> str:

@@ -15,11 +15,13 @@ import torch
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.data.images import UInt8
 from vitascope.data.preprocess import Preprocess, to_tensor
+from vitascope.data.source import Int64, Labels
 from vitascope.errors import ImageError
 from vitascope.models.vit import ViT
 from vitascope.recipes.report import Section, percent, pictures, text
 from vitascope.recipes.reported import Judged, RunReport
 from vitascope.views.attention_rollout import overlaid, rollout
+from vitascope.views.class_map import class_map
 from vitascope.views.look import as_rgb
 from vitascope.wording import count
 
@@ -46,11 +48,17 @@ def mistakes(report: RunReport) -> Section:
         truth, said = judged.answers.names(row, classes)
         name = short(judged.name_of(int(judged.answers.places[row])))
         captions.append(f"“{said}” ({percent(float(judged.answers.probability[row]))}),\nis “{truth}”\n{name}")
-    body, looked = _with_looks(report, [image for _, image in shown], captions)
+    looks, bright = list[UInt8](), ""
+    if isinstance(report.checkpoint, Checkpoint):
+        answered = _one(judged.answers.said[[row for row, _ in shown]])
+        looks = looked_at(report.checkpoint, [image for _, image in shown], answered)
+        bright = _BRIGHT[isinstance(report.checkpoint.model, ViT)]
+    small = [thumbnail(report.checkpoint.preprocess, image) for _, image in shown]
+    body = pictures(zip([[image, *looks[n : n + 1]] for n, image in enumerate(small)], captions, strict=True))
     which = f"All {len(rows)} mistakes" if len(rows) == len(shown) else f"{len(shown)} of {len(rows):,} mistakes"
     told = f"{which}, the surest first: what was said and how surely, and what the label is."
-    if looked:
-        told += " Beside a photograph, bright is where the model's attention went, whatever it answered."
+    if looks:
+        told += f" Beside a photograph, bright is {bright}."
     return title, text(told, soft=True) + body
 
 
@@ -98,12 +106,12 @@ def _pictured(judged: Judged, rows: np.ndarray) -> Iterator[tuple[int, UInt8]]:
             yield row, judged.picture(int(judged.answers.places[row]))
 
 
-def _with_looks(report: RunReport, images: Sequence[UInt8], captions: Sequence[str]) -> tuple[str, bool]:
-    """Pictures, the first of them beside where the model looked; whether there are such."""
-    small = [thumbnail(report.checkpoint.preprocess, image) for image in images]
-    looks = looked_at(report.checkpoint, images) if isinstance(report.checkpoint, Checkpoint) else []
-    pairs = [[image, *looks[n : n + 1]] for n, image in enumerate(small)]
-    return pictures(zip(pairs, captions, strict=True)), bool(looks)
+_BRIGHT = {True: "where the model's attention went, whatever it answered", False: "what spoke for the answer"}
+
+
+def _one(said: Labels) -> Int64:
+    """A class that was said of each image, (n,), the first of several."""
+    return (said.argmax(axis=1) if said.ndim == 2 else said).astype(np.int64)
 
 
 def short(name: str) -> str:
@@ -126,19 +134,21 @@ def thumbnail(preprocess: Preprocess, image: UInt8) -> UInt8:
     return as_rgb(shown.resize(array))
 
 
-def looked_at(checkpoint: Checkpoint, images: Sequence[UInt8]) -> list[UInt8]:
-    """Thumbnails of the first of `images`, uint8 (H, W, 3), as many as take seconds, under the colours of the model's
-    attention rollout; none of a model without attention."""
+def looked_at(checkpoint: Checkpoint, images: Sequence[UInt8], said: Int64) -> list[UInt8]:
+    """Thumbnails of the first of `images`, uint8 (H, W, 3), as many as take seconds, under the colours of attention's
+    rollout or, of a ResNet, of what spoke for the class that was `said`, (n,)."""
     model, preprocess = checkpoint.model, checkpoint.preprocess
-    if not isinstance(model, ViT):
-        return []
-    patches = math.prod(side // model.config.pixels_per_token for side in preprocess.size)
-    operations = 2.0 * patches * sum(parameter.numel() for parameter in model.parameters())
-    few = images[: int(_LOOKS / operations)]
+    cells = math.prod(side // model.config.pixels_per_token for side in preprocess.size)
+    operations = 2.0 * cells * sum(parameter.numel() for parameter in model.parameters())
+    few = images[: int(_LOOKS / max(operations, 1.0))]
     if not few:
         return []
     batch = preprocess.normalise(to_tensor([preprocess.pixels(image) for image in few]))
-    place = next(model.parameters()).device
+    batch = batch.to(next(model.parameters()).device)
     with torch.no_grad():
-        rolled = np.asarray(rollout(model, batch.to(place)).cpu())
-    return [overlaid(thumbnail(preprocess, image), amounts, 0.55) for image, amounts in zip(few, rolled, strict=True)]
+        if isinstance(model, ViT):
+            amounts = rollout(model, batch).cpu()
+        else:
+            amounts = class_map(model, batch, torch.from_numpy(said[: len(few)])).relu()
+    pairs = zip(few, np.asarray(amounts), strict=True)
+    return [overlaid(thumbnail(preprocess, image), each, 0.55) for image, each in pairs]

@@ -47,27 +47,27 @@ def verdict(report: RunReport) -> tuple[str, str]:
     else:
         headline = f"{percent(found['top1'])} of the images are named right"
         always += ", and so few images do not tell the two apart" if low <= base["top1"] else ""
-    lead = (
-        f"Judged on {count(found['images'], 'image')}: {judged.told}. Of other images like these, expect between "
-        f"{100 * low:.0f} and {100 * high:.0f} in 100 to be named right (a range that holds in 95 of 100 such cases). "
-        f"{always}.{caution}"
+    expected = (
+        f"Of other images like these, expect between {100 * low:.0f} and {100 * high:.0f} in 100 to be named right "
+        "(a range that holds in 95 of 100 such cases). "
     )
-    return headline, lead
+    lead = f"Judged on {count(found['images'], 'image')}: {judged.told}. {expected if judged.unseen else ''}"
+    return headline, f"{lead}{always}.{caution}"
 
 
 def accuracy(report: RunReport) -> Section:
     """The figures of all that was judged."""
     if not report.judged:
         return "How good it is", ""
-    found = report.judged[0].figures
-    parts = []
+    judged = report.judged[0]
+    found, parts = judged.figures, []
     if "top1" in found:
         wrong = round(found["images"] * (1 - found["top1"]))
         parts.append(
             facts(
                 [
                     (percent(found["top1"]), "named right"),
-                    (_range(report.judged[0]), "to be expected of other images like these"),
+                    *([(_range(judged), "to be expected of other images like these")] * judged.unseen),
                     (percent(found["baseline"]["top1"]), f"right by always saying “{found['baseline']['class']}”"),
                     (f"{wrong:,} of {found['images']:,}", "wrong"),
                 ]
@@ -157,8 +157,8 @@ def copies(report: RunReport) -> Section:
     if not found:
         return "Copies", ""
     told = (
-        f"{count(len(found), 'group')} of images are copies or near copies of one another. None was recognised because "
-        "its copy had been learned; across splits or classes they are worth a look."
+        f"{count(len(found), 'group')} of images are copies or near copies of one another. Those to learn from were "
+        "left out together when one of them was judged; across splits or classes they are worth a look."
     )
     doubtful = sorted(found, key=lambda c: (len(c["classes"]) < 2, len(c["splits"]) < 2))
     rows = [

@@ -43,7 +43,9 @@ class Judged:
     picture: Callable[[int], UInt8]
     """That image, uint8 (H, W, 3); raises `ImageError` where it cannot be had."""
     caution: str = ""
-    """What makes the figures look better than they are; a sentence, or empty."""
+    """What makes the figures look better than they are; sentences, or empty."""
+    unseen: bool = True
+    """Whether other images like these may be expected to fare alike, since the model learned from none of them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.data.images import UInt8, read_image
@@ -34,6 +35,7 @@ def report_of_lesson(
             answers=answers[name],
             name_of=splits.present()[name].describe,
             picture=splits.present()[name].__getitem__,
+            caution=_copied(results["copies"], name),
         )
         for name in ("test", "validation")
         if name in answers
@@ -67,6 +69,12 @@ def report_of_lesson(
         made=_made(asked, lesson, taught, splits),
         next=_next(asked),
     )
+
+
+def _copied(copies: Sequence[Mapping[str, Any]], split: str) -> str:
+    """What is to say where images of a split have copies among those that were taught."""
+    found = sum({"train", split} <= set(group["splits"]) for group in copies)
+    return f"{count(found, 'group')} of copies reach from it into what was learned, which flatters it." if found else ""
 
 
 class _Images:
