@@ -57,6 +57,13 @@ def test_from_scratch_to_fine_tuned_to_judged(tmp_path: Path) -> None:
     assert found["test"]["map"] > 0.9 > found["test"]["by_chance"]
     assert found["validation"]["images"] + found["train_images"] == 30
     assert (run.parent / "curves.png").is_file()
+    page = (run.parent / "report.html").read_text(encoding="utf-8")
+    assert f"mean average precision of {100 * found['test']['map']:.1f} %" in page
+    with (run.parent / "answers.csv").open(newline="", encoding="utf-8-sig") as file:
+        told = list(csv.DictReader(file))
+    assert {row["split"] for row in told} == {"test", "validation"}
+    assert all((row["truth"] == row["answer"]) == (row["right"] == "yes") for row in told)
+    assert {word for row in told for word in row["truth"].split(" with ")} == {*LABELS, "no label"}
     ck = vs.load(run)
     assert ck.labels == LABELS
     assert ck.activation == "sigmoid"

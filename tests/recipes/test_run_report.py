@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from html import unescape
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import vitascope as vs
 from lessons import taught
 from tiny import evaluated, finetune_recipe, image_folder, pretrain_recipe, splits
 from tiny_checkpoint import TINY, checkpoint
+from vitascope.data.source import Splits
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.pretrain import pretrain
 
@@ -82,3 +84,25 @@ def test_a_trained_run_says_one_accuracy_everywhere(tmp_path: Path) -> None:
     said = words(run / "report.html")
     assert f"{100 * found['top1']:.1f} % of the images are named right" in said or "has not learned" in said
     assert "Learning curves" in said
+
+
+def test_a_start_without_labels_and_a_run_without_images_to_judge_say_so(tmp_path: Path) -> None:
+    masked = pretrain(pretrain_recipe(tmp_path / "masked", objective="masked"), splits=splits()).parent
+    assert "learned from images alone" in words(masked / "report.html")
+    assert not (masked / "answers.csv").exists()
+    everything = Splits(train=splits().train)
+    unjudged = pretrain(pretrain_recipe(tmp_path / "all", holdout=0.0), splits=everything).parent
+    assert "Nothing tells yet how good it is" in words(unjudged / "report.html")
+    assert not (unjudged / "answers.csv").exists()
+
+
+def test_copies_across_splits_are_said_where_the_accuracy_stands(tmp_path: Path) -> None:
+    vs.save(checkpoint(TINY), tmp_path / "start")
+    image_folder(tmp_path / "data" / "train", 48, seed=2)
+    image_folder(tmp_path / "data" / "test", 12, seed=1)
+    for file in list((tmp_path / "data" / "test" / "bee").iterdir())[:2]:
+        shutil.copy(file, tmp_path / "data" / "train" / "bee" / f"again-{file.name}")
+    taught(tmp_path / "start", tmp_path / "data", tmp_path / "run")
+    said = words(tmp_path / "run" / "report.html")
+    assert "2 groups of copies reach from it into what was learned, which flatters it" in said
+    assert "2 groups of images are copies" in said

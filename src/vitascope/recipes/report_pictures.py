@@ -18,7 +18,7 @@ from vitascope.data.preprocess import Preprocess, to_tensor
 from vitascope.data.source import Int64, Labels
 from vitascope.errors import ImageError
 from vitascope.models.vit import ViT
-from vitascope.recipes.report import Section, percent, pictures, text
+from vitascope.recipes.report import Section, Share, percent, pictures, text
 from vitascope.recipes.reported import Judged, RunReport
 from vitascope.views.attention_rollout import overlaid, rollout
 from vitascope.views.class_map import class_map
@@ -47,7 +47,7 @@ def mistakes(report: RunReport) -> Section:
     for row, _ in shown:
         truth, said = judged.answers.names(row, classes)
         name = short(judged.name_of(int(judged.answers.places[row])))
-        captions.append(f"“{said}” ({percent(float(judged.answers.probability[row]))}),\nis “{truth}”\n{name}")
+        captions.append(f"“{said}” ({_sure(judged, row)}),\nis “{truth}”\n{name}")
     looks, bright = list[UInt8](), ""
     if isinstance(report.checkpoint, Checkpoint):
         answered = _one(judged.answers.said[[row for row, _ in shown]])
@@ -91,12 +91,17 @@ def right(report: RunReport) -> Section:
     judged, classes = report.judged[0], report.checkpoint.labels
     each = max(min(_RIGHT // max(len(classes), 1), 4), 1)
     shown: list[tuple[UInt8, str]] = []
-    for label, name in enumerate(classes[:_RIGHT]):
+    for label in range(min(len(classes), _RIGHT)):
         for row, image in islice(_pictured(judged, judged.answers.examples(label)), each):
-            said = f"“{name}” ({percent(float(judged.answers.probability[row]))})"
+            said = f"“{judged.answers.names(row, classes)[1]}” ({_sure(judged, row)})"
             shown.append((thumbnail(report.checkpoint.preprocess, image), said))
     more = f" of the first {_RIGHT} of {len(classes):,} classes" if len(classes) > _RIGHT else " of each class"
     return title, text(f"The surest answers{more}.", soft=True) + pictures(shown) if shown else ""
+
+
+def _sure(judged: Judged, row: int) -> str:
+    """The probability of what was said, on one line."""
+    return str(Share(float(judged.answers.probability[row])))
 
 
 def _pictured(judged: Judged, rows: np.ndarray) -> Iterator[tuple[int, UInt8]]:

@@ -27,6 +27,11 @@ _DRAWN = 40
 
 def verdict(report: RunReport) -> tuple[str, str]:
     """The headline, and what it means."""
+    if not report.checkpoint.labels:
+        return (
+            "A start, learned from images alone",
+            "It names nothing yet: fine-tune it, or ask what its features know.",
+        )
     if not report.judged:
         return (
             "Nothing tells yet how good it is",

@@ -76,7 +76,9 @@ def finetune_with_sweep(recipe: FinetuneRecipe, **how: Unpack[How]) -> Path:
             if found is None:
                 log.info("sweep: learning rate %g", rate)
                 part, alone = Splits(train=rest, validation=held), Limits(longest=limits.longest, runs=runs)
-                finetune(_trial(recipe, rate, folder), splits=part, resume="auto", observer=watched, limits=alone)
+                trial: How = {"splits": part, "resume": "auto", "observer": watched, "limits": alone}
+                trial["report"] = lambda report: None  # of what stands for a rate alone
+                finetune(_trial(recipe, rate, folder), **trial)
                 found = w.gather(_result(folder, score))[0]
             figures[rate] = found
             log.info("sweep: learning rate %g reaches %.2f %%", rate, 100 * found[score])

@@ -26,6 +26,7 @@ from vitascope.precision import processor
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.pretrain import pretrain
 from vitascope.recipes.recipe import FinetuneRecipe, PretrainRecipe
+from vitascope.recipes.run import How
 from vitascope.recipes.run_folder import CONFIG, clear, read_json, stored_config, stored_data
 from vitascope.studies.data import StudyData, nested_subset
 from vitascope.studies.settings import Cell, Study, evaluation_interval
@@ -105,7 +106,7 @@ def _pretraining(run: _Run) -> dict[str, Any]:
     recipe = pretrain_recipe(run.study, cell, folder)
     splits = Splits(train=nested_subset(pool.train, cell.size, cell.seed), validation=pool.validation)
     looks = math.ceil(cell.steps / evaluation_interval(cell.steps))
-    results = _once(folder, looks, partial(pretrain, recipe, splits=splits, observer=run.observer))
+    results = _once(folder, looks, partial(pretrain, recipe, **_how(run, splits)))
     validation, training = _losses(folder)
     return {
         **_result(results, "validation"),
@@ -116,11 +117,16 @@ def _pretraining(run: _Run) -> dict[str, Any]:
     }
 
 
+def _how(run: _Run, splits: Splits) -> How:
+    """Without reports, of which nobody reads hundreds."""
+    return {"splits": splits, "observer": run.observer, "report": lambda report: None}
+
+
 def _finetuning(run: _Run) -> dict[str, Any]:
     folder = run.folder / "finetune"
     recipe = finetune_recipe(run.study, run.cell, run.folder / "pretrain", folder)
     splits = Splits(train=run.data.target, test=run.data.test)
-    return _result(_once(folder, 0, partial(finetune, recipe, splits=splits, observer=run.observer)), "test")
+    return _result(_once(folder, 0, partial(finetune, recipe, **_how(run, splits))), "test")
 
 
 def _fewshot(run: _Run) -> list[dict[str, Any]]:
