@@ -76,8 +76,8 @@ RESNET: dict[str, Any] = {
         ({**RESNET, "dropout": 0.1}, "dropout is 0.1, but BiT-R50x1 is a ResNet, which has none; leave it out"),
         ({**RESNET, "stochastic_depth": 0.2}, "stochastic_depth is 0.2, but BiT-R50x1 is a ResNet"),
         ({**RESNET, "drop_tokens": 0.5}, "drop_tokens is 0.5, but BiT-R50x1 is a ResNet"),
-        ({**RESNET, "whiten": 5}, "whiten is for a ViT"),
-        ({**RESNET, "zero_residuals": True}, "zero_residuals is for a ViT"),
+        ({**RESNET, "whiten": 5}, "whiten is 5, but BiT-R50x1 is a ResNet"),
+        ({**RESNET, "zero_residuals": True}, "zero_residuals is True, but BiT-R50x1 is a ResNet"),
         ({"tensorboard": True}, "tensorboard"),
     ],
 )
