@@ -177,10 +177,29 @@ def test_one_broken_image_does_not_cost_the_others(place: Path, tmp_path: Path, 
     assert found["broken.png"]["labels"] == []
     assert "error" in found.pop("broken.png")
     assert all(len(entry["labels"]) == 3 and "error" not in entry for entry in found.values())
-    with (tmp_path / "p.csv").open(newline="") as file:
+    with (tmp_path / "p.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 6 * 3 + 1
     assert [row["file"] for row in rows if row["error"]] == [str(folder / "bee" / "broken.png")]
+
+
+def test_many_files_are_summed_up_and_a_few_told_each(place: Path, tmp_path: Path, run: Run) -> None:
+    folder = image_folder(tmp_path / "images", 24)
+    words = ["predict", place / "run", folder, "--device=cpu"]
+    code, out, _ = run(*words)
+    assert code == 0
+    assert len(out.splitlines()) <= 5
+    assert out.startswith("24 images: ")
+    assert "least sure: " in out
+    assert out.splitlines()[-1] == "each file's answer with --csv FILE, for a spreadsheet, or --all"
+    assert sum(json.loads(run(*words, "--json")[1])["summary"]["labels"].values()) == 24
+    everything = run(*words, "--all")[1]
+    assert all(str(file) in everything for file in folder.glob("*/*"))
+    csv_file = tmp_path / "p.csv"
+    out = run(*words, "--csv", csv_file)[1]
+    assert out.splitlines()[-1] == f"each file's answer is in {csv_file}"
+    assert csv_file.read_bytes().startswith("\ufefffile,rank,label".encode())
+    assert str(folder / "ant") in run("predict", place / "run", folder / "ant")[1]
 
 
 def test_a_csv_file_is_not_overwritten_and_nothing_is_predicted_first(place: Path, tmp_path: Path, run: Run) -> None:

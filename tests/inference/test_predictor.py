@@ -237,7 +237,7 @@ def csv_file(path: Path, results: list[FilePrediction]) -> None:
 
 def test_a_csv_file_is_new_or_refused(tmp_path: Path) -> None:
     csv_file(tmp_path / "p.csv", [])
-    assert (tmp_path / "p.csv").read_text() == "file,rank,label,index,probability,error,in_set\n"
+    assert (tmp_path / "p.csv").read_text(encoding="utf-8-sig") == "file,rank,label,index,probability,error,in_set\n"
     with pytest.raises(DataError, match="exists"):
         csv_file(tmp_path / "p.csv", [])
     (tmp_path / "file").write_text("")
@@ -249,6 +249,6 @@ def test_a_csv_file_tells_of_names_in_any_encoding(tmp_path: Path) -> None:
     answer = Answer(predictions=[("猫", 0, 1.0)])
     named = [FilePrediction(os.fsdecode(name), answer) for name in ("é\n.png".encode(), b"caf\xe9.png")]
     csv_file(tmp_path / "p.csv", named)
-    with (tmp_path / "p.csv").open(newline="", encoding="utf-8") as file:
+    with (tmp_path / "p.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = [(row["file"], row["label"]) for row in csv.DictReader(file)]
     assert rows == [("é\n.png", "猫"), ("caf\\udce9.png", "猫")]

@@ -79,6 +79,11 @@ class Console:
         """A message for the person, on standard error."""
         self.err.print(text, markup=False)
 
+    def tell(self, text: str) -> None:
+        """A line of a result, on standard output."""
+        self.stop()
+        self.out.print(as_shown(text), markup=False)
+
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """A table on standard output; columns of numbers are aligned right."""
         from vitascope.cli.tables import table

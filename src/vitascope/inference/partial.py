@@ -81,8 +81,8 @@ class Partial:
     def finish(self) -> None:
         """Writes NAME, whole, of all that is done, and removes what was partial."""
         with _refused(self.path), written_whole(self.path) as temporary:
-            # A file's name may be no UTF-8; then its odd bytes are written as \udcNN.
-            with temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+            # A file's name may be no UTF-8; then its odd bytes are written as \udcNN. Excel wants -sig.
+            with temporary.open("w", newline="", encoding="utf-8-sig", errors="backslashreplace") as file:
                 rows = csv.writer(file)
                 rows.writerow(COLUMNS)
                 for result in self.done:

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
 from vitascope.fields import Count, FileName
 from vitascope.recipes.asked import Applied
 
+if TYPE_CHECKING:
+    from vitascope.evaluation.sets import PredictionSets
+    from vitascope.inference.files import FilePrediction
+
 
 @dataclass(frozen=True, kw_only=True)
 class Predict(Applied):
     """Images, and how they are labelled."""
 
-    FIRST: ClassVar[tuple[str, ...]] = ("csv", "top", "image_size", "labels", "prior", "batch", "engine", "device")
+    FIRST: ClassVar[tuple[str, ...]] = (
+        "csv",
+        "all",
+        "top",
+        "image_size",
+        "labels",
+        "prior",
+        "batch",
+        "engine",
+        "device",
+    )
 
     paths: tuple[str, ...]
     """Image files, and folders whose images are all taken."""
@@ -25,7 +40,9 @@ class Predict(Applied):
     batch: Count = 32
     """Images per forward pass."""
     csv: FileName | None = None
-    """Also write every prediction to this new CSV file; the same command goes on after a kill."""
+    """Also write every prediction to this new CSV file, for spreadsheets; the same command goes on after a kill."""
+    all: bool = False
+    """Print the answer of every file; of more than 20 only what they come to is printed."""
 
 
 def run(asked: Predict, console: Console) -> dict[str, Any]:
@@ -33,9 +50,10 @@ def run(asked: Predict, console: Console) -> dict[str, Any]:
     if asked.csv:
         check_output(asked.csv, None, remedy="choose another --csv file")
     from vitascope.inference.exported import open_model
-    from vitascope.inference.files import FilePrediction, find_images, predict_files
+    from vitascope.inference.files import find_images, predict_files
     from vitascope.inference.partial import partial_csv
     from vitascope.inference.predictor import Predictor
+    from vitascope.inference.summed import summed, summed_lines
 
     files = find_images(asked.paths)
     predictor = Predictor(
@@ -62,21 +80,21 @@ def run(asked: Predict, console: Console) -> dict[str, Any]:
                 keep(result)
                 counter(len(results), len(files))
         finish()
-    rows = []
-    for result in results:
-        if result.answer is None:
-            console.say(f"error: {result.error}")
-            continue
-        best, *others = result.answer.predictions
-        more = ", ".join(f"{label} {100 * probability:.1f} %" for label, _, probability in others)
-        rows.append([result.file, best[0], f"{100 * best[2]:.1f} %", more])
-        if sets is not None:
-            rows[-1].append(", ".join(result.answer.members or ()) or "none of these")
-    stated = [] if sets is None else [f"set, {100 * sets.coverage:g} %"]
-    console.table("predictions", ["file", "label", "probability", "next", *stated], rows)
-    failed = sum(result.error is not None for result in results)
+    several = predictor.checkpoint.activation == "sigmoid"
+    found = summed(results, several=several)
+    if len(results) > _FEW and not asked.all:
+        for line in summed_lines(found, sets, several=several):
+            console.tell(line)
+        there = f"is in {asked.csv}" if asked.csv else "with --csv FILE, for a spreadsheet, or --all"
+        console.tell(f"each file's answer {there}")
+    else:
+        _show_each(results, sets, console)
+        for result in results:
+            if result.error is not None:
+                console.say(f"error: {result.error}")
+    failed = len(found.unreadable)
     if failed:
-        console.say(f"{failed} of {len(results)} files could not be read")
+        console.say(f"{failed} of {len(results)} files could not be read; `vitascope check` says why")
     return {
         "predictions": [
             {
@@ -85,5 +103,22 @@ def run(asked: Predict, console: Console) -> dict[str, Any]:
             }
             for result in results
         ],
+        "summary": found.as_json(),
         "exit_code": 2 if failed else 0,
     }
+
+
+_FEW = 20
+"""Files whose answers are all shown; of more, a person sees what they come to."""
+
+
+def _show_each(results: Sequence[FilePrediction], sets: PredictionSets | None, console: Console) -> None:
+    rows = []
+    for file, answer in ((result.file, result.answer) for result in results if result.answer is not None):
+        best, *others = answer.predictions
+        more = ", ".join(f"{label} {100 * probability:.1f} %" for label, _, probability in others)
+        rows.append([file, best[0], f"{100 * best[2]:.1f} %", more])
+        if sets is not None:
+            rows[-1].append(", ".join(answer.members or ()) or "none of these")
+    stated = [] if sets is None else [f"set, {100 * sets.coverage:g} %"]
+    console.table("predictions", ["file", "label", "probability", "next", *stated], rows)
