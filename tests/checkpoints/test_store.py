@@ -283,6 +283,16 @@ def test_the_model_card_tells_data_recipe_and_results_and_escapes_names(tmp_path
     assert "## Note" in text
 
 
+def test_the_figures_of_many_classes_stay_out_of_the_card_for_people(tmp_path: Path) -> None:
+    of_each = {f"class {n}": {"images": 5, "top1": 0.4} for n in range(100)}
+    card = {"results": {"test": {"top1": 0.5, "per_class": of_each}}}
+    vs.save(checkpoint(card=card), tmp_path / "model")
+    text = (tmp_path / "model" / "README.md").read_text()
+    assert "class 7" not in text
+    assert "100 entries, in config.json" in text
+    assert vs.load(tmp_path / "model").card["results"]["test"]["per_class"] == of_each
+
+
 def test_a_checkpoint_that_contradicts_itself_cannot_be_made() -> None:
     with pytest.raises(CheckpointError, match="2 labels for a model of 3 classes"):
         checkpoint(labels=("a", "b"))

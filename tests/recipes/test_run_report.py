@@ -104,5 +104,5 @@ def test_copies_across_splits_are_said_where_the_accuracy_stands(tmp_path: Path)
         shutil.copy(file, tmp_path / "data" / "train" / "bee" / f"again-{file.name}")
     taught(tmp_path / "start", tmp_path / "data", tmp_path / "run")
     said = words(tmp_path / "run" / "report.html")
-    assert "2 groups of copies reach from it into what was learned, which flatters it" in said
+    assert "have copies among those learned from (2 groups), which flatters it" in said
     assert "2 groups of images are copies" in said

@@ -68,7 +68,9 @@ def _body(value: Any) -> str:
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for name, value in values.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping) and len(value) > _SHOWN_LABELS:
+            yield _text(f"{prefix}{name}"), f"{len(value)} entries, in config.json"
+        elif isinstance(value, Mapping) and value:
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield _text(f"{prefix}{name}"), _text(value)

@@ -19,8 +19,8 @@ from vitascope.wording import count, some
 
 _COPIES = 12
 """Groups of copies shown at most."""
-_ROWS = 40
-"""Rows of a table at most."""
+_ROWS, _GAINS = 40, 10
+"""Rows of a table at most, and classes that gain most of more images."""
 _DRAWN = 40
 """Classes up to which a confusion matrix can be read."""
 
@@ -194,7 +194,7 @@ def forecast(report: RunReport) -> Section:
     body = text(line) + drawing(forecast_figure(now, results["forecast"]), line)
     gains = {name: gain for name, gain in sorted(results["gains"].items(), key=lambda g: -g[1]) if gain >= 0.005}
     if gains:
-        rows = [[name, f"{100 * gain:+.1f} points"] for name, gain in list(gains.items())[:_ROWS]]
+        rows = [[name, f"{100 * gain:+.1f} points"] for name, gain in list(gains.items())[:_GAINS]]
         body += text("What twice the photographs of one class would bring to that class:", soft=True)
         body += table(["class", "expected"], rows)
     return title, body

@@ -81,7 +81,7 @@ class RunReport:
     curves: Path | None = None
     """The folder of a run whose record has learning curves."""
     first: Sequence[Section] = ()
-    """Sections of who asks for the report, before all others."""
+    """Sections of who asks for the report, right after how good it is."""
     made: Sequence[tuple[str, str]] = ()
     """What was done and with which data: (what, how)."""
     next: Sequence[tuple[str, str]] = ()

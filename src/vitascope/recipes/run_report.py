@@ -15,7 +15,6 @@ from vitascope.recipes.reported import RunReport
 from vitascope.version import __version__
 
 _SECTIONS: tuple[Callable[[RunReport], Section], ...] = (
-    sections.accuracy,
     sections.by_class,
     sections.mixed_up,
     photographs.mistakes,
@@ -39,6 +38,7 @@ def write_report_page(path: Path, report: RunReport) -> Path:
     """Writes the page alone, to any file; returns it."""
     headline, lead = sections.verdict(report)
     parts = [
+        sections.accuracy(report),
         *report.first,
         *(section(report) for section in _SECTIONS),
         ("What was done", _pairs(report.made)),

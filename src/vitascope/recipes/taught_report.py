@@ -74,7 +74,8 @@ def report_of_lesson(
 def _copied(copies: Sequence[Mapping[str, Any]], split: str) -> str:
     """What is to say where images of a split have copies among those that were taught."""
     found = sum({"train", split} <= set(group["splits"]) for group in copies)
-    return f"{count(found, 'group')} of copies reach from it into what was learned, which flatters it." if found else ""
+    told = f"Images of it have copies among those learned from ({count(found, 'group')}), which flatters it."
+    return told if found else ""
 
 
 class _Images:
