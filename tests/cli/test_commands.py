@@ -47,7 +47,7 @@ def words_of(name: str, place: Path, tmp_path: Path) -> list[str]:
 
 def test_every_command_is_tested() -> None:
     # These have tests of their own, and the studies a file each.
-    own = {"compare", "completion", "demo", "export", "inspect", "serve"} | {
+    own = {"compare", "completion", "demo", "doctor", "enough", "export", "inspect", "serve"} | {
         name for name in COMMANDS if name.startswith("study ")
     }
     assert set(EVERY) | own == set(COMMANDS)

@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("checkpoint out", "write a checkpoint for deployment, checked against the model"),
     "models": ("", "the catalogue of models"),
     "data": ("", "the kinds and names of data"),
+    "doctor": ("", "what vitascope runs on: versions, processor, memory, caches, what is missing or broken"),
     "completion": ("shell", "a script that completes these commands and their options in bash, zsh or fish"),
 }
 """Name → what is given by place, what it does. Its first word is a module of `vitascope.cli.commands`, and in it
