@@ -37,6 +37,8 @@ class Stream(Enum):
     """The part of the images that is taught again; number of the draw."""
     FEW_LABELS = "few labels"
     """Of the demo; images per class."""
+    TRIED = "tried"
+    """On which images a choice is tried."""
     SUBSET = "subset"
     """Of a study's pre-training images."""
     STUDY_VALIDATION = "study's validation"

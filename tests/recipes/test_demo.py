@@ -1,10 +1,11 @@
-"""The demo at tiny sizes: the same code, a few steps."""
+"""The demo at tiny sizes: the same code, a tiny start, a few steps."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import re
+import shutil
 import signal
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,101 +14,95 @@ from typing import Any
 import numpy as np
 import pytest
 
+import vitascope as vs
+from tiny import PLAIN
+from tiny_checkpoint import TINY, checkpoint
 from vitascope.cli import main
 from vitascope.data.open import open_data
+from vitascope.data.source import Splits, View
+from vitascope.data.sources import digits
 from vitascope.errors import ConfigError, Stopped
-from vitascope.recipes import demo
-from vitascope.recipes.demo import DemoResult, claim_folder, demo_recipes, few_labels, run_demo
-from vitascope.recipes.demo_page import write_demo_page
-from vitascope.recipes.recipe import FinetuneRecipe, PretrainRecipe
-from vitascope.recipes.run_folder import stored_config
+from vitascope.recipes import demo, train_choices
+from vitascope.recipes import train as training
+from vitascope.recipes.asked import Inspect
+from vitascope.recipes.demo import claim_folder, few_labels, run_demo
+from vitascope.recipes.recipe import FinetuneRecipe
+from vitascope.recipes.train_asked import Demo
 
-TINY = {"width": 16, "depth": 1, "heads": 2, "hidden": 64}
-FRACTALS = "fractals:classes=3,size=16,instances=6,validation=0"
-
-
-def tiny(out: Path, seed: int = 0) -> dict[str, PretrainRecipe | FinetuneRecipe]:
-    """The demo's runs, a few steps of a small model each."""
-    recipes = {}
-    for name, recipe in demo_recipes(out, seed).items():
-        changes: dict[str, Any] = {"steps": 4, "batch": 8, "log_every": 1, "eval_every": 2, "save_every": 4}
-        changes["image_size"] = 8 if name == "pretrain" else 12
-        if isinstance(recipe, PretrainRecipe):
-            changes["model_fields"] = TINY
-        if name == "pretrain":
-            changes["data"] = FRACTALS
-        recipes[name] = dataclasses.replace(recipe, **changes)
-    return recipes
-
-
-def at(out: Path) -> DemoResult:
-    result = run_demo(out, recipes=tiny(out))
-    write_demo_page(result)
-    return result
+TEST = 60
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> DemoResult:
-    patch = pytest.MonkeyPatch()
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A tiny start, fewer digits, no measuring, four steps in place of a budget."""
+    patch, place = pytest.MonkeyPatch(), tmp_path_factory.mktemp("start")
+    vs.save(checkpoint(TINY), place / "start")
+    usual = train_choices.finetuning
+
+    def short(*words: Any, **where: Any) -> FinetuneRecipe:
+        values = {"time_budget": None, "steps": 4, "batch": 6, "precision": "float32", "augment": PLAIN}
+        return dataclasses.replace(usual(*words, **where), **values)
+
+    def fewer(*words: Any) -> Splits:
+        parts = {n: View(s, np.arange(TEST if n == "test" else 400)) for n, s in whole(*words).present().items()}
+        return Splits(**parts)
+
+    whole = digits.open_digits
+    patch.setattr(digits, "open_digits", fewer)
+    patch.setenv("VITASCOPE_CACHE", str(place / "cache"))
+    patch.setattr(demo, "START", str(place / "start"))
+    patch.setattr(train_choices, "training_rate", lambda *_, **__: 1000.0)
+    patch.setattr(training, "finetuning", short)
     patch.setattr("vitascope.recipes.run.draw_curves", lambda folder: None)
-    patch.setattr("vitascope.recipes.run.write_run_report", lambda folder, report: None)
-    result = at(tmp_path_factory.mktemp("demo") / "runs" / "demo")
+    for room in ("run", "teach", "train"):  # the demo's own page is written all the same
+        patch.setattr(f"vitascope.recipes.{room}.write_run_report", lambda folder, report: None)
+    yield
     patch.undo()
-    return result
 
 
-def test_summary_holds_the_promised_figures(done: DemoResult) -> None:
-    out = done.out
-    summary = json.loads((out / "summary.json").read_text())
-    assert summary == json.loads(json.dumps(done.summary))
+@pytest.fixture(scope="module")
+def done(quick: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("demo") / "runs" / "demo"
+    run_demo(Demo(out=str(out), scratch_steps=3))
+    return out
+
+
+def test_figures_agree_with_the_runs(done: Path) -> None:
+    summary = json.loads((done / "summary.json").read_text())
+    tests = {
+        name: json.loads((done / name / "results.json").read_text())["test"]
+        for name in ("digits", "few-labels", "few-labels-scratch")
+    }
     few = summary["few_labels"]
-    shares = [summary["pretrained_top1"], summary["scratch_top1"], few["pretrained_top1"], few["scratch_top1"]]
-    assert all(0 <= share <= 1 and share * 450 == pytest.approx(round(share * 450)) for share in shares)
+    assert summary["top1"] == tests["digits"]["top1"]
+    assert (few["taught_top1"], few["scratch_top1"]) == tuple(
+        tests[name]["top1"] for name in ("few-labels", "few-labels-scratch")
+    )
+    assert summary["test_images"] == TEST
     assert few["per_class"] == 10
     assert summary["seconds"] > 0
-    assert summary["seed"] == 0
     assert set(summary["versions"]) == {"vitascope", "python", "torch"}
-    for run in ("pretrain", "finetune", "scratch", "few-labels", "few-labels-scratch"):
-        assert summary["runs"][run]["images_per_second"] > 0
-    assert summary["runs"]["few-labels"]["train_images"] == 100
 
 
-def test_figures_agree_with_the_runs(done: DemoResult) -> None:
-    out = done.out
-    results = {name: json.loads((out / name / "results.json").read_text()) for name in ("finetune", "scratch")}
-    assert done.summary["pretrained_top1"] == results["finetune"]["test"]["top1"]
-    assert done.summary["scratch_top1"] == results["scratch"]["test"]["top1"]
-    assert done.summary["test_images"] == len(done.probabilities) == 450
-    assert np.mean(done.probabilities.argmax(axis=1) == done.test.labels) == done.summary["pretrained_top1"]
+def test_the_few_labels_are_learned_by_the_same_model(done: Path) -> None:
+    configs = [
+        json.loads((done / name / "model" / "config.json").read_text())["model"]
+        for name in ("few-labels", "few-labels-scratch")
+    ]
+    names = ("image_size", "patch", "width", "depth", "heads", "hidden", "class_token", "pooling")
+    assert [configs[0][name] for name in names] == [configs[1][name] for name in names]
+    labels = json.loads((done / "few-labels-scratch" / "labels.json").read_text())
+    assert labels["train_images"] == json.loads((done / "few-labels" / "results.json").read_text())["images"] == 100
 
 
-def test_pretrained_and_scratch_differ_only_in_their_beginning(done: DemoResult) -> None:
-    out = done.out
-    for ours, plain in (("finetune", "scratch"), ("few-labels", "few-labels-scratch")):
-        a, b = stored_config(out / ours), stored_config(out / plain)
-        differing = {key for key in a.keys() & b.keys() if a[key] != b[key]}
-        assert differing <= {"out", "lr"}
-        sizes = [json.loads((out / name / "model" / "config.json").read_text()) for name in (ours, plain)]
-        assert sizes[0]["model"] == sizes[1]["model"]
-
-
-def test_fine_tuning_is_at_a_higher_resolution_with_the_same_patch(done: DemoResult) -> None:
-    out = done.out
-    before, after = (
-        json.loads((out / name / "model" / "config.json").read_text())["model"] for name in ("pretrain", "finetune")
-    )
-    assert (before["image_size"], after["image_size"]) == ([8, 8], [12, 12])
-    assert before["patch"] == after["patch"] == 4
-    assert before["representation_size"] == 16
-    assert after["representation_size"] is None
-
-
-def test_ten_images_are_predicted_from_files(done: DemoResult) -> None:
-    assert [label for _, label, _ in done.samples] == list(range(10))
-    for path, label, said in done.samples:
-        index = int(re.search(r"test-(\d+)\.png", path.name)[1])  # type: ignore[index]
-        assert done.test.labels[index] == label
-        assert said[0][1] == done.probabilities[index].argmax()
+def test_ten_images_lie_there_as_files(done: Path) -> None:
+    test = open_data("digits").test
+    assert test is not None
+    files = sorted((done / "images").iterdir())
+    assert len(files) == 10
+    for label, file in enumerate(files):
+        index = int(re.search(r"test-(\d+)\.png", file.name)[1])  # type: ignore[index]
+        assert test.labels[index] == label
 
 
 class _Links(HTMLParser):
@@ -132,34 +127,31 @@ class _Links(HTMLParser):
         self.text += data
 
 
-def test_the_report_is_one_well_formed_file(done: DemoResult) -> None:
-    html = (done.out / "report.html").read_text()
+def test_the_report_is_one_well_formed_file_that_leads_inside(done: Path) -> None:
+    html = (done / "report.html").read_text()
     page = _Links()
     page.feed(html)
     assert page.open == []
-    assert len(page.sources) > 20
-    assert all(source.startswith(("data:image/png;base64,", "#")) for source in page.sources)
+    assert len(page.sources) > 10
+    others = [source for source in page.sources if not source.startswith(("data:image/", "#"))]
+    assert others == ["inside/inspect.html"]
     assert not re.search(r"https?://|@import|url\((?!#)", html)
-    for share in (done.summary["pretrained_top1"], done.summary["few_labels"]["scratch_top1"]):
+    summary = json.loads((done / "summary.json").read_text())
+    for share in (summary["top1"], *(summary["few_labels"][f"{name}_top1"] for name in ("taught", "scratch"))):
         assert f"{100 * share:.1f} %" in page.text
-    assert f"vitascope finetune {done.out}/pretrain photos" in page.text
     assert "$" not in page.text
 
 
-def test_the_same_seed_gives_the_same_figures_and_replaces_the_earlier_demo(done: DemoResult) -> None:
-    out = done.out
+def test_an_earlier_demo_is_replaced_unless_something_else_is_in_it(done: Path, tmp_path: Path) -> None:
+    shutil.copytree(done, out := tmp_path / "demo")
     (out / "mine.txt").write_text("kept")
-    for thesis in (out / "finetune" / "thesis.txt", out / "pretrain" / "model" / "thesis.txt"):
+    for thesis in (out / "digits" / "thesis.txt", out / "few-labels" / "model" / "thesis.txt"):
         thesis.write_text("ten years")
         with pytest.raises(ConfigError, match=r"holds .*thesis.txt"):
-            at(done.out)
+            claim_folder(out)
         thesis.unlink()
-    again = at(done.out)
-    clock = {"seconds", "runs"}
-    assert {k: v for k, v in again.summary.items() if k not in clock} == {
-        k: v for k, v in done.summary.items() if k not in clock
-    }
-    assert (out / "mine.txt").read_text() == "kept"
+    claim_folder(out)
+    assert sorted(path.name for path in out.iterdir()) == ["demo.json", "images", "mine.txt"]
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "summary.json", "demo.json"])
@@ -183,8 +175,8 @@ def test_an_interrupted_demo_is_replaced_without_following_links(tmp_path: Path)
     elsewhere.mkdir()
     (elsewhere / "precious.txt").write_text("kept")
     claim_folder(out)
-    (out / "finetune").symlink_to(elsewhere)
-    (out / "pretrain").mkdir()
+    (out / "few-labels").symlink_to(elsewhere)
+    (out / "few-labels-scratch").mkdir()
     claim_folder(out, seed=3)
     assert [path.name for path in out.iterdir()] == ["demo.json"]
     assert json.loads((out / "demo.json").read_text())["settings"]["seed"] == 3
@@ -197,22 +189,22 @@ def test_a_signal_stops_it_with_its_exit_code_and_a_remedy_that_holds(
     def stopped(*_: object, **__: object) -> None:
         raise Stopped(signal.SIGINT, "SIGINT: saved at step 1 of 3")
 
-    monkeypatch.setattr(demo, "pretrain", stopped)
+    monkeypatch.setattr(demo, "train_run", stopped)
     with pytest.raises(Stopped) as error:
-        run_demo(tmp_path / "demo")
+        run_demo(Demo(out=str(tmp_path / "demo")))
     assert error.value.exit_code == 130
     assert "demo" in error.value.remedy
     assert "--resume" not in error.value.remedy
 
 
 def test_few_labels_are_balanced_apart_from_the_others_and_follow_the_seed() -> None:
-    digits = open_data("digits")
-    few = few_labels(digits, 0)
+    whole = open_data("digits")
+    few = few_labels(whole, 0)
     assert few.train is not None
     assert few.validation is not None
     assert np.bincount(few.train.labels).tolist() == [10] * 10
     assert len(few.validation) == 300
-    assert few.test is digits.test
+    assert few.test is whole.test
 
     def names(source: Any) -> set[str]:
         return {source.describe(i) for i in range(len(source))}
@@ -222,27 +214,18 @@ def test_few_labels_are_balanced_apart_from_the_others_and_follow_the_seed() -> 
     assert names(few.train) != names(few_labels(digits, 1).train)
 
 
-def test_the_demos_recipes_are_those_of_its_results() -> None:
-    recipes = demo_recipes(Path("runs/demo"))
-    steps = {name: (recipe.steps, recipe.batch, recipe.lr, recipe.eval_every) for name, recipe in recipes.items()}
-    assert steps == {
-        "pretrain": (3600, 32, 1e-3, None),
-        "finetune": (400, 64, 1.5e-3, 50),
-        "scratch": (400, 64, 1.5e-3, 50),
-        "few-labels": (150, 50, 3e-3, 18),
-        "few-labels-scratch": (150, 50, 1.5e-3, 18),
-    }
-
-
-@pytest.mark.usefixtures("no_pictures")
-def test_the_command_shows_what_came_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.usefixtures("quick")
+def test_the_command_shows_what_came_out_and_looks_inside(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo, "demo_recipes", tiny)
-    assert main(["demo", "--out", str(tmp_path / "demo"), "--seed=2"]) == 0
-    out, err = capsys.readouterr()
-    assert "1,211 (all)" in out
-    assert "[6/6] evaluating, predicting" in err
-    assert f"open {tmp_path / 'demo' / 'report.html'} in a browser" in " ".join(err.split())
-    assert "vitascope check photos" in err
-    assert json.loads((tmp_path / "demo" / "summary.json").read_text())["seed"] == 2
+    out, looked = tmp_path / "demo", list[Inspect]()
+    monkeypatch.setattr("vitascope.cli.commands.demo.inspect", lambda asked, console: looked.append(asked))
+    assert main(["demo", "--out", str(out), "--seed=2", "--scratch_steps=2"]) == 0
+    said, err = capsys.readouterr()
+    assert "10 labels a digit, from random values" in said
+    assert "[4/4] looking inside" in err
+    assert f"open {out / 'report.html'} in a browser" in " ".join(err.split())
+    assert "vitascope train photos/ --out runs/mine" in err
+    assert [(Path(each.checkpoint), Path(each.out)) for each in looked] == [(out / "digits", out / "inside")]
+    assert len(list(Path(looked[0].others[0]).iterdir())) == 10
+    assert json.loads((out / "summary.json").read_text())["seed"] == 2

@@ -1,176 +1,117 @@
-"""The demo: the whole path of the paper, in minutes on two cores, on data that needs no download.
+"""The demo: what the paper is about, in minutes on two cores, on data that needs no download.
 
-Pre-train on generated fractals, fine-tune at a higher resolution on real handwritten digits, and beside it the same
-model from scratch; both with all labels and with a few. Every step is an ordinary recipe at a small size.
+`train` makes a classifier of real handwritten digits from the start in the package; beside it a head is taught with ten
+labels a digit, and the same model learns those from random values. Every step is an ordinary recipe.
 """
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from vitascope.checkpoints.checkpoint import Prediction
 from vitascope.checkpoints.load import load
-from vitascope.checkpoints.output import check_writable
-from vitascope.checkpoints.run_files import RESULTS, environment, write_json
+from vitascope.checkpoints.output import check_output, check_writable
+from vitascope.checkpoints.run_files import REPORT, RESULTS, environment, write_json
 from vitascope.data.open import open_data
 from vitascope.data.settings import AugmentConfig
 from vitascope.data.source import Source, Splits, View
 from vitascope.errors import ConfigError, Stopped
 from vitascope.evaluation.interval import accuracy_text
-from vitascope.inference.predictor import Predictor
-from vitascope.recipes.finetune import finetune
+from vitascope.layers.config import ViTConfig
+from vitascope.recipes.asked import Teach
 from vitascope.recipes.pretrain import pretrain
-from vitascope.recipes.recipe import FinetuneRecipe, PretrainRecipe, Recipe
-from vitascope.recipes.run_folder import check_free, read_json
+from vitascope.recipes.recipe import PretrainRecipe
+from vitascope.recipes.report import link, percent, table, text
+from vitascope.recipes.run_folder import read_json
+from vitascope.recipes.run_report import write_report_page
+from vitascope.recipes.teach import teach_run
+from vitascope.recipes.train import Told, Trained, train_run
+from vitascope.recipes.train_asked import Demo, Train
 from vitascope.streams import Stream, generator
 from vitascope.training.observer import Observer
 
-MARKER, SUMMARY, REPORT, IMAGES = "demo.json", "summary.json", "report.html", "images"
+MARKER, SUMMARY, IMAGES, INSIDE = "demo.json", "summary.json", "images", "inside"
 _IMAGE = "digit-{}-test-{}.png"
-PRETRAIN, FINETUNE, SCRATCH, FEW, FEW_SCRATCH = "pretrain", "finetune", "scratch", "few-labels", "few-labels-scratch"
+START = "start"
+"""What is begun from: the weights in the package."""
+DIGITS, FEW, SCRATCH = "digits", "few-labels", "few-labels-scratch"
 FEW_LABELS = 10
 """Labels per class in the few-label case."""
 WATCHED = 300
 """Unlabelled training images on which the few-label runs are watched, and nothing is chosen."""
 TITLES = {
-    PRETRAIN: "pre-training on fractals",
-    FINETUNE: "fine-tuning on digits",
-    SCRATCH: "digits from scratch",
-    FEW: "fine-tuning on few labels",
-    FEW_SCRATCH: "few labels from scratch",
+    DIGITS: "digits: taught, then fine-tuned from the start in the package",
+    FEW: "ten labels a digit, taught from the same start",
+    SCRATCH: "ten labels a digit, the same model from scratch",
 }
 """The runs, in their order."""
+_KINDS = {DIGITS: "training", FEW: "teaching", SCRATCH: "run", INSIDE: "report"}
+"""The folders of a demo, and what each is."""
 Stage = Callable[[str], Observer | None]
 """Told what begins; returns who watches it."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class DemoResult:
-    """What the page shows."""
-
-    out: Path
-    """The demo's folder."""
-    recipes: Mapping[str, Recipe]
-    """Its runs."""
-    summary: dict[str, Any]
-    """What summary.json holds."""
-    test: Source
-    """The 450 digits that were kept for the end."""
-    probabilities: np.ndarray
-    """What the fine-tuned model says of each, float32 (450, 10)."""
-    samples: list[tuple[Path, int, list[Prediction]]]
-    """Ten test images as files, their true class and what the predictor says."""
-
-
-def demo_recipes(out: Path, seed: int = 0) -> dict[str, PretrainRecipe | FinetuneRecipe]:
-    """The runs by their folders. Five settings were tried on the test split too, so their figures lean optimistic."""
-    model: dict[str, Any] = {
-        "model": "ViT-Ti/4",
-        "model_fields": {"width": 128, "depth": 4, "heads": 4, "hidden": 512},
-        "mean": (0.0,),  # the black ground is zero
-    }
-    # Thin fractals of few maps, upright: strokes like those of writing, and a class can be learned from few images. A
-    # crop keeps the share of a side that 12 pixels are of 16, so that strokes are as wide against the patch as they
-    # will be in the digits; without it this pre-training does not pay.
-    fractals = (
-        "fractals:classes=200,size=32,instances=576,validation=0,min_fill=0.02,max_fill=0.15,most_maps=3,jitter=0.1,"
-        f"rotation=0,flips=false,seed={seed}"
-    )
-    crop = AugmentConfig(crop="inception", crop_area=(0.75**2,) * 2, crop_ratio=(1.0, 1.0), flip=False)
-    first = PretrainRecipe(
-        **model,
-        data=fractals,
-        out=str(out / PRETRAIN),
-        image_size=12,
-        steps=3600,  # every image is seen once
-        batch=32,
-        lr=1e-3,
-        warmup=0.1,
-        weight_decay=0.05,
-        memory_budget="0",  # faster to generate in batches than to keep
-        seed=seed,
-        holdout=0.0,
-        save_every=3600,
-        augment=crop,
-    )
-    # What a run with pre-training and the one without have in common: everything but the rate.
-    digits: dict[str, Any] = {
-        "image_size": 16,  # higher than in pre-training, as in Section 3.2
-        "warmup": 0.1,
-        "weight_decay": 0.05,
-        "seed": seed,
-        "augment": AugmentConfig(crop="shift", pad_shift=1, pad_mode="zero", rotate=10, zoom=0.1, flip=False),
-    }
-    every = {**digits, "data": "digits", "steps": 400, "batch": 64, "log_every": 20, "eval_every": 50}
-    few = {**digits, "data": f"digits ({FEW_LABELS} labels per class)", "steps": 150, "batch": 50}
-    few |= {"log_every": 7, "eval_every": 18}
-
-    def tuned(name: str, lr: float, **common: Any) -> FinetuneRecipe:
-        common |= {"out": str(out / name), "save_every": common["steps"], "checkpoint": str(out / PRETRAIN)}
-        return FinetuneRecipe(optimizer="adamw", lr=lr, **common)
-
-    def scratch(name: str, lr: float, **common: Any) -> PretrainRecipe:
-        common |= {"out": str(out / name), "save_every": common["steps"], "holdout": 0.1}
-        return PretrainRecipe(**model, mlp_head=False, lr=lr, **common)
-
-    return {
-        PRETRAIN: first,
-        FINETUNE: tuned(FINETUNE, 1.5e-3, **every),
-        SCRATCH: scratch(SCRATCH, 1.5e-3, **every),
-        FEW: tuned(FEW, 3e-3, **few),
-        FEW_SCRATCH: scratch(FEW_SCRATCH, 1.5e-3, **few),
-    }
-
-
-def run_demo(
-    out: str | Path,
-    seed: int = 0,
-    stage: Stage = lambda title: None,
-    recipes: Mapping[str, PretrainRecipe | FinetuneRecipe] | None = None,
-) -> DemoResult:
-    """Runs the whole demo, writes its folder, returns what was measured; other `recipes` only in tests.
+def run_demo(asked: Demo, stage: Stage = lambda title: None) -> dict[str, Any]:
+    """Runs the whole demo and writes its folder, the page and ten test digits in it; returns what summary.json holds.
 
     Raises `ConfigError` when the folder holds something else, `Stopped` after a signal.
     """
-    out, begun = Path(out), time.perf_counter()
-    recipes = recipes or demo_recipes(out, seed)
-    claim_folder(out, seed)
+    out, begun = Path(asked.out), time.perf_counter()
+    claim_folder(out, asked.seed)
     digits = open_data("digits")
-    assert digits.test is not None
-    splits = {FINETUNE: digits, SCRATCH: digits}
-    splits[FEW] = splits[FEW_SCRATCH] = few_labels(digits, seed)
+    few = few_labels(digits, asked.seed)
     try:
-        for name, recipe in recipes.items():
-            how: dict[str, Any] = {"splits": splits.get(name), "observer": stage(TITLES[name])}
-            if isinstance(recipe, PretrainRecipe):
-                pretrain(recipe, **how)
-            else:
-                finetune(recipe, **how)
+        watch = Told(observer=stage(TITLES[DIGITS]))
+        budget: dict[str, Any] = {"time_budget": asked.time_budget, "seed": asked.seed}
+        trained = train_run(Train(data="digits", out=str(out / DIGITS), start=START, **budget), watch)
+        size = load(out / DIGITS).preprocess.size
+        stage(TITLES[FEW])
+        told = f"digits ({FEW_LABELS} labels per class)"
+        teach_run(Teach(checkpoint=START, data=told, out=str(out / FEW), image_size=size), splits=few)
+        observer = stage(TITLES[SCRATCH])
+        pretrain(scratch_recipe(asked, told, size), splits=few, observer=observer)
     except Stopped as error:  # so short that it starts again instead of being resumed
         remedy = "run `vitascope demo` again to start afresh"
         raise Stopped(error.signal_number, f"stopped by {error.signal_name}", remedy) from None
-    stage("evaluating, predicting")
-    test, predictor = digits.test, Predictor(load(out / FINETUNE), device="cpu")
-    files = [_written(out / IMAGES, test, label) for label in range(len(test.classes))]
-    result = DemoResult(
-        out=out,
-        recipes=recipes,
-        test=test,
-        probabilities=predictor.probabilities([test[i] for i in range(len(test))]).numpy(),
-        samples=list(zip(files, range(len(files)), predictor(files, top=3), strict=True)),
-        summary=_summary(out, seed, time.perf_counter() - begun),
+    assert digits.test is not None
+    for label in range(len(digits.classes)):
+        _written(out / IMAGES, digits.test, label)
+    summary = _summary(asked, trained, time.perf_counter() - begun)
+    write_json(out / SUMMARY, summary)
+    _write_page(out, trained, summary)
+    return summary
+
+
+def scratch_recipe(asked: Demo, data: str, size: tuple[int, int]) -> PretrainRecipe:
+    """The model of the start from random values, on what the few labels are called."""
+    config = load(START).model.config
+    assert isinstance(config, ViTConfig)
+    names = ("width", "depth", "heads", "hidden", "class_token", "pooling")
+    return PretrainRecipe(
+        data=data,
+        out=str(Path(asked.out) / SCRATCH),
+        model=f"ViT-Ti/{config.patch}",
+        model_fields={name: getattr(config, name) for name in names},
+        mlp_head=False,
+        image_size=size,
+        steps=asked.scratch_steps,
+        batch=50,
+        lr=1e-3,
+        warmup=0.1,
+        weight_decay=0.05,
+        eval_every=asked.scratch_steps,
+        save_every=asked.scratch_steps,
+        seed=asked.seed,
+        augment=AugmentConfig(crop="shift", flip=False),
     )
-    write_json(out / SUMMARY, result.summary)
-    return result
 
 
 def claim_folder(out: Path, seed: int = 0) -> None:
@@ -186,13 +127,13 @@ def claim_folder(out: Path, seed: int = 0) -> None:
         if marked != "demo":
             raise ConfigError(f"{out} exists and is no earlier demo (no {MARKER} of one in it); choose another --out")
         images = out / IMAGES
-        ours = [out / name for name in (*TITLES, SUMMARY, REPORT)]
+        ours = [out / name for name in (*_KINDS, SUMMARY, REPORT)]
         ours += [images] if images.is_symlink() else images.glob(_IMAGE.format("*", "*"))
-        runs = [path for path in ours if path.is_dir() and not path.is_symlink()]
-        for path in runs:
-            check_free(path, resume=False, overwrite=True)
+        folders = [path for path in ours if path.is_dir() and not path.is_symlink()]
+        for path in folders:
+            check_output(path, _KINDS[path.name], overwrite=True)
         for path in ours:
-            if path in runs:
+            if path in folders:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
@@ -225,39 +166,52 @@ def _written(folder: Path, test: Source, label: int) -> Path:
     return path
 
 
-def _summary(out: Path, seed: int, seconds: float) -> dict[str, Any]:
+def _summary(asked: Demo, trained: Trained, seconds: float) -> dict[str, Any]:
     """What summary.json holds: accuracies are shares of the test images, in [0, 1]."""
-    runs = {name: read_json(out / name / RESULTS, "run the demo again") for name in TITLES}
-    top1 = {name: run["test"]["top1"] for name, run in runs.items() if "test" in run}
-    where = environment()
+    out, where = Path(asked.out), environment()
+    few, scratch = (read_json(out / name / RESULTS, "run the demo again")["test"] for name in (FEW, SCRATCH))
+    test = trained.results["test"]
     return {
-        "pretrained_top1": top1[FINETUNE],
-        "scratch_top1": top1[SCRATCH],
-        "few_labels": {
-            "per_class": FEW_LABELS,
-            "pretrained_top1": top1[FEW],
-            "scratch_top1": top1[FEW_SCRATCH],
-        },
+        "top1": test["top1"],
+        "kept": trained.kept,
+        "test_images": test["images"],
+        "baseline": test["baseline"],
+        "few_labels": {"per_class": FEW_LABELS, "taught_top1": few["top1"], "scratch_top1": scratch["top1"]},
         "seconds": round(seconds, 1),
-        "test_images": runs[SCRATCH]["test"]["images"],
-        "baseline": runs[SCRATCH]["test"]["baseline"],
-        "labelled_images": runs[FINETUNE]["train_images"],
-        "seed": seed,
-        "runs": {
-            name: {key: r[key] for key in ("steps", "train_images", "epochs", "seconds", "images_per_second")}
-            for name, r in runs.items()
-        },
-        **{name: where[name] for name in ("processor", "threads", "gpu")},
+        "seed": asked.seed,
+        "plan": trained.results["plan"],
+        **{name: where[name] for name in ("processor", "threads", "gpu", "commit") if name in where},
         "versions": {key: where[key] for key in ("vitascope", "python", "torch")},
-        "settings": {"out": str(out), "seed": seed},
     }
 
 
 def accuracies(summary: dict[str, Any]) -> list[list[str]]:
-    """Rows of a summary: which labels, top-1 with pre-training, and without."""
-    few, every, n = summary["few_labels"], summary["labelled_images"], summary["test_images"]
-    named = {f"{every:,} (all)": summary, f"{10 * few['per_class']} ({few['per_class']} per digit)": few}
-    return [
-        [name, *(accuracy_text({"top1": s[f"{run}_top1"], "images": n}) for run in ("pretrained", "scratch"))]
-        for name, s in named.items()
+    """Rows of a summary: what was learned from what, and top-1."""
+    few, n = summary["few_labels"], summary["test_images"]
+    labels = f"{few['per_class']} labels a digit"
+    shares = {
+        "all labels, from the start": summary["top1"],
+        f"{labels}, from the start": few["taught_top1"],
+        f"{labels}, from random values": few["scratch_top1"],
+    }
+    return [[name, accuracy_text({"top1": share, "images": n})] for name, share in shares.items()]
+
+
+_INSIDE = "What its filters see, which positions it takes for neighbours, where every head looks, layer by layer."
+
+
+def _write_page(out: Path, trained: Trained, summary: dict[str, Any]) -> None:
+    """The report of the digits, after what the demo adds to it."""
+    few = summary["few_labels"]
+    told = (
+        "A Vision Transformer cuts an image into patches, and lets each look at all others. It knows little of images "
+        "beforehand, so it has to see many; what it learned from 50,000 photographs of other things, the start in the "
+        f"package, is worth more than its size: with {few['per_class']} labelled examples of each digit it names "
+        f"{percent(few['taught_top1'])} of the test digits, from random values {percent(few['scratch_top1'])}. That is "
+        "what the paper found with 14 and 300 million images."
+    )
+    first = [
+        ("What a start is worth", text(told) + table(["learned from", "test digits named right"], accuracies(summary))),
+        ("Look inside", text(_INSIDE) + link("The model's internals", f"{INSIDE}/inspect.html")),
     ]
+    write_report_page(out / REPORT, replace(trained.report, first=[*first, *trained.report.first]))

@@ -48,6 +48,11 @@ def text(words: str, soft: bool = False) -> str:
     return f"<p{kind}>{escape(words)}</p>"
 
 
+def link(words: str, target: str) -> str:
+    """A paragraph that leads to a file beside the page."""
+    return f'<p><a href="{escape(target)}">{escape(words)}</a></p>'
+
+
 def facts(said: Iterable[tuple[str, str]]) -> str:
     """Large figures side by side, each above what it is."""
     cards = (f"<div><strong>{escape(figure)}</strong><span>{escape(what)}</span></div>" for figure, what in said)

@@ -69,6 +69,8 @@ class Trained:
     """TAUGHT or FINETUNED."""
     writing: float
     """Seconds that model and report took to be written."""
+    report: RunReport
+    """What RUN/report.html shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +115,10 @@ def train_run(asked: Train, told: Told | None = None, begun: float | None = None
         told.plan(plan)
         found = {TAUGHT: _taught(asked, chosen, splits, told)}
         kept = _keep(asked, found, TAUGHT, plan, begun)
-        if tunes:
+        left = begun + total - time.monotonic() - kept.writing
+        if tunes and asked.way == "both" and steps_in(left, chosen) < LEAST_STEPS:
+            log.warning("%s are left, too little to fine-tune: the taught head is kept", duration(max(left, 0)))
+        elif tunes:
             used = kept.writing * _AGAIN - _COUNTED  # such a report will be written once more
             recipe = finetuning(
                 asked,
@@ -190,8 +195,9 @@ def _keep(asked: Train, found: dict[str, Way], name: str, plan: Plan, begun: flo
         (out / TAUGHT_FILE).unlink(missing_ok=True)
     write_json(out / RESULTS, own)
     write_json(out / ENVIRONMENT, environment())
-    write_run_report(out, report_of_training(asked, plan, name, own, found))
-    return Trained(results=own, kept=name, writing=time.monotonic() - now)
+    report = report_of_training(asked, plan, name, own, found)
+    write_run_report(out, report)
+    return Trained(results=own, kept=name, writing=time.monotonic() - now, report=report)
 
 
 _TOLD = ("images", *SCORES, "loss")

@@ -1,4 +1,4 @@
-"""What may be said to `train`; free of torch."""
+"""What may be said to `train`, and to the demo that shows it; free of torch."""
 
 from __future__ import annotations
 
@@ -68,3 +68,23 @@ class Train(Placed):
             refuse_idle(self, "nothing is fine-tuned", "lr", "batch", "flip")
         if self.resume and self.overwrite:
             raise ConfigError("--resume and --overwrite contradict each other: give one")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """Where, from which seed, and for how long."""
+
+    FIRST: ClassVar[tuple[str, ...]] = ("out", "seed", "time_budget")
+
+    out: FolderName = "runs/demo"
+    """The demo's folder; an earlier demo in it is replaced."""
+    seed: Annotated[int, Range(0)] = 0
+    """Fixes what is held out, initial values, order and augmentation."""
+    time_budget: TimeText = "90s"
+    """Of `train`, which is more than half of it all."""
+    scratch_steps: Count = 100
+    """Steps of 50 images from random values, for comparison."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        seconds(self.time_budget)

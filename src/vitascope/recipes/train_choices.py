@@ -25,6 +25,7 @@ from vitascope.recipes.presets import PRESETS
 from vitascope.recipes.recipe import FinetuneRecipe
 from vitascope.recipes.teach import features_of, teach
 from vitascope.recipes.train_asked import Train
+from vitascope.streams import Stream, generator
 from vitascope.training.speed import free_memory, training_rate
 from vitascope.training.train_settings import seconds
 from vitascope.wording import duration
@@ -43,8 +44,10 @@ _FINER_LOSS = 1.15
 """How much larger the loss of images left out may be at that size."""
 _SMALLER = 0.05
 """How much worse mirrored images may be told before fine-tuning does without them."""
-_MIRRORED = 500
+_MIRRORED = 250
 """How many of them are tried."""
+_TRIED, _ALL = 500, 1000
+"""Images that image sizes are tried on, where there are more than so many."""
 _PROBE = 8
 """Images of a step that is measured."""
 _FORWARD = 1.5
@@ -102,11 +105,11 @@ def chosen_for(asked: Train, splits: Splits, sides: int, begun: float) -> Chosen
             f"time_budget {asked.time_budget}: the features of {images:,} images take about {duration(takes)} here, "
             f"and {duration(max(left, 0))} are left; give {least}, or a smaller --start or --image-size"
         )
-    tried: dict[Size, Checkpoint] = {}
+    tried, some = dict[Size, Checkpoint](), _drawn(splits.train, asked.seed, _TRIED, beyond=_ALL)
     for each in [config.image_size] if size else sizes_to_try(config, sides):
         more = forward_flops(replace(config, image_size=each)) / forward_flops(config)
-        if not tried or more * len(splits.train) / (_FORWARD * rate) < _LOOK * total:
-            tried[each] = teach(load(start, image_size=each), Splits(train=splits.train), device=asked.device)
+        if not tried or more * len(some) / (_FORWARD * rate) < _LOOK * total:
+            tried[each] = teach(load(start, image_size=each), Splits(train=some), device=asked.device)
     left = 0.0 if asked.way == "teach" else begun + total - time.monotonic()
     best, why["image-size"] = _size(asked, config, tried, rate * left / (asked.batch or _recipe(True).batch))
     flip, why["flip"] = _flip(asked, splits.train, tried[best])
@@ -209,8 +212,7 @@ def _flip(asked: Train, train: Source, taught: Checkpoint) -> tuple[bool, str]:
         return asked.flip, f"{'true' if asked.flip else 'false'}: as asked"
     if train.several:
         return True, "true: labels rarely depend on sides"
-    drawn = np.random.default_rng(asked.seed).permutation(len(train))[:_MIRRORED]
-    some = View(train, np.sort(drawn).astype(np.int64))
+    some = _drawn(train, asked.seed, _MIRRORED)
     rows = features_of(taught, _Mirrored(some), asked.device)
     linear = taught.model.head.linear
     assert linear is not None
@@ -219,6 +221,14 @@ def _flip(asked: Train, train: Source, taught: Checkpoint) -> tuple[bool, str]:
     right, usual = float((found == some.labels).mean()), float(_left_out(taught)["loo_top1"])
     flip = right >= usual - _SMALLER
     return flip, f"{str(flip).lower()}: the taught head tells {100 * right:.0f} % of mirrored images"
+
+
+def _drawn(source: Source, seed: int, most: int, beyond: int = 0) -> Source:
+    """At most so many of its images, at random; all where there are no more than `beyond`."""
+    if len(source) <= max(most, beyond):
+        return source
+    drawn = generator(Stream.TRIED, seed).permutation(len(source))[:most]
+    return View(source, np.sort(drawn).astype(np.int64))
 
 
 def _threads(asked: Train, config: ModelConfig) -> tuple[int, float, str]:

@@ -12,6 +12,7 @@ from vitascope.evaluation.interval import figures
 from vitascope.recipes.report import Section, table, text
 from vitascope.recipes.reported import RunReport, use_commands
 from vitascope.recipes.train_asked import Train
+from vitascope.wording import duration
 
 TAUGHT, FINETUNED = "taught", "finetuned"
 """The ways, and the folders of their runs in RUN."""
@@ -60,7 +61,11 @@ def report_of_training(
         suspects=found[TAUGHT].report.suspects,
         curves=tuned.report.curves if tuned else None,
         first=[_compared(found), _checked(plan.checked)],
-        made=[*plan.rows, *found[kept].report.made],
+        made=[
+            *plan.rows,
+            *(row for row in found[kept].report.made if row[0] != "time"),
+            ("time", f"{duration(results['seconds'])} of {asked.time_budget} until this page"),
+        ],
         next=_next(asked, kept),
     )
 
