@@ -210,8 +210,8 @@ def test_few_labels_are_balanced_apart_from_the_others_and_follow_the_seed() -> 
         return {source.describe(i) for i in range(len(source))}
 
     assert not names(few.train) & names(few.validation)
-    assert names(few.train) == names(few_labels(digits, 0).train)
-    assert names(few.train) != names(few_labels(digits, 1).train)
+    assert names(few.train) == names(few_labels(whole, 0).train)
+    assert names(few.train) != names(few_labels(whole, 1).train)
 
 
 @pytest.mark.usefixtures("quick")
