@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def mistakes(report: RunReport) -> Section:
     rows = judged.answers.mistakes()
     if not len(rows):
         return "No mistakes", text(f"All {count(judged.figures['images'], 'image')} are named right.")
-    shown = list(islice(_pictured(judged, rows), _MISTAKES))
+    shown = list(islice(_pictured(judged, rows, report.checkpoint.preprocess), _MISTAKES))
     captions = []
     for row, _ in shown:
         truth, said = judged.answers.names(row, classes)
@@ -51,10 +51,9 @@ def mistakes(report: RunReport) -> Section:
     looks, bright = list[UInt8](), ""
     if isinstance(report.checkpoint, Checkpoint):
         answered = _one(judged.answers.said[[row for row, _ in shown]])
-        looks = looked_at(report.checkpoint, [image for _, image in shown], answered)
+        looks = looked_at(report.checkpoint, [seen for _, seen in shown], answered)
         bright = _BRIGHT[isinstance(report.checkpoint.model, ViT)]
-    small = [thumbnail(report.checkpoint.preprocess, image) for _, image in shown]
-    body = pictures(zip([[image, *looks[n : n + 1]] for n, image in enumerate(small)], captions, strict=True))
+    body = pictures(zip([[seen.small, *looks[n : n + 1]] for n, (_, seen) in enumerate(shown)], captions, strict=True))
     which = f"All {len(rows)} mistakes" if len(rows) == len(shown) else f"{len(shown)} of {len(rows):,} mistakes"
     told = f"{which}, the surest first: what was said and how surely, and what the label is."
     if looks:
@@ -69,8 +68,8 @@ def suspects(report: RunReport) -> Section:
     for suspect in found:
         with suppress(ImageError):
             told = f"labelled “{suspect.label}”,\nlooks like “{suspect.instead}”\n({percent(suspect.wrong)} wrong)"
-            image = thumbnail(report.checkpoint.preprocess, suspect.picture())
-            shown.append((image, f"{told}\n{short(suspect.file)}"))
+            image = Seen.of(report.checkpoint.preprocess, suspect.picture())
+            shown.append((image.small, f"{told}\n{short(suspect.file)}"))
         if len(shown) == _SUSPECTS:
             break
     if not found:
@@ -92,9 +91,9 @@ def right(report: RunReport) -> Section:
     each = max(min(_RIGHT // max(len(classes), 1), 4), 1)
     shown: list[tuple[UInt8, str]] = []
     for label in range(min(len(classes), _RIGHT)):
-        for row, image in islice(_pictured(judged, judged.answers.examples(label)), each):
-            said = f"“{judged.answers.names(row, classes)[1]}” ({_sure(judged, row)})"
-            shown.append((thumbnail(report.checkpoint.preprocess, image), said))
+        rows = judged.answers.examples(label)
+        for row, image in islice(_pictured(judged, rows, report.checkpoint.preprocess), each):
+            shown.append((image.small, f"“{judged.answers.names(row, classes)[1]}” ({_sure(judged, row)})"))
     more = f" of the first {_RIGHT} of {len(classes):,} classes" if len(classes) > _RIGHT else " of each class"
     return title, text(f"The surest answers{more}.", soft=True) + pictures(shown) if shown else ""
 
@@ -104,11 +103,11 @@ def _sure(judged: Judged, row: int) -> str:
     return str(Share(float(judged.answers.probability[row])))
 
 
-def _pictured(judged: Judged, rows: np.ndarray) -> Iterator[tuple[int, UInt8]]:
+def _pictured(judged: Judged, rows: np.ndarray, preprocess: Preprocess) -> Iterator[tuple[int, Seen]]:
     """Those of the rows whose images can be had, and these."""
     for row in rows.tolist():
         with suppress(ImageError):
-            yield row, judged.picture(int(judged.answers.places[row]))
+            yield row, Seen.of(preprocess, judged.picture(int(judged.answers.places[row])))
 
 
 _BRIGHT = {True: "where the model's attention went, whatever it answered", False: "what spoke for the answer"}
@@ -124,23 +123,29 @@ def short(name: str) -> str:
     return "/".join(Path(name).parts[-2:]) or name
 
 
-def thumbnail(preprocess: Preprocess, image: UInt8) -> UInt8:
-    """What the model sees of uint8 (H, W, 3), sharper where its size is small → uint8 (h, w, 3)."""
-    array = preprocess.read(image)
-    height, width = preprocess.size
-    sharp = min(array.shape[0] / height, array.shape[1] / width)
-    scale = min(_SIDE / max(height, width), max(sharp, 1.0))
-    shown = replace(
-        preprocess,
-        size=(max(round(scale * height), 1), max(round(scale * width), 1)),
-        interpolation="bilinear",
-        antialias=True,
-    )
-    return as_rgb(shown.resize(array))
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Seen:
+    """A photograph as the model sees it, which takes little memory whatever its size was."""
+
+    pixels: UInt8
+    """(h, w, C), what goes into the model."""
+    small: UInt8
+    """(h', w', 3), the same part of the photograph for people, sharper where the model's size is small."""
+
+    @classmethod
+    def of(cls, preprocess: Preprocess, image: UInt8) -> Seen:
+        """Of uint8 (H, W, 3)."""
+        array = preprocess.read(image)
+        height, width = preprocess.size
+        sharp = min(array.shape[0] / height, array.shape[1] / width)
+        scale = min(_SIDE / max(height, width), max(sharp, 1.0))
+        size = max(round(scale * height), 1), max(round(scale * width), 1)
+        shown = replace(preprocess, size=size, interpolation="bilinear", antialias=True)
+        return cls(pixels=preprocess.resize(array), small=as_rgb(shown.resize(array)))
 
 
-def looked_at(checkpoint: Checkpoint, images: Sequence[UInt8], said: Int64) -> list[UInt8]:
-    """Thumbnails of the first of `images`, uint8 (H, W, 3), as many as take seconds, under the colours of attention's
+def looked_at(checkpoint: Checkpoint, images: Sequence[Seen], said: Int64) -> list[UInt8]:
+    """The first of `images` for people, uint8 (H, W, 3), as many as take seconds, under the colours of attention's
     rollout or, of a ResNet, of what spoke for the class that was `said`, (n,)."""
     model, preprocess = checkpoint.model, checkpoint.preprocess
     cells = math.prod(side // model.config.pixels_per_token for side in preprocess.size)
@@ -148,7 +153,7 @@ def looked_at(checkpoint: Checkpoint, images: Sequence[UInt8], said: Int64) -> l
     few = images[: int(_LOOKS / max(operations, 1.0))]
     if not few:
         return []
-    batch = preprocess.normalise(to_tensor([preprocess.pixels(image) for image in few]))
+    batch = preprocess.normalise(to_tensor([image.pixels for image in few]))
     batch = batch.to(next(model.parameters()).device)
     with torch.no_grad():
         if isinstance(model, ViT):
@@ -156,4 +161,4 @@ def looked_at(checkpoint: Checkpoint, images: Sequence[UInt8], said: Int64) -> l
         else:
             amounts = class_map(model, batch, torch.from_numpy(said[: len(few)])).relu()
     pairs = zip(few, np.asarray(amounts), strict=True)
-    return [overlaid(thumbnail(preprocess, image), each, 0.55) for image, each in pairs]
+    return [overlaid(image.small, each, 0.55) for image, each in pairs]
