@@ -18,6 +18,7 @@ from vitascope.recipes.asked import Evaluate
 from vitascope.recipes.reported import TOLD, Judged, RunReport, Suspect, made_on, model_text, use_commands
 from vitascope.recipes.run_report import write_report_page
 from vitascope.teaching.known import read_taught
+from vitascope.training.record import METRICS
 from vitascope.wording import count
 
 
@@ -48,6 +49,7 @@ def leave(
         checkpoint=checkpoint,
         judged=[judged],
         results=result,
+        curves=_run_of(asked.checkpoint),
         suspects=_suspects(asked.checkpoint, source) if asked.csv or asked.report else (),
         made=[
             ("model", f"{model_text(checkpoint)}, from {asked.checkpoint}"),
@@ -70,6 +72,12 @@ _PARTS = {
     "validation of the run": "images that the run held out from learning",
 }
 _UNKNOWN = "What the model learned from is not all recorded, so it may have seen some of these images."
+
+
+def _run_of(checkpoint: str) -> Path | None:
+    """The folder of the run that the checkpoint is, or is the model of."""
+    place = Path(checkpoint)
+    return next((folder for folder in (place, place.parent) if (folder / METRICS).is_file()), None)
 
 
 def _left_out(result: Mapping[str, Any]) -> str:
