@@ -45,6 +45,8 @@ class Stream(Enum):
     """What a study keeps out of every subset."""
     STUDY_TEST = "study's test"
     """Which test images a study looks at."""
+    STUDY_TARGET = "study's target"
+    """Which images a study fine-tunes on."""
     COST = "cost"
     """Random images to measure a model's speed with."""
     PICTURES = "pictures"

@@ -9,7 +9,7 @@ import pytest
 
 from tiny_study import diverged, row, rows
 from vitascope.evaluation.interval import Interval, interval, student_t
-from vitascope.studies.analysis import Row, Table, crossover, measures, rises
+from vitascope.studies.analysis import Row, Table, crossover, measures, rises, seeds_needed
 
 
 def test_measures_of_a_row() -> None:
@@ -18,28 +18,50 @@ def test_measures_of_a_row() -> None:
     assert measures(diverged("ViT-a")) == {}
 
 
-def test_scatter_is_pooled_as_in_an_analysis_of_variance() -> None:
-    # Squares within the groups: (0.1² + 0.1²) + (0 + 0.1² + 0.1²), of freedom 1 + 2; the single run adds nothing.
+def test_scatter_is_that_of_a_kind_at_a_place() -> None:
+    # Squares within the groups of ViTs: (0.1² + 0.1²) + (0.1² + 0 + 0.1²), of freedom 1 + 2.
     made = [
         *rows("ViT-a", (0.3, 0.5)),
-        *rows("BiT-a", (0.6, 0.7, 0.8)),
-        *rows("BiT-a", (0.9,), size=200),
+        *rows("ViT-b", (0.6, 0.7, 0.8)),
+        *rows("BiT-a", (0.1, 0.9)),
+        *rows("ViT-b", (0.9,), size=200),
     ]
     table = Table(made, "fine-tuned", "size")
-    assert table.freedom == 3
-    assert table.scatter == pytest.approx(math.sqrt(0.04 / 3))
+    pooled = math.sqrt(0.04 / 3)
+    assert table.scatter("ViT-a", 100) == (pytest.approx(pooled), 3)
+    assert table.scatter("BiT-a", 100) == (pytest.approx(math.sqrt(0.32)), 1)
+    assert table.scatter("ViT-b", 200) == (pytest.approx(pooled), 3)  # has one seed there: as elsewhere
     t = 3.182446305284263  # Student's, two-sided 95 %, three degrees of freedom
     assert student_t(3) == pytest.approx(t)
-    difference = table.difference("ViT-a", "BiT-a", 100)
-    assert difference.mean == pytest.approx(0.4 - 0.7)
-    assert difference.half == pytest.approx(t * math.sqrt(0.04 / 3) * math.sqrt(1 / 2 + 1 / 3))
-    growth = table.sum((1, "BiT-a", 200), (-1, "BiT-a", 100))
-    assert (growth.mean, growth.half) == (
-        pytest.approx(0.2),
-        pytest.approx(t * math.sqrt(0.04 / 3) * math.sqrt(1 / 3 + 1)),
-    )
-    single = table.mean("BiT-a", 200)  # has one seed, and still an interval
-    assert (single.mean, single.half, single.count) == (0.9, pytest.approx(t * math.sqrt(0.04 / 3)), 1)
+    mean = table.mean("ViT-a", 100)
+    assert (mean.mean, mean.half, mean.count) == (pytest.approx(0.4), pytest.approx(t * pooled / math.sqrt(2)), 2)
+    single = table.mean("ViT-b", 200)
+    assert (single.mean, single.half, single.count) == (0.9, pytest.approx(t * pooled), 1)
+    # One seed in common: both scatters, and the freedom of the fewer.
+    growth = table.contrast((1, "ViT-b", 200), (-1, "ViT-b", 100))
+    assert (growth.mean, growth.half) == (pytest.approx(0.2), pytest.approx(t * pooled * math.sqrt(1 / 3 + 1)))
+
+
+def test_what_seeds_have_in_common_is_no_scatter_of_a_difference() -> None:
+    ours, theirs = (0.3, 0.5, 0.9), (0.2, 0.38, 0.82)
+    table = Table(rows("ViT-a", ours) + rows("BiT-a", theirs), "fine-tuned", "size")
+    found, usual = table.difference("ViT-a", "BiT-a", 100), interval([0.1, 0.12, 0.08])
+    assert (found.mean, found.half, found.count) == (pytest.approx(0.1), pytest.approx(usual.half), 3)
+
+
+def test_only_seeds_that_both_have_are_compared() -> None:
+    table = Table(rows("ViT-a", (0.3, 0.5, 0.9, 0.7)) + rows("BiT-a", (0.2, 0.5)), "fine-tuned", "size")
+    found, usual = table.difference("ViT-a", "BiT-a", 100), interval([0.1, 0.0])
+    assert (found.mean, found.half, found.count) == (pytest.approx(usual.mean), pytest.approx(usual.half), 2)
+
+
+def test_scatter_of_like_differences_is_pooled() -> None:
+    made = rows("ViT-a", (0.3, 0.5)) + rows("BiT-a", (0.2, 0.5)) + rows("ViT-b", (0.4, 0.4, 0.4))
+    made += rows("BiT-b", (0.3, 0.4, 0.5))
+    table = Table(made, "fine-tuned", "size")
+    terms, alike = (((1, f"ViT-{x}", 100), (-1, f"BiT-{x}", 100)) for x in "ab")
+    scatter = math.sqrt((0.005 + 0.02) / 3)
+    assert table.contrast(*terms, alike=[alike]).half == pytest.approx(student_t(3) * scatter / math.sqrt(2))
 
 
 def test_with_one_group_the_interval_is_the_usual_one() -> None:
@@ -52,16 +74,23 @@ def test_with_one_group_the_interval_is_the_usual_one() -> None:
 
 def test_with_one_seed_each_nobody_knows_the_scatter() -> None:
     table = Table([row("ViT-a", 0.1), row("BiT-a", 0.9)], "fine-tuned", "size")
-    assert (table.scatter, table.freedom) == (None, 0)
+    assert table.scatter("ViT-a", 100) is None
     assert table.mean("ViT-a", 100).half is None
     found = table.difference("ViT-a", "BiT-a", 100)
     assert (found.mean, found.half, found.sign) == (pytest.approx(-0.8), None, 0)
 
 
+def test_seeds_needed() -> None:
+    few = interval([0.0, 0.04, 0.0])
+    assert seeds_needed(few, few.mean) == 15  # 2.145 × 2.31 / √15 = 1.28 points, below 1.33
+    assert seeds_needed(few, 0.0) is None
+    assert seeds_needed(Interval(mean=0.1, half=None, count=1), 0.1) is None
+
+
 def test_a_table_takes_the_measure_and_the_axis_it_is_told() -> None:
     made = [row("ViT-a", 0.1, few=0.2, steps=10), row("ViT-a", 0.3, few=0.4, steps=20), diverged("ViT-a", steps=40)]
     assert Table(made, "2-shot", "steps").values == {"ViT-a": {10: [0.2], 20: [0.4]}}
-    assert Table(made, "fine-tuned", "size").values == {"ViT-a": {100: [0.1, 0.3]}}
+    assert Table(made, "fine-tuned", "steps").values == {"ViT-a": {10: [0.1], 20: [0.3]}}
     assert Table(made, "50-shot", "steps").values == {}
 
 
@@ -105,33 +134,27 @@ def test_where_one_passes_the_other() -> None:
 
 
 def test_the_interval_of_a_crossing_is_where_the_difference_s_interval_crosses() -> None:
-    # Means differ by −0.4, −0.1, +0.3; one pair of seeds ± d about its mean gives all of the scatter.
+    # Means differ by −0.4, −0.1, +0.3, each with two seeds whose differences lie ± d about them.
     d = 0.01
-    table = curves(
-        [(0.2 - d, 0.2 + d), (0.5,), (0.9,)],
-        [(0.6, 0.6), (0.6, 0.6), (0.6, 0.6)],
-        (100, 1000, 16_000),
-    )
-    scatter = math.sqrt(2 * d * d / 4)  # freedom: four groups of two
-    half = student_t(4) * scatter
-    halves = [half * math.sqrt(1 / 2 + 1 / 2), half * math.sqrt(1 + 1 / 2), half * math.sqrt(1 + 1 / 2)]
-    found = crossover(table, "ViT-a", "BiT-a")
+    ours = [(mean - d, mean + d) for mean in (0.2, 0.5, 0.9)]
+    found = crossover(curves(ours, [(0.6, 0.6)] * 3, (100, 1000, 16_000)), "ViT-a", "BiT-a")
     assert found is not None
+    half = student_t(1) * math.sqrt(2 * d * d) / math.sqrt(2)
 
-    def crossing(left: float, right: float) -> float:
-        return float(np.exp(np.interp(0, [left, right], np.log([1000, 16_000]))))
+    def crossing(places: list[int], left: float, right: float) -> float:
+        return float(np.exp(np.interp(0, [left, right], np.log(places))))
 
-    assert found.size == pytest.approx(crossing(-0.1, 0.3))
+    assert found.size == pytest.approx(crossing([1000, 16_000], -0.1, 0.3))
     assert found.size == pytest.approx(2000)
-    assert found.low == pytest.approx(crossing(-0.1 + halves[1], 0.3 + halves[2]))
-    assert found.high == pytest.approx(crossing(-0.1 - halves[1], 0.3 - halves[2]))
-    assert 1000 < found.low < found.size < found.high < 16_000
+    assert found.low == pytest.approx(crossing([100, 1000], -0.4 + half, -0.1 + half))
+    assert found.high == pytest.approx(crossing([1000, 16_000], -0.1 - half, 0.3 - half))
+    assert found.low < found.size < found.high < 16_000
     assert found.ahead == 1
 
 
 def test_an_interval_may_leave_the_sizes_on_either_side() -> None:
     # The interval of the difference holds 0 at both ends.
-    wide = crossover(curves([(0.2, 0.6), (0.6, 0.8)], [(0.3, 0.7), (0.4, 0.8)], (100, 1600)), "ViT-a", "BiT-a")
+    wide = crossover(curves([(0.2, 0.6), (0.6, 0.8)], [(0.7, 0.3), (0.8, 0.4)], (100, 1600)), "ViT-a", "BiT-a")
     assert wide is not None
     assert wide.size == pytest.approx(100 * 16**0.5)
     assert (wide.low, wide.high, wide.ahead) == (None, None, 0)

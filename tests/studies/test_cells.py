@@ -95,7 +95,7 @@ def test_a_row_says_all_that_was_found(done: tuple[DataScaling, dict[str, Any]])
     assert "diverged" not in row
     first = row["pretraining"]
     assert set(first) == {
-        "top1", "loss", "images", "last_training_loss", "last_loss", "least_loss", "best_step",
+        "top1", "loss", "images", "last_training_loss", "last_loss", "least_loss", "best_step", "steps",
     }  # fmt: skip
     assert first["images"] == 12
     assert first["least_loss"] <= first["last_loss"]

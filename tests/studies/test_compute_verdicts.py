@@ -12,15 +12,16 @@ from tiny_study import compute, diverged, rows
 from vitascope.models.catalogue import forward_flops, model_config
 from vitascope.studies import cost
 from vitascope.studies.analysis import Row
+from vitascope.studies.evidence import Evidence, Outcome
 from vitascope.studies.saving import least_compute, saving
-from vitascope.studies.verdicts import Evidence, Outcome, Verdict, verdicts
+from vitascope.studies.verdicts import Verdict, verdicts
 
 FLOPS = {"ViT-s": 1.0, "ViT-l": 4.0, "R+V": 1.0, "BiT-s": 2.0}
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decidable here"
 
 
 def evidence(made: list[Row], flops: dict[str, float] = FLOPS) -> Evidence:
-    return Evidence(study=compute(Path("x"), "digits", batch=8), rows=made, flops=flops)
+    return Evidence(study=compute(Path("x"), "digits", batch=8), rows=made, flops=flops, seconds=flops)
 
 
 def test_a_training_step_is_three_forward_passes_an_image() -> None:

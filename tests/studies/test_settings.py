@@ -9,7 +9,7 @@ import pytest
 
 from tiny_study import SOURCE, values
 from vitascope.errors import ConfigError
-from vitascope.studies.settings import EVALUATIONS, Cell, Compute, DataScaling, evaluation_interval, passes
+from vitascope.studies.settings import Cell, Compute, DataScaling, passes
 
 TWO = "ViT-128/8,BiT-R14x½"
 
@@ -137,10 +137,43 @@ def test_what_must_stay_leaves_the_grid_out() -> None:
 
 
 def test_eight_looks_at_the_validation_images() -> None:
+    study = scaling()
     for steps, every in ((4, 1), (8, 1), (9, 2), (16, 2), (10_000, 1250)):
-        assert evaluation_interval(steps) == every
-        assert steps / every <= EVALUATIONS
+        assert study.every(steps) == every
+        assert steps / every <= study.evaluations
 
 
 def test_passes_are_images_seen_against_images_there_are() -> None:
     assert [passes(scaling(), size, 10) for size in (20, 80, 160)] == [4.0, 1.0, 0.5]
+
+
+def test_passes_may_be_asked_for_in_place_of_steps_which_are_the_most() -> None:
+    grid = scaling(models="ViT-128/8", sizes=(16, 40, 48), seeds=(1,), epochs=2.5, steps=14).grid(48)
+    assert [(cell.size, cell.steps) for cell in grid] == [(16, 5), (40, 13), (48, 14)]
+
+
+def test_models_of_ones_own() -> None:
+    own = {"ViT-96/4": {"model": "ViT-Ti/4", "width": 96, "heads": 3}, "R": {"model": "BiT-R50x1", "units": [1, 1]}}
+    study = scaling(models="R,ViT-128/8,ViT-96/4", own_models=own)
+    assert [(c.name, c.model, c.kind) for c in study.contenders] == [
+        ("R", "BiT-R50x1", "ResNet"),
+        ("ViT-128/8", "ViT-Ti/8", "ViT"),
+        ("ViT-96/4", "ViT-Ti/4", "ViT"),
+    ]
+    assert study.contenders[2].fields == {"width": 96, "heads": 3}
+    for wrong, said in (
+        ({"x": {"width": 3}}, "own_models has x"),
+        ({"x": {"model": "ViT-Ti/4", "height": 3}}, "height"),
+        ({"x": 3}, "own_models has x: 3"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            scaling(models="x", own_models=wrong)
+
+
+def test_own_rates_go_before_those_of_all() -> None:
+    study = scaling(lr=0.1, finetune_lr=0.2, own_rates={"ViT-128/8": {"lr": 0.3}})
+    assert [study.rate(name, "lr") for name in ("ViT-128/8", "BiT-R14x½")] == [0.3, 0.1]
+    assert study.rate("ViT-128/8", "finetune_lr") == 0.2
+    for wrong in ({"a": {"rate": 1.0}}, {"a": {"lr": 0.0}}, {"a": 3}):
+        with pytest.raises(ConfigError, match="own_rates has a"):
+            scaling(own_rates=wrong)

@@ -191,13 +191,13 @@ def test_a_grid_may_grow(tmp_path: Path, images: Path, monkeypatch: pytest.Monke
     before = first.read_bytes()
     monkeypatch.setitem(LINEUPS, "small", (TINY[0], dataclasses.replace(TINY[0], name="ViT-two")))
     measured: list[str] = []
-    real = study_module.measure_cost
+    real = study_module.measure_costs
 
-    def measure(study: DataScaling, cell: Cell, *rest: Any) -> Cost:
-        measured.append(cell.contender.name)
-        return real(study, cell, *rest)
+    def measure(study: DataScaling, cells: list[tuple[Cell, int]], threads: int) -> dict[str, Cost]:
+        measured.extend(cell.contender.name for cell, _ in cells)
+        return real(study, cells, threads)
 
-    monkeypatch.setattr(study_module, "measure_cost", measure)
+    monkeypatch.setattr(study_module, "measure_costs", measure)
     grown = data_scaling(tmp_path / "out", images, sizes=(20, 40), steps=2)
     plan = plan_study(grown)
     assert measured == ["ViT-two"]  # the other's costs are known

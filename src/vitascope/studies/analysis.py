@@ -23,7 +23,10 @@ def measures(row: Row) -> dict[str, float]:
     if "diverged" in row:
         return {}
     first = row["pretraining"]
-    few = {f"{entry['shots']}-shot": entry["mean"] for entry in row["fewshot"]}
+    few: dict[str, float] = {}
+    for entry in row["fewshot"]:  # the first λ is the one that is judged
+        name = f"{entry['shots']}-shot"
+        few[f"{name}, λ {entry['l2']:g}" if name in few else name] = entry["mean"]
     return {
         FINETUNED: row["finetuning"]["top1"],
         **few,
@@ -32,44 +35,105 @@ def measures(row: Row) -> dict[str, float]:
     }
 
 
-class Table:
-    """One measure of all runs: model → place on the x axis → values by seed.
+Term = tuple[int, str, int]
+"""A weight, a model and a place: part of a sum of means."""
 
-    Runs with one seed have no scatter of their own. That of all models and places with several is pooled, as in an
-    analysis of variance, which takes them to be alike.
+
+class Table:
+    """One measure of all runs: model → place on the x axis → values, in the order of their seeds.
+
+    What is compared is compared seed by seed, because runs of one seed share images and order. How much a model
+    scatters is told by all models of its kind at the same place.
     """
 
     def __init__(self, rows: Iterable[Row], measure: str, axis: str) -> None:
         self.measure, self.axis = measure, axis
-        self.values: dict[str, dict[int, list[float]]] = {}
-        for row in rows:
+        self._seeds: dict[tuple[str, int], dict[int, float]] = {}
+        self._kinds: dict[str, str] = {}
+        for row in sorted(rows, key=lambda row: int(row["seed"])):
             values = measures(row)
             if measure in values:
-                self.values.setdefault(row["model"], {}).setdefault(row[axis], []).append(values[measure])
-        groups = [np.array(v) for by in self.values.values() for v in by.values() if len(v) > 1]
-        self.freedom = sum(len(g) - 1 for g in groups)
-        squares = sum(float(((g - g.mean()) ** 2).sum()) for g in groups)
-        self.scatter = math.sqrt(squares / self.freedom) if self.freedom else None
+                self._seeds.setdefault((row["model"], row[axis]), {})[row["seed"]] = values[measure]
+                self._kinds[row["model"]] = row["kind"]
+        self.values: dict[str, dict[int, list[float]]] = {}
+        for (model, place), by_seed in self._seeds.items():
+            self.values.setdefault(model, {})[place] = list(by_seed.values())
 
     def places(self, *models: str) -> list[int]:
         """Where all of `models` have been run, ascending."""
         return sorted(set.intersection(*(set(self.values.get(model, {})) for model in models)))
 
+    def scatter(self, model: str, place: int) -> tuple[float, int] | None:
+        """Standard deviation over seeds of a model's kind at a place, and its degrees of freedom.
+
+        Where each has one seed there, the largest at other places stands for it; None where there is none.
+        """
+        family = [by for name, by in self.values.items() if self._kinds[name] == self._kinds[model]]
+        here = _pooled(by[place] for by in family if place in by)
+        elsewhere = (_pooled(by[other] for by in family if other in by) for other in {p for by in family for p in by})
+        return here or max(filter(None, elsewhere), default=None)
+
     def mean(self, model: str, place: int) -> Interval:
-        """Of a model somewhere."""
-        return self.sum((1, model, place))
+        """Of a model somewhere, with its 95 % interval; KeyError where it was not run."""
+        return self._unpaired([(1, model, place)])
 
     def difference(self, model: str, other: str, place: int) -> Interval:
         """`model` less `other`."""
-        return self.sum((1, model, place), (-1, other, place))
+        return self.contrast((1, model, place), (-1, other, place))
 
-    def sum(self, *terms: tuple[int, str, int]) -> Interval:
-        """Of means times weights, with its 95 % interval from the pooled scatter; KeyError where one was not run."""
+    def contrast(self, *terms: Term, alike: Iterable[Sequence[Term]] = ()) -> Interval:
+        """Of means times weights, seed by seed, with its 95 % interval; KeyError where one was not run.
+
+        Scatter is that of this sum and those `alike`, which share no model with it or with one another. Without two
+        seeds in common it is that of each model.
+        """
+        own = self._by_seed(terms)
+        if len(own) < 2:
+            return self._unpaired(terms)
+        pooled = _pooled([own, *(self._by_seed(other) for other in alike)])
+        assert pooled is not None
+        scatter, freedom = pooled
+        half = student_t(freedom) * scatter / math.sqrt(len(own))
+        return Interval(mean=float(np.mean(own)), half=half, count=len(own))
+
+    def _by_seed(self, terms: Sequence[Term]) -> list[float]:
+        groups = [self._seeds.get((model, place), {}) for _, model, place in terms]
+        common = sorted(set.intersection(*map(set, groups)))
+        return [sum(w * group[seed] for (w, _, _), group in zip(terms, groups, strict=True)) for seed in common]
+
+    def _unpaired(self, terms: Sequence[Term]) -> Interval:
         groups = [(weight, self.values[model][place]) for weight, model, place in terms]
-        variance = sum(weight**2 / len(values) for weight, values in groups)
-        half = None if self.scatter is None else student_t(self.freedom) * self.scatter * math.sqrt(variance)
+        known = [scatter for _, model, place in terms if (scatter := self.scatter(model, place)) is not None]
+        half = None
+        if len(known) == len(terms):
+            variances = ((w * s) ** 2 / len(values) for (w, values), (s, _) in zip(groups, known, strict=True))
+            half = student_t(min(freedom for _, freedom in known)) * math.sqrt(sum(variances))
         mean = sum(weight * float(np.mean(values)) for weight, values in groups)
-        return Interval(mean=mean, half=half, count=sum(len(values) for _, values in groups))
+        return Interval(mean=mean, half=half, count=min(len(values) for _, values in groups))
+
+
+def _pooled(groups: Iterable[Sequence[float]]) -> tuple[float, int] | None:
+    """Standard deviation about the means of groups, and degrees of freedom; None where no group has two values."""
+    told = [np.array(group) for group in groups if len(group) > 1]
+    freedom = sum(len(group) - 1 for group in told)
+    squares = sum(float(((group - group.mean()) ** 2).sum()) for group in told)
+    return (math.sqrt(squares / freedom), freedom) if freedom else None
+
+
+_MOST_SEEDS = 1000
+"""More seeds than anybody runs."""
+
+
+def seeds_needed(found: Interval, apart: float) -> int | None:
+    """Seeds with which the interval of a difference of this scatter would be narrower than `apart`.
+
+    None where `found` has no interval, or where more than a thousand would be needed.
+    """
+    if found.half is None or found.count < 2:
+        return None
+    scatter = found.half * math.sqrt(found.count) / student_t(found.count - 1)
+    enough = (n for n in range(2, _MOST_SEEDS) if student_t(n - 1) * scatter / math.sqrt(n) < apart)
+    return next(enough, None)
 
 
 @dataclass(frozen=True, kw_only=True)

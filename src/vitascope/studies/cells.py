@@ -15,7 +15,6 @@ from vitascope.checkpoints.load import load
 from vitascope.checkpoints.output import refuse_strangers
 from vitascope.checkpoints.run_files import MODEL, RESULTS, write_json
 from vitascope.checkpoints.tensor_file import read_safetensors
-from vitascope.data.settings import AugmentConfig
 from vitascope.data.source import Splits
 from vitascope.device import resolve_device
 from vitascope.errors import ConfigError, DivergedError, UserError
@@ -29,7 +28,7 @@ from vitascope.recipes.recipe import FinetuneRecipe, PretrainRecipe
 from vitascope.recipes.run import How
 from vitascope.recipes.run_folder import CONFIG, clear, read_json, stored_config, stored_data
 from vitascope.studies.data import StudyData, nested_subset
-from vitascope.studies.settings import Cell, Study, evaluation_interval
+from vitascope.studies.settings import Cell, Study
 from vitascope.training.loop import best_weights
 from vitascope.training.observer import Observer
 from vitascope.training.record import read_metrics
@@ -38,7 +37,7 @@ from vitascope.version import source_commit
 
 log = logging.getLogger(__name__)
 
-_AUGMENT = AugmentConfig(crop="shift")  # moved and mirrored: all the augmentation there is, for every model and size
+_EVERY_RUN: dict[str, Any] = {"keep_checkpoints": 1, "precision": "float32"}
 
 
 def row_file(out: str | Path, cell: Cell) -> Path:
@@ -105,8 +104,7 @@ def _pretraining(run: _Run) -> dict[str, Any]:
     cell, pool, folder = run.cell, run.data.pools[run.cell.source], run.folder / "pretrain"
     recipe = pretrain_recipe(run.study, cell, folder)
     splits = Splits(train=nested_subset(pool.train, cell.size, cell.seed), validation=pool.validation)
-    looks = math.ceil(cell.steps / evaluation_interval(cell.steps))
-    results = _once(folder, looks, partial(pretrain, recipe, **_how(run, splits)))
+    results = once(folder, run.study.every(cell.steps), partial(pretrain, recipe, **how(splits, run.observer)))
     validation, training = _losses(folder)
     return {
         **_result(results, "validation"),
@@ -114,26 +112,29 @@ def _pretraining(run: _Run) -> dict[str, Any]:
         "last_loss": validation[-1],
         "least_loss": min(validation),
         "best_step": results["best_step"],
+        "steps": results["steps"],
     }
 
 
-def _how(run: _Run, splits: Splits) -> How:
-    """Without reports, of which nobody reads hundreds."""
-    return {"splits": splits, "observer": run.observer, "report": lambda report: None}
+def how(splits: Splits, observer: Observer | None) -> How:
+    """How a run of a study is begun: without reports, of which nobody reads hundreds."""
+    return {"splits": splits, "observer": observer, "report": lambda report: None}
 
 
 def _finetuning(run: _Run) -> dict[str, Any]:
     folder = run.folder / "finetune"
     recipe = finetune_recipe(run.study, run.cell, run.folder / "pretrain", folder)
     splits = Splits(train=run.data.target, test=run.data.test)
-    return _result(_once(folder, 0, partial(finetune, recipe, **_how(run, splits))), "test")
+    return _result(once(folder, None, partial(finetune, recipe, **how(splits, run.observer))), "test")
 
 
 def _fewshot(run: _Run) -> list[dict[str, Any]]:
     checkpoint = load(run.folder / "pretrain" / MODEL)
-    settings = FewShot(shots=run.study.shots, seeds=run.study.draws, methods=("ridge",))
-    store = FeatureStore(checkpoint.model.to(resolve_device(None)), checkpoint.preprocess, batch=run.study.batch)
-    return [outcome.as_json() for outcome in few_shot(settings, run.data.target, run.data.test, store)]
+    study = run.study
+    settings = FewShot(shots=study.shots, seeds=study.draws, methods=("ridge",), l2=study.l2)
+    store = FeatureStore(checkpoint.model.to(resolve_device(None)), checkpoint.preprocess, batch=study.batch)
+    width = checkpoint.config.features
+    return [{**o.as_json(), "features": width} for o in few_shot(settings, run.data.target, run.data.test, store)]
 
 
 STAGES: dict[str, Callable[[_Run], Any]] = {
@@ -153,19 +154,10 @@ def pretrain_recipe(study: Study, cell: Cell, out: Path) -> PretrainRecipe:
         model_fields=cell.contender.fields,
         mlp_head=cell.contender.kind != "ResNet",
         dropout=None if cell.contender.kind == "ResNet" else 0.0,
-        image_size=study.image_size,
-        steps=cell.steps,
-        batch=study.batch,
-        lr=study.lr,
-        weight_decay=study.weight_decay,
-        warmup=study.warmup,
         keep="best",
         seed=cell.seed,
-        eval_every=evaluation_interval(cell.steps),
-        save_every=evaluation_interval(cell.steps),
-        keep_checkpoints=1,
-        precision="float32",
-        augment=_AUGMENT,
+        **study.pretraining(cell.contender.name, cell.steps),
+        **_EVERY_RUN,
     )
 
 
@@ -175,21 +167,17 @@ def finetune_recipe(study: Study, cell: Cell, checkpoint: Path, out: Path) -> Fi
         checkpoint=str(checkpoint),
         data=study.target,
         out=str(out),
-        image_size=study.finetune_size,
-        steps=study.finetune_steps,
-        batch=study.batch,
-        lr=study.finetune_lr,
-        warmup=study.warmup,
         holdout=0.0,
         seed=cell.seed,
-        keep_checkpoints=1,
-        precision="float32",
-        augment=_AUGMENT,
+        **study.finetuning(cell.contender.name),
+        **_EVERY_RUN,
     )
 
 
-def _once(folder: Path, evaluations: int, begin: Callable[..., Path]) -> dict[str, Any]:
+def once(folder: Path, every: int | None, begin: Callable[..., Path]) -> dict[str, Any]:
     """The results of a run, which is done, gone on with or started as what is in its folder says.
+
+    `every`: steps between its evaluations, all of which must be on record; None where none is asked for.
 
     What is damaged is done again: from the last sound checkpoint, or from the start where the record of its
     evaluations is not whole.
@@ -197,7 +185,7 @@ def _once(folder: Path, evaluations: int, begin: Callable[..., Path]) -> dict[st
     try:
         results = _done(folder)
         if results is not None:
-            if len(_losses(folder)[0]) >= evaluations:
+            if every is None or len(_losses(folder)[0]) >= math.ceil(results["steps"] / every):
                 return results
             raise ConfigError(f"{folder} has lost lines of its record")
         if (folder / CONFIG).is_file():

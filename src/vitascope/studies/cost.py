@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from vitascope.models.catalogue import count_parameters, forward_flops
 from vitascope.recipes.pretrain import pretraining_config
 from vitascope.studies.cells import pretrain_recipe
-from vitascope.studies.settings import EVALUATIONS, Cell, Study
+from vitascope.studies.settings import Cell, Study
 from vitascope.training.speed import training_rate
 
+_ROUNDS = 3
 _BACKWARD = 3.0  # a training step against a forward pass, in operations and roughly in time
 
 
@@ -26,19 +29,38 @@ class Cost:
     """In training steps, float32, on the GPU if there is one, otherwise with one job's share of the cores."""
 
 
-def measure_cost(study: Study, cell: Cell, classes: int, threads: int) -> Cost:
-    """The cost of a cell's model; the machine should have nothing else to do."""
-    config = pretraining_config(pretrain_recipe(study, cell, Path("unused")), classes)
-    return Cost(
-        parameters=count_parameters(config),
-        flops=forward_flops(config),
-        images_per_second=training_rate(config, study.batch, threads),
-    )
+def measure_costs(study: Study, cells: Sequence[tuple[Cell, int]], threads: int) -> dict[str, Cost]:
+    """The costs of the models of `cells`, each with the number of its classes, by name.
+
+    They are timed in turns, a few times each, so that a machine whose speed changes treats all alike; it should have
+    nothing else to do.
+    """
+    configs = {
+        cell.contender.name: pretraining_config(pretrain_recipe(study, cell, Path("unused")), classes)
+        for cell, classes in cells
+    }
+    rounds = [
+        {name: training_rate(config, study.batch, threads) for name, config in configs.items()} for _ in range(_ROUNDS)
+    ]
+    return {
+        name: Cost(
+            parameters=count_parameters(config),
+            flops=forward_flops(config),
+            images_per_second=median(rates[name] for rates in rounds),
+        )
+        for name, config in configs.items()
+    }
+
+
+def trial_seconds(study: Study, cell: Cell, cost: Cost, pretraining: int, finetuning: int) -> float:
+    """About how long trials of so many rates take, in a model's middle cell."""
+    images = (cell.steps * study.batch + study.evaluations * study.validation_images / _BACKWARD) * pretraining
+    return (images + study.finetune_steps * study.batch * finetuning) / cost.images_per_second
 
 
 def cell_seconds(study: Study, cell: Cell, cost: Cost, classes: int, tests: int) -> float:
     """About how long one job takes for a cell; `classes` and `tests` are the target's classes and test images."""
     training = (cell.steps + study.finetune_steps) * study.batch
     features = tests + study.draws * max(study.shots) * classes
-    evaluated = EVALUATIONS * study.validation_images + tests + features
+    evaluated = study.evaluations * study.validation_images + tests + features
     return (training + evaluated / _BACKWARD) / cost.images_per_second

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from vitascope.data.copies import find_copies
 from vitascope.data.kept import in_memory
 from vitascope.data.labels import single_labels
 from vitascope.data.open import open_data
@@ -14,6 +16,8 @@ from vitascope.errors import DataError
 from vitascope.evaluation.shots import labels_as_in, require_shots
 from vitascope.streams import Stream, generator
 from vitascope.studies.settings import Study
+
+log = logging.getLogger(__name__)
 
 _MEMORY = 2**30  # bytes of decoded images kept of each split in a process; of larger ones nothing is
 
@@ -56,18 +60,37 @@ def open_study(study: Study) -> StudyData:
         raise DataError(
             f"{study.target} has no {lacking}; put its images into train/ and test/, or give another target"
         )
-    require_shots(target.train, labels_as_in(target.train, test), max(study.shots))  # not found out after training
-    if study.test_images is not None and study.test_images < len(test):
-        chosen = generator(Stream.STUDY_TEST, 0).permutation(len(test))[: study.test_images]
-        test = View(test, np.sort(chosen), f"{test.name} ({study.test_images} images)")
+    learned = _part(target.train, study.target_images, Stream.STUDY_TARGET)
+    require_shots(learned, labels_as_in(learned, test), max(study.shots))  # not found out after training
+    judged = _part(test, study.test_images, Stream.STUDY_TEST)
     sources = {source: open_data(source).train for source in study.sources}
-    named = {**sources, f"{study.target} (train)": target.train, f"{study.target} (test)": test}
+    named = {**sources, f"{study.target} (train)": learned, f"{study.target} (test)": judged}
+    if not study.keep_copies:
+        sources = {name: source and _without_copies(source, test) for name, source in sources.items()}
     return StudyData(
         pools=tuple(_open_pool(source, train, study.validation_images) for source, train in sources.items()),
-        target=in_memory(target.train, _MEMORY),
-        test=in_memory(test, _MEMORY),
+        target=in_memory(learned, _MEMORY),
+        test=in_memory(judged, _MEMORY),
         contents={name: source.contents() for name, source in named.items() if source is not None},
     )
+
+
+def _part(source: Source, count: int | None, stream: Stream) -> Source:
+    """So many images of `source`, drawn once; all of them where `count` is None or there are no more."""
+    if count is None or count >= len(source):
+        return source
+    chosen = generator(stream, 0).permutation(len(source))[:count]
+    return View(source, np.sort(chosen), f"{source.name} ({count} images)")
+
+
+def _without_copies(source: Source, test: Source) -> Source:
+    """`source` without what is among the test images too, as they are or nearly (Section 4.1)."""
+    copies = find_copies([source, test])
+    again = np.isin(copies.of(source), copies.of(test))
+    if not again.any():
+        return source
+    log.info("%d of %d images of %s are test images of the target too: left out", again.sum(), len(source), source.name)
+    return View(source, np.flatnonzero(~again).astype(np.int64), source.name)
 
 
 def _open_pool(source: str, train: Source | None, validation: int) -> Pool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vitascope.studies.analysis import FINETUNED, OVERFIT, Table
-from vitascope.studies.verdicts import Evidence
+from vitascope.studies.evidence import Evidence
 from vitascope.views.drawing import COLOURS, figure, tidy
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -24,9 +25,14 @@ class Contender:
     """What its config changes of the catalogue's."""
 
     @property
+    def file_name(self) -> str:
+        """`name` as part of a path."""
+        return self.name.replace("/", "_").replace("½", "0.5")
+
+    @property
     def kind(self) -> Kind:
         """On which side of the comparison it stands."""
-        config = model_config(self.model)
+        config = model_config(self.model, **self.fields)
         if isinstance(config, BiTConfig):
             return "ResNet"
         return "ViT" if config.stem is None else "hybrid"
@@ -44,15 +50,21 @@ LINEUPS: dict[str, tuple[Contender, ...]] = {
 }
 
 
-def lineup(text: str) -> tuple[Contender, ...]:
-    """ "small" or "paper", or names with commas between, of those or of the catalogue; raises `ConfigError`."""
+def lineup(text: str, own: Mapping[str, Mapping[str, Any]] | None = None) -> tuple[Contender, ...]:
+    """ "small" or "paper", or names with commas between: of `own` (name → model and fields), of those, or of the
+    catalogue; raises `ConfigError`."""
     if text in LINEUPS:
         return LINEUPS[text]
     known = {contender.name: contender for group in LINEUPS.values() for contender in group}
+    for name, fields in (own or {}).items():
+        if not isinstance(fields, Mapping) or not isinstance(fields.get("model"), str):
+            raise ConfigError(f"own_models has {name}: {fields}, expected a model of the catalogue and fields of it")
+        rest = {key: value for key, value in fields.items() if key != "model"}
+        known[name] = Contender(name=name, model=fields["model"], fields=rest)
     names = [name.strip() for name in text.split(",")]
     contenders = tuple(known.get(name) or Contender(name=name, model=name) for name in names)
     for contender in contenders:
-        model_config(contender.model)
+        model_config(contender.model, **contender.fields)
     if len(set(names)) < len(names):
         raise ConfigError(f"models is {text!r}, expected each once")
     return contenders

@@ -6,13 +6,22 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from vitascope.studies.analysis import FINETUNED, Row, Table
+from vitascope.studies.learning import OWN_RATES
 from vitascope.studies.settings import Study, passes
+from vitascope.wording import duration
 
 
 def study_text(study: Study, result: dict[str, Any], rows: Sequence[Row]) -> str:
     """The README of a study's folder."""
     models = [
-        (name, m["kind"], f"{m['parameters'] / 1e6:.2f} M", f"{m['flops'] / 1e9:.3f}", f"{m['images_per_second']:.0f}")
+        (
+            name,
+            m["kind"],
+            f"{m['parameters'] / 1e6:.2f} M",
+            f"{m['flops'] / 1e9:.3f}",
+            f"{m['images_per_second']:.0f}",
+            *(f"{result['rates'][name][key]:g}" for key in OWN_RATES),
+        )
         for name, m in result["models"].items()
     ]
     measures = (FINETUNED, *(f"{shots}-shot" for shots in study.shots), "pre-training")
@@ -20,7 +29,8 @@ def study_text(study: Study, result: dict[str, Any], rows: Sequence[Row]) -> str
     parts = [
         f"# Study {study.kind}: {', '.join(study.sources)} to {study.target}",
         " ".join(filter(None, (_how(study, result), _seen(study, rows)))),
-        table(("model", "kind", "parameters", "GFLOP an image", "training, images/s"), models),
+        table(("model", "kind", "parameters", "GFLOP an image", "training, images/s", "rate", "fine-tuning"), models),
+        _tried(study),
         *(_measured(Table(rows, measure, study.axis)) for measure in measures),
         _listed("Where ViTs pass the ResNet of the nearest cost", map(_crossing, result["crossovers"])),
         _listed("The paper's statements, here", map(_verdict, result["verdicts"])),
@@ -48,12 +58,26 @@ def _how(study: Study, result: dict[str, Any]) -> str:
     )
     return (
         f"{runs['done']} runs are done, {runs['left']} are left{dropped}. "
-        f"Every model and size has the same settings (settings.json): batch {study.batch}, AdamW {study.lr:g}, the "
-        f"step that is best on {study.validation_images:,} images kept out of training; then {study.finetune_steps:,} "
-        f"steps of SGD {study.finetune_lr:g} on the target, and ridge regression on the frozen features. "
+        f"Every model and size has the same settings (settings.json) but for rates: batch {study.batch}, AdamW, the "
+        f"step that is best by {study.best_by} on {study.validation_images:,} images kept out{_patience(study)}; "
+        f"then {study.finetune_steps:,} steps of SGD on the target, and ridge regression on the frozen features. "
         f"Written by `{' '.join(where['command'])}` on {where['processor']}, torch {where['torch']}, "
         f"commit {where.get('commit', 'unknown')}.{diverged}"
     )
+
+
+def _patience(study: Study) -> str:
+    return "" if study.patience is None else f", {study.patience} looks without a better one ending it"
+
+
+def _tried(study: Study) -> str:
+    """How rates were chosen."""
+    both = {"for pre-training": study.rates, "for fine-tuning": study.finetune_rates}
+    asked = [f"{', '.join(f'{rate:g}' for rate in rates)} {what}" for what, rates in both.items() if rates]
+    if not asked:
+        return ""
+    where = "each model tried on images that no run is judged on, and further ones where the best lay at an end"
+    return f"Rates are those of {' and '.join(asked)} that {where} (rates.json)."
 
 
 def _seen(study: Study, rows: Sequence[Row]) -> str:
@@ -93,5 +117,13 @@ def _crossing(entry: dict[str, Any]) -> str:
 
 
 def _verdict(entry: dict[str, Any]) -> str:
-    claims = [f"  - {claim['text']} ({claim['outcome']})" for claim in entry["claims"]]
+    claims = [f"  - {claim['text']} ({claim['outcome']}{_more(claim)})" for claim in entry["claims"]]
     return "\n".join([f"- {entry['statement']}: **{entry['outcome']}**.", *claims])
+
+
+def _more(claim: dict[str, Any]) -> str:
+    """What would decide it."""
+    if claim["more_seeds"] is None:
+        return ""
+    hours = "" if claim["more_hours"] is None else f", about {duration(3600 * claim['more_hours'])},"
+    return f"; about {claim['more_seeds']} more seeds{hours} would decide it"

@@ -12,11 +12,14 @@ from typing import Any
 from vitascope.checkpoints.run_files import environment, write_json
 from vitascope.studies.analysis import FINETUNED, Row, Table, crossover, measures
 from vitascope.studies.cells import read_row
+from vitascope.studies.evidence import Evidence
 from vitascope.studies.figures import draw_study
+from vitascope.studies.learning import OWN_RATES
+from vitascope.studies.rates import with_known_rates
 from vitascope.studies.reading import study_text
 from vitascope.studies.settings import Study
 from vitascope.studies.study import Plan
-from vitascope.studies.verdicts import Evidence, verdicts
+from vitascope.studies.verdicts import verdicts
 from vitascope.views.drawing import save_figure
 from vitascope.whole import written_whole
 
@@ -29,7 +32,12 @@ def write_report(study: Study, plan: Plan) -> dict[str, Any]:
     rows = [row for cell in plan.cells if (row := read_row(folder, cell)) is not None]
     order = [contender.name for contender in study.contenders]
     rows.sort(key=lambda row: (order.index(row["model"]), row["size"], row["steps"], row["seed"]))
-    evidence = Evidence(study=study, rows=rows, flops={name: cost.flops for name, cost in plan.costs.items()})
+    evidence = Evidence(
+        study=study,
+        rows=rows,
+        flops={name: cost.flops for name, cost in plan.costs.items()},
+        seconds={name: 1 / cost.images_per_second for name, cost in plan.costs.items()},
+    )
     result = study_result(plan, evidence)
     write_json(folder / RESULT, result)
     _write_text(folder / TABLE, csv_table(rows, result["models"]))
@@ -42,6 +50,7 @@ def write_report(study: Study, plan: Plan) -> dict[str, Any]:
 def study_result(plan: Plan, evidence: Evidence) -> dict[str, Any]:
     """study.json: settings, models with their costs, what was dropped or is left, tables, crossovers, verdicts."""
     study, rows = evidence.study, evidence.rows
+    own = with_known_rates(study)
     crossings = [
         {"measure": measure, "model": vit, "other": other, **asdict(crossing)}
         for measure in ((FINETUNED, evidence.few) if study.axis == "size" else ())
@@ -51,6 +60,7 @@ def study_result(plan: Plan, evidence: Evidence) -> dict[str, Any]:
     return {
         "settings": study.kept(),
         "environment": environment(),
+        "rates": {name: {key: own.rate(name, key) for key in OWN_RATES} for name in {row["model"] for row in rows}},
         "models": {row["model"]: {"kind": row["kind"], **asdict(plan.costs[row["model"]])} for row in rows},
         "runs": {"done": len(rows), "left": len(plan.cells) - len(rows), "dropped": [c.key for c in plan.dropped]},
         "diverged": [f"{r['model']} {r['size']} {r['steps']} seed {r['seed']}" for r in rows if "diverged" in r],

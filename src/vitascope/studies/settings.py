@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, ClassVar
 
 from vitascope.errors import ConfigError
-from vitascope.fields import Count, FolderName, Range, Several, check_fields
+from vitascope.fields import Count, FolderName, Range, Several
 from vitascope.models.catalogue import model_config
+from vitascope.studies.learning import Learning
 from vitascope.studies.lineup import Contender, lineup
 
 
@@ -31,12 +32,12 @@ class Cell:
     @property
     def key(self) -> str:
         """Names its folder and file: "BiT-R50x1-2500-400-s0"."""
-        name = self.contender.name.replace("/", "_").replace("½", "0.5")
-        return f"{name}-{self.size}-{self.steps}-s{self.seed}{f'-d{self.source}' if self.source else ''}"
+        end = f"-d{self.source}" if self.source else ""
+        return f"{self.contender.file_name}-{self.size}-{self.steps}-s{self.seed}{end}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study:
+class Study(Learning):
     """What all runs of a study share; the same hyper-parameters for every model and size, as in Section 4.3."""
 
     kind: ClassVar[str]
@@ -50,43 +51,37 @@ class Study:
     out: FolderName
     """The study's folder: one run a cell, and the tables. Started again, it goes on."""
     models: str = "small"
-    """A line-up (small, paper) or names with commas between (`vitascope models`)."""
-    image_size: int = 32
-    """Side in pixels at pre-training."""
-    batch: Count = 64
-    """Images per step, in pre-training and fine-tuning."""
-    lr: float = 1e-3
-    """Peak rate of AdamW at pre-training."""
-    weight_decay: float = 0.05
-    """At pre-training, decoupled."""
-    warmup: float = 0.1
-    """Share of the steps, at both."""
+    """A line-up (small, paper) or names with commas between: of those, of `own_models`, or `vitascope models`."""
+    own_models: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Models of one's own, by the name that they shall have: {ViT-96/4: {model: ViT-Ti/4, width: 96, heads: 3}}; a
+    name of the catalogue and fields of its config (`models --fields`)."""
     validation_images: Count = 1000
     """Images kept out of every subset, on which the best step is chosen (early stopping)."""
-    finetune_size: int | None = None
-    """Side in pixels at fine-tuning; none: as at pre-training."""
-    finetune_steps: Count = 500
-    """Steps of fine-tuning: SGD with momentum, cosine, no weight decay (Table 4)."""
-    finetune_lr: float = 0.03
-    """Peak rate of fine-tuning."""
     shots: Annotated[tuple[Count, ...], Several()] = (5, 50)
     """Images per class for linear few-shot accuracy; the paper's Figure 4 has 5."""
     draws: Count = 3
     """Draws of the shots."""
+    l2: Annotated[tuple[Annotated[float, Range(1e-12)], ...], Several()] = (1024.0,)
+    """λ of the ridge regression on shots; the first is what statements are judged by."""
+    target_images: Count | None = None
+    """So many of the target's training images, drawn once; none: all."""
     test_images: Count | None = None
     """So many of the target's test images, drawn once; none: all."""
+    keep_copies: bool = False
+    """Pre-train on images that are also among the target's test images, exactly or nearly, instead of leaving them out
+    (Section 4.1)."""
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        super().__post_init__()
         sizes = {self.image_size, self.image_size if self.finetune_size is None else self.finetune_size}
-        for contender in lineup(self.models):
+        for contender in self.contenders:
             for size in sizes:  # a model that cannot see them is not found out after hours of pre-training
                 model_config(contender.model, **contender.fields, image_size=size)
 
     @property
     def contenders(self) -> tuple[Contender, ...]:
         """The models compared."""
-        return lineup(self.models)
+        return lineup(self.models, self.own_models)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -100,7 +95,7 @@ class Study:
     def kept(self) -> dict[str, Any]:
         """All that must stay as it was when a study goes on; its grid may grow or shrink."""
         values = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
-        grid = {"out", "models", "sizes", "seeds", "steps", "size"}
+        grid = {"out", "models", "own_models", "own_rates", "sizes", "seeds", "steps", "size"}
         return {"study": self.kind, **{name: v for name, v in values.items() if name not in grid}}
 
 
@@ -130,7 +125,9 @@ class DataScaling(Study):
     seeds: Annotated[tuple[Count, ...], Several(again=True)] = (3,)
     """Seeds of each size, ascending, or one number for all."""
     steps: Count = 10_000
-    """Of every pre-training."""
+    """Of every pre-training; with `epochs` at most."""
+    epochs: Annotated[float, Range(1e-6)] | None = None
+    """Passes over each set, in place of as many steps for all."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -157,12 +154,16 @@ class DataScaling(Study):
         if len(seeds) != len(sizes):
             raise ConfigError(f"seeds has {len(seeds)} numbers for {len(sizes)} sizes; give one, or one for each")
         return [
-            Cell(contender=contender, size=size, steps=self.steps, seed=seed, source=place if further else 0)
+            Cell(contender=contender, size=size, steps=self.length(size), seed=seed, source=place if further else 0)
             for seed in range(max(seeds))
             for place, (size, count) in enumerate(zip(sizes, seeds, strict=True))
             for contender in self.contenders
             if seed < count
         ]
+
+    def length(self, size: int) -> int:
+        """Steps of a pre-training on so many images."""
+        return self.steps if self.epochs is None else min(math.ceil(self.epochs * size / self.batch), self.steps)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,12 +197,3 @@ class Compute(Study):
 def passes(study: Study, size: int, steps: int) -> float:
     """How often an image is seen in pre-training, on average; below 1 some never are."""
     return steps * study.batch / size
-
-
-EVALUATIONS = 8
-"""Looks at the validation images in one pre-training: the best of them is kept."""
-
-
-def evaluation_interval(steps: int) -> int:
-    """Steps between those looks."""
-    return max(math.ceil(steps / EVALUATIONS), 1)

@@ -21,8 +21,9 @@ from vitascope.lock import LOCK, locked
 from vitascope.precision import processor
 from vitascope.recipes.run_folder import read_json
 from vitascope.studies.cells import finetune_recipe, pretrain_recipe, read_row
-from vitascope.studies.cost import Cost, cell_seconds, measure_cost
+from vitascope.studies.cost import Cost, cell_seconds, measure_costs, trial_seconds
 from vitascope.studies.data import StudyData, open_study
+from vitascope.studies.rates import trials, with_rates
 from vitascope.studies.settings import Cell, Study
 from vitascope.studies.workers import Watch, run_cells
 
@@ -55,10 +56,13 @@ class Plan:
         """What remains to be done."""
         return tuple(cell for cell in self.cells if cell.key not in self.done)
 
+    trials: float = 0.0
+    """Estimated time of the rates that are tried before."""
+
     @property
     def seconds_left(self) -> float:
         """Estimated wall time of what remains."""
-        return sum(self.seconds[cell.key] for cell in self.left) / self.jobs
+        return self.trials + sum(self.seconds[cell.key] for cell in self.left) / self.jobs
 
 
 def plan_study(study: Study, *, jobs: int = 1, budget: float = math.inf) -> Plan:
@@ -80,7 +84,10 @@ def plan_study(study: Study, *, jobs: int = 1, budget: float = math.inf) -> Plan
     classes, tests = len(data.target.classes), len(data.test)
     seconds = {c.key: cell_seconds(study, c, costs[c.contender.name], classes, tests) for c in grid}
     done = frozenset(cell.key for cell in grid if read_row(study.out, cell) is not None)
-    kept, dropped = fitting(grid, done, seconds, budget * jobs)
+    tried = sum(
+        trial_seconds(study, cell, costs[cell.contender.name], *counts) for cell, *counts in trials(study, grid)
+    )
+    kept, dropped = fitting(grid, done, seconds, max(budget - tried, 0.0) * jobs)
     if dropped and not compared(kept):
         need = sum(seconds[cell.key] for cell in grid) / jobs
         raise ConfigError(
@@ -94,6 +101,7 @@ def plan_study(study: Study, *, jobs: int = 1, budget: float = math.inf) -> Plan
         costs=costs,
         seconds=seconds,
         jobs=jobs,
+        trials=tried,
         contents=data.contents,
     )
 
@@ -125,8 +133,8 @@ def run_study(
         costs = {name: asdict(cost) for name, cost in plan.costs.items()}
         write_json(folder / COSTS, {"on": measured_on(plan.jobs), "models": costs})
         if plan.left:
-            left = list(plan.left)
-            run_cells(study, left, plan.jobs, lambda cell: done(cell, read_row(study.out, cell) or {}), watch)
+            left, own = list(plan.left), with_rates(study, plan.cells, watch)
+            run_cells(own, left, plan.jobs, lambda cell: done(cell, read_row(study.out, cell) or {}), watch)
 
 
 def refuse_other(study: Study, contents: dict[str, str] | None = None) -> None:
@@ -163,11 +171,11 @@ def known_costs(study: Study, grid: list[Cell], data: StudyData, jobs: int) -> d
         stored = read_json(path, "it is made again")
         if stored["on"] == where:
             costs = {name: Cost(**values) for name, values in stored["models"].items()}
-    for cell in grid:
-        if cell.contender.name not in costs:
-            log.info("measuring %s", cell.contender.name)
-            classes = len(data.pools[cell.source].train.classes)
-            costs[cell.contender.name] = measure_cost(study, cell, classes, where["threads"])
+    new = {cell.contender.name: cell for cell in grid if cell.contender.name not in costs}
+    if new:
+        log.info("measuring %s", ", ".join(new))
+        measured = [(cell, len(data.pools[cell.source].train.classes)) for cell in new.values()]
+        costs |= measure_costs(study, measured, where["threads"])
     return costs
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from vitascope.studies.evidence import Outcome
 from vitascope.studies.inductive_bias.equivariance import BORDER
 from vitascope.studies.inductive_bias.study import LayerRow, Measured
-from vitascope.studies.verdicts import Outcome
 
 EXACT = 1e-6
 """Errors below are rounding: float32 leaves about 1e-12."""

@@ -1,0 +1,194 @@
+"""A study's rows as evidence: which comparisons they allow, with intervals, and what would decide the others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from vitascope.evaluation.interval import Interval
+from vitascope.studies.analysis import OVERFIT, Row, Table, Term, seeds_needed
+from vitascope.studies.settings import Study, passes
+
+Outcome = Literal["holds", "does not hold", "not reached at these sizes", "not decidable here"]
+"""Not reached: it does not hold at the largest size, but comes nearer with every image."""
+Pair = tuple[str, str]
+Judge = Callable[[Interval], Outcome]
+
+ALIKE = 0.02
+"""Accuracies within two points of each other, interval included, are called alike."""
+_BY_SIGN: tuple[Outcome, ...] = ("not decidable here", "holds", "does not hold")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One comparison that a statement consists of."""
+
+    text: str
+    """With its numbers."""
+    outcome: Outcome = "not decidable here"
+    """By the interval of the difference."""
+    more_seeds: int | None = None
+    """How many more would decide it, if difference and scatter are what they seem; None: unknown, or decided."""
+    more_hours: float | None = None
+    """What they take on this machine."""
+
+
+def above(difference: Interval) -> Outcome:
+    """Whether the first is beyond the second."""
+    return _BY_SIGN[difference.sign]
+
+
+def below(difference: Interval) -> Outcome:
+    """Whether the first is short of the second."""
+    return _BY_SIGN[-difference.sign]
+
+
+def alike_accuracies(difference: Interval) -> Outcome:
+    """Whether both are within ALIKE of each other."""
+    if difference.half is None:
+        return "not decidable here"
+    if abs(difference.mean) + difference.half <= ALIKE:
+        return "holds"
+    return "does not hold" if abs(difference.mean) - difference.half > ALIKE else "not decidable here"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What statements are held against, and figures drawn from."""
+
+    study: Study
+    """What was run."""
+    rows: Sequence[Row]
+    """Of all runs that are done."""
+    flops: dict[str, float]
+    """Operations an image, by model."""
+    seconds: dict[str, float]
+    """Of training, measured, for an image, by model: what is compared costs most nearly as much."""
+
+    def models(self, kind: str) -> list[str]:
+        """Of a kind, the cheapest first."""
+        names = dict.fromkeys(row["model"] for row in self.rows if row["kind"] == kind)
+        return sorted(names, key=lambda name: self.seconds[name])
+
+    def table(self, measure: str) -> Table:
+        """Of one measure."""
+        return Table(self.rows, measure, self.study.axis)
+
+    def nearest(self, kind: str, other: str) -> list[Pair]:
+        """Each model of a kind beside that of another that takes most nearly as long, by the ratio of times."""
+
+        def apart(pair: Pair) -> float:
+            return abs(math.log(self.seconds[pair[0]] / self.seconds[pair[1]]))
+
+        others = self.models(other)
+        return [min(((name, rival) for rival in others), key=apart) for name in self.models(kind) if others]
+
+    @property
+    def places(self) -> list[int]:
+        """Lengths; or sizes that training had time to see whole once, since the others say nothing about the size."""
+        axis = self.study.axis
+        whole = (row for row in self.rows if axis == "steps" or passes(self.study, row["size"], row["steps"]) >= 1)
+        return sorted({row[axis] for row in whole})
+
+    @property
+    def few(self) -> str:
+        """The few-shot measure that is judged."""
+        return f"{min(self.study.shots)}-shot"
+
+    def operations(self, model: str, steps: int) -> float:
+        """Of a pre-training: three forward passes' worth for each image seen."""
+        return 3 * self.flops[model] * steps * self.study.batch
+
+    def compare(self, measure: str, pairs: Iterable[Pair], place: int, judge: Judge) -> list[Claim]:
+        """The claims that `judge` looks for in the differences of models at one of `places`, by its number there."""
+        at = self.places[place]
+        head = f"{measure}, {at:,} {'images' if self.study.axis == 'size' else 'steps'}"
+        return [
+            self.claim(measure, f"{head}: {a} against {b}", judge, terms, alike)
+            for (a, b), terms, alike in self._each(pairs, lambda pair: ((1, pair[0], at), (-1, pair[1], at)))
+        ]
+
+    def gains(self, measure: str, pairs: Iterable[Pair]) -> list[Claim]:
+        """Whether the first of each pair gains on the second from the smallest of `places` to the largest."""
+        low, high = self.places[0], self.places[-1]
+
+        def terms(pair: Pair) -> tuple[Term, ...]:
+            a, b = pair
+            return (1, a, high), (-1, b, high), (-1, a, low), (1, b, low)
+
+        head = f"{measure}, {high:,} images against {low:,}"
+        return [
+            self.claim(measure, f"{head}: {a} on {b}", above, own, alike)
+            for (a, b), own, alike in self._each(pairs, terms)
+        ]
+
+    def reaches(self, measure: str, pairs: Sequence[Pair]) -> list[Claim]:
+        """`compare` at the largest place by `above`; what only comes nearer there is not contradicted."""
+        claims = self.compare(measure, pairs, -1, above)
+        nearer = [gain.outcome == "holds" for gain in self.gains(measure, pairs)]
+        return [
+            replace(claim, outcome="not reached at these sizes", more_seeds=None, more_hours=None)
+            if claim.outcome == "does not hold" and near
+            else claim
+            for claim, near in zip(claims, nearer, strict=True)
+        ]
+
+    def _each(
+        self, pairs: Iterable[Pair], terms: Callable[[Pair], tuple[Term, ...]]
+    ) -> Iterable[tuple[Pair, tuple[Term, ...], list[tuple[Term, ...]]]]:
+        """Each pair, its terms, and those of further pairs of the same kinds that share no model, for their scatter."""
+        kinds = {row["model"]: row["kind"] for row in self.rows}
+        every = list(pairs)
+        for pair in every:
+            taken, alike = set(pair), []
+            for other in every:
+                if [kinds.get(m) for m in other] == [kinds.get(m) for m in pair] and taken.isdisjoint(other):
+                    taken |= set(other)
+                    alike.append(terms(other))
+            yield pair, terms(pair), alike
+
+    def claim(
+        self, measure: str, named: str, judge: Judge, terms: Sequence[Term], alike: Iterable[Sequence[Term]] = ()
+    ) -> Claim:
+        """What `judge` says of a sum of means, with its numbers."""
+        try:
+            found = self.table(measure).contrast(*terms, alike=alike)
+        except KeyError:
+            return Claim(text=f"{named}: not run, or diverged")
+        said = found.points()
+        if measure == OVERFIT:
+            said = f"{found.mean:+.3f} nats{'' if found.half is None else f' ± {found.half:.3f}'}"
+        outcome = judge(found)
+        more = None
+        if outcome == "not decidable here":
+            needed = seeds_needed(found, abs(abs(found.mean) - (ALIKE if judge is alike_accuracies else 0.0)))
+            more = None if needed is None else max(needed - found.count, 1)
+        return Claim(text=f"{named}: {said}", outcome=outcome, more_seeds=more, more_hours=self._hours(terms, more))
+
+    def _hours(self, terms: Sequence[Term], seeds: int | None) -> float | None:
+        """Of so many more runs of each model and place in `terms`, by what those that are done took."""
+        took = {
+            (model, place): [
+                sum(row["seconds"].values())
+                for row in self.rows
+                if (row["model"], row[self.study.axis]) == (model, place) and row.get("seconds")
+            ]
+            for _, model, place in terms
+        }
+        if seeds is None or not all(took.values()):
+            return None
+        return seeds * sum(sum(each) / len(each) for each in took.values()) / 3600
+
+    @property
+    def missing(self) -> str:
+        """Without what nothing can be said."""
+        if not self.models("ViT"):
+            return "no ViT was run"
+        if self.study.axis == "size" and not self.models("ResNet"):
+            return "no ResNet was run"
+        return "" if len(self.places) > 1 else f"fewer than two {_NAMES[self.study.axis]}"
+
+
+_NAMES = {"size": "sizes were seen whole", "steps": "lengths were run"}

@@ -1,0 +1,96 @@
+"""Rates tried before a study: the search, what it is judged on, and that it is done once."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tiny_study import VIT, data_scaling, quicker, same_results, target
+from vitascope.recipes.run_folder import stored_config
+from vitascope.studies import rates
+from vitascope.studies.rates import known_rates, templates, trials, widened
+from vitascope.studies.report import write_report
+from vitascope.studies.settings import Study
+from vitascope.studies.study import plan_study, run_study
+
+
+@pytest.mark.parametrize(
+    ("best", "expected", "tried"),
+    [(3e-3, 3e-3, 3), (2e-2, 2.7e-2, 5), (1e-4, 1.11111e-4, 6), (1e-9, 1.23457e-5, 7)],
+)
+def test_the_best_is_looked_for_beyond_an_end(best: float, expected: float, tried: int) -> None:
+    found, scores = widened((3e-3, 1e-3, 9e-3), lambda rate: -abs(math.log(rate / best)))
+    assert found == pytest.approx(expected)
+    assert len(scores) == tried  # not for ever
+
+
+def test_of_equals_the_smaller_and_of_one_that_one() -> None:
+    assert widened((1.0, 2.0, 4.0), lambda rate: 1.0 if rate > 1 else 0.0)[0] == 2.0
+    assert widened((2.0,), lambda rate: 0.0) == (2.0, {2.0: 0.0})
+    assert widened((1.0, 2.0), lambda rate: -math.inf)[1] == {1.0: -math.inf, 2.0: -math.inf}
+
+
+@pytest.fixture
+def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    quicker(monkeypatch)
+    return target(tmp_path / "images")
+
+
+def done(study: Study) -> dict[str, Any]:
+    plan = plan_study(study)
+    run_study(study, plan, lambda cell, row: None)
+    return write_report(study, plan)
+
+
+TRIED: dict[str, Any] = {"rates": (1e-3, 3e-3), "finetune_rates": (0.03,), "sizes": (20,), "draws": 1}
+
+
+def test_each_model_gets_the_rate_that_is_best_on_images_kept_out(images: Path, tmp_path: Path) -> None:
+    study = data_scaling(tmp_path / "out", images, **TRIED)
+    plan = plan_study(study)
+    assert plan.trials > 0
+    done(study)
+    found = json.loads((tmp_path / "out" / "rates.json").read_text())["models"][VIT]
+    tried = found["tried"]["lr"]
+    assert {"0.001", "0.003"} <= set(tried)
+    assert tried[f"{found['lr']:g}"] == max(tried.values())
+    for cell in plan.cells:
+        run = tmp_path / "out" / "runs" / cell.key
+        assert stored_config(run / "pretrain")["lr"] == found["lr"]
+        assert stored_config(run / "finetune")["lr"] == found["finetune_lr"]
+    assert templates(plan.cells)[VIT].size == 20
+    assert not trials(study, plan.cells)
+
+
+def test_a_study_killed_in_its_trials_goes_on_to_the_same(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done(data_scaling(tmp_path / "whole", images, **TRIED))
+    study, real, calls = data_scaling(tmp_path / "cut", images, **TRIED), rates.once, []
+
+    def crash(*args: Any) -> Any:
+        calls.append(args[0].name)
+        if len(calls) == 2:
+            raise OSError("power cut")
+        return real(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rates, "once", crash)
+        with pytest.raises(OSError, match="power cut"):
+            done(study)
+    done(study)
+    same_results(tmp_path / "cut", tmp_path / "whole")
+    assert (tmp_path / "cut" / "rates.json").read_bytes() == (tmp_path / "whole" / "rates.json").read_bytes()
+    (tmp_path / "cut" / "rates.json").write_text("{")
+    assert known_rates(study) == {}  # made again, from runs that are done
+
+
+def test_what_the_user_gave_is_not_tried(images: Path, tmp_path: Path) -> None:
+    study = data_scaling(tmp_path / "out", images, own_rates={VIT: {"lr": 0.002, "finetune_lr": 0.02}}, **TRIED)
+    assert not trials(study, plan_study(study).cells)
+    done(study)
+    assert not (tmp_path / "out" / "rates").exists()
