@@ -155,7 +155,7 @@ def test_two_processes_train_what_one_does_and_count_each_image_once(tmp_path: P
         else:
             assert b["validation"]["images"] == a["validation"]["images"] == 9
             assert b["validation"]["loss"] == pytest.approx(a["validation"]["loss"], abs=1e-5)
-    pictures = {"curves.png", "report.html", "answers.csv"}
+    pictures = {"curves.png", "report.html", "answers.csv", "examples.json"}
     assert {p.name for p in (tmp_path / "two").iterdir()} == {p.name for p in (tmp_path / "one").iterdir()} | pictures
 
 

@@ -29,7 +29,7 @@ def test_a_run_leaves_what_the_design_says(tmp_path: Path, monkeypatch: pytest.M
     assert model == out / "model"
     assert {p.name for p in out.iterdir()} == {
         "config.yaml", "labels.json", "environment.json", "metrics.jsonl", "speed.jsonl", "results.json", "curves.png",
-        "report.html", "answers.csv", "checkpoints", "model", ".lock",
+        "report.html", "answers.csv", "examples.json", "checkpoints", "model", ".lock",
     }  # fmt: skip
     assert {p.name for p in model.iterdir()} == {
         "model.safetensors",

@@ -16,6 +16,7 @@ from lessons import taught
 from tiny import evaluated, finetune_recipe, image_folder, pretrain_recipe, splits
 from tiny_checkpoint import TINY, checkpoint
 from vitascope.data.source import Splits
+from vitascope.checkpoints.kept_examples import read_examples
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.pretrain import pretrain
 
@@ -42,6 +43,10 @@ def test_what_is_taught_says_one_accuracy_everywhere(tmp_path: Path) -> None:
     stored = json.loads((run / "results.json").read_text())
     top1 = again["top1"]
     assert top1 == results["test"]["top1"] == stored["test"]["top1"] == vs.load(run).card["results"]["test"]["top1"]
+    kept = read_examples(str(run))
+    assert [each.label for each in kept] == ["ant", "bee", "cat", "ant", "bee", "cat"]
+    assert {each.split for each in kept} == {"test"}
+    assert [path.name for path in (run / "model").iterdir() if "example" in path.name] == []
     said = words(run / "report.html")
     assert f"{100 * top1:.1f} % of the images are named right" in said
     assert f"Judged on {again['images']} images" in said
@@ -106,3 +111,13 @@ def test_copies_across_splits_are_said_where_the_accuracy_stands(tmp_path: Path)
     said = words(tmp_path / "run" / "report.html")
     assert "have copies among those learned from (2 groups), which flatters it" in said
     assert "2 groups of images are copies" in said
+
+
+def test_as_many_examples_are_kept_as_one_asks_for_and_an_earlier_file_goes(tmp_path: Path) -> None:
+    vs.save(checkpoint(TINY), tmp_path / "start")
+    data = image_folder(tmp_path / "data", 12)
+    for count in (2, 0):
+        taught(tmp_path / "start", data, tmp_path / "run", keep_examples=count, overwrite=True)
+        kept = read_examples(str(tmp_path / "run"))
+        assert [(each.label, each.split) for each in kept] == [("ant", "left out"), ("bee", "left out")][:count]
+        assert (tmp_path / "run" / "examples.json").exists() == bool(count)

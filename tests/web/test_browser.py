@@ -117,21 +117,21 @@ def test_going_back_shows_the_image_before(tab: Callable[..., Tab]) -> None:
     from playwright.sync_api import expect
 
     page = tab()
-    expect(page["example-digit-0"]).to_have_attribute("aria-pressed", "true")
+    expect(page["example-flower"]).to_have_attribute("aria-pressed", "true")
     page["example-china"].click()
     expect(page["example-china"]).to_have_attribute("aria-pressed", "true")
     page.address_holds("example=china")
     page.page.go_back()
-    expect(page["example-digit-0"]).to_have_attribute("aria-pressed", "true")
+    expect(page["example-flower"]).to_have_attribute("aria-pressed", "true")
 
 
 def test_an_image_that_comes_late_does_not_replace_what_is_wanted_by_then(tab: Callable[..., Tab]) -> None:
     from playwright.sync_api import expect
 
     page, held = tab(), list[Any]()
-    page["example-digit-1"].click()
-    expect(page["example-digit-1"]).to_have_attribute("aria-pressed", "true")
-    page.page.route("**/api/examples/digit-0", lambda route: held.append(route))  # playwright wants a function
+    page["example-china"].click()
+    expect(page["example-china"]).to_have_attribute("aria-pressed", "true")
+    page.page.route("**/api/examples/flower", lambda route: held.append(route))  # playwright wants a function
     page.page.go_back()
     page.page.wait_for_selector('#page[aria-busy="true"]')
     page.page.go_forward()
@@ -139,8 +139,8 @@ def test_an_image_that_comes_late_does_not_replace_what_is_wanted_by_then(tab: C
     for route in held:
         route.continue_()
     page.page.wait_for_timeout(400)
-    expect(page["example-digit-1"]).to_have_attribute("aria-pressed", "true")
-    page.address_holds("example=digit-1")
+    expect(page["example-china"]).to_have_attribute("aria-pressed", "true")
+    page.address_holds("example=china")
 
 
 @pytest.mark.parametrize("nonsense", ["#layer=99&head=77&patch=500,0&opacity=x&map=none", "#example=%3Cb%3E&layer=-1"])
@@ -236,7 +236,7 @@ def test_what_is_no_image_is_refused_in_words(tab: Callable[..., Tab]) -> None:
     expect(page["notice-says"]).to_have_text("“<b>notes.txt” is not an image.")
     page["file"].set_input_files({"name": "torn.png", "mimeType": "image/png", "buffer": IMAGE[:60]})
     expect(page["notice-says"]).to_contain_text("image")
-    expect(page["example-digit-0"]).to_have_attribute("aria-pressed", "true")
+    expect(page["example-flower"]).to_have_attribute("aria-pressed", "true")
     upload(page, OTHER)
     expect(page["notice"]).to_be_hidden()
     assert all("422" in error for error in page.errors)

@@ -26,7 +26,7 @@ from vitascope.wording import reason
 FILE_MARK = b"vitascope"
 """In the header of a safetensors file of ours, and the comment that ends a .npz or .pth."""
 _SETTLED = r"model\.safetensors|config\.json|preprocessor\.json|README\.md|shown\.bin"
-_PEOPLE = r"report\.html|answers\.csv"
+_PEOPLE = r"report\.html|answers\.csv|examples\.json"
 _RUN = (
     rf"(config\.yaml|(labels|environment|results)\.json|(metrics|speed)\.jsonl|curves\.png|{_PEOPLE}"
     r"|tensorboard/events\.[^/]+"

@@ -19,6 +19,8 @@ from vitascope.version import __version__, source_commit
 ENVIRONMENT, RESULTS, MODEL = "environment.json", "results.json", "model"
 REPORT, ANSWERS = "report.html", "answers.csv"
 """For people: the page, and what was said of each image that was judged."""
+EXAMPLES = "examples.json"
+"""A few of those images, small, for the page of `serve`."""
 
 
 def environment(command: Sequence[str] | None = None) -> dict[str, Any]:

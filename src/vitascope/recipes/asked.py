@@ -171,6 +171,9 @@ class Teach(Teaching, Opened, Placed):
     """A class or file to take out of what the run was taught; several: [cat, blurred.jpg]."""
     overwrite: bool = False
     """Replace what was taught into --out before."""
+    keep_examples: Annotated[int, Range(0, 100)] = 6
+    """Photographs it was judged on, kept small in --out (not in its model/) with their labels, for the page of `serve`;
+    0 for none."""
     batch: Count = 64
     """Images per forward pass."""
     workers: Annotated[int, Range(0)] = 0

@@ -36,6 +36,9 @@ class Recipe(TrainSettings):
     for never."""
     on_error: Literal["raise", "skip"] = "raise"
     """Unreadable images: stop at the first, or leave them out and say how many."""
+    keep_examples: Annotated[int, Range(0, 100)] = 6
+    """Photographs it was judged on, kept small in --out (not in its model/) with their labels, for the page of `serve`;
+    0 for none."""
     device: str | None = None
     """cpu, cuda, …; none: the GPU if there is one."""
 
@@ -157,7 +160,7 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 
 NOT_THE_RESULT = {
     "out", "device", "workers", "memory_budget", "disk_budget", "keep_checkpoints", "save_every", "tensorboard",
-    "micro_batch", "checkpoint_activations",
+    "micro_batch", "checkpoint_activations", "keep_examples",
 }  # fmt: skip
 """Options that change how the work is done or kept, and not its result."""
 

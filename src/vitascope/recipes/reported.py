@@ -76,6 +76,8 @@ class RunReport:
     """The first is the one most is shown of; none where nothing was held out."""
     results: Mapping[str, Any]
     """What results.json holds; of it "forecast", "gains", "copies" and "seconds" are shown."""
+    keep: int = 0
+    """How many of the images it was judged on are kept beside the model, for the page of `serve`."""
     suspects: Sequence[Suspect] = ()
     """Surest first."""
     curves: Path | None = None

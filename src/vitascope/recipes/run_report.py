@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from vitascope.checkpoints.kept_examples import write_examples
 from vitascope.checkpoints.run_files import ANSWERS, REPORT
 from vitascope.recipes import report_pictures as photographs
 from vitascope.recipes import report_sections as sections
 from vitascope.recipes.answer_files import write_answers
+from vitascope.recipes.examples import examples
 from vitascope.recipes.report import Section, commands, table, write_page
 from vitascope.recipes.reported import RunReport
 from vitascope.version import __version__
@@ -28,7 +30,9 @@ _SECTIONS: tuple[Callable[[RunReport], Section], ...] = (
 
 
 def write_run_report(folder: Path, report: RunReport) -> Path:
-    """Writes report.html and, where images were judged, answers.csv into a run's folder; returns the page."""
+    """Writes report.html and, where images were judged, answers.csv and examples.json into a run's folder; returns the
+    page."""
+    write_examples(folder, examples(report))
     if report.judged:
         write_answers(folder / ANSWERS, report.judged, report.checkpoint.labels, report.wrong)
     return write_report_page(folder / REPORT, report)

@@ -65,6 +65,7 @@ def report_of_lesson(
         checkpoint=taught,
         judged=judged,
         results=results,
+        keep=asked.keep_examples,
         suspects=suspects,
         made=_made(asked, lesson, taught, splits),
         next=_next(asked),

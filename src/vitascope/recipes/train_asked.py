@@ -52,6 +52,9 @@ class Train(Placed):
     """Mirror images in fine-tuning; none: if the taught head knows mirrored images as well as others."""
     threads: Count | None = None
     """Threads that compute; none: whichever number is faster here and now."""
+    keep_examples: Annotated[int, Range(0, 100)] = 6
+    """Photographs it was judged on, kept small in --out (not in its model/) with their labels, for the page of `serve`;
+    0 for none."""
     seed: Annotated[int, Range(0)] = 0
     """Fixes the hold-out, order and augmentation."""
     resume: bool = False

@@ -57,6 +57,7 @@ def report_of_training(
     return replace(
         found[kept].report,
         judged=judged,
+        keep=asked.keep_examples,
         results={**found[TAUGHT].results, "seconds": results["seconds"]},
         suspects=found[TAUGHT].report.suspects,
         curves=tuned.report.curves if tuned else None,

@@ -38,6 +38,7 @@ def report_of_run(
         checkpoint=checkpoint,
         judged=judged,
         results=results,
+        keep=recipe.keep_examples,
         curves=Path(recipe.out),
         made=_made(recipe, checkpoint, data, results),
         next=_next(recipe, bool(checkpoint.labels)),

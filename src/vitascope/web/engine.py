@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ import torch
 from vitascope.checkpoints.adapt import replace_head
 from vitascope.checkpoints.answer import Answer, answers
 from vitascope.checkpoints.checkpoint import Checkpoint, probabilities
+from vitascope.checkpoints.kept_examples import KeptExample
 from vitascope.data.images import UInt8
 from vitascope.device import resolve_device
 from vitascope.errors import CheckpointError
@@ -32,7 +34,7 @@ class Engine:
     regression model.
 
     `forward`, `features` and `look` run the model and must not do so at the same time; the others may. With `teach`
-    there is a `teacher`, which begins with what was `started`.
+    there is a `teacher`, which begins with what was `started`. `kept` are images of the run, to begin with.
     """
 
     def __init__(
@@ -45,12 +47,13 @@ class Engine:
         batch: int = 32,
         teach: bool = False,
         started: Known | None = None,
+        kept: Sequence[KeptExample] = (),
     ) -> None:
         self.labels = checkpoint.labels
         self.channels = checkpoint.preprocess.channels
         self.size = checkpoint.preprocess.size
         self.fingerprint = checkpoint.fingerprint()
-        self._max_pixels = max_pixels
+        self._max_pixels, self._kept = max_pixels, kept
         place = resolve_device(device)
         self.checkpoint = checkpoint
         if place.type != "cpu":  # looks go there too; the caller's model stays where it is
@@ -73,7 +76,15 @@ class Engine:
     @functools.cached_property
     def examples(self) -> dict[str, Example]:
         """Images to begin with, by id; read when first asked for, because that takes a second."""
-        return {example.id: example for example in examples(self.size)}
+        return {example.id: example for example in examples(self.size, self.labels, self._kept)}
+
+    @property
+    def examples_note(self) -> str:
+        """What they are, where they are the run's own."""
+        if not self._kept:
+            return ""
+        taught = any(each.split == "left out" for each in self._kept)
+        return "Taught, with their labels:" if taught else "Held out, with their true labels:"
 
     def decode(self, content: bytes) -> UInt8:
         """Bytes of a file → uint8 (h, w, C) of the model's size, so that no large image waits; raises ImageError."""

@@ -42,7 +42,7 @@ def run(asked: Inspect, console: Console) -> dict[str, Any]:
     given = [NamedImage(name=str(file), image=file) for file in find_images(rest)] if rest else None
     names = checkpoint_names(paths)
     checkpoints = [load(path, **asked.stated) for path in paths]
-    images = given or _examples(checkpoints)
+    images = given or _examples(paths, checkpoints)
     compared = None if len(paths) == 1 else _compared(paths, names, checkpoints, asked, console)
     reports: list[Report] = []
     with atomic_folder(out, what=WHAT, overwrite=asked.overwrite) as folder:
@@ -100,13 +100,16 @@ def _tables(compared: dict[str, Any]) -> dict[str, Any]:
     return {"tables": tables, "notes": compared["notes"]}
 
 
-def _examples(checkpoints: list[Checkpoint]) -> list[NamedImage]:
-    """The same for all checkpoints: digits only where every model is small enough for them."""
+def _examples(paths: list[str], checkpoints: list[Checkpoint]) -> list[NamedImage]:
+    """The same for all checkpoints: those that a run kept, else digits only where all may know them."""
+    from vitascope.checkpoints.kept_examples import read_examples
     from vitascope.views.report import NamedImage
     from vitascope.web.examples import examples
 
     height, width = (max(c.preprocess.size[axis] for c in checkpoints) for axis in (0, 1))
-    return [NamedImage(name=e.name, image=e.content) for e in examples((height, width))]
+    kept = next(filter(None, map(read_examples, paths)), [])
+    labels = [label for c in checkpoints for label in c.labels]
+    return [NamedImage(name=e.name, image=e.content) for e in examples((height, width), labels, kept)]
 
 
 def _for_page(report: Report) -> dict[str, Any]:

@@ -33,6 +33,7 @@ def run(asked: Serve, settings: ServeSettings, console: Console) -> dict[str, An
             print(json.dumps({"url": address, "model": settings.name}), flush=True)
 
     def load() -> Any:
+        from vitascope.checkpoints.kept_examples import read_examples
         from vitascope.checkpoints.load import load
         from vitascope.teaching.known import read_taught
         from vitascope.web.engine import Engine
@@ -41,7 +42,7 @@ def run(asked: Serve, settings: ServeSettings, console: Console) -> dict[str, An
         limits: dict[str, Any] = {"max_pixels": settings.max_pixels, "batch": settings.batch}
         taught = read_taught(asked.checkpoint) if settings.teach and asked.image_size is None else None
         started = None if taught is None else taught[0]
-        limits |= {"teach": settings.teach, "started": started}
+        limits |= {"teach": settings.teach, "started": started, "kept": read_examples(asked.checkpoint)}
         return Engine(checkpoint, device=asked.device, engine=asked.engine, **limits)
 
     serve(load, settings, opened, ready)

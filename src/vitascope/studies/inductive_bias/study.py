@@ -88,7 +88,7 @@ def pictures_of(data: str, count: int, seed: int) -> Pictures:
 
 def example_pictures(sizes: Sequence[Size]) -> Pictures:
     """What the package carries, for models of these (height, width): photographs, and digits if all are small."""
-    shown = examples((max(h for h, _ in sizes), max(w for _, w in sizes)))
+    shown = examples((max(h for h, _ in sizes), max(w for _, w in sizes)), labels=())
     return ", ".join(example.name for example in shown), [example.content for example in shown]
 
 

@@ -23,6 +23,7 @@ export class Pick {
     const list = h(
       "div",
       { class: "chips", role: "group", "aria-label": "Images", testid: "examples" },
+      source.examplesNote ? h("span", { class: "note", testid: "examples-note" }, source.examplesNote) : null,
       this.examples.map((e) => e.element),
       this.own,
     );

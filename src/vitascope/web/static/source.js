@@ -22,6 +22,7 @@ export class Server {
   async models(waiting) {
     const model = await this.patiently("model", {}, waiting);
     this.examples = model.examples ?? [];
+    this.examplesNote = model.examples_note ?? "";
     this.teaches = model.teach === true;
     return [model];
   }
