@@ -15,8 +15,8 @@ import vitascope as vs
 from lessons import taught
 from tiny import evaluated, finetune_recipe, image_folder, pretrain_recipe, splits
 from tiny_checkpoint import TINY, checkpoint
-from vitascope.data.source import Splits
 from vitascope.checkpoints.kept_examples import read_examples
+from vitascope.data.source import Splits
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.pretrain import pretrain
 
