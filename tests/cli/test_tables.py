@@ -116,6 +116,12 @@ def test_sentences_are_wrapped_and_words_kept() -> None:
     assert drawn(columns, rows, None, plain=True)[1].strip(" -") == ""
 
 
+def test_a_number_stays_with_its_unit_and_keeps_its_name() -> None:
+    columns, rows = [f"{share} %" for share in range(10, 110, 10)], [["100.0 %"] * 10]
+    assert drawn(columns, rows, 99)[2].split("   ") == [" 100.0 %", *["100.0 %"] * 9]
+    assert drawn(columns, rows, 80) == ["10 %: 100.0 %", *(f"    {name}: 100.0 %" for name in columns[1:])]
+
+
 def test_the_catalogue_s_names_stay_whole_in_the_narrowest_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     lines = run("models")[1].splitlines()

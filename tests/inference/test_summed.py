@@ -23,7 +23,7 @@ def test_without_sets_what_is_below_half_is_unsure() -> None:
     assert (found.images, found.labels, found.none, found.unsure) == (3, {"cat": 2, "dog": 1}, 0, 1)
     assert found.least_sure == [("b.jpg", "dog", 0.4), ("c.jpg", "cat", 0.6), ("a.jpg", "cat", 0.9)]
     assert found.unreadable == ["e.jpg"]
-    assert summed_lines(found, None, several=False) == [
+    assert summed_lines(found, None, classes=2, several=False) == [
         "3 images: cat 2, dog 1",
         "1 unsure (below 50 %)",
         "least sure: b.jpg (dog 40 %), c.jpg (cat 60 %), a.jpg (cat 90 %)",
@@ -39,9 +39,11 @@ def test_sets_say_what_is_none_of_the_classes_and_what_is_unsure() -> None:
     ]  # fmt: skip
     found = summed(results, several=False)
     assert (found.labels, found.none, found.unsure) == ({"cat": 2}, 1, 1)
-    sets = PredictionSets(coverage=0.95, least=(0.5,), images=40)
-    second = summed_lines(found, sets, several=False)[1]
+    sets = PredictionSets(coverage=0.95, least=(0.6,), images=40)
+    second = summed_lines(found, sets, classes=2, several=False)[1]
     assert second == "1 none of these classes, 1 unsure (several labels in a set of 95 %)"
+    never = PredictionSets(coverage=0.95, least=(0.5,), images=40)  # two of which hold one label at least
+    assert summed_lines(found, never, classes=2, several=False)[1] == "1 unsure (several labels in a set of 95 %)"
 
 
 def test_of_several_labels_an_image_each_counts() -> None:
@@ -49,10 +51,10 @@ def test_of_several_labels_an_image_each_counts() -> None:
     neither = Answer(predictions=[("cat", 0, 0.2), ("dog", 1, 0.1)])
     found = summed([FilePrediction("a.jpg", both), FilePrediction("b.jpg", neither)], several=True)
     assert (found.images, found.labels, found.none, found.unsure) == (2, {"cat": 1, "dog": 1}, 1, 0)
-    assert summed_lines(found, None, several=True)[1] == "1 none of these classes"
+    assert summed_lines(found, None, classes=2, several=True)[1] == "1 none of these classes"
 
 
 def test_nothing_readable_and_many_classes_are_told_too() -> None:
-    assert summed_lines(summed([BROKEN], several=False), None, several=False)[0] == "0 images: "
+    assert summed_lines(summed([BROKEN], several=False), None, classes=2, several=False)[0] == "0 images: "
     many = [FilePrediction(f"{n}.jpg", Answer(predictions=[(f"c{n}", n, 0.5)])) for n in range(30)]
-    assert summed_lines(summed(many, several=False), None, several=False)[0].endswith("and 20 more")
+    assert summed_lines(summed(many, several=False), None, classes=2, several=False)[0].endswith("and 20 more")

@@ -10,7 +10,7 @@ from typing import Any
 from vitascope.checkpoints.answer import Answer
 from vitascope.evaluation.sets import PredictionSets
 from vitascope.inference.files import FilePrediction
-from vitascope.wording import count, some
+from vitascope.wording import count, printable, some
 
 LEAST_SURE = 5
 """Files that are named."""
@@ -71,15 +71,17 @@ def _unsure(answer: Answer) -> bool:
     return answer.predictions[0][2] < HALF
 
 
-def summed_lines(found: Summed, sets: PredictionSets | None, *, several: bool) -> list[str]:
-    """The same in words."""
+def summed_lines(found: Summed, sets: PredictionSets | None, *, classes: int, several: bool) -> list[str]:
+    """The same in words, for a checkpoint of so many classes and such sets."""
     counted = [f"{label} {number:,}" for label, number in found.labels.items()]
     doubts = []
-    if sets is not None or several:
+    if several or (sets is not None and sets.can_be_empty(classes)):
         doubts.append(f"{found.none:,} none of these classes")
     if not several:
         why = f"below {100 * HALF:.0f} %" if sets is None else f"several labels in a set of {100 * sets.coverage:g} %"
         doubts.append(f"{found.unsure:,} unsure ({why})")
-    least = [f"{file} ({label} {100 * probability:.0f} %)" for file, label, probability in found.least_sure]
-    lines = [f"{count(found.images, 'image')}: {some(counted, 10)}", ", ".join(doubts), f"least sure: {some(least)}"]
-    return [*lines, f"not readable: {some(found.unreadable, 3)}"] if found.unreadable else lines
+    least = ", ".join(f"{printable(file)} ({label} {100 * p:.0f} %)" for file, label, p in found.least_sure)
+    lines = [f"{count(found.images, 'image')}: {some(counted, 10)}", ", ".join(doubts), f"least sure: {least}"]
+    if found.unreadable:
+        lines.append(f"not readable: {some([printable(file) for file in found.unreadable], 3)}")
+    return [line for line in lines if line]

@@ -83,7 +83,7 @@ def run(asked: Predict, console: Console) -> dict[str, Any]:
     several = predictor.checkpoint.activation == "sigmoid"
     found = summed(results, several=several)
     if len(results) > _FEW and not asked.all:
-        for line in summed_lines(found, sets, several=several):
+        for line in summed_lines(found, sets, classes=len(predictor.checkpoint.labels), several=several):
             console.tell(line)
         there = f"is in {asked.csv}" if asked.csv else "with --csv FILE, for a spreadsheet, or --all"
         console.tell(f"each file's answer {there}")
