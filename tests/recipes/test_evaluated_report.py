@@ -76,3 +76,22 @@ def test_without_mistakes_there_is_an_empty_folder_and_the_page_says_so(tmp_path
     assert found["top1"] == 1.0
     assert list((tmp_path / "wrong").iterdir()) == []
     assert "No mistakes" in (tmp_path / "page.html").read_text()
+
+
+def test_unreadable_images_leave_the_rows_of_the_others_theirs(taught_run: Path, tmp_path: Path) -> None:
+    """Answers are told apart by their images' places, also where some of a batch are missing."""
+    files = sorted((tmp_path / "data").rglob("*.png"))
+    for file in files[::7]:
+        file.write_bytes(b"no image")
+    how = {"csv": str(tmp_path / "all.csv"), "report": str(tmp_path / "page.html"), "on_error": "skip"}
+    found = evaluated(str(taught_run), str(tmp_path / "data"), split="train", batch=5, **how)
+    assert found["skipped"] == len(files[::7])
+    with (tmp_path / "all.csv").open(newline="", encoding="utf-8-sig") as file:
+        told = {row["file"]: row for row in csv.DictReader(file)}
+    assert sorted(told) == sorted(map(str, set(files) - set(files[::7])))
+    predictor = vs.Predictor(taught_run)
+    for file in list(told)[:20]:
+        label, _, probability = predictor(file)[0][0]
+        assert told[file]["answer"] == label
+        assert float(told[file]["probability"]) == pytest.approx(probability, abs=1e-4)
+        assert told[file]["truth"] == Path(file).parent.name

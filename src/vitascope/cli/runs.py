@@ -51,7 +51,7 @@ class Schedule:
 
 def show_run(model: Path, console: Console) -> dict[str, Any]:
     """A run's figures as a table; returns them for --json."""
-    from vitascope.checkpoints.run_files import RESULTS
+    from vitascope.checkpoints.run_files import REPORT, RESULTS
     from vitascope.evaluation.interval import figures
     from vitascope.recipes.run_folder import SWEEP, read_json
 
@@ -72,9 +72,9 @@ def show_run(model: Path, console: Console) -> dict[str, Any]:
         console.say("nothing was held out, so nothing tells how good it is: `vitascope evaluate` on other images does")
     speed = f", {results['images_per_second']:.0f} images/s" if "images_per_second" in results else ""
     took = f" in {duration(results['seconds'])}" if "seconds" in results else ""
-    console.say(
-        f"{count(results['steps'], 'step')}, {results['epochs']:.1f} epochs{took}{speed}; the model is in {model}"
-    )
+    page = model.parent / REPORT
+    where = f"the model is in {model}" + (f"; open {page} in a browser" if page.is_file() else "")
+    console.say(f"{count(results['steps'], 'step')}, {results['epochs']:.1f} epochs{took}{speed}; {where}")
     return {"model": str(model), **results}
 
 

@@ -16,7 +16,7 @@ def run(asked: Teach, console: Console) -> dict[str, Any]:
     check_output(
         asked.out, "teaching", overwrite=asked.overwrite, sources=[asked.checkpoint, *filter(None, [asked.data])]
     )
-    from vitascope.checkpoints.run_files import MODEL
+    from vitascope.checkpoints.run_files import MODEL, REPORT
     from vitascope.evaluation.interval import figures as figures_text
     from vitascope.evaluation.selective import selective_text
     from vitascope.evaluation.sets import sets_text
@@ -55,7 +55,8 @@ def run(asked: Teach, console: Console) -> dict[str, Any]:
     if "selective" in judged:
         console.say(selective_text(judged["selective"]))
     console.say(sets_text(judged["sets"], several="per_label" in results))
-    console.say(f"taught in {duration(results['seconds'])}; the model is in {asked.out}/{MODEL}")
+    where = f"the model is in {asked.out}/{MODEL}; open {asked.out}/{REPORT} in a browser"
+    console.say(f"taught in {duration(results['seconds'])}; {where}")
     return {"model": f"{asked.out}/{MODEL}", **results}
 
 
