@@ -120,6 +120,7 @@ def test_the_same_recipe_has_no_differences(tmp_path: Path) -> None:
 FREE = {
     "out", "device", "workers", "memory_budget", "disk_budget", "keep_checkpoints", "save_every", "tensorboard",
     "micro_batch", "checkpoint_activations", "epochs", "time_budget", "data", "on_error",
+    "keep_examples",
 }  # fmt: skip
 CHANGED: dict[str, Any] = {
     "image_size": 32, "holdout": 0.5, "group": "patient", "shrink": 300, "steps": 9, "batch": 7,
@@ -129,12 +130,14 @@ CHANGED: dict[str, Any] = {
     "log_every": 5, "eval_every": 5, "augment": AugmentConfig(flip=False), "model": "ViT-S/8",
     "model_fields": {"depth": 1}, "mlp_head": False, "dropout": 0.5, "stochastic_depth": 0.5,
     "mean": (0.4,), "std": (0.4,), "whiten": 9, "zero_residuals": True, "drop_tokens": 0.5, "drop_tokens_for": 0.5,
-    "objective": "masked", "masked": MaskedConfig(share=0.5),
+    "objective": "masked", "masked": MaskedConfig(share=0.5), "best_by": "loss", "patience": 3,
 }  # fmt: skip
 
 
 NEEDS: dict[str, dict[str, Any]] = {
     "momentum": {"optimizer": "sgd"},
+    "best_by": {"keep": "best"},
+    "patience": {"keep": "best"},
     "drop_tokens_for": {"drop_tokens": 0.5},
     "masked": {"objective": "masked"},
 }

@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 MARKER = "train.json"
 _READING = 0.1
 """Share of the budget after which no further image is read to check it."""
-_LEFT_FREE = ("out", "device", "threads", "time_budget", "resume", "overwrite", "data")
+_LEFT_FREE = ("out", "device", "threads", "time_budget", "resume", "overwrite", "data", "keep_examples")
 """Options that may differ when what was interrupted is gone on with."""
 _BESIDES = 6.0
 """Seconds, about, of all that is not fine-tuning once the plan stands: teaching, two reports, evaluations."""
