@@ -12,7 +12,8 @@ from typing import Any
 
 RESULTS = Path(__file__).parent.parent / "results"
 FILES = {
-    "demo": "demo/summary.json",
+    "train": "train/ants_bees.json",
+    "fractals_demo": "demo/fractals.json",
     "transfer": "cifar_transfer/summary.json",
     "cifar": "data_scaling_cifar100_2026-11-23/study.json",
     "drawn": "data_scaling_fractals_2026-11-23/study.json",
@@ -36,14 +37,16 @@ _STUDY = "`vitascope study data-scaling`, [comparison](docs/comparison.md)"
 
 FINDINGS = [
     Finding(
-        "demo, all {demo[labelled_images]:,} labels, {demo[test_images]} test digits",
-        "{demo[pretrained_top1]:.1%} with fractal pre-training, {demo[scratch_top1]:.1%} from scratch",
-        "`make demo`, `results/demo/`: {demo[seconds]:.0f} s on {demo[processor]}",
+        "`train`, ants and bees, 244 + 153 photographs, {train[time_budget]}",
+        "{train[validation][top1]:.1%} of the validation photographs, on which the better of two was chosen"
+        " (taught {train[compared][taught][top1]:.1%}, fine-tuned {train[compared][finetuned][top1]:.1%})",
+        "`vitascope train ants_bees --time-budget {train[time_budget]}`, `results/train/`",
     ),
     Finding(
-        "demo, {demo[few_labels][per_class]} labels per digit",
-        "{demo[few_labels][pretrained_top1]:.1%} with pre-training, {demo[few_labels][scratch_top1]:.1%} from scratch",
-        "the same",
+        "digits after two minutes of fractals: all {fractals_demo[labelled_images]:,} labels, 10 labels per digit",
+        "{fractals_demo[pretrained_top1]:.1%}, {fractals_demo[few_labels][pretrained_top1]:.1%}; from scratch"
+        " {fractals_demo[scratch_top1]:.1%}, {fractals_demo[few_labels][scratch_top1]:.1%}",
+        "the demo of before, `results/demo/fractals.json`",
     ),
     Finding(
         "CIFAR-100 at 32 px ({transfer[vit-pretrain][epochs]} epochs) → CIFAR-10 at 48 px"

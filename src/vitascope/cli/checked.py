@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING
 
 from vitascope.cli.console import Console
@@ -20,6 +21,8 @@ def show_checked(report: Report, console: Console, *, everything: bool = False) 
     title = f"{report.data}: {report.verdict}"
     if report.groups:
         console.table(title, *_rows(report, everything))
+        if not everything:
+            console.say(f"each of them: vitascope check {shlex.quote(report.data)} --all")
     else:
         console.title(title)
 

@@ -7,6 +7,7 @@ every command takes it; the taught one at first, so that whoever stops the fine-
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -49,7 +50,7 @@ from vitascope.wording import duration
 log = logging.getLogger(__name__)
 
 MARKER = "train.json"
-_READING = 0.1
+_READING = 0.25
 """Share of the budget after which no further image is read to check it."""
 _LEFT_FREE = ("out", "device", "threads", "time_budget", "resume", "overwrite", "data", "keep_examples")
 """Options that may differ when what was interrupted is gone on with."""
@@ -96,7 +97,8 @@ def train_run(asked: Train, told: Told | None = None, begun: float | None = None
     before = _begun(asked)
     opened = open_data(asked.data)
     check_trainable(asked.data, opened)
-    checked = replace(check_data(opened, progress=told.reading, until=begun + _READING * total), data=asked.data)
+    until = math.inf if before else begun + _READING * total  # what is gone on with must find the same images
+    checked = replace(check_data(opened, progress=told.reading, until=until), data=asked.data)
     told.checked(checked)
     splits, rows = divided(asked, opened, checked)
     if asked.threads:
@@ -130,7 +132,8 @@ def train_run(asked: Train, told: Told | None = None, begun: float | None = None
                 time_budget=f"{max(total - max(used, 0), 1):.1f}s",
             )
             found[FINETUNED] = _finetuned(recipe, splits, told, begun)
-            kept = _keep(asked, found, better({name: way.results for name, way in found.items()}), plan, begun)
+            best = better({name: way.results for name, way in found.items()}) if asked.way == "both" else FINETUNED
+            kept = _keep(asked, found, best, plan, begun)
     return kept
 
 
@@ -178,7 +181,7 @@ def _keep(asked: Train, found: dict[str, Way], name: str, plan: Plan, begun: flo
     out, own, now = Path(asked.out), dict(found[name].results), time.monotonic()
     own["seconds"] = round(now - begun, 2)
     judged = own["validation"] = dict(own["validation"])
-    if len(found) > 1:
+    if len(found) > 1 and asked.way == "both":
         judged["chosen_on"] = True
     shown = {each: way.results["validation"] for each, way in found.items()}
     own["compared"] = {each: {key: told[key] for key in _TOLD if key in told} for each, told in shown.items()}

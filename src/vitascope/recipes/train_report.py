@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vitascope.data.check import Report
-from vitascope.evaluation.interval import figures
-from vitascope.recipes.report import Section, table, text
+from vitascope.evaluation.metrics import SCORES
+from vitascope.recipes.report import Section, Share, table, text
 from vitascope.recipes.reported import RunReport, use_commands
 from vitascope.recipes.train_asked import Train
 from vitascope.wording import duration
@@ -49,8 +49,9 @@ def report_of_training(
     asked: Train, plan: Plan, kept: str, results: Mapping[str, Any], found: Mapping[str, Way]
 ) -> RunReport:
     """Of what is `kept` of the runs `found`; `results` are those of RUN."""
+    chosen = results["validation"].get("chosen_on")
     judged = [
-        replace(each, caution=_CHOSEN) if each.split == "validation" and len(found) > 1 else each
+        replace(each, caution=_CHOSEN) if each.split == "validation" and chosen else each
         for each in found[kept].report.judged
     ]
     tuned = found.get(FINETUNED)
@@ -74,9 +75,12 @@ def report_of_training(
 def _compared(found: Mapping[str, Way]) -> Section:
     if len(found) < 2:
         return "", ""
-    rows = [[NAMES[name], _HOW[name], *figures(way.results["validation"]).values()] for name, way in found.items()]
-    columns = ["", "", *figures(found[TAUGHT].results["validation"])]
-    return "Two ways were tried", table(columns, rows, words=(0, 1))
+    judged = {name: way.results["validation"] for name, way in found.items()}
+    score = next(score for score in SCORES if score in judged[TAUGHT])
+    rows: list[list[str | Share]] = [
+        [NAMES[name], _HOW[name], Share(told[score]), f"{told['loss']:.3f}"] for name, told in judged.items()
+    ]
+    return "Two ways were tried", table(["way", "how", SCORES[score], "loss"], rows, words=(0, 1))
 
 
 def _checked(report: Report) -> Section:
