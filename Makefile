@@ -9,7 +9,7 @@ BENCH  := .venv-bench
 .PHONY: demo test torture check format bench bench-gpu clean
 .DELETE_ON_ERROR:
 
-demo: $(READY)  ## digits, taught and fine-tuned, beside the same model from scratch: 2 to 3 minutes on 2 cores
+demo: $(READY)  ## digits, taught and fine-tuned, beside the same model from random values, in minutes on 2 cores
 	$(BIN)/vitascope demo --out runs/demo
 
 test: $(PEERS)  ## all tests
