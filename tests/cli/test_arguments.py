@@ -18,7 +18,7 @@ from vitascope.cli.commands import predict as predict_command
 
 MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("pretrian",), "did you mean 'pretrain'"),
-    (("xyz",), "expected one of demo, check"),
+    (("xyz",), "expected one of demo, train, check"),
     (("pretrain", "digits"), "required: out"),
     (("pretrain", "--out", "x"), "DATA is missing"),
     (("pretrain", "digits", "--out", "x", "--lrr", "3"), "did you mean --lr"),

@@ -157,7 +157,7 @@ def test_models_of_ones_own() -> None:
     study = scaling(models="R,ViT-128/8,ViT-96/4", own_models=own)
     assert [(c.name, c.model, c.kind) for c in study.contenders] == [
         ("R", "BiT-R50x1", "ResNet"),
-        ("ViT-128/8", "ViT-Ti/8", "ViT"),
+        ("ViT-128/8", "ViT-128/8", "ViT"),
         ("ViT-96/4", "ViT-Ti/4", "ViT"),
     ]
     assert study.contenders[2].fields == {"width": 96, "heads": 3}

@@ -1,4 +1,4 @@
-"""What was predicted for a folder, in a few figures: how many of each label, how many of none, and the least sure."""
+"""What was predicted for files: how many of each label, of none, and the least sure; or each file by itself."""
 
 from __future__ import annotations
 
@@ -85,3 +85,21 @@ def summed_lines(found: Summed, sets: PredictionSets | None, *, classes: int, se
     if found.unreadable:
         lines.append(f"not readable: {some([printable(file) for file in found.unreadable], 3)}")
     return [line for line in lines if line]
+
+
+def each_row(results: Sequence[FilePrediction], sets: PredictionSets | None) -> tuple[list[str], list[list[str]]]:
+    """Names of columns, and a row of texts for each file that could be read."""
+    rows = []
+    for file, answer in ((result.file, result.answer) for result in results if result.answer is not None):
+        best, *others = answer.predictions
+        more = ", ".join(f"{label} {100 * probability:.1f} %" for label, _, probability in others)
+        rows.append([file, best[0], f"{100 * best[2]:.1f} %", more])
+        if sets is not None:
+            rows[-1].append(", ".join(answer.members or ()) or "none of these")
+    return [
+        "file",
+        "label",
+        "probability",
+        "next",
+        *([] if sets is None else [f"set, {100 * sets.coverage:g} %"]),
+    ], rows

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
 from vitascope.fields import Count, FileName
 from vitascope.recipes.asked import Applied
-
-if TYPE_CHECKING:
-    from vitascope.evaluation.sets import PredictionSets
-    from vitascope.inference.files import FilePrediction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,16 +17,8 @@ class Predict(Applied):
     """Images, and how they are labelled."""
 
     FIRST: ClassVar[tuple[str, ...]] = (
-        "csv",
-        "all",
-        "top",
-        "image_size",
-        "labels",
-        "prior",
-        "batch",
-        "engine",
-        "device",
-    )
+        "csv", "all", "top", "image_size", "labels", "prior", "batch", "engine", "device",
+    )  # fmt: skip
 
     paths: tuple[str, ...]
     """Image files, and folders whose images are all taken."""
@@ -50,10 +37,10 @@ def run(asked: Predict, console: Console) -> dict[str, Any]:
     if asked.csv:
         check_output(asked.csv, None, remedy="choose another --csv file")
     from vitascope.inference.exported import open_model
-    from vitascope.inference.files import find_images, predict_files
+    from vitascope.inference.files import FilePrediction, find_images, predict_files
     from vitascope.inference.partial import partial_csv
     from vitascope.inference.predictor import Predictor
-    from vitascope.inference.summed import summed, summed_lines
+    from vitascope.inference.summed import each_row, summed, summed_lines
 
     files = find_images(asked.paths)
     predictor = Predictor(
@@ -88,7 +75,7 @@ def run(asked: Predict, console: Console) -> dict[str, Any]:
         there = f"is in {asked.csv}" if asked.csv else "with --csv FILE, for a spreadsheet, or --all"
         console.tell(f"each file's answer {there}")
     else:
-        _show_each(results, sets, console)
+        console.table("predictions", *each_row(results, sets))
         for result in results:
             if result.error is not None:
                 console.say(f"error: {result.error}")
@@ -110,15 +97,3 @@ def run(asked: Predict, console: Console) -> dict[str, Any]:
 
 _FEW = 20
 """Files whose answers are all shown; of more, a person sees what they come to."""
-
-
-def _show_each(results: Sequence[FilePrediction], sets: PredictionSets | None, console: Console) -> None:
-    rows = []
-    for file, answer in ((result.file, result.answer) for result in results if result.answer is not None):
-        best, *others = answer.predictions
-        more = ", ".join(f"{label} {100 * probability:.1f} %" for label, _, probability in others)
-        rows.append([file, best[0], f"{100 * best[2]:.1f} %", more])
-        if sets is not None:
-            rows[-1].append(", ".join(answer.members or ()) or "none of these")
-    stated = [] if sets is None else [f"set, {100 * sets.coverage:g} %"]
-    console.table("predictions", ["file", "label", "probability", "next", *stated], rows)
