@@ -71,24 +71,17 @@ def _run(study: Study, schedule: Schedule, console: Console) -> dict[str, Any]:
 
 
 def _show_plan(study: Study, plan: Plan, console: Console) -> None:
-    rows: list[list[Any]] = []
-    for cell in plan.cells:
-        cost = plan.costs[cell.contender.name]
-        state = "done" if cell.key in plan.done else duration(plan.seconds[cell.key])
-        rows.append(
-            [
-                cell.contender.name,
-                f"{cost.parameters / 1e6:.2f} M",
-                f"{cost.flops / 1e9:.3f}",
-                round(cost.images_per_second),
-                cell.size,
-                cell.steps,
-                cell.seed,
-                state,
-            ]
-        )
-    columns = ["model", "parameters", "GFLOP/image", "images/s", "images", "steps", "seed", "time"]
-    console.table(f"{study.kind}: {', '.join(study.sources)} to {study.target}", columns, rows)
+    models = [
+        [name, f"{cost.parameters / 1e6:.2f} M", f"{cost.flops / 1e9:.3f}", f"{cost.images_per_second:,.0f}"]
+        for name, cost in plan.costs.items()
+    ]
+    console.table("models", ["model", "parameters", "GFLOP/image", "images/s"], models)
+    places = sorted({(cell.size, cell.steps) for cell in plan.cells})
+    heads = [f"{size:,} images, {steps:,} steps" for size, steps in places]
+    rows = [[name, *(_state(plan, name, *place) for place in places)] for name in plan.costs]
+    console.table(f"{study.kind}: {', '.join(study.sources)} to {study.target}", ["runs left", *heads], rows)
+    if plan.trials:
+        console.say(f"first every model tries its rates, about {duration(plan.trials)}")
     unseen = sorted({cell.size for cell in plan.cells if passes(study, cell.size, cell.steps) < 1})
     if unseen:
         sizes = ", ".join(f"{size:,}" for size in unseen)
@@ -98,6 +91,16 @@ def _show_plan(study: Study, plan: Plan, console: Console) -> None:
     if plan.dropped:
         console.say(f"left out for time: {', '.join(cell.key for cell in plan.dropped)}")
     console.say(f"{len(plan.left)} of {count(len(plan.cells), 'run')} left, about {duration(plan.seconds_left)}")
+
+
+def _state(plan: Plan, model: str, size: int, steps: int) -> str:
+    """How many of a model's runs at a place are left, and how long one takes."""
+    cells = [c for c in plan.cells if (c.contender.name, c.size, c.steps) == (model, size, steps)]
+    left = sum(cell.key not in plan.done for cell in cells)
+    if not cells:
+        return ""
+    each = f", {duration(plan.seconds[cells[0].key])} each" if left else ""
+    return f"{left} of {len(cells)}{each}"
 
 
 def _show_result(study: Study, result: dict[str, Any], console: Console) -> None:
