@@ -109,6 +109,17 @@ def test_what_is_not_known_is_said(place: Path, tmp_path: Path) -> None:
     assert found["runs"][1]["against_first"]["difference"] == 0
 
 
+def test_who_was_chosen_by_the_images_is_told(place: Path) -> None:
+    first, third = of(place, "first", "third")
+    chosen = replace(third, results={**third.results, "validation": {"chosen_on": True}})
+    assert compare([first, chosen])["notes"][1:] == [
+        "third was chosen by 10 of these images, which flatters it a little"
+    ]
+    assert first.model.shown is not None
+    best = replace(first, model=replace(first.model, shown=replace(first.model.shown, chosen=True)))
+    assert compare([best, third])["notes"][1:] == ["first was chosen by 10 of these images, which flatters it a little"]
+
+
 def test_runs_of_different_data_need_data_to_be_judged_on(place: Path, tmp_path: Path) -> None:
     taught(place / "first", image_folder(tmp_path / "others", 9, seed=5), tmp_path / "taught")
     with pytest.raises(DataError, match=r"what these learned from differs \(first: .*images; taught: .*others\)"):

@@ -142,14 +142,10 @@ def _unseen_by_all(contenders: Sequence[Contender], data: str) -> tuple[str, Sou
         notes.append(f"judged on the {int(unseen.sum()):,} images that were held out of {len(source):,}")
     if unknown := [name for name, seen in trained.items() if seen is None]:
         notes.append(f"what was trained on is not known of {some(unknown)}: some of these images may be among it")
-    for each in contenders:
-        shown = each.model.shown
-        if shown is None or marks is None or not shown.chosen:
-            continue
-        if judged := int(np.isin(marks[unseen], shown.validation).sum()):
-            notes.append(
-                f"the weights of {each.name} were chosen by {judged:,} of these images, which flatters it a little"
-            )
+    chosen = {} if marks is None else {each.name: int(each.chosen_by(marks)[unseen].sum()) for each in contenders}
+    notes += [
+        f"{name} was chosen by {n:,} of these images, which flatters it a little" for name, n in chosen.items() if n
+    ]
     kept = source if unseen.all() else View(source, np.flatnonzero(unseen))
     return split, kept, notes
 

@@ -61,6 +61,13 @@ class Contender:
         shown = self.model.shown
         return None if shown is None or marks is None or not shown.known else np.isin(marks, shown.trained)
 
+    def chosen_by(self, marks: Int64) -> npt.NDArray[np.bool_]:
+        """By which images of these digests its weights, or it rather than another, were chosen, as far as is known."""
+        shown, validation = self.model.shown, self.results.get("validation", {})
+        if shown is None or not (shown.chosen or validation.get("chosen_on")):
+            return np.zeros(len(marks), dtype=np.bool_)
+        return np.isin(marks, shown.validation)
+
     def cost(self) -> dict[str, Any]:
         """Its model, parameters, operations an image, and what its training took; None where that is not known."""
         told: dict[str, Any] = dict.fromkeys(("model", "parameters", "gflop"))
