@@ -65,6 +65,8 @@ FileName = Annotated[str, Word("FILE")]
 FolderName = Annotated[str, Word("FOLDER")]
 DataName = Annotated[str, Word("DATA")]
 """A folder, file or name that `vitascope data` lists."""
+CheckpointName = Annotated[str, Word("CHECKPOINT")]
+"""A file, a folder, a run, or a name that `vitascope models --starts` lists."""
 TimeText = Annotated[str, Word("TIME")]
 """90s, 10m or 2h."""
 SizeText = Annotated[str, Word("SIZE")]

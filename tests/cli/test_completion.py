@@ -33,6 +33,10 @@ TYPED = [
     ("evaluate ck digits --labels cla\t", "<evaluate><ck><digits><--labels><classes.txt>"),
     ("pretrain digits --model R26+ViT-S\t", "<pretrain><digits><--model><R26+ViT-S/32>"),
     ("pretrain digits --augment.ran\tm\t 3", "<pretrain><digits><--augment.randaugment-magnitude><3>"),
+    (
+        "train photos --start timm/vit_small_patch16_224.aug\t",
+        "<train><photos><--start><timm/vit_small_patch16_224.augreg_in21k>",
+    ),
     ("check digi\t", "<check><digits>"),
 ]
 

@@ -17,7 +17,7 @@ from docstring_parser import parse_from_object
 from vitascope.fields import Word
 from vitascope.recipes.presets import PRESETS
 
-PATHS = ("FILE", "FOLDER", "DATA")
+PATHS = ("FILE", "FOLDER", "DATA", "CHECKPOINT")
 """Values that are, or may be, a path."""
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from vitascope.evaluation.shots import FewShot
 from vitascope.fields import (
+    CheckpointName,
     Count,
     DataName,
     FileName,
@@ -188,7 +189,7 @@ class Enough(Placed):
 
     data: DataName
     """The labelled photographs there are, their train split where they have one (`vitascope data` lists the kinds)."""
-    start: str = "start"
+    start: CheckpointName = "start"
     """What sees them: a file, a folder or a run, in any format that loads, or a name; start: the package's own."""
     image_size: int | tuple[int, int] | None = None
     """Side in pixels of the images the model sees, or [height, width]; none: as the start says, of the package's own

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from vitascope.errors import ConfigError
-from vitascope.fields import Count, FolderName, Probability, Range, TimeText, check_fields, refuse_idle
+from vitascope.fields import CheckpointName, Count, FolderName, Probability, Range, TimeText, check_fields, refuse_idle
 from vitascope.recipes.asked import Placed
 from vitascope.training.train_settings import FromZero, seconds
 
@@ -33,7 +33,7 @@ class Train(Placed):
     """New folder for the model, its report and its figures."""
     time_budget: TimeText = "10m"
     """Wall time of all of it, such as 90s, 10m, 2h."""
-    start: str = "auto"
+    start: CheckpointName = "auto"
     """What to begin from: a checkpoint or a name; auto: the best published one that suits and can be had, without a
     network the package's own."""
     image_size: int | None = None
