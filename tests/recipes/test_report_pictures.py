@@ -3,50 +3,20 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
+from reports import picture, report
 from tiny_checkpoint import TINY, checkpoint
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import ImageError
-from vitascope.evaluation.answers import Answers
-from vitascope.evaluation.metrics import Tally
 from vitascope.models.config import BiTConfig
 from vitascope.recipes.report_pictures import Seen, looked_at, mistakes
-from vitascope.recipes.reported import Judged, RunReport, Suspect
+from vitascope.recipes.reported import Suspect
 from vitascope.recipes.run_report import write_report_page
-
-RNG = np.random.default_rng(0)
-
-
-def picture(place: int) -> np.ndarray:
-    """A photograph of a phone, small for a test; its red tells its place."""
-    image = np.random.default_rng(place).integers(0, 255, (300, 400, 3), dtype=np.uint8)
-    image[..., 0] = place % 256
-    return image
-
-
-def report(classes: int, images: int, **changes: Any) -> RunReport:
-    labels = RNG.integers(0, classes, images)
-    logits = torch.from_numpy(RNG.normal(size=(images, classes)))
-    tally = Tally(classes)
-    tally.add(logits, torch.from_numpy(labels))
-    names = tuple(f"class {n}" for n in range(classes))
-    judged = Judged(
-        split="test",
-        told="images kept for the end",
-        figures=tally.judged(names),
-        answers=Answers.of(logits, labels),
-        name_of=lambda place: f"photos/{place}.jpg",
-        picture=changes.pop("picture", picture),
-    )
-    config = changes.pop("config", replace(TINY, classes=classes))
-    return RunReport(data="photos", checkpoint=checkpoint(config, labels=names), judged=[judged], results={}, **changes)
 
 
 @pytest.mark.parametrize("classes", [2, 150])

@@ -211,7 +211,8 @@ def unsure(report: RunReport) -> Section:
             f"If only the surest half are answered and people look at the rest, {percent(by_share[0.5])} of the "
             f"answers are right; of the surest 80 %, {percent(by_share[0.8])}; of all, {percent(by_share[1.0])}."
         )
-        parts += [text(told), drawing(coverage_figure(withheld), told)]
+        area = f"Area under risk against coverage: {withheld['aurc']:.4f}, of which 0 is the best."
+        parts += [text(told), drawing(coverage_figure(withheld), told), text(area, soft=True)]
     if sets := found.get("sets"):
         parts.append(text(f"{sets_text(sets, several='per_label' in found).capitalize()}.", soft=True))
     return title, "\n".join(parts)
