@@ -39,5 +39,18 @@ def test_too_few_are_said_and_there_is_no_figure(tmp_path: Path, run: Run) -> No
     assert json.loads(out)["forecast"] == []
 
 
+def test_a_class_of_few_images_is_where_to_begin(tmp_path: Path, run: Run) -> None:
+    vs.save(checkpoint(), tmp_path / "start")
+    data = image_folder(tmp_path / "images", 60, seed=3)
+    for file in sorted((data / "bee").iterdir())[3:]:
+        file.unlink()
+    code, out, err = run("enough", data, "--start", tmp_path / "start")
+    assert code == 0
+    assert "too few to say" in out
+    assert "begin with the classes of fewer than 6 images: bee (3)" in err
+    code, out, _ = run("enough", data, "--start", tmp_path / "start", "--json")
+    assert set(json.loads(out)["gains"]) == {"ant", "cat"}
+
+
 def test_no_data_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no such folder" in refused(capsys, "enough", "nowhere")

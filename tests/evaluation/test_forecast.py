@@ -51,6 +51,15 @@ def test_the_class_that_gains_most_is_the_one_that_is_hard() -> None:
     assert first.count(2) >= 7
 
 
+def test_of_a_class_of_few_images_no_gain_is_told() -> None:
+    features, labels = data(300, 5)
+    few = np.flatnonzero(labels == 1)[5:]
+    features, labels = np.delete(features, few, axis=0), np.delete(labels, few)
+    told, gains = forecast(features, labels, taught(features, labels).left_out, np.arange(len(labels)))
+    assert len(told) == 2
+    assert np.isnan(gains).tolist() == [False, True, False]
+
+
 def test_it_draws_the_same_every_time_and_never_promises_a_loss() -> None:
     features, labels = data(80, 3)
     head = taught(features, labels)

@@ -65,7 +65,7 @@ def forecast(
     """At twice and four times the images, and each class's gain from twice its own, (K,), in shares of its images.
 
     `features` (n, d), `labels` (n,), `left_out` (n, K) logits of the images left out, `groups` (n,) what belongs
-    together. Nothing, and no gains, for fewer than `least` of them.
+    together. Nothing, and no gains, for fewer than `least` of them; NaN for a class of fewer than `LEAST_OF_EACH`.
     """
     n, classes = left_out.shape
     units = len(np.unique(groups))
@@ -89,7 +89,8 @@ def forecast(
         found.append(Forecast(images=n * 2**doublings, top1=1 - math.exp(middle), interval=(low, high)))
     trust = counts[1:] / (counts[1:] + _ALIKE)
     own = trust * slopes[1:] + (1 - trust) * slopes[0]
-    return found, np.nan_to_num(now[1:]) * (1 - np.exp(DAMPING * own))
+    gains = np.nan_to_num(now[1:]) * (1 - np.exp(DAMPING * own))
+    return found, np.where(counts[1:] < LEAST_OF_EACH, np.nan, gains)
 
 
 def _of_a_part(

@@ -191,5 +191,6 @@ def _foretold(known: Known, head: Taught) -> dict[str, Any]:
     if known.several:
         return {"forecast": [], "gains": {}}
     told, gains = forecast(known.features, known.labels.astype(np.int64, copy=False), head.left_out, known.groups)
-    by_class = {name: float(gain) for name, gain in zip(known.classes, gains, strict=True)} if told else {}
-    return {"forecast": [expected.as_json() for expected in told], "gains": by_class}
+    by_class = zip(known.classes, gains.tolist(), strict=True) if told else ()
+    foretold = {name: gain for name, gain in by_class if np.isfinite(gain)}
+    return {"forecast": [expected.as_json() for expected in told], "gains": foretold}

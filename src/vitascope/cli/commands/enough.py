@@ -17,10 +17,11 @@ def run(asked: Enough, console: Console) -> dict[str, Any]:
         check_output(asked.figure, None, remedy="choose another --figure file")
     from pathlib import Path
 
+    from vitascope.evaluation.forecast import LEAST_OF_EACH
     from vitascope.evaluation.interval import accuracy_text
     from vitascope.recipes.answer_figures import forecast_figure
     from vitascope.recipes.enough import enough
-    from vitascope.wording import count, duration, printable
+    from vitascope.wording import count, duration, printable, some
 
     told = enough(asked, console.counter("computing features"))
     rows = [["now, each image by the others", told["images"], accuracy_text(told)]]
@@ -31,9 +32,10 @@ def run(asked: Enough, console: Console) -> dict[str, Any]:
     size = f"{height}" if height == width else f"{height}×{width}"
     console.table(f"{asked.data}, seen by {asked.start} at {size} pixels", ["images", "number", "right answers"], rows)
     gains = told["gains"]
-    by_class = sorted(told["per_class"].items(), key=lambda item: (-gains.get(item[0], 0.0), item[1]["top1"]))
+    by_class = sorted(told["per_class"].items(), key=lambda item: (-gains.get(item[0], 1.0), item[1]["top1"]))
+    points = {name: f"{100 * gains[name]:+.1f}" if name in gains else "too few to say" for name, _ in by_class}
     shown = [
-        [name, found["images"], f"{100 * found['top1']:.0f} %", *([f"{100 * gains[name]:+.1f}"] if gains else [])]
+        [name, found["images"], f"{100 * found['top1']:.0f} %", *([points[name]] if gains else [])]
         for name, found in by_class[:_ROWS]
     ]
     columns = ["class", "images", "right now", *(["twice its images: points"] if gains else [])]
@@ -44,7 +46,9 @@ def run(asked: Enough, console: Console) -> dict[str, Any]:
             f"of so few nothing is foretold: there are {told['images']:,} images, expected at least {told['least']:,} "
             f"for {count(len(told['per_class']), 'class')}, no copies of one another"
         )
-    elif gains[by_class[0][0]] >= 0.005:
+    elif too_few := [f"{name} ({found['images']})" for name, found in by_class if name not in gains]:
+        console.say(f"begin with the classes of fewer than {LEAST_OF_EACH} images: {some(too_few)}")
+    elif max(gains.values()) >= 0.005:
         best, gain = printable(by_class[0][0]), 100 * gains[by_class[0][0]]
         console.say(f"most would help twice the images of {best!r}: about {gain:+.0f} points for that class")
     else:
