@@ -42,8 +42,6 @@ MARKER, SUMMARY, IMAGES, INSIDE = "demo.json", "summary.json", "images", "inside
 _IMAGE = "digit-{}-test-{}.png"
 START = "start"
 """What is begun from: the weights in the package."""
-SIDE = 16
-"""Pixels of the digits as the model sees them, twice their own: a quarter of the start's, and of its time."""
 DIGITS, FEW, SCRATCH = "digits", "few-labels", "few-labels-scratch"
 FEW_LABELS = 10
 """Labels per class in the few-label case."""
@@ -72,13 +70,14 @@ def run_demo(asked: Demo, stage: Stage = lambda title: None) -> dict[str, Any]:
     few = few_labels(digits, asked.seed)
     try:
         watch = Told(observer=stage(TITLES[DIGITS]))
-        how: dict[str, Any] = {"image_size": SIDE, "time_budget": asked.time_budget, "seed": asked.seed}
+        how: dict[str, Any] = {"time_budget": asked.time_budget, "seed": asked.seed}
         trained = train_run(Train(data="digits", out=str(out / DIGITS), start=START, **how), watch)
+        size = load(out / DIGITS).preprocess.size
         stage(TITLES[FEW])
         told = f"digits ({FEW_LABELS} labels per class)"
-        teach_run(Teach(checkpoint=START, data=told, out=str(out / FEW), image_size=SIDE), splits=few)
+        teach_run(Teach(checkpoint=START, data=told, out=str(out / FEW), image_size=size), splits=few)
         observer = stage(TITLES[SCRATCH])
-        pretrain(scratch_recipe(asked, told), splits=few, observer=observer)
+        pretrain(scratch_recipe(asked, told, size), splits=few, observer=observer)
     except Stopped as error:  # so short that it starts again instead of being resumed
         remedy = "run `vitascope demo` again to start afresh"
         raise Stopped(error.signal_number, f"stopped by {error.signal_name}", remedy) from None
@@ -91,7 +90,7 @@ def run_demo(asked: Demo, stage: Stage = lambda title: None) -> dict[str, Any]:
     return summary
 
 
-def scratch_recipe(asked: Demo, data: str) -> PretrainRecipe:
+def scratch_recipe(asked: Demo, data: str, size: tuple[int, int]) -> PretrainRecipe:
     """The model of the start from random values, on what the few labels are called."""
     config = load(START).model.config
     assert isinstance(config, ViTConfig)
@@ -102,7 +101,7 @@ def scratch_recipe(asked: Demo, data: str) -> PretrainRecipe:
         model=f"ViT-Ti/{config.patch}",
         model_fields={name: getattr(config, name) for name in names},
         mlp_head=False,
-        image_size=SIDE,
+        image_size=size,
         steps=asked.scratch_steps,
         batch=50,
         lr=1e-3,

@@ -83,9 +83,9 @@ class Demo:
     """The demo's folder; an earlier demo in it is replaced."""
     seed: Annotated[int, Range(0)] = 0
     """Fixes what is held out, initial values, order and augmentation."""
-    time_budget: TimeText = "90s"
+    time_budget: TimeText = "110s"
     """Of `train`, which is more than half of it all."""
-    scratch_steps: Count = 100
+    scratch_steps: Count = 60
     """Steps of 50 images from random values, for comparison."""
 
     def __post_init__(self) -> None:

@@ -17,8 +17,10 @@ from vitascope.data.settings import AugmentConfig
 from vitascope.data.source import Source, Splits, View
 from vitascope.device import resolve_device
 from vitascope.errors import ConfigError
+from vitascope.evaluation.fewshot import signs
+from vitascope.evaluation.taught import teach_head
 from vitascope.models.catalogue import forward_flops
-from vitascope.models.config import ModelConfig, Size
+from vitascope.models.config import ModelConfig, Size, ViTConfig
 from vitascope.precision import resolve_precision
 from vitascope.recipes.choose import AUTO, start_to_teach
 from vitascope.recipes.presets import PRESETS
@@ -44,6 +46,8 @@ _FINER_LOSS = 1.15
 """How much larger the loss of images left out may be at that size."""
 _SMALLER = 0.05
 """How much worse mirrored images may be told before fine-tuning does without them."""
+_CHANCE = 2.5
+"""Standard errors above one half in which images may be told from their mirror images by chance."""
 _MIRRORED = 250
 """How many of them are tried."""
 _TRIED, _ALL = 500, 1000
@@ -57,6 +61,10 @@ _STEEP = 300.0
 the digits, was undone by the first steps."""
 _MEMORY = 0.25
 """Share of the free memory that decoded images may take."""
+_DROPPED = 0.6
+"""Of the patches, as in `results/starts`, whose recipe from a head of zeros this is."""
+_PATCHES = 64
+"""From which patches are left out."""
 _LR = 1e-3
 """Learning rate for a head that is taught (`results/teach/head_kept.md`)."""
 _LINEAR = 224
@@ -79,6 +87,8 @@ class Chosen:
     """Images a second of training, as measured beforehand."""
     keeps_head: bool
     """Whether fine-tuning begins with the taught head; else with one of zeros."""
+    drop_tokens: float
+    """Share of the patches that fine-tuning leaves out at first."""
     lr: float
     """Learning rate of fine-tuning."""
     batch: int
@@ -126,6 +136,7 @@ def chosen_for(asked: Train, splits: Splits, sides: int, begun: float) -> Chosen
         threads=threads,
         rate=rate * forward_flops(config) / forward_flops(replace(config, image_size=best)),
         keeps_head=keeps,
+        drop_tokens=0.0 if keeps or not _many_patches(config) else _DROPPED,
         lr=recipe.lr,
         batch=recipe.batch,
         why=why,
@@ -135,9 +146,19 @@ def chosen_for(asked: Train, splits: Splits, sides: int, begun: float) -> Chosen
 def _recipe(keeps_head: bool, **where: Any) -> FinetuneRecipe:
     """What fine-tuning begins with: small steps from a head that is right, larger ones from a head of zeros."""
     where = where or {"data": "", "out": "", "checkpoint": ""}
-    recipe = PRESETS[FinetuneRecipe]["small"](**where)
-    assert isinstance(recipe, FinetuneRecipe)
-    return replace(recipe, lr=_LR)
+    if keeps_head:
+        recipe = PRESETS[FinetuneRecipe]["small"](**where, lr=_LR)
+        assert isinstance(recipe, FinetuneRecipe)
+        return recipe
+    muon: dict[str, Any] = {"optimizer": "muon", "momentum": 0.95, "decay": "linear", "warmup": 0.05, "lr": 2e-3}
+    return FinetuneRecipe(**where, **muon, batch=64, weight_decay=0.05, label_smoothing=0.1)
+
+
+def _many_patches(config: ModelConfig) -> bool:
+    """Whether so many patches are left without the dropped ones that an image is still seen."""
+    return (
+        isinstance(config, ViTConfig) and config.pixels_per_token**2 * 64 <= config.image_size[0] * config.image_size[1]
+    )
 
 
 def finetuning(asked: Train, chosen: Chosen, sides: int, **where: Any) -> FinetuneRecipe:
@@ -155,6 +176,8 @@ def finetuning(asked: Train, chosen: Chosen, sides: int, **where: Any) -> Finetu
         batch=chosen.batch,
         augment=AugmentConfig(flip=chosen.flip, **crop),
         shrink=shorter if sides > shorter else None,
+        drop_tokens=chosen.drop_tokens,
+        drop_tokens_for=0.75 if chosen.drop_tokens else 1.0,
         memory_budget=f"{int(min(_MEMORY * free, 2**31) / 2**20)}M",
         on_error="skip",
         seed=asked.seed,
@@ -207,20 +230,24 @@ def _size(asked: Train, config: ModelConfig, tried: dict[Size, Checkpoint], step
 
 
 def _flip(asked: Train, train: Source, taught: Checkpoint) -> tuple[bool, str]:
-    """Whether mirror images may be learned from: not of writing, which the taught head does not know mirrored."""
+    """Whether mirror images may be learned from: not where classes are sides, nor of writing, which has a direction."""
     if asked.flip is not None:
         return asked.flip, f"{'true' if asked.flip else 'false'}: as asked"
     if train.several:
         return True, "true: labels rarely depend on sides"
     some = _drawn(train, asked.seed, _MIRRORED)
-    rows = features_of(taught, _Mirrored(some), asked.device)
+    rows = [features_of(taught, each, asked.device) for each in (some, _Mirrored(some))]
     linear = taught.model.head.linear
     assert linear is not None
     with torch.no_grad():
-        found = (torch.from_numpy(rows) @ linear.weight.T.float() + linear.bias).argmax(dim=1).numpy()
-    right, usual = float((found == some.labels).mean()), float(_left_out(taught)["loo_top1"])
-    flip = right >= usual - _SMALLER
-    return flip, f"{str(flip).lower()}: the taught head tells {100 * right:.0f} % of mirrored images"
+        found = (torch.from_numpy(rows[1]) @ linear.weight.T.float() + linear.bias).argmax(dim=1).numpy()
+    known, usual = float((found == some.labels).mean()), float(_left_out(taught)["loo_top1"])
+    sides, pairs = np.repeat(np.arange(2), len(some)), np.tile(np.arange(len(some)), 2)
+    told = teach_head(np.concatenate(rows), signs(sides, 2), groups=pairs).left_out.argmax(axis=1) == sides
+    apart = float(told.mean())
+    flip = known >= usual - _SMALLER and apart <= 0.5 + _CHANCE * 0.5 / len(some) ** 0.5
+    said = f"{str(flip).lower()}: the taught head tells {100 * known:.0f} % of mirrored images"
+    return flip, f"{said}, and another which are mirrored in {100 * apart:.0f} %"
 
 
 def _drawn(source: Source, seed: int, most: int, beyond: int = 0) -> Source:
