@@ -121,3 +121,10 @@ def test_as_many_examples_are_kept_as_one_asks_for_and_an_earlier_file_goes(tmp_
         kept = read_examples(str(tmp_path / "run"))
         assert [(each.label, each.split) for each in kept] == [("ant", "left out"), ("bee", "left out")][:count]
         assert (tmp_path / "run" / "examples.json").exists() == bool(count)
+
+
+def test_images_of_one_group_widen_the_range_in_words(tmp_path: Path) -> None:
+    vs.save(checkpoint(TINY), tmp_path / "start")
+    image_folder(tmp_path / "data", 48)
+    taught(tmp_path / "start", tmp_path / "data", tmp_path / "run", group=r"(\d)\d\.png")
+    assert r"Images of one group ((\d)\d\.png) are alike" in words(tmp_path / "run" / "report.html")

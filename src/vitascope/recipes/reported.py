@@ -95,6 +95,12 @@ class RunReport:
         return {suspect.file: suspect.wrong for suspect in self.suspects}
 
 
+def cautions(*sentences: str, group: str | None = None) -> str:
+    """The sentences that are not empty, and what is to say where several images belong to one `group`."""
+    alike = f"Images of one group ({group}) are alike, so that the range is rather wider than said."
+    return " ".join([*filter(None, sentences), *([alike] if group else [])])
+
+
 def use_commands(run: str) -> list[tuple[str, str]]:
     """What a model in `run`, quoted for a shell, is good for: (why, command)."""
     return [

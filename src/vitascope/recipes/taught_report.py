@@ -14,7 +14,7 @@ from vitascope.data.source import Source, Splits
 from vitascope.errors import ImageError
 from vitascope.evaluation.answers import Answers
 from vitascope.recipes.asked import Teach
-from vitascope.recipes.reported import TOLD, Judged, RunReport, Suspect, made_on, model_text, use_commands
+from vitascope.recipes.reported import TOLD, Judged, RunReport, Suspect, cautions, made_on, model_text, use_commands
 from vitascope.teaching.known import Known
 from vitascope.teaching.lesson import Lesson
 from vitascope.wording import count, duration
@@ -35,7 +35,7 @@ def report_of_lesson(
             answers=answers[name],
             name_of=splits.present()[name].describe,
             picture=splits.present()[name].__getitem__,
-            caution=_copied(results["copies"], name),
+            caution=cautions(_copied(results["copies"], name), group=asked.group),
         )
         for name in ("test", "validation")
         if name in answers
@@ -48,6 +48,7 @@ def report_of_lesson(
             answers=left_out,
             name_of=known.names.__getitem__,
             picture=images,
+            caution=cautions(group=asked.group),
         )
     )
     suspects = [
@@ -102,7 +103,7 @@ def _made(asked: Teach, lesson: Lesson, taught: Checkpoint, splits: Splits) -> l
     counted = ", ".join([f"{len(known):,} to learn from", *(f"{n:,} of {name}" for name, n in others.items())])
     how = "a linear layer in closed form on features that stay as they are: nothing was trained step by step"
     how += ", classes counting alike" if results["balance"] else ""
-    how += f"; images of one {asked.group} were judged together" if asked.group else ""
+    how += f"; images of one group ({asked.group}) were judged together" if asked.group else ""
     return [
         ("model", f"{model_text(taught)}, from {asked.checkpoint}"),
         ("data", f"{asked.data or 'none besides what was known'}: {counted}; {count(len(known.classes), 'class')}"),

@@ -10,7 +10,7 @@ from typing import Any
 from vitascope.data.check import Report
 from vitascope.evaluation.metrics import SCORES
 from vitascope.recipes.report import Section, Share, table, text
-from vitascope.recipes.reported import RunReport, use_commands
+from vitascope.recipes.reported import RunReport, cautions, use_commands
 from vitascope.recipes.train_asked import Train
 from vitascope.wording import duration
 
@@ -51,7 +51,7 @@ def report_of_training(
     """Of what is `kept` of the runs `found`; `results` are those of RUN."""
     chosen = results["validation"].get("chosen_on")
     judged = [
-        replace(each, caution=_CHOSEN) if each.split == "validation" and chosen else each
+        replace(each, caution=cautions(_CHOSEN, each.caution)) if each.split == "validation" and chosen else each
         for each in found[kept].report.judged
     ]
     tuned = found.get(FINETUNED)

@@ -11,7 +11,7 @@ from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.evaluation.answers import Answering
 from vitascope.recipes.prepare import RunData
 from vitascope.recipes.recipe import FinetuneRecipe, Recipe
-from vitascope.recipes.reported import TOLD, Judged, RunReport, made_on, model_text, use_commands
+from vitascope.recipes.reported import TOLD, Judged, RunReport, cautions, made_on, model_text, use_commands
 from vitascope.training.objective import Counts
 from vitascope.wording import count, duration
 
@@ -28,7 +28,7 @@ def report_of_run(
             answers=counts.answers,
             name_of=data.judged[name].describe,
             picture=data.judged[name].__getitem__,
-            caution=_CHOSEN if results[name].get("chosen_on") else "",
+            caution=cautions(_CHOSEN if results[name].get("chosen_on") else "", group=recipe.group),
         )
         for name in ("test", "validation")
         if isinstance(counts := counted.get(name), Answering)
