@@ -24,6 +24,8 @@ def test_what_matters_first_is_a_screen(name: str, capsys: pytest.CaptureFixture
     assert main([*name.split(), "--help"]) == 0
     shown = capsys.readouterr().out
     assert all(option.spelt in shown for option in command.first())
+    every = [option for _, options in command.groups() for option in options]
+    assert all(f"\n  {option.spelt} " in shown for option in every if option.required)
     assert main(["help", *name.split()]) == main([*name.split(), "-h"]) == 0
     assert capsys.readouterr().out == shown * 2
 
@@ -40,6 +42,13 @@ def test_all_help_tells_every_option_in_words_of_people(name: str, capsys: pytes
     assert command.fields.keys() <= named
     assert not [word for word in ("type:", "Union", "Optional", "NoneType", "null", "<class") if word in text]
     assert not [line for line in text.splitlines() if line.strip().startswith("--") and "_" in line.split()[0]]
+
+
+def test_the_list_of_commands_fits_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) <= 50
 
 
 @dataclass(frozen=True, kw_only=True)

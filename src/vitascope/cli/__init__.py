@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from vitascope.cli.arguments import Arguments
 from vitascope.cli.console import Console
-from vitascope.cli.help import help_text
+from vitascope.cli.help import columns, help_text, listed
 from vitascope.cli.options import Described
 from vitascope.cli.plain import is_plain, prepare
 from vitascope.data.open import recognise
@@ -187,15 +187,13 @@ def _unexpected(name: str, error: Exception) -> int:
 
 
 def _help(names: Sequence[str] = tuple(COMMANDS)) -> str:
-    width = max(map(len, names))
-    lines = [f"  {name:<{width}}  {COMMANDS[name][1]}" for name in names]
     return "\n".join(
         [
-            "vitascope: Vision Transformers, from a folder of images to a classifier one can look into.",
+            "vitascope: Vision Transformers, from photographs to a classifier to look into.",
             "",
             "usage: vitascope COMMAND …        (vitascope COMMAND --help tells more)",
             "",
-            *lines,
+            *listed([(f"  {name}", COMMANDS[name][1]) for name in names], columns()),
             "",
             "Begin with: vitascope demo, or vitascope train photos/ --out runs/mine",
         ]

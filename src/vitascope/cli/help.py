@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from vitascope.cli.options import Described, Option, sentence
 from vitascope.cli.plain import as_shown
@@ -17,7 +17,7 @@ _WIDEST = 100
 
 def help_text(command: Described, everything: bool = False, width: int | None = None) -> str:
     """The help of `command` in lines of at most `width` columns, by default the terminal's."""
-    width = max(min(width or shutil.get_terminal_size().columns, _WIDEST), 50)
+    width = columns(width)
     places = command.by_place()
     groups = command.groups()
     required = [option for _, options in groups for option in options if option.required]
@@ -43,13 +43,25 @@ def help_text(command: Described, everything: bool = False, width: int | None = 
 
 
 def _rows(options: Iterable[Option], places: list[Option], width: int, *, whole: bool) -> Iterable[str]:
-    told = [(f"  {o.value}" if o in places else f"  {o.spelt} {o.value}".rstrip(), o) for o in options]
-    labelled = [(as_shown(label), option) for label, option in told]
-    column = min(max((len(label) for label, _ in labelled), default=0) + 2, _LABELS)
-    for label, option in labelled:
+    rows = []
+    for option in options:
         text = option.text if whole else f"{sentence(option.text)}."
         text += f" (default: {option.default})" if option.default else ""
-        lines = textwrap.wrap(as_shown(text), width - column, break_on_hyphens=False)
+        rows.append((f"  {option.value}" if option in places else f"  {option.spelt} {option.value}".rstrip(), text))
+    return listed(rows, width)
+
+
+def columns(width: int | None = None) -> int:
+    """Those of a line of help: `width`, or the terminal's, where that can be read."""
+    return max(min(width or shutil.get_terminal_size().columns, _WIDEST), 50)
+
+
+def listed(rows: Sequence[tuple[str, str]], width: int) -> Iterator[str]:
+    """Lines of labels with their texts beside them."""
+    labelled = [(as_shown(label), as_shown(text)) for label, text in rows]
+    column = min(max((len(label) for label, _ in labelled), default=0) + 2, _LABELS)
+    for label, text in labelled:
+        lines = textwrap.wrap(text, width - column, break_on_hyphens=False)
         if len(label) + 2 > column:
             while len(label) > width:
                 cut = label.rindex(",", 0, width) + 1

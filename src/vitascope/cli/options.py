@@ -82,7 +82,8 @@ class Described:
         chosen: list[Option] = []
         for kind in self.kinds:
             by_name = {option.name: option for option in self._options(kind) if option.name not in self.places}
-            chosen += [by_name[name] for name in getattr(kind, "FIRST", by_name)]
+            needed = [name for name, option in by_name.items() if option.required]
+            chosen += [by_name[name] for name in dict.fromkeys([*needed, *getattr(kind, "FIRST", by_name)])]
         preset, json = ([option for option in self._common() if option.name == name] for name in ("preset", "json"))
         return [*sorted([*preset, *chosen, *json], key=lambda option: not option.required)]
 
