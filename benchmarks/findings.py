@@ -12,6 +12,7 @@ from typing import Any
 
 RESULTS = Path(__file__).parent.parent / "results"
 FILES = {
+    "demo": "demo/summary.json",
     "train": "train/ants_bees.json",
     "fractals_demo": "demo/fractals.json",
     "transfer": "cifar_transfer/summary.json",
@@ -41,6 +42,17 @@ FINDINGS = [
         "{train[validation][top1]:.1%} of the validation photographs, on which the better of two was chosen"
         " (taught {train[compared][taught][top1]:.1%}, fine-tuned {train[compared][finetuned][top1]:.1%})",
         "`vitascope train ants_bees --time-budget {train[time_budget]}`, `results/train/`",
+    ),
+    Finding(
+        "demo, {demo[test_images]} test digits",
+        "{demo[top1]:.1%}, {demo[kept]}",
+        "`make demo`, `results/demo/`: {demo[seconds]:.0f} s on {demo[processor]}, beside {demo[load]}",
+    ),
+    Finding(
+        "demo, {demo[few_labels][per_class]} labels per digit",
+        "{demo[few_labels][taught_top1]:.1%} from the start in the package,"
+        " {demo[few_labels][scratch_top1]:.1%} from random values",
+        "the same",
     ),
     Finding(
         "digits after two minutes of fractals: all {fractals_demo[labelled_images]:,} labels, 10 labels per digit",

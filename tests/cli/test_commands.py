@@ -81,6 +81,33 @@ def test_a_run_reports_its_figures(place: Path, tmp_path: Path, run: Run) -> Non
     assert "the model is in" in err
 
 
+def test_training_says_what_came_out_how_sure_that_is_and_how_to_go_on(place: Path, tmp_path: Path, run: Run) -> None:
+    code, out, err = run(*words_of("train", place, tmp_path))
+    assert code == 0
+    assert "no problems found" in out
+    assert "plan for 10m" in out
+    said = err.splitlines()[-4:]
+    assert said[0].startswith("after ")
+    assert "the taught head is kept: validation top-1" in said[0]
+    assert said[1].startswith("how sure: nothing was learned or chosen from these images")
+    assert said[2].startswith("what would help")
+    assert f"open {tmp_path}/trained/report.html in a browser; go on: vitascope predict" in said[3]
+    assert (tmp_path / "trained" / "report.html").is_file()
+
+
+def test_what_check_found_is_told_by_kinds_or_each(tmp_path: Path, run: Run) -> None:
+    folder = image_folder(tmp_path / "images")
+    for name in ("a.png", "b.png", "c.png", "d.png"):
+        (folder / "ant" / name).write_bytes(b"no picture")
+    code, out, err = run("check", folder)
+    assert code == 0
+    assert "24 images of 3 classes (train 24): 4 problems to mend" in out.splitlines()[0]
+    assert "d.png" not in out
+    assert f"each of them: vitascope check {folder} --all" in err
+    everything = run("check", folder, "--all")[1]
+    assert all(name in everything for name in ("a.png", "b.png", "c.png", "d.png"))
+
+
 def test_the_catalogues_are_listed_wholly(run: Run) -> None:
     models = json.loads(run("models", "--json")[1])["models"]
     assert set(models) == set(vs.model_names())

@@ -205,7 +205,7 @@ def _write_page(out: Path, trained: Trained, summary: dict[str, Any]) -> None:
     few = summary["few_labels"]
     told = (
         "A Vision Transformer cuts an image into patches, and lets each look at all others. It knows little of images "
-        "beforehand, so it has to see many; what it learned from 50,000 photographs of other things, the start in the "
+        "beforehand, so it has to see many; what it learned from 49,000 photographs of other things, the start in the "
         f"package, is worth more than its size: with {few['per_class']} labelled examples of each digit it names "
         f"{percent(few['taught_top1'])} of the test digits, from random values {percent(few['scratch_top1'])}. That is "
         "what the paper found with 14 and 300 million images."

@@ -38,7 +38,7 @@ from vitascope.recipes.run_folder import clear, read_json
 from vitascope.recipes.run_report import write_run_report
 from vitascope.recipes.teach import teach_run
 from vitascope.recipes.train_asked import Train
-from vitascope.recipes.train_choices import LEAST_STEPS, Chosen, chosen_for, finetuning, steps_in
+from vitascope.recipes.train_choices import LEAST_IMAGES, Chosen, chosen_for, finetuning, steps_in
 from vitascope.recipes.train_data import divided, median_side
 from vitascope.recipes.train_report import FINETUNED, TAUGHT, Plan, Way, report_of_training
 from vitascope.teaching.known import FILE as TAUGHT_FILE
@@ -112,13 +112,13 @@ def train_run(asked: Train, told: Told | None = None, begun: float | None = None
             write_json(out / MARKER, _marker(asked, chosen))
         left = begun + total - time.monotonic() - _BESIDES
         steps = 0 if asked.way == "teach" else steps_in(left, chosen)
-        tunes = steps >= LEAST_STEPS or asked.way == "finetune"
+        tunes = steps * chosen.batch >= LEAST_IMAGES or asked.way == "finetune"
         plan = Plan(rows=[*rows, *_rows(asked, chosen, left, steps, tunes)], checked=checked)
         told.plan(plan)
         found = {TAUGHT: _taught(asked, chosen, splits, told)}
         kept = _keep(asked, found, TAUGHT, plan, begun)
         left = begun + total - time.monotonic() - kept.writing
-        if tunes and asked.way == "both" and steps_in(left, chosen) < LEAST_STEPS:
+        if tunes and asked.way == "both" and steps_in(left, chosen) * chosen.batch < LEAST_IMAGES / 2:
             log.warning("%s are left, too little to fine-tune: the taught head is kept", duration(max(left, 0)))
         elif tunes:
             used = kept.writing * _AGAIN - _COUNTED  # such a report will be written once more
@@ -215,9 +215,8 @@ def _rows(asked: Train, chosen: Chosen, left: float, steps: int, tunes: bool) ->
     elif asked.way == "teach":
         way = "teach: as asked"
     else:
-        way = (
-            f"teach alone: the {duration(max(left, 0))} left are {steps} steps, and fewer than {LEAST_STEPS} spoil more"
-        )
+        least = f"fewer than {LEAST_IMAGES:,} images shown spoil more than they gain"
+        way = f"teach alone: the {duration(max(left, 0))} left are {steps} steps of {chosen.batch}, and {least}"
     return [*rows, ("way", way)]
 
 
