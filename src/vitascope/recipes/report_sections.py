@@ -93,7 +93,7 @@ def accuracy(report: RunReport) -> Section:
 def _range(judged: Judged) -> str:
     """Where the accuracy on other images lies, in 95 of 100 cases."""
     low, high = judged.figures["interval"]
-    return f"{100 * low:.0f}–{100 * high:.0f} %"
+    return f"{100 * low:.0f}–{100 * high:.0f}\N{NO-BREAK SPACE}%"
 
 
 def by_class(report: RunReport) -> Section:
