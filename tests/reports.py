@@ -11,7 +11,7 @@ import torch
 from tiny_checkpoint import TINY, checkpoint
 from vitascope.evaluation.answers import Answers
 from vitascope.evaluation.metrics import Tally
-from vitascope.recipes.reported import Judged, RunReport
+from vitascope.reports.reported import Judged, RunReport
 
 
 def picture(place: int) -> np.ndarray:

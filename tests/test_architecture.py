@@ -24,6 +24,7 @@ FLOORS = [
     {"models", "evaluation"},
     {"checkpoints"},
     {"training", "inference", "views", "teaching"},
+    {"reports"},
     {"recipes", "web"},
     {"studies"},
     {"cli"},

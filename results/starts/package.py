@@ -16,7 +16,7 @@ from statistics import mean
 
 import vitascope as vs
 from vitascope.checkpoints.ours import FOLDER
-from vitascope.recipes.figures import CURVES
+from vitascope.reports.figures import CURVES
 
 
 def main(run: Path) -> None:

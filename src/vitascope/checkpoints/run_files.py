@@ -6,15 +6,20 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
+from vitascope import json_text
 from vitascope.checkpoints.output import atomic_file
+from vitascope.errors import ConfigError
 from vitascope.precision import processor
 from vitascope.version import __version__, source_commit
+from vitascope.wording import reason
 
 ENVIRONMENT, RESULTS, MODEL = "environment.json", "results.json", "model"
 REPORT, ANSWERS = "report.html", "answers.csv"
@@ -44,3 +49,21 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
         temporary.write_text(
             json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace"
         )
+
+
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """The object in a file; `ConfigError` with the remedy when it cannot be read or holds something else."""
+    with readable(path, remedy):
+        values = json_text.parse(path.read_bytes())
+        if not isinstance(values, dict):
+            raise ValueError("not what was written there")
+    return values
+
+
+@contextmanager
+def readable(path: Path, remedy: str) -> Iterator[None]:
+    """`ConfigError` with the remedy where the block finds that the file is not what was written there."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read ({reason(error)}); {remedy}") from error

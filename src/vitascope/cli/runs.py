@@ -51,9 +51,9 @@ class Schedule:
 
 def show_run(model: Path, console: Console) -> dict[str, Any]:
     """A run's figures as a table; returns them for --json."""
-    from vitascope.checkpoints.run_files import REPORT, RESULTS
+    from vitascope.checkpoints.run_files import REPORT, RESULTS, read_json
     from vitascope.evaluation.interval import figures
-    from vitascope.recipes.run_folder import SWEEP, read_json
+    from vitascope.recipes.run_folder import SWEEP
 
     if console.silent:  # one of several processes, whose disk may hold no results
         return {"model": str(model)}

@@ -13,12 +13,11 @@ import numpy.typing as npt
 
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.locate import locate
-from vitascope.checkpoints.run_files import MODEL, RESULTS
+from vitascope.checkpoints.run_files import MODEL, RESULTS, read_json
 from vitascope.data.source import Int64
 from vitascope.inference.exported import Exported, open_model
 from vitascope.models.catalogue import architecture_name, forward_flops
 from vitascope.recipes.recipe import NOT_THE_RESULT
-from vitascope.recipes.run_folder import read_json
 
 _TOLD = ("task", "data", "checkpoint")
 """What the card of a run that has no recipe says of how it was made."""

@@ -19,7 +19,7 @@ from PIL import Image
 
 from vitascope.checkpoints.load import load
 from vitascope.checkpoints.output import check_output, check_writable
-from vitascope.checkpoints.run_files import REPORT, RESULTS, environment, write_json
+from vitascope.checkpoints.run_files import REPORT, RESULTS, environment, read_json, write_json
 from vitascope.data.open import open_data
 from vitascope.data.settings import AugmentConfig
 from vitascope.data.source import Source, Splits, View
@@ -29,12 +29,11 @@ from vitascope.layers.config import ViTConfig
 from vitascope.recipes.asked import Teach
 from vitascope.recipes.pretrain import pretrain
 from vitascope.recipes.recipe import PretrainRecipe
-from vitascope.recipes.report import link, percent, table, text
-from vitascope.recipes.run_folder import read_json
-from vitascope.recipes.run_report import write_report_page
 from vitascope.recipes.teach import teach_run
 from vitascope.recipes.train import Told, Trained, train_run
 from vitascope.recipes.train_asked import Demo, Train
+from vitascope.reports.page import link, percent, table, text
+from vitascope.reports.write import write_report_page
 from vitascope.streams import Stream, generator
 from vitascope.training.observer import Observer
 

@@ -13,10 +13,10 @@ from vitascope.data.copies import digests
 from vitascope.data.source import Source
 from vitascope.evaluation.answers import Answers
 from vitascope.inference.exported import Exported
-from vitascope.recipes.answer_files import write_answers, write_mistakes
 from vitascope.recipes.asked import Evaluate
-from vitascope.recipes.reported import TOLD, Judged, RunReport, Suspect, made_on, model_text, use_commands
-from vitascope.recipes.run_report import write_report_page
+from vitascope.reports.answer_files import write_answers, write_mistakes
+from vitascope.reports.reported import TOLD, Judged, RunReport, Suspect, made_on, model_text, use_commands
+from vitascope.reports.write import write_report_page
 from vitascope.teaching.known import read_taught
 from vitascope.training.record import METRICS
 from vitascope.wording import count

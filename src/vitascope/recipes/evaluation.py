@@ -26,7 +26,7 @@ from vitascope.inference.exported import open_model
 from vitascope.inference.predictor import Predictor
 from vitascope.recipes.asked import Evaluate
 from vitascope.recipes.evaluated_report import leave
-from vitascope.recipes.figures import confusion_figure
+from vitascope.reports.figures import confusion_figure
 from vitascope.training.parallel import world
 from vitascope.wording import some
 

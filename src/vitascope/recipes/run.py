@@ -31,14 +31,14 @@ from vitascope.models.learned import ALL, Learned
 from vitascope.models.masked import Masked
 from vitascope.models.partly import whole
 from vitascope.models.vit import ViT
-from vitascope.recipes.figures import draw_curves
 from vitascope.recipes.plan import Limits, by_the_clock, in_steps, resolve
 from vitascope.recipes.prepare import RunData, for_labels, in_any_order, prepare_data
 from vitascope.recipes.recipe import Recipe, fixed, to_dict
-from vitascope.recipes.reported import RunReport
 from vitascope.recipes.run_folder import Resume, check_free, check_same, decide, start_folder, stored_data
-from vitascope.recipes.run_report import write_run_report
 from vitascope.recipes.trained_report import report_of_run
+from vitascope.reports.figures import draw_curves
+from vitascope.reports.reported import RunReport
+from vitascope.reports.write import write_run_report
 from vitascope.training.job import Job
 from vitascope.training.loop import best_weights, train
 from vitascope.training.objective import Classification, Counts, Objective, evaluate

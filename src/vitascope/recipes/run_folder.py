@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
-from vitascope import json_text
 from vitascope.checkpoints.output import atomic_file, check_output, check_writable
-from vitascope.checkpoints.run_files import ENVIRONMENT, environment, write_json
+from vitascope.checkpoints.run_files import ENVIRONMENT, environment, read_json, readable, write_json
 from vitascope.errors import ConfigError, OutputError
 from vitascope.lock import LOCK
 from vitascope.recipes.prepare import RunData
 from vitascope.recipes.recipe import Recipe, differences, to_dict
 from vitascope.training.parallel import World
-from vitascope.wording import reason, some
+from vitascope.wording import some
 from vitascope.yaml_text import check_yaml
 
 log = logging.getLogger(__name__)
@@ -89,19 +87,10 @@ def clear(folder: Path, last: str = CONFIG) -> None:
 
 def stored_config(folder: Path) -> dict[str, Any]:
     """config.yaml of a run; raises `ConfigError` when it cannot be read."""
-    with _readable(folder / CONFIG, "put it back as it was, or choose another --out"):
+    with readable(folder / CONFIG, "put it back as it was, or choose another --out"):
         values = yaml.safe_load(check_yaml((folder / CONFIG).read_text(encoding="utf-8")))
         if not isinstance(values, dict) or not {"steps", "precision", "eval_every", "save_every"} <= values.keys():
             raise ValueError("not the settings of a run")
-    return values
-
-
-def read_json(path: Path, remedy: str) -> dict[str, Any]:
-    """The object in a file; `ConfigError` with the remedy when it cannot be read or holds something else."""
-    with _readable(path, remedy):
-        values = json_text.parse(path.read_bytes())
-        if not isinstance(values, dict):
-            raise ValueError("not what was written there")
     return values
 
 
@@ -111,18 +100,9 @@ def stored_data(folder: Path) -> tuple[tuple[str, ...], int, dict[str, str]]:
     values = read_json(folder / LABELS, remedy)
     if "labels" in values and "data" not in values:
         raise ConfigError(f"{folder} is of an older version, which drew other orders; finish it with that, or {remedy}")
-    with _readable(folder / LABELS, remedy):
+    with readable(folder / LABELS, remedy):
         classes, images, data = tuple(map(str, values["labels"])), int(values["train_images"]), dict(values["data"])
     return classes, images, data
-
-
-@contextmanager
-def _readable(path: Path, remedy: str) -> Iterator[None]:
-    """`ConfigError` with the remedy where the block finds that the file is not what was written there."""
-    try:
-        yield
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} cannot be read ({reason(error)}); {remedy}") from error
 
 
 def check_same(folder: Path, recipe: Recipe, data: RunData) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Unpack
 
-from vitascope.checkpoints.run_files import RESULTS, write_json
+from vitascope.checkpoints.run_files import RESULTS, read_json, write_json
 from vitascope.data.copies import find_copies
 from vitascope.data.groups import together
 from vitascope.data.holdout import stratified_holdout
@@ -101,7 +101,7 @@ def finetune_with_sweep(recipe: FinetuneRecipe, **how: Unpack[How]) -> Path:
 def _result(folder: Path, score: str) -> dict[str, float] | None:
     """What a rate reached on the held-out part; None where that is to be found out, also because it was damaged."""
     with suppress(ConfigError, KeyError, TypeError):
-        found: dict[str, float] = run_folder.read_json(folder / RESULTS, "it is made again")["validation"]
+        found: dict[str, float] = read_json(folder / RESULTS, "it is made again")["validation"]
         return {**found, score: found[score] + 0, "loss": found["loss"] + 0}
     return None
 

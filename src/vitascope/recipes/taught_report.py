@@ -14,7 +14,7 @@ from vitascope.data.source import Source, Splits
 from vitascope.errors import ImageError
 from vitascope.evaluation.answers import Answers
 from vitascope.recipes.asked import Teach
-from vitascope.recipes.reported import TOLD, Judged, RunReport, Suspect, cautions, made_on, model_text, use_commands
+from vitascope.reports.reported import TOLD, Judged, RunReport, Suspect, cautions, made_on, model_text, use_commands
 from vitascope.teaching.known import Known
 from vitascope.teaching.lesson import Lesson
 from vitascope.wording import count, duration

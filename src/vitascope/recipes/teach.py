@@ -29,9 +29,9 @@ from vitascope.inference.engines.auto import Auto, make_engine
 from vitascope.recipes.asked import Teach
 from vitascope.recipes.choose import with_start_to_teach
 from vitascope.recipes.evaluation import relabelled
-from vitascope.recipes.reported import RunReport
-from vitascope.recipes.run_report import write_run_report
 from vitascope.recipes.taught_report import report_of_lesson
+from vitascope.reports.reported import RunReport
+from vitascope.reports.write import write_run_report
 from vitascope.teaching.known import Known, read_taught
 from vitascope.teaching.lesson import Lesson, learn, write_lesson
 from vitascope.teaching.settings import Teaching

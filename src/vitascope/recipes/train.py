@@ -20,7 +20,7 @@ import torch
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.load import load
 from vitascope.checkpoints.output import atomic_file, check_output
-from vitascope.checkpoints.run_files import ENVIRONMENT, MODEL, RESULTS, environment, write_json
+from vitascope.checkpoints.run_files import ENVIRONMENT, MODEL, RESULTS, environment, read_json, write_json
 from vitascope.checkpoints.save import save
 from vitascope.data.check import Report, check_data
 from vitascope.data.open import open_data
@@ -33,14 +33,14 @@ from vitascope.recipes.finetune import finetune
 from vitascope.recipes.plan import Limits
 from vitascope.recipes.prepare import check_trainable
 from vitascope.recipes.recipe import FinetuneRecipe
-from vitascope.recipes.reported import RunReport
-from vitascope.recipes.run_folder import clear, read_json
-from vitascope.recipes.run_report import write_run_report
+from vitascope.recipes.run_folder import clear
 from vitascope.recipes.teach import teach_run
 from vitascope.recipes.train_asked import Train
 from vitascope.recipes.train_choices import LEAST_IMAGES, Chosen, chosen_for, finetuning, steps_in
 from vitascope.recipes.train_data import divided, median_side
 from vitascope.recipes.train_report import FINETUNED, TAUGHT, Plan, Way, report_of_training
+from vitascope.reports.reported import RunReport
+from vitascope.reports.write import write_run_report
 from vitascope.teaching.known import FILE as TAUGHT_FILE
 from vitascope.training.observer import Observer
 from vitascope.training.train_settings import seconds

@@ -9,9 +9,9 @@ from typing import Any
 
 from vitascope.data.check import Report
 from vitascope.evaluation.metrics import SCORES
-from vitascope.recipes.report import Section, Share, table, text
-from vitascope.recipes.reported import RunReport, cautions, use_commands
 from vitascope.recipes.train_asked import Train
+from vitascope.reports.page import Section, Share, table, text
+from vitascope.reports.reported import RunReport, cautions, use_commands
 from vitascope.wording import duration
 
 TAUGHT, FINETUNED = "taught", "finetuned"

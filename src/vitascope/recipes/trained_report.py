@@ -11,7 +11,7 @@ from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.evaluation.answers import Answering
 from vitascope.recipes.prepare import RunData
 from vitascope.recipes.recipe import FinetuneRecipe, Recipe
-from vitascope.recipes.reported import TOLD, Judged, RunReport, cautions, made_on, model_text, use_commands
+from vitascope.reports.reported import TOLD, Judged, RunReport, cautions, made_on, model_text, use_commands
 from vitascope.training.objective import Counts
 from vitascope.wording import count, duration
 

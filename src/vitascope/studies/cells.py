@@ -13,7 +13,7 @@ from typing import Any
 
 from vitascope.checkpoints.load import load
 from vitascope.checkpoints.output import refuse_strangers
-from vitascope.checkpoints.run_files import MODEL, RESULTS, write_json
+from vitascope.checkpoints.run_files import MODEL, RESULTS, read_json, write_json
 from vitascope.checkpoints.tensor_file import read_safetensors
 from vitascope.data.source import Splits
 from vitascope.device import resolve_device
@@ -26,7 +26,7 @@ from vitascope.recipes.finetune import finetune
 from vitascope.recipes.pretrain import pretrain
 from vitascope.recipes.recipe import FinetuneRecipe, PretrainRecipe
 from vitascope.recipes.run import How
-from vitascope.recipes.run_folder import CONFIG, clear, read_json, stored_config, stored_data
+from vitascope.recipes.run_folder import CONFIG, clear, stored_config, stored_data
 from vitascope.studies.data import StudyData, nested_subset
 from vitascope.studies.settings import Cell, Study
 from vitascope.training.loop import best_weights

@@ -11,13 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vitascope.checkpoints.run_files import write_json
+from vitascope.checkpoints.run_files import read_json, write_json
 from vitascope.data.holdout import stratified_holdout
 from vitascope.data.source import Splits
 from vitascope.errors import ConfigError, DivergedError
 from vitascope.recipes.finetune import finetune
 from vitascope.recipes.pretrain import pretrain
-from vitascope.recipes.run_folder import read_json
 from vitascope.studies.cells import finetune_recipe, how, once, pretrain_recipe
 from vitascope.studies.data import StudyData, nested_subset, open_study
 from vitascope.studies.settings import Cell, Study

@@ -15,11 +15,10 @@ from typing import Any
 import torch
 
 from vitascope.checkpoints.output import check_writable
-from vitascope.checkpoints.run_files import write_json
+from vitascope.checkpoints.run_files import read_json, write_json
 from vitascope.errors import ConfigError
 from vitascope.lock import LOCK, locked
 from vitascope.precision import processor
-from vitascope.recipes.run_folder import read_json
 from vitascope.studies.cells import finetune_recipe, pretrain_recipe, read_row
 from vitascope.studies.cost import Cost, cell_seconds, measure_costs, trial_seconds
 from vitascope.studies.data import StudyData, open_study

@@ -19,8 +19,8 @@ def run(asked: Enough, console: Console) -> dict[str, Any]:
 
     from vitascope.evaluation.forecast import LEAST_OF_EACH
     from vitascope.evaluation.interval import accuracy_text
-    from vitascope.recipes.answer_figures import forecast_figure
     from vitascope.recipes.enough import enough
+    from vitascope.reports.answer_figures import forecast_figure
     from vitascope.wording import count, duration, printable, some
 
     told = enough(asked, console.counter("computing features"))

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from vitascope.recipes.figures import confusion_figure, curves, draw_curves
+from vitascope.reports.figures import confusion_figure, curves, draw_curves
 from vitascope.views.drawing import inline
 
 RESULTS = {"validation": {"baseline": {"class": "bee", "top1": 0.6}}}

@@ -18,8 +18,8 @@ from vitascope.data.preprocess import Preprocess, to_tensor
 from vitascope.data.source import Int64, Labels
 from vitascope.errors import ImageError
 from vitascope.models.vit import ViT
-from vitascope.recipes.report import Section, Share, percent, pictures, text
-from vitascope.recipes.reported import Judged, RunReport
+from vitascope.reports.page import Section, Share, percent, pictures, text
+from vitascope.reports.reported import Judged, RunReport
 from vitascope.views.attention_rollout import overlaid, rollout
 from vitascope.views.class_map import class_map
 from vitascope.views.look import as_rgb

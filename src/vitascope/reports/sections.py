@@ -9,12 +9,12 @@ import numpy as np
 
 from vitascope.evaluation.interval import figures as figures_text
 from vitascope.evaluation.sets import sets_text
-from vitascope.recipes.answer_figures import coverage_figure, forecast_figure
-from vitascope.recipes.figures import confusion_figure
-from vitascope.recipes.figures import curves as curves_figure
-from vitascope.recipes.report import Section, Share, drawing, facts, percent, table, text
-from vitascope.recipes.report_pictures import short
-from vitascope.recipes.reported import Judged, RunReport
+from vitascope.reports.answer_figures import coverage_figure, forecast_figure
+from vitascope.reports.figures import confusion_figure
+from vitascope.reports.figures import curves as curves_figure
+from vitascope.reports.page import Section, Share, drawing, facts, percent, table, text
+from vitascope.reports.pictures import short
+from vitascope.reports.reported import Judged, RunReport
 from vitascope.wording import count, some
 
 _COPIES = 12

@@ -29,7 +29,7 @@ def write_page(
     path: Path, *, kicker: str, headline: str, lead: str, sections: Sequence[Section], footer: Sequence[str]
 ) -> None:
     """Writes a page of texts and of `sections`; it names no other file and no host."""
-    template = Template(files("vitascope.recipes").joinpath("report.html").read_text(encoding="utf-8"))
+    template = Template(files("vitascope.reports").joinpath("page.html").read_text(encoding="utf-8"))
     text = template.substitute(
         title=escape(f"{kicker}: {headline}"),
         kicker=escape(kicker),

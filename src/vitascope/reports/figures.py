@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vitascope.checkpoints.run_files import RESULTS
+from vitascope.checkpoints.run_files import RESULTS, read_json
 from vitascope.evaluation.metrics import SCORES
-from vitascope.recipes.run_folder import read_json
 from vitascope.training.record import read_metrics
 from vitascope.views.drawing import COLOURS, FIRST, INK, SECOND, figure, shown, tidy
 

@@ -10,8 +10,8 @@ import pytest
 
 from browsing import Tab, browser
 from reports import picture, report
-from vitascope.recipes.reported import Suspect
-from vitascope.recipes.run_report import write_report_page
+from vitascope.reports.reported import Suspect
+from vitascope.reports.write import write_report_page
 
 SCREENS = {"desk": (1280, 800), "phone": (390, 844)}
 LONG = "a class whose name is as long as nobody would ever write it, and then longer still"

@@ -14,9 +14,9 @@ from tiny_checkpoint import TINY, checkpoint
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import ImageError
 from vitascope.models.config import BiTConfig
-from vitascope.recipes.report_pictures import Seen, looked_at, mistakes
-from vitascope.recipes.reported import Suspect
-from vitascope.recipes.run_report import write_report_page
+from vitascope.reports.pictures import Seen, looked_at, mistakes
+from vitascope.reports.reported import Suspect
+from vitascope.reports.write import write_report_page
 
 
 @pytest.mark.parametrize("classes", [2, 150])

@@ -9,7 +9,7 @@ import numpy as np
 
 from vitascope.checkpoints.kept_examples import KeptExample, small_file
 from vitascope.errors import ImageError
-from vitascope.recipes.reported import RunReport
+from vitascope.reports.reported import RunReport
 
 _SIDE = 160
 """Pixels of the shorter side, where the model does not need more."""

@@ -13,7 +13,7 @@ from PIL import Image
 
 from vitascope.checkpoints.output import atomic_file, atomic_folder
 from vitascope.errors import ImageError
-from vitascope.recipes.reported import Judged
+from vitascope.reports.reported import Judged
 
 COLUMNS = ("file", "split", "truth", "answer", "probability", "right", "label_wrong")
 

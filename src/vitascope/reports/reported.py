@@ -14,7 +14,7 @@ from vitascope.data.images import UInt8
 from vitascope.evaluation.answers import Answers
 from vitascope.inference.exported import Exported
 from vitascope.models.catalogue import architecture_name
-from vitascope.recipes.report import Section
+from vitascope.reports.page import Section
 from vitascope.wording import count
 
 TOLD = {

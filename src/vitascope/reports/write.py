@@ -8,12 +8,12 @@ from pathlib import Path
 
 from vitascope.checkpoints.kept_examples import write_examples
 from vitascope.checkpoints.run_files import ANSWERS, REPORT
-from vitascope.recipes import report_pictures as photographs
-from vitascope.recipes import report_sections as sections
-from vitascope.recipes.answer_files import write_answers
-from vitascope.recipes.examples import examples
-from vitascope.recipes.report import Section, commands, table, write_page
-from vitascope.recipes.reported import RunReport
+from vitascope.reports import pictures as photographs
+from vitascope.reports import sections
+from vitascope.reports.answer_files import write_answers
+from vitascope.reports.examples import examples
+from vitascope.reports.page import Section, commands, table, write_page
+from vitascope.reports.reported import RunReport
 from vitascope.version import __version__
 
 _SECTIONS: tuple[Callable[[RunReport], Section], ...] = (
