@@ -87,7 +87,7 @@ def test_predict_tells_them(photos: list[str], tmp_path: Path, capsys: pytest.Ca
     sets = expected(photos)
     assert [entry["set"] for entry in told] == sets
     assert [entry["known"] for entry in told] == [bool(found) for found in sets]
-    with (tmp_path / "all.csv").open() as file:
+    with (tmp_path / "all.csv").open(encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     inside = {(row["file"], row["label"]): row["in_set"] for row in rows}
     assert inside == {(f, label): str(int(label in s)) for f, s in zip(photos, sets, strict=True) for label in CLASSES}

@@ -149,7 +149,9 @@ def test_a_check_says_that_there_are_no_labels(tmp_path: Path, capsys: pytest.Ca
     assert "4 images but no class folders" in kinds["unlabelled"]
     assert kinds["duplicate"].startswith("same pixels as")
     assert main(["check", str(place)]) == 0
-    assert "train: 4 images" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "4 images of 0 classes (train 4): no problems found" in told.out
+    assert "train: 4 images" in told.err
 
 
 @pytest.mark.usefixtures("no_pictures")

@@ -257,7 +257,7 @@ def _evaluate_result(
             world,
             batch=job.settings.batch,
             workers=job.settings.workers,
-            until=job.budget.end if job.budget else math.inf,
+            until=job.budget.latest if job.budget else math.inf,
         )
         tally.over(world)
         if tally.images < len(source):

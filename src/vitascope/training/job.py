@@ -37,8 +37,13 @@ class Budget:
 
     @property
     def end(self) -> float:
-        """When the last image has been judged and writing begins, by `time.monotonic`."""
+        """When the last image has been judged and writing begins, by `time.monotonic`; a little before `latest`."""
         return self.begun + 0.97 * self.total - self.writing
+
+    @property
+    def latest(self) -> float:
+        """When judging is broken off, and what is left of the images is not counted, so that there is time to write."""
+        return self.begun + self.total - self.writing
 
     def judging(self, image: float) -> float:
         """Seconds that the result's evaluations may take, at so many for an image: a few hundredths of all for each."""
