@@ -9,7 +9,7 @@ import pytest
 
 from tiny_study import diverged, row, rows
 from vitascope.evaluation.interval import Interval, interval, student_t
-from vitascope.studies.analysis import Row, Table, crossover, measures, rises, seeds_needed
+from vitascope.studies.analysis import Row, Table, crossover, measures, rises
 
 
 def test_measures_of_a_row() -> None:
@@ -81,10 +81,24 @@ def test_with_one_seed_each_nobody_knows_the_scatter() -> None:
 
 
 def test_seeds_needed() -> None:
-    few = interval([0.0, 0.04, 0.0])
-    assert seeds_needed(few, few.mean) == 15  # 2.145 × 2.31 / √15 = 1.28 points, below 1.33
-    assert seeds_needed(few, 0.0) is None
-    assert seeds_needed(Interval(mean=0.1, half=None, count=1), 0.1) is None
+    table = Table(rows("ViT-a", (0.5, 0.54, 0.5)) + rows("BiT-a", (0.5, 0.5, 0.5)), "fine-tuned", "size")
+    terms = ((1, "ViT-a", 100), (-1, "BiT-a", 100))
+    assert table.seeds_needed(lambda one: one.sign != 0, *terms) == 15  # 2.145 × 2.31 / √15 = 1.28 points, below 1.33
+    assert table.seeds_needed(lambda one: False, *terms) is None
+    single = Table([row("ViT-a", 0.1), row("BiT-a", 0.9)], "fine-tuned", "size")
+    assert single.seeds_needed(lambda one: True, *terms) is None
+
+
+def test_seeds_needed_count_what_is_pooled() -> None:
+    made = [each for x in "ab" for each in rows(f"ViT-{x}", (0.5, 0.54, 0.5)) + rows(f"BiT-{x}", (0.5, 0.5, 0.5))]
+    table = Table(made, "fine-tuned", "size")
+    terms, alike = (((1, f"ViT-{x}", 100), (-1, f"BiT-{x}", 100)) for x in "ab")
+    needed = table.seeds_needed(lambda one: one.sign != 0, *terms, alike=[alike])
+    scatter = interval([0.0, 0.04, 0.0]).half * math.sqrt(3) / student_t(2)  # type: ignore[operator]
+    widths = {n: student_t(2 * (n - 1)) * scatter / math.sqrt(n) for n in range(2, 30)}
+    assert needed == min(n for n, width in widths.items() if width < 0.04 / 3)
+    assert needed is not None
+    assert needed < 15
 
 
 def test_a_table_takes_the_measure_and_the_axis_it_is_told() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -37,6 +37,8 @@ def measures(row: Row) -> dict[str, float]:
 
 Term = tuple[int, str, int]
 """A weight, a model and a place: part of a sum of means."""
+_MOST_SEEDS = 1000
+"""More than anybody runs."""
 
 
 class Table:
@@ -87,14 +89,37 @@ class Table:
         Scatter is that of this sum and those `alike`, which share no model with it or with one another. Without two
         seeds in common it is that of each model.
         """
-        own = self._by_seed(terms)
-        if len(own) < 2:
+        groups = self._paired(terms, alike)
+        pooled = _pooled(groups)
+        if pooled is None:
             return self._unpaired(terms)
-        pooled = _pooled([own, *(self._by_seed(other) for other in alike)])
-        assert pooled is not None
-        scatter, freedom = pooled
+        own, (scatter, freedom) = groups[0], pooled
         half = student_t(freedom) * scatter / math.sqrt(len(own))
         return Interval(mean=float(np.mean(own)), half=half, count=len(own))
+
+    def seeds_needed(
+        self, decides: Callable[[Interval], bool], *terms: Term, alike: Iterable[Sequence[Term]] = ()
+    ) -> int | None:
+        """Seeds with which `contrast` would be decided, if its mean and scatter are what they seem.
+
+        None without two seeds in common, and where a thousand are not enough.
+        """
+        groups = self._paired(terms, alike)
+        pooled = _pooled(groups)
+        if pooled is None:
+            return None
+        mean, (scatter, _) = float(np.mean(groups[0])), pooled
+        for n in range(2, _MOST_SEEDS):
+            half = student_t(len(groups) * (n - 1)) * scatter / math.sqrt(n)
+            if decides(Interval(mean=mean, half=half, count=n)):
+                return n
+        return None
+
+    def _paired(self, terms: Sequence[Term], alike: Iterable[Sequence[Term]]) -> list[list[float]]:
+        """The sum seed by seed, then those of `alike` that have two seeds; nothing where it has not itself."""
+        own = self._by_seed(terms)
+        others = (self._by_seed(other) for other in alike)
+        return [own, *(group for group in others if len(group) > 1)] if len(own) > 1 else []
 
     def _by_seed(self, terms: Sequence[Term]) -> list[float]:
         groups = [self._seeds.get((model, place), {}) for _, model, place in terms]
@@ -118,22 +143,6 @@ def _pooled(groups: Iterable[Sequence[float]]) -> tuple[float, int] | None:
     freedom = sum(len(group) - 1 for group in told)
     squares = sum(float(((group - group.mean()) ** 2).sum()) for group in told)
     return (math.sqrt(squares / freedom), freedom) if freedom else None
-
-
-_MOST_SEEDS = 1000
-"""More seeds than anybody runs."""
-
-
-def seeds_needed(found: Interval, apart: float) -> int | None:
-    """Seeds with which the interval of a difference of this scatter would be narrower than `apart`.
-
-    None where `found` has no interval, or where more than a thousand would be needed.
-    """
-    if found.half is None or found.count < 2:
-        return None
-    scatter = found.half * math.sqrt(found.count) / student_t(found.count - 1)
-    enough = (n for n in range(2, _MOST_SEEDS) if student_t(n - 1) * scatter / math.sqrt(n) < apart)
-    return next(enough, None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from vitascope.evaluation.interval import Interval
-from vitascope.studies.analysis import OVERFIT, Row, Table, Term, seeds_needed
+from vitascope.studies.analysis import OVERFIT, Row, Table, Term
 from vitascope.studies.settings import Study, passes
 
 Outcome = Literal["holds", "does not hold", "not reached at these sizes", "not decidable here"]
@@ -18,7 +18,8 @@ Judge = Callable[[Interval], Outcome]
 
 ALIKE = 0.02
 """Accuracies within two points of each other, interval included, are called alike."""
-_BY_SIGN: tuple[Outcome, ...] = ("not decidable here", "holds", "does not hold")
+_OPEN: Outcome = "not decidable here"
+_BY_SIGN: tuple[Outcome, ...] = (_OPEN, "holds", "does not hold")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,16 +104,16 @@ class Evidence:
 
     def compare(self, measure: str, pairs: Iterable[Pair], place: int, judge: Judge) -> list[Claim]:
         """The claims that `judge` looks for in the differences of models at one of `places`, by its number there."""
-        at = self.places[place]
+        at, table = self.places[place], self.table(measure)
         head = f"{measure}, {at:,} {'images' if self.study.axis == 'size' else 'steps'}"
         return [
-            self.claim(measure, f"{head}: {a} against {b}", judge, terms, alike)
+            self.claim(table, f"{head}: {a} against {b}", judge, terms, alike)
             for (a, b), terms, alike in self._each(pairs, lambda pair: ((1, pair[0], at), (-1, pair[1], at)))
         ]
 
     def gains(self, measure: str, pairs: Iterable[Pair]) -> list[Claim]:
         """Whether the first of each pair gains on the second from the smallest of `places` to the largest."""
-        low, high = self.places[0], self.places[-1]
+        low, high, table = self.places[0], self.places[-1], self.table(measure)
 
         def terms(pair: Pair) -> tuple[Term, ...]:
             a, b = pair
@@ -120,7 +121,7 @@ class Evidence:
 
         head = f"{measure}, {high:,} images against {low:,}"
         return [
-            self.claim(measure, f"{head}: {a} on {b}", above, own, alike)
+            self.claim(table, f"{head}: {a} on {b}", above, own, alike)
             for (a, b), own, alike in self._each(pairs, terms)
         ]
 
@@ -150,20 +151,19 @@ class Evidence:
             yield pair, terms(pair), alike
 
     def claim(
-        self, measure: str, named: str, judge: Judge, terms: Sequence[Term], alike: Iterable[Sequence[Term]] = ()
+        self, table: Table, named: str, judge: Judge, terms: Sequence[Term], alike: Sequence[Sequence[Term]] = ()
     ) -> Claim:
         """What `judge` says of a sum of means, with its numbers."""
         try:
-            found = self.table(measure).contrast(*terms, alike=alike)
+            found = table.contrast(*terms, alike=alike)
         except KeyError:
             return Claim(text=f"{named}: not run, or diverged")
         said = found.points()
-        if measure == OVERFIT:
+        if table.measure == OVERFIT:
             said = f"{found.mean:+.3f} nats{'' if found.half is None else f' ± {found.half:.3f}'}"
-        outcome = judge(found)
-        more = None
-        if outcome == "not decidable here":
-            needed = seeds_needed(found, abs(abs(found.mean) - (ALIKE if judge is alike_accuracies else 0.0)))
+        outcome, more = judge(found), None
+        if outcome == _OPEN:
+            needed = table.seeds_needed(lambda one: judge(one) != _OPEN, *terms, alike=alike)
             more = None if needed is None else max(needed - found.count, 1)
         return Claim(text=f"{named}: {said}", outcome=outcome, more_seeds=more, more_hours=self._hours(terms, more))
 

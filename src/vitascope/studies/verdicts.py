@@ -53,7 +53,7 @@ def _only_one(e: Evidence) -> list[Claim]:
 def _growth(e: Evidence, vit: str) -> Claim:
     before, last = e.places[-2:]
     named = f"{FINETUNED}: {vit}, {last:,} steps against {before:,}"
-    return e.claim(FINETUNED, named, above, ((1, vit, last), (-1, vit, before)))
+    return e.claim(e.table(FINETUNED), named, above, ((1, vit, last), (-1, vit, before)))
 
 
 def _saving(e: Evidence) -> list[Claim]:
@@ -66,7 +66,9 @@ def _saving(e: Evidence) -> list[Claim]:
     if middle is None:
         return [Claim(text="no accuracy is reached by both sides")]
     text = f"ResNets need {middle:.2g} times the computation of ViTs for the same accuracy"
-    if all(table.mean(m, p).half is None for m in table.values for p in table.places(m)) or low is None or high is None:
+    both = [*e.models("ViT"), *e.models("ResNet")]
+    unknown = any(table.scatter(model, place) is None for model in both for place in table.places(model))
+    if unknown or low is None or high is None:
         return [Claim(text=text)]
     outcome: Outcome = "holds" if low >= 2 else "does not hold" if high <= 1 else "not decidable here"
     return [Claim(text=f"{text} ({low:.2g} to {high:.2g})", outcome=outcome)]
