@@ -42,11 +42,16 @@ def pictures(captioned: Iterable[tuple[Any, str]], side: int = 96) -> str:
         image, file = Image.fromarray(pixels), io.BytesIO()
         image.thumbnail((2 * side, 2 * side))
         image.save(file, "PNG")
-        source = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
         shown = escape(printable(said))
-        picture = f'<img src="{source}" alt="{shown}" style="width:{side}px;height:{side}px;object-fit:contain">'
+        style = f"width:{side}px;height:{side}px;object-fit:contain"
+        picture = f'<img src="{data_url(file.getvalue())}" alt="{shown}" style="{style}">'
         drawn.append(f'<figure style="margin:4px;width:{side}px">{picture}<figcaption>{shown}</figcaption></figure>')
     return f'<div style="display:flex;flex-wrap:wrap">{"".join(drawn)}</div>'
+
+
+def data_url(image: bytes, kind: str = "png") -> str:
+    """An image file, PNG or of another `kind`, as an address that holds it."""
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
 
 
 def _content(cell: str | float) -> str:

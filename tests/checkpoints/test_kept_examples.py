@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import vitascope as vs
+from serving import png
 from tiny_checkpoint import checkpoint
 from vitascope.checkpoints.kept_examples import KeptExample, read_examples, small_file, write_examples
 
@@ -23,7 +24,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_what_is_written_is_read_of_the_run_and_of_its_model(run: Path) -> None:
-    kept = [KeptExample(label=label, split="test", content=b"x") for label in ("ant", "<b>\udce9")]
+    kept = [KeptExample(label=label, split="test", content=png()) for label in ("ant", "<b>\udce9")]
     write_examples(run, kept)
     assert read_examples(str(run)) == read_examples(str(run / "model")) == kept
     write_examples(run, [])
@@ -63,3 +64,9 @@ def test_the_file_is_json_that_others_read(run: Path) -> None:
     write_examples(run, [KeptExample(label="a", split="validation", content=b"\x00\xff")])
     [row] = json.loads((run / "examples.json").read_text())["examples"]
     assert row == {"label": "a", "split": "validation", "content": "AP8="}
+
+
+def test_one_that_is_no_picture_is_damage(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_examples(run, [KeptExample(label="a", split="test", content=b"no picture")])
+    assert read_examples(str(run)) == []
+    assert "no photographs of the run are shown" in caplog.text

@@ -94,3 +94,12 @@ def test_a_container_s_share_of_the_processor(
     monkeypatch.setattr(doctor, "_CPU_QUOTA", tmp_path / "cpu.max")
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)))
     assert doctor._cores() == cores
+
+
+@pytest.mark.usefixtures("present")
+def test_a_library_that_is_missing_is_what_is_broken(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_LIBRARIES", (*doctor._LIBRARIES, "no-such-library"))
+    code, said, _ = run("doctor", "--json")
+    told = json.loads(said)
+    assert (code, told["versions"]["no-such-library"]) == (2, "missing")
+    assert told["problems"] == ["no-such-library is not installed; install it: pip install no-such-library"]

@@ -15,6 +15,7 @@ from commanding import refused
 from lessons import taught
 from tiny import evaluated, image_folder
 from tiny_checkpoint import TINY, checkpoint
+from vitascope.reports.answer_files import _file_name
 
 pytestmark = pytest.mark.usefixtures("cold_cache", "no_pictures")
 
@@ -95,3 +96,10 @@ def test_unreadable_images_leave_the_rows_of_the_others_theirs(taught_run: Path,
         assert told[file]["answer"] == label
         assert float(told[file]["probability"]) == pytest.approx(probability, abs=1e-4)
         assert told[file]["truth"] == Path(file).parent.name
+
+
+def test_names_of_any_letters_are_short_enough_for_a_file_system() -> None:
+    assert len(_file_name("\u6f22" * 100).encode()) <= 90
+    assert _file_name("\u6f22" * 100)[-1] == "\u6f22"
+    assert _file_name("a/b: c?") == "a_b_ c_"
+    assert _file_name("...") == "_"

@@ -6,15 +6,18 @@ import dataclasses
 import json
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.recipes.test_teach_labels import listed
 
 import vitascope as vs
 from tiny import PLAIN, evaluated, image_folder
 from tiny_checkpoint import TINY, checkpoint
+from vitascope.cli.commands.train import lines
 from vitascope.data.check import check_data
 from vitascope.data.kept import ArraySource
 from vitascope.data.open import open_data
@@ -116,7 +119,8 @@ def test_copies_stay_on_one_side_and_what_cannot_be_read_is_left_out(start: str,
     (data / "val" / "ant" / "broken.png").write_bytes(b"no picture")
     splits = open_data(str(data))
     report = check_data(splits)
-    parts, rows = divided(asked(start, data, tmp_path / "run"), splits, report)
+    parts, rows, unreadable = divided(asked(start, data, tmp_path / "run"), splits, report)
+    assert unreadable == 2
     assert parts.train is not None
     assert parts.validation is not None
     names = [parts.train.describe(i) for i in range(len(parts.train))]
@@ -127,6 +131,30 @@ def test_copies_stay_on_one_side_and_what_cannot_be_read_is_left_out(start: str,
     results = train_run(asked(start, data, tmp_path / "run", way="teach")).results
     assert results["unreadable"] == 2
     assert evaluated(str(tmp_path / "run"), str(data), on_error="skip")["top1"] == results["validation"]["top1"]
+
+
+def test_several_labels_an_image_are_told_in_words_of_their_own(start: str, tmp_path: Path) -> None:
+    words = asked(start, listed(tmp_path / "data"), tmp_path / "run", way="both", time_budget="10m")
+    trained = train_run(words)
+    first, _, helps, _ = lines(words, trained)
+    assert "mean average precision" in first
+    assert "of several labels an image nothing can be foretold" in helps
+
+
+def test_suspects_and_threads_outlive_the_choice(
+    start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_after: Callable[..., None]
+) -> None:
+    data = split_folder(tmp_path)
+    stop_after(2)
+    with pytest.raises(Stopped):
+        train_run(asked(start, data, tmp_path / "run"))
+    used: list[int] = []
+    monkeypatch.setattr("torch.set_num_threads", used.append)
+    monkeypatch.setattr(training, "better", lambda found: FINETUNED)
+    trained = train_run(asked(start, data, tmp_path / "run", resume=True, threads=2))
+    assert used[-1] == 2
+    taught = json.loads((tmp_path / "run" / "taught" / "results.json").read_text())
+    assert trained.results["suspects"] == taught["suspects"]
 
 
 def test_a_training_set_that_is_judged_on_is_refused(start: str, tmp_path: Path) -> None:

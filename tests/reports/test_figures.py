@@ -126,3 +126,8 @@ def test_in_a_page_a_figure_has_its_ink_and_nothing_that_reaches_out_of_it(tmp_p
     assert not re.search(r"#000000|#333333|#ffffff|<style|https?://|DejaVu|<metadata|<g id", svg)
     assert "currentColor" in svg
     assert svg == inline(again, 'what it "shows"')
+
+
+def test_a_title_is_no_formula(tmp_path: Path) -> None:
+    confusion_figure(np.eye(2, dtype=np.int64), ("a", "b"), r"a$\foo$").savefig(tmp_path / "confusion.png")
+    assert (tmp_path / "confusion.png").is_file()

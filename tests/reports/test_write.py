@@ -128,3 +128,12 @@ def test_images_of_one_group_widen_the_range_in_words(tmp_path: Path) -> None:
     image_folder(tmp_path / "data", 48)
     taught(tmp_path / "start", tmp_path / "data", tmp_path / "run", group=r"(\d)\d\.png")
     assert r"Images of one group ((\d)\d\.png) are alike" in words(tmp_path / "run" / "report.html")
+
+
+def test_names_that_are_no_utf_8_do_not_cost_the_run(tmp_path: Path) -> None:
+    vs.save(checkpoint(TINY), tmp_path / "start")
+    image_folder(tmp_path / "data", 24)
+    bee = sorted((tmp_path / "data" / "bee").iterdir())[0]  # called an ant, so that it is a mistake, which is named
+    bee.rename(tmp_path / "data" / "ant" / "caf\udce9.png")
+    taught(tmp_path / "start", tmp_path / "data", tmp_path / "run")
+    assert r"caf\udce9.png" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")

@@ -18,7 +18,8 @@ from PIL import Image
 from vitascope import json_text
 from vitascope.checkpoints.locate import locate
 from vitascope.checkpoints.run_files import EXAMPLES, MODEL, write_json
-from vitascope.data.images import UInt8
+from vitascope.data.images import UInt8, read_image
+from vitascope.errors import ImageError
 from vitascope.wording import reason
 
 log = logging.getLogger(__name__)
@@ -72,10 +73,13 @@ def read_examples(checkpoint: str) -> list[KeptExample]:
         if path.stat().st_size > _LARGEST:
             raise ValueError("too large")
         rows = json_text.parse(path.read_bytes())["examples"]
-        return [
+        kept = [
             KeptExample(label=str(row["label"]), split=str(row["split"]), content=base64.b64decode(row["content"]))
             for row in rows
         ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        for each in kept:
+            read_image(each.content)
+        return kept
+    except (OSError, ValueError, KeyError, TypeError, ImageError) as error:
         log.warning("%s cannot be read (%s): no photographs of the run are shown", path, reason(error))
         return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitascope.cli.console import Console
@@ -40,7 +41,7 @@ def _rows(report: Report, everything: bool) -> tuple[list[str], list[list[str]]]
 def _such_as(group: Group, data: str) -> str:
     """What is said of the only one; else where the first few are."""
     first = group.findings[0]
-    where = [os.path.relpath(f.where, data) if f.where.startswith(data) else f.where for f in group.findings]
+    where = [os.path.relpath(f.where, data) if Path(f.where).is_relative_to(data) else f.where for f in group.findings]
     if len(group.findings) == 1:
         return first.what if where[0] in (".", data) else f"{where[0]}: {first.what}"
     return some(where, _NAMED)

@@ -47,12 +47,11 @@ class Described:
     def __init__(self, command: str, places: str, summary: str, function: Callable[..., Any]) -> None:
         self.command = command
         self.about = f"{summary[0].upper()}{summary[1:]}."
-        whole: list[Any] = [hint for hint in get_type_hints(function).values() if is_dataclass(hint)]
-        self.kinds = whole
-        self.fields: dict[str, Field[Any]] = {f.name: f for kind in whole for f in fields(kind)}
-        self.hints: dict[str, Any] = {n: hint for kind in whole for n, hint in get_type_hints(kind).items()}
-        self.presets = next((PRESETS[kind] for kind in whole if kind in PRESETS), {})
-        told = {option.name: option for kind in whole for option in options_of(kind)}
+        self.kinds: list[Any] = [hint for hint in get_type_hints(function).values() if is_dataclass(hint)]
+        self.fields: dict[str, Field[Any]] = {f.name: f for kind in self.kinds for f in fields(kind)}
+        self.hints: dict[str, Any] = {n: hint for kind in self.kinds for n, hint in get_type_hints(kind).items()}
+        self.presets = next((PRESETS[kind] for kind in self.kinds if kind in PRESETS), {})
+        told = {option.name: option for kind in self.kinds for option in options_of(kind)}
         self._by_place = [told[name] for name in places.split()]
         self.places = {option.name: option.text for option in self._by_place}
 

@@ -41,7 +41,7 @@ def is_plain(stream: object) -> bool:
     return not (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "").startswith("utf")
 
 
-def as_shown(text: str, stream: object = None) -> str:
-    """A text with the letters that will be seen on `stream`, standard output by default, so that its width is known."""
-    encoding = getattr(stream or sys.stdout, "encoding", None) or "utf-8"
+def as_shown(text: str) -> str:
+    """A text with the letters that will be seen on standard output, so that its width is known."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     return text.encode(encoding, _HANDLER).decode(encoding)

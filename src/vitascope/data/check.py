@@ -141,7 +141,8 @@ def check_data(
     Finds unreadable images, copies and near copies within and between splits and under two labels, empty and
     unbalanced classes, tiny and very long images, 16-bit images that come out nearly black, files passed over.
     `progress(split, done, total)` is called as reading goes on; from `until` on, by `time.monotonic`, no further image
-    is read, and a note says so. Raises DataError where the data cannot be opened.
+    is decoded in full, and a note says so; copies are looked for among all. Raises DataError where the data cannot be
+    opened.
     """
     named = "data" if isinstance(data, Splits) else str(data)
     found = _Findings()

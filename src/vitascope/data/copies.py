@@ -25,7 +25,7 @@ from vitascope.data.alike import LEAST_SIDE, SIDE, near_pairs
 from vitascope.data.images import UInt8
 from vitascope.data.labels import label_sets, set_name
 from vitascope.data.picture import Picture
-from vitascope.data.source import Int64, Source, Splits
+from vitascope.data.source import Int64, Source, Splits, View
 from vitascope.errors import ImageError
 from vitascope.version import __version__
 from vitascope.whole import recall_arrays, remember_arrays
@@ -173,6 +173,12 @@ def digests(source: Source) -> Int64 | None:
     """Eight bytes for the content of each image, (len(source),), 0 for an unreadable one; None beyond `LIMIT`."""
     found = looked_at(source)
     return None if found is None else found[0]
+
+
+def readable_part(source: Source) -> Source:
+    """The images of `source` that can be read; all of them beyond `LIMIT`, where nobody looks."""
+    marks = digests(source)
+    return source if marks is None or marks.all() else View(source, np.flatnonzero(marks).astype(np.int64))
 
 
 def looked_at(source: Source) -> tuple[Int64, UInt8] | None:

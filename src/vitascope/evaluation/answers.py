@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vitascope.data.labels import label_sets, set_name
+from vitascope.data.labels import indicator, label_sets, set_name
 from vitascope.data.source import Int64, Labels, Source, View
 from vitascope.evaluation.label_metrics import LabelTally
 from vitascope.evaluation.metrics import Processes, Summary, Tally
@@ -88,8 +88,7 @@ class Answering:
 
     def __init__(self, tally: Tally | LabelTally, labels: Labels) -> None:
         self.tally = tally
-        several = isinstance(tally, LabelTally) and labels.ndim == 1
-        self.labels: Labels = labels[:, None] == np.arange(tally.classes) if several else labels
+        self.labels: Labels = indicator(labels, tally.classes) if isinstance(tally, LabelTally) else labels
         """As the tally counts them."""
         self._parts: list[Answers] = []
 

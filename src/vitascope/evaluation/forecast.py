@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from vitascope.data.source import Int64
 from vitascope.evaluation.fewshot import Float64, Ridge, signs
-from vitascope.evaluation.interval import student_t
+from vitascope.evaluation.interval import normal
 from vitascope.evaluation.leave_one_out import left_out_errors
 from vitascope.evaluation.taught import LAMBDAS
 from vitascope.streams import Stream, generator
@@ -84,7 +84,7 @@ def forecast(
         error = max(now[0], floor[0])
         middle = math.log(error) + steps * slopes[0]
         deviation = math.sqrt(_SCATTER * (1 - error) / (error * units) + (_SLOPE * steps * slopes[0]) ** 2)
-        half = student_t(1_000_000_000) * deviation
+        half = normal() * deviation
         low, high = (max(1 - math.exp(middle + sign * half), 0.0) for sign in (1, -1))
         found.append(Forecast(images=n * 2**doublings, top1=1 - math.exp(middle), interval=(low, high)))
     trust = counts[1:] / (counts[1:] + _ALIKE)

@@ -58,7 +58,7 @@ def wilson(share: float, count: int) -> tuple[float, float]:
     """The 95 % interval of a share in [0, 1] of `count` independent images (Wilson, 1927); (0, 1) of none."""
     if count == 0:
         return 0.0, 1.0
-    z2 = student_t(1_000_000_000) ** 2 / count
+    z2 = normal() ** 2 / count
     centre, half = share + z2 / 2, math.sqrt(z2 * (share * (1 - share) + z2 / 4))
     return max((centre - half) / (1 + z2), 0.0), min((centre + half) / (1 + z2), 1.0)
 
@@ -89,6 +89,11 @@ def figures(summary: Mapping[str, Any]) -> dict[str, str]:
     if "colours" in summary:  # of masked images
         right["right colours"] = f"{100 * summary['colours']:.1f} %"
     return {**right, "loss": f"{summary['loss']:.4f}"}
+
+
+def normal() -> float:
+    """The two-sided quantile of the normal distribution, 1.96."""
+    return student_t(1_000_000_000)
 
 
 def student_t(freedom: int) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vitascope.errors import ConfigError
-from vitascope.evaluation.interval import student_t
+from vitascope.evaluation.interval import normal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Paired:
         n = self.images + 2
         gained, lost = (self.gained + 1) / n, (self.lost + 1) / n
         middle = gained - lost
-        half = student_t(1_000_000_000) * math.sqrt((gained + lost - middle**2) / n)
+        half = normal() * math.sqrt((gained + lost - middle**2) / n)
         return max(middle - half, -1.0), min(middle + half, 1.0)
 
     @property

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vitascope import notebook
 from vitascope.checkpoints.checkpoint import Prediction
+from vitascope.wording import count
 
 _ROWS = 50
 
@@ -25,4 +26,6 @@ class Predictions(list[list[Prediction]]):
             for rank, (label, _, probability) in enumerate(best):
                 rows.append(("" if rank else name or f"{place + 1}", label, probability))
         more = f", the first {_ROWS}" if len(self) > _ROWS else ""
-        return notebook.titled(f"{len(self):,} images{more}", notebook.table(("image", "label", "probability"), rows))
+        return notebook.titled(
+            f"{count(len(self), 'image')}{more}", notebook.table(("image", "label", "probability"), rows)
+        )

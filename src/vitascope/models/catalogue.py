@@ -47,6 +47,7 @@ _SMALL_RESNETS: dict[str, BiTConfig] = {
     f"BiT-R{depth}x{factor}": BiTConfig(units=units, base_width=width)
     for depth, units in {14: (1, 1, 1, 1), 26: (2, 2, 2, 2), 50: (3, 4, 6, 3)}.items()
     for factor, width in {"½": 32, "1": 64}.items()
+    if (depth, factor) != (50, "1")
 }
 RESNETS: dict[str, BiTConfig] = _SMALL_RESNETS | {
     f"BiT-R{depth}x{factor}": BiTConfig(units=units, width_factor=factor)

@@ -16,11 +16,9 @@ from vitascope.data.copies import digests
 from vitascope.data.open import open_data
 from vitascope.data.source import Source, View
 from vitascope.errors import DataError, UserError
-from vitascope.evaluation.answers import Answering, Answers, numbered
-from vitascope.evaluation.evaluate import count
+from vitascope.evaluation.answers import Answers
+from vitascope.evaluation.evaluate import answered
 from vitascope.evaluation.interval import wilson
-from vitascope.evaluation.label_metrics import LabelTally
-from vitascope.evaluation.metrics import Tally
 from vitascope.evaluation.paired import paired, points_text
 from vitascope.inference.engines.pytorch import TorchEngine
 from vitascope.inference.predictor import Predictor
@@ -171,7 +169,6 @@ def _answers(
 ) -> tuple[Answers, float | None]:
     """What it says of each image that can be read, and how many of them it computes a second."""
     ck, own = each.model, _as_its_own(source, each)
-    by_label = ck.activation == "sigmoid"
     predictor = Predictor(ck, engine, device=device, batch=batch)
     predictor.expect(len(own))
     computed, seconds = 0, 0.0
@@ -179,18 +176,16 @@ def _answers(
     def compute(images: torch.Tensor) -> torch.Tensor:
         nonlocal computed, seconds
         begun = time.perf_counter()
-        logits = predictor.engine(ck.preprocess.normalise(images))
+        logits = predictor.engine(images)
         seconds += time.perf_counter() - begun
         computed += len(images)
         return logits
 
-    asking = Answering((LabelTally if by_label else Tally)(len(own.classes)), own.labels)
-    count(
-        asking,
-        torch.nn.Identity(),
+    asking = answered(
         compute,
-        numbered(own),
+        own,
         ck.preprocess,
+        by_label=ck.activation == "sigmoid",
         batch=batch,
         device=predictor.engine.device if isinstance(predictor.engine, TorchEngine) else "cpu",
         skip_unreadable=True,

@@ -10,10 +10,10 @@ import numpy as np
 
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.load import load
-from vitascope.data.copies import digests
+from vitascope.data.copies import readable_part
 from vitascope.data.labels import single_labels
 from vitascope.data.open import open_data
-from vitascope.data.source import Source, Splits, View
+from vitascope.data.source import Source, Splits
 from vitascope.errors import DataError
 from vitascope.evaluation.forecast import least
 from vitascope.recipes.asked import Enough
@@ -35,7 +35,7 @@ def enough(asked: Enough, progress: Progress | None = None) -> dict[str, Any]:
     found = open_data(asked.data).first("train", "validation", "test")
     if found is None:
         raise DataError(f"{asked.data} holds no images")
-    source, unreadable = _readable(found[1])
+    source = readable_part(found[1])
     single_labels(source, "this forecast")
     tried = []
     for size in _sizes(asked, source):
@@ -53,17 +53,9 @@ def enough(asked: Enough, progress: Progress | None = None) -> dict[str, Any]:
         "top1": results["loo_top1"],
         **told,
         "least": least(len(best.labels)),
-        "unreadable": unreadable,
+        "unreadable": len(found[1]) - len(source),
         "seconds": round(time.monotonic() - begun, 1),
     }
-
-
-def _readable(source: Source) -> tuple[Source, int]:
-    """The images that can be read, and how many cannot; of more than are looked at, all."""
-    marks = digests(source)
-    if marks is None or marks.all():
-        return source, 0
-    return View(source, np.flatnonzero(marks)), int((marks == 0).sum())
 
 
 def _sizes(asked: Enough, source: Source) -> list[int | tuple[int, int] | None]:

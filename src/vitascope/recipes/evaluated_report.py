@@ -56,7 +56,7 @@ def leave(
             ("data", f"{asked.data} ({result['split']}): {count(result['images'], 'image')}; {_left_out(result)}"),
             *made_on(),
         ],
-        next=use_commands(shlex.quote(asked.checkpoint)),
+        next=use_commands(shlex.quote(asked.checkpoint), exported=isinstance(checkpoint, Exported)),
     )
     if asked.csv:
         write_answers(Path(asked.csv), report.judged, checkpoint.labels, report.wrong)

@@ -103,7 +103,7 @@ def evaluate_checkpoint(asked: Evaluate, progress: Callable[[int, int], None] | 
             drawing = confusion_figure(tally.confusion, classes, f"{asked.data} ({chosen})")
             drawing.savefig(asked.confusion, format="png")
     result = {"split": chosen, **seen, "skipped": skipped, **tally.judged(classes)}
-    if w.first:
+    if w.first and (asked.report or asked.csv or asked.errors):
         leave(asked, ck, source, counted.answers, result, warning)
     return result
 

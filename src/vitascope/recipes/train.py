@@ -100,20 +100,21 @@ def train_run(asked: Train, told: Told | None = None, begun: float | None = None
     until = math.inf if before else begun + _READING * total  # what is gone on with must find the same images
     checked = replace(check_data(opened, progress=told.reading, until=until), data=asked.data)
     told.checked(checked)
-    splits, rows = divided(asked, opened, checked)
+    splits, rows, unreadable = divided(asked, opened, checked)
     if asked.threads:
         torch.set_num_threads(asked.threads)
     sides = median_side(checked)
-    chosen = _as_before(before) if before else chosen_for(asked, splits, sides, begun)
+    chosen = _as_before(before, asked) if before else chosen_for(asked, splits, sides, begun)
     torch.set_num_threads(chosen.threads)
     with locked(out):
         if not before:
+            _begun(asked)  # asked again, because another may have written there meanwhile
             clear(out, MARKER)
             write_json(out / MARKER, _marker(asked, chosen))
         left = begun + total - time.monotonic() - _BESIDES
         steps = 0 if asked.way == "teach" else steps_in(left, chosen)
         tunes = steps * chosen.batch >= LEAST_IMAGES or asked.way == "finetune"
-        plan = Plan(rows=[*rows, *_rows(asked, chosen, left, steps, tunes)], checked=checked)
+        plan = Plan(rows=[*rows, *_rows(asked, chosen, left, steps, tunes)], checked=checked, unreadable=unreadable)
         told.plan(plan)
         found = {TAUGHT: _taught(asked, chosen, splits, told)}
         kept = _keep(asked, found, TAUGHT, plan, begun)
@@ -186,8 +187,8 @@ def _keep(asked: Train, found: dict[str, Way], name: str, plan: Plan, begun: flo
     shown = {each: way.results["validation"] for each, way in found.items()}
     own["compared"] = {each: {key: told[key] for key in _TOLD if key in told} for each, told in shown.items()}
     own |= {"kept": name, "plan": dict(plan.rows), "problems": len(plan.checked.problems)}
-    own["unreadable"] = sum(len(split.unreadable) for split in plan.checked.splits.values())
-    for key in ("forecast", "gains"):  # of the taught head, whichever is kept
+    own["unreadable"] = plan.unreadable
+    for key in ("forecast", "gains", "suspects"):  # of the taught head, whichever is kept
         own[key] = found[TAUGHT].results[key]
     checkpoint: Checkpoint = load(out / name)
     save(replace(checkpoint, card={**checkpoint.card, "results": own}), out / MODEL, overwrite=True)
@@ -246,10 +247,12 @@ def _marker(asked: Train, chosen: Chosen) -> dict[str, Any]:
     return {"vitascope": __version__, "settings": _settings(asked), "chosen": asdict(chosen)}
 
 
-def _as_before(before: dict[str, Any]) -> Chosen:
+def _as_before(before: dict[str, Any], asked: Train) -> Chosen:
+    """What was chosen then, but for the threads that are asked for now."""
     try:
         values = {f.name: before["chosen"][f.name] for f in fields(Chosen)}
         height, width = values["image_size"]
-        return Chosen(**{**values, "image_size": (int(height), int(width))})
+        threads = asked.threads or values["threads"]
+        return Chosen(**{**values, "image_size": (int(height), int(width)), "threads": threads})
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{MARKER} is not as it was written ({error}); start again with --overwrite") from error

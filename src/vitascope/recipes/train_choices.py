@@ -136,7 +136,7 @@ def chosen_for(asked: Train, splits: Splits, sides: int, begun: float) -> Chosen
         threads=threads,
         rate=rate * forward_flops(config) / forward_flops(replace(config, image_size=best)),
         keeps_head=keeps,
-        drop_tokens=0.0 if keeps or not _many_patches(config) else _DROPPED,
+        drop_tokens=0.0 if keeps or not _many_patches(replace(config, image_size=best)) else _DROPPED,
         lr=recipe.lr,
         batch=recipe.batch,
         why=why,
@@ -156,9 +156,10 @@ def _recipe(keeps_head: bool, **where: Any) -> FinetuneRecipe:
 
 def _many_patches(config: ModelConfig) -> bool:
     """Whether so many patches are left without the dropped ones that an image is still seen."""
-    return (
-        isinstance(config, ViTConfig) and config.pixels_per_token**2 * 64 <= config.image_size[0] * config.image_size[1]
-    )
+    if not isinstance(config, ViTConfig):
+        return False
+    height, width = config.image_size
+    return height * width >= _PATCHES * config.pixels_per_token**2
 
 
 def finetuning(asked: Train, chosen: Chosen, sides: int, **where: Any) -> FinetuneRecipe:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from vitascope.data.check import Report
-from vitascope.data.copies import find_copies
+from vitascope.data.copies import find_copies, readable_part
 from vitascope.data.groups import group_keys, together
 from vitascope.data.holdout import stratified_holdout
 from vitascope.data.source import Source, Splits, View
@@ -15,22 +17,18 @@ from vitascope.recipes.train_asked import Train
 from vitascope.wording import count, some
 
 
-def divided(asked: Train, splits: Splits, report: Report) -> tuple[Splits, list[tuple[str, str]]]:
-    """What is learned from and what is held out, without what cannot be read; and what is said of it.
+def divided(asked: Train, splits: Splits, report: Report) -> tuple[Splits, list[tuple[str, str]], int]:
+    """What is learned from and held out, without what cannot be read; what is said of it; how many cannot be read.
 
     Copies and groups stay on one side: of the data's own splits, what is in training too is left out there.
     """
-    readable = {}
-    for name, source in splits.present().items():
-        lost = report.splits[name].unreadable
-        keep = np.setdiff1d(np.arange(len(source), dtype=np.int64), lost)
-        readable[name] = View(source, keep) if len(lost) else source
-    splits = Splits(**readable)
+    images = sum(map(len, splits.present().values()))
+    splits = Splits(**{name: _readable(source, report, name) for name, source in splits.present().items()})
+    unreadable = images - sum(map(len, splits.present().values()))
     check_trainable(asked.data, splits)
     train = splits.train
     assert train is not None
     copies = find_copies(splits.present().values())
-    side, _ = together(splits, copies, asked.group)
     rows, others = [], {name: source for name, source in splits.present().items() if source is not train}
     if others:
         again = np.zeros(len(train), dtype=bool)
@@ -45,12 +43,20 @@ def divided(asked: Train, splits: Splits, report: Report) -> tuple[Splits, list[
             train = _without(train, again)
     validation = splits.validation
     if validation is None or not len(validation):
-        train, validation = stratified_holdout(train, asked.holdout, asked.seed, side if not others else None)
+        side, _ = together(replace(splits, train=train), copies, asked.group)
+        train, validation = stratified_holdout(train, asked.holdout, asked.seed, side)
         held = f"{len(validation):,} of {len(train) + len(validation):,} images, drawn by class, copies on one side"
         rows.insert(0, ("holdout", f"{held}: both ways are judged on them, neither learns them"))
     else:
         rows.insert(0, ("holdout", f"the {len(validation):,} validation images of the data"))
-    return Splits(train=train, validation=validation, test=splits.test), rows
+    return Splits(train=train, validation=validation, test=splits.test), rows, unreadable
+
+
+def _readable(source: Source, report: Report, name: str) -> Source:
+    """`source` without what `report` could not read, which may be cut short, nor who looked for copies."""
+    lost = report.splits[name].unreadable
+    keep = np.setdiff1d(np.arange(len(source), dtype=np.int64), lost)
+    return readable_part(View(source, keep) if len(lost) else source)
 
 
 def _without(train: Source, again: np.ndarray) -> Source:

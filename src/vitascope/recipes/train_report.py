@@ -33,6 +33,8 @@ class Plan:
     """What is chosen, and why; by the option that overrides it."""
     checked: Report
     """What was found in the data."""
+    unreadable: int
+    """Images that are left out because they cannot be read."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -37,10 +37,9 @@ def write_answers(path: Path, judged: Sequence[Judged], classes: Sequence[str], 
                 rows.writerow([name, each.split, *answers.names(row, classes), *told, doubt])
 
 
-def write_mistakes(folder: Path, judged: Judged, classes: Sequence[str]) -> int:
+def write_mistakes(folder: Path, judged: Judged, classes: Sequence[str]) -> None:
     """A new folder of pictures, one folder for each true class: bees/0001-ants-0.96-NAME.jpg is the most confident
-    mistake, said to be ants. Returns how many; those that cannot be had are left out."""
-    written = 0
+    mistake, said to be ants; those that cannot be read are left out."""
     with atomic_folder(folder) as inside:
         for rank, row in enumerate(judged.answers.mistakes().tolist(), start=1):
             place = int(judged.answers.places[row])
@@ -53,14 +52,14 @@ def write_mistakes(folder: Path, judged: Judged, classes: Sequence[str]) -> int:
                 (inside / truth).mkdir(exist_ok=True)
                 kind = "png" if max(image.size) <= _SMALL else "jpg"
                 image.save(inside / truth / f"{sure}.{kind}", quality=90)
-                written += 1
-    return written
 
 
 _SIDE, _SMALL = 1024, 128
 """Pixels of the longer side of a picture at most, and up to which it is kept without loss."""
+_NAMED = 90
+"""Bytes of a name within a file's, which has two and 255 at most."""
 
 
 def _file_name(name: str) -> str:
     """Of a class or an image, for any file system."""
-    return re.sub(r"[^\w.()+ -]", "_", name)[:60].strip(". ") or "_"
+    return re.sub(r"[^\w.()+ -]", "_", name).encode()[:_NAMED].decode(errors="ignore").strip(". ") or "_"

@@ -105,7 +105,7 @@ def confusion_figure(confusion: np.ndarray, labels: tuple[str, ...], of: str) ->
     images, correct = int(totals.sum()), int(confusion.trace())
     how = "" if k <= _WITH_SHARES else " by colour: blue right, orange wrong"
     title = f"Confusion, {of}\n{correct:,} of {images:,} images right; shares of each row{how}"
-    drawing.suptitle(title, x=0.01, ha="left", fontsize=9)
+    drawing.suptitle(title, x=0.01, ha="left", fontsize=9, parse_math=False)
     if not names:
         axes.set_xticks([])
         axes.set_yticks([])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from vitascope.checkpoints.output import atomic_file
+from vitascope.notebook import data_url
 from vitascope.views.drawing import inline
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def write_page(
         footer="\n".join(f"<p>{escape(line)}</p>" for line in footer),
     )
     with atomic_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # names of files may be no UTF-8
 
 
 def text(words: str, soft: bool = False) -> str:
@@ -116,7 +116,7 @@ def _image(image: np.ndarray, said: str) -> str:
         Image.fromarray(image).save(buffer, "PNG", optimize=True)
     else:
         Image.fromarray(image).save(buffer, "JPEG", quality=82)
-    return f'<img src="{_data(buffer, "png" if small else "jpeg")}" alt="{escape(said)}">'
+    return f'<img src="{data_url(buffer.getvalue(), "png" if small else "jpeg")}" alt="{escape(said)}">'
 
 
 def drawing(figure: Figure, said: str) -> str:
@@ -127,7 +127,3 @@ def drawing(figure: Figure, said: str) -> str:
 def commands(explained: Iterable[tuple[str, str]]) -> str:
     """Command lines, each below what it is for."""
     return f"<pre>{escape(chr(10).join(f'# {why}{chr(10)}{command}' for why, command in explained))}</pre>"
-
-
-def _data(content: io.BytesIO, kind: str = "png") -> str:
-    return f"data:image/{kind};base64," + base64.b64encode(content.getvalue()).decode()

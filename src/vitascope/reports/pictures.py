@@ -22,7 +22,7 @@ from vitascope.reports.page import Section, Share, percent, pictures, text
 from vitascope.reports.reported import Judged, RunReport
 from vitascope.views.attention_rollout import overlaid, rollout
 from vitascope.views.class_map import class_map
-from vitascope.views.look import as_rgb
+from vitascope.views.pixels import as_rgb
 from vitascope.wording import count
 
 _MISTAKES, _SUSPECTS, _RIGHT = 12, 12, 24
@@ -54,7 +54,7 @@ def mistakes(report: RunReport) -> Section:
         looks = looked_at(report.checkpoint, [seen for _, seen in shown], answered)
         bright = _BRIGHT[isinstance(report.checkpoint.model, ViT)]
     body = pictures(zip([[seen.small, *looks[n : n + 1]] for n, (_, seen) in enumerate(shown)], captions, strict=True))
-    which = f"All {len(rows)} mistakes" if len(rows) == len(shown) else f"{len(shown)} of {len(rows):,} mistakes"
+    which = f"{len(shown)} of {count(len(rows), 'mistake')}" if len(rows) > len(shown) else count(len(rows), "mistake")
     told = f"{which}, the surest first: what was said and how surely, and what the label is."
     if looks:
         told += f" Beside a photograph, bright is {bright}."

@@ -75,7 +75,8 @@ class RunReport:
     judged: Sequence[Judged]
     """The first is the one most is shown of; none where nothing was held out."""
     results: Mapping[str, Any]
-    """What results.json holds; of it "forecast", "gains", "copies" and "seconds" are shown."""
+    """What results.json holds; of it "forecast" (beside "loo_top1", "images", "interval"), "gains" and "copies" are
+    shown."""
     keep: int = 0
     """How many of the images it was judged on are kept beside the model, for the page of `serve`."""
     suspects: Sequence[Suspect] = ()
@@ -101,14 +102,15 @@ def cautions(*sentences: str, group: str | None = None) -> str:
     return " ".join([*filter(None, sentences), *([alike] if group else [])])
 
 
-def use_commands(run: str) -> list[tuple[str, str]]:
+def use_commands(run: str, *, exported: bool = False) -> list[tuple[str, str]]:
     """What a model in `run`, quoted for a shell, is good for: (why, command)."""
-    return [
+    every = [
         ("what new photographs show", f"vitascope predict {run} NEW-PHOTOS --csv predictions.csv"),
         ("how good it is on others, and which it gets wrong", f"vitascope evaluate {run} OTHERS --errors wrong"),
         ("look inside", f"vitascope inspect {run} --out inside"),
         ("use it from other programs, or in the browser", f"vitascope serve {run}"),
     ]
+    return every[:2] if exported else every  # one that is exported has no inside, and is not served
 
 
 def model_text(checkpoint: Checkpoint | Exported) -> str:

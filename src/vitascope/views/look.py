@@ -25,6 +25,7 @@ from vitascope.views.distance import distances, uniform_distance
 from vitascope.views.filters import embedding_filters
 from vitascope.views.lens import lens_by_image
 from vitascope.views.norms import norms_by_image
+from vitascope.views.pixels import as_rgb
 from vitascope.views.positions import Locality, locality_of, position_similarity
 
 _PREDICTIONS, _LENS = 10, 5
@@ -156,11 +157,6 @@ def scope(checkpoint: Checkpoint) -> Scope:
         similarity=None if similarity is None else _array(similarity),
         locality=None if similarity is None or c.grid == (1, 1) else locality_of(similarity),
     )
-
-
-def as_rgb(pixels: UInt8) -> UInt8:
-    """uint8 (H, W, C) → (H, W, 3), for showing: the first three channels, or the first alone as grey."""
-    return np.ascontiguousarray(pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2))
 
 
 def _array(tensor: Tensor) -> np.ndarray:

@@ -35,7 +35,7 @@ def as_pixels(images: Images, preprocess: Preprocess | None, grid: tuple[int, in
     )
     several: Sequence[ImageLike] = [images] if single else images  # type: ignore[assignment,list-item]
     if preprocess is not None:
-        return [_three(preprocess.pixels(image)) for image in several]
+        return [as_rgb(preprocess.pixels(image)) for image in several]
     return [_middle(read_image(image), grid) for image in several]
 
 
@@ -47,12 +47,12 @@ def _of_tensor(image: Tensor, preprocess: Preprocess | None) -> UInt8:
         mean, std = (image.new_tensor(v).reshape(-1, 1, 1) for v in (preprocess.mean, preprocess.std))
         scaled = image * std + mean
     pixels: UInt8 = (255 * scaled).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
-    return _three(pixels)
+    return as_rgb(pixels)
 
 
-def _three(pixels: UInt8) -> UInt8:
-    """Its first three channels, or the first one three times."""
-    return pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2)
+def as_rgb(pixels: UInt8) -> UInt8:
+    """uint8 (H, W, C) → (H, W, 3), for showing: the first three channels, or the first alone as grey."""
+    return np.ascontiguousarray(pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2))
 
 
 def _middle(pixels: UInt8, grid: tuple[int, int]) -> UInt8:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 
 import numpy as np
@@ -32,6 +33,7 @@ class Example:
     content: bytes
     """The file's bytes: JPEG or PNG."""
 
+    @cached_property
     def thumbnail(self) -> str:
         """A small PNG as data URL."""
         image = Image.fromarray(read_image(self.content))

@@ -62,7 +62,7 @@ def data_routes(service: Service) -> APIRouter:
         engine = service.engine
 
         def described() -> Response:
-            examples = [{"id": e.id, "name": e.name, "thumbnail": e.thumbnail()} for e in engine.examples.values()]
+            examples = [{"id": e.id, "name": e.name, "thumbnail": e.thumbnail} for e in engine.examples.values()]
             told = model_payload(engine.scope, service.settings.name, examples)
             return json_response({**told, "examples_note": engine.examples_note, "teach": service.settings.teach})
 

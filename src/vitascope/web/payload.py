@@ -17,6 +17,7 @@ from PIL import Image
 
 from vitascope.checkpoints.answer import as_objects
 from vitascope.errors import ConfigError
+from vitascope.notebook import data_url
 
 if TYPE_CHECKING:
     from vitascope.models.config import ViTConfig
@@ -49,7 +50,7 @@ def picture(pixels: npt.NDArray[np.uint8]) -> str:
     """uint8 (H, W, 3) → a PNG as data URL."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return data_url(file.getvalue())
 
 
 def labels(predictions: Sequence[tuple[str, int, float]]) -> list[dict[str, Any]]:

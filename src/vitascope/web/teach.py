@@ -157,7 +157,10 @@ def routes(service: Service) -> APIRouter:
             raise Refusal(404, "no such photograph")
         return Response(held.picture, media_type="image/jpeg", headers={"cache-control": "private, max-age=86400"})
 
-    @router.get("/{id}/run", summary="all of it as `vitascope teach` would have written it, zipped")
+    @router.get(
+        "/{id}/run",
+        summary="the run as `vitascope teach` would write it, without its report, zipped",
+    )
     async def save(id: str) -> Response:
         session = service.sessions.get(id)
         if saving.locked():

@@ -155,7 +155,8 @@ class Teacher:
         }
 
     def archive(self, lesson: Lesson, name: str) -> BinaryIO:
-        """The zip of the run that `vitascope teach` would write, in a file without a name, which ends with its closing.
+        """The zip of the run that `vitascope teach` would write, in a file without a name, which ends with its closing:
+        without report, answers and photographs, of which the server keeps none that are large enough.
 
         The run itself is on the disk while the zip is made of it.
         """

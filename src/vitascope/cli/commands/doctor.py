@@ -25,7 +25,7 @@ def run(console: Console) -> dict[str, Any]:
     problems: list[str] = []
     notes: list[str] = []
     found = {
-        "versions": _versions(),
+        "versions": _versions(problems),
         "processor": _processor(notes),
         "memory": {"total": _finite(total_memory()), "free": _finite(free_memory())},
         "caches": _caches(problems),
@@ -75,8 +75,14 @@ def _rows(found: dict[str, Any]) -> list[list[str]]:
     return [row for row in rows if row]
 
 
-def _versions() -> dict[str, Any]:
-    libraries = {name: metadata.version(name) for name in _LIBRARIES}
+def _versions(problems: list[str]) -> dict[str, Any]:
+    libraries = {}
+    for name in _LIBRARIES:
+        try:
+            libraries[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            libraries[name] = "missing"
+            problems.append(f"{name} is not installed; install it: pip install {name}")
     python = ".".join(map(str, sys.version_info[:3]))
     return {"vitascope": __version__, "commit": source_commit(), "Python": python, **libraries}
 

@@ -23,7 +23,7 @@ class Predict(Applied):
     paths: tuple[str, ...]
     """Image files, and folders whose images are all taken."""
     top: Count = 5
-    """How many labels per image."""
+    """How many labels per image; what a file has beyond them is not summed up either."""
     batch: Count = 32
     """Images per forward pass."""
     csv: FileName | None = None

@@ -46,6 +46,7 @@ def run(asked: Train, console: Console) -> dict[str, Any]:
 def lines(asked: Train, trained: Trained) -> list[str]:
     """What came out, how sure that is, what would help most, and how to go on."""
     from vitascope.evaluation.interval import figures
+    from vitascope.evaluation.metrics import SCORES
     from vitascope.recipes.train_report import NAMES
     from vitascope.wording import duration
 
@@ -53,9 +54,10 @@ def lines(asked: Train, trained: Trained) -> list[str]:
     part = "test" if "test" in results else "validation"
     told = next(f"{part} {name} {text}" for name, text in figures(results[part]).items())
     others = [
-        f"{NAMES[name]} has {next(iter(figures(of).values())).partition(' (')[0]} of the validation images"
+        f"{NAMES[name]} has {SCORES[score]} {100 * of[score]:.1f} % on the validation images"
         for name, of in results["compared"].items()
-        if name != kept
+        for score in SCORES
+        if name != kept and score in of
     ]
     first = f"after {duration(results['seconds'])} {NAMES[kept]} is kept: {told}"
     run, skip = shlex.quote(asked.out), " --on-error skip" * bool(results["unreadable"])
@@ -97,7 +99,8 @@ def _what_helps(results: dict[str, Any]) -> str:
     else:
         more = ""
     if not results["forecast"]:
-        return f"what would help: more photographs; of so few nothing can be foretold{more}"
+        few = "several labels an image" if "map" in results["validation"] else "so few"
+        return f"what would help: more photographs; of {few} nothing can be foretold{more}"
     said = results["forecast"][0]
     low, high = (100 * each for each in said["interval"])
     text = f"twice the photographs: about {100 * said['top1']:.0f} % ({low:.0f}–{high:.0f})"
