@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import json
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +19,7 @@ import httpx
 import numpy as np
 from PIL import Image
 
+from tiny import start
 from tiny_checkpoint import checkpoint
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.web.app import application
@@ -81,6 +84,20 @@ def served(
         server.should_exit = True
         thread.join(30)
         assert not thread.is_alive()
+
+
+@contextmanager
+def process(*words: str | Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`vitascope serve` as a process, and its address once it says that it is ready."""
+    running = start("serve", *words, "--port=0", "--device=cpu", "--json")
+    try:
+        assert running.stdout is not None
+        line = running.stdout.readline()
+        assert line, running.communicate()
+        yield running, json.loads(line)["url"]
+    finally:
+        running.kill()
+        running.communicate()
 
 
 def png(seed: int = 0, size: tuple[int, int] = (20, 24)) -> bytes:

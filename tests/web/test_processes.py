@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -19,8 +16,7 @@ import pytest
 
 import vitascope as vs
 from depot import Depot
-from serving import png
-from tiny import start
+from serving import png, process
 from tiny_checkpoint import checkpoint
 from vitascope.cli import main
 
@@ -32,27 +28,13 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@contextmanager
-def serving(*words: str | Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A process, and its address once it says that it is ready."""
-    process = start("serve", *words, "--port=0", "--device=cpu", "--json")
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line, process.communicate()
-        yield process, json.loads(line)["url"]
-    finally:
-        process.kill()
-        process.communicate()
-
-
 def test_a_name_is_served(depot: Depot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     vs.save(checkpoint(), tmp_path / "tiny", format="timm")
     depot.add("someone/tiny-vit", tmp_path / "tiny")
     monkeypatch.setenv("HF_ENDPOINT", depot.url)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
     with (
-        serving("someone/tiny-vit") as (_, address),
+        process("someone/tiny-vit") as (_, address),
         httpx.Client(base_url=address, timeout=30, trust_env=False) as client,
     ):
         answer = client.post("/predict", content=png())
@@ -67,19 +49,19 @@ def test_a_name_is_served(depot: Depot, tmp_path: Path, monkeypatch: pytest.Monk
 )
 def test_a_signal_drains(saved: Path, number: signal.Signals, code: int, said: str) -> None:
     words = ["--batch_wait=1", "--name=blumen", "--max-images", "2"]
-    with serving(saved, *words) as (process, address), ThreadPoolExecutor(4) as threads:
+    with process(saved, *words) as (running, address), ThreadPoolExecutor(4) as threads:
         with httpx.Client(base_url=address, timeout=30, trust_env=False) as client:
             assert client.get("/v2/models/blumen/ready").status_code == 200
             assert client.post("/predict", files=[("image", png())] * 3).status_code == 413
             waiting = [threads.submit(client.post, "/predict", content=png(i)) for i in range(4)]
             time.sleep(0.4)
-            process.send_signal(number)
+            running.send_signal(number)
             expected = [vs.Predictor(saved)(png(i))[0][0] for i in range(4)]
             for answer, (label, _, probability) in zip([w.result() for w in waiting], expected, strict=True):
                 best = answer.json()["predictions"][0]["labels"][0]
                 assert (best["label"], best["probability"]) == (label, pytest.approx(probability, abs=1e-6))
-        out, err = process.communicate(timeout=30)
-        assert process.returncode == code, err
+        out, err = running.communicate(timeout=30)
+        assert running.returncode == code, err
         assert out == ""
         lines = err.splitlines()
         assert lines[0] == f"loading blumen; open {address} in a browser (Ctrl-C ends it)"

@@ -268,7 +268,9 @@ class Compared(Placed):
 class Serve(Stated, Placed):
     """The model that is served."""
 
-    FIRST: ClassVar[tuple[str, ...]] = ("image_size", "labels", "prior", "engine", "device")
+    FIRST: ClassVar[tuple[str, ...]] = ("image_size", "labels", "prior", "engine", "device", "examples")
 
-    engine: EngineName = "eager"
-    """What computes; auto begins with eager and changes where that pays."""
+    engine: EngineName | None = None
+    """What computes; auto begins with eager and changes where that pays; default: eager, or what an export runs on."""
+    examples: str | None = None
+    """Run whose kept photographs the page begins with; default: those of CHECKPOINT. An export holds none."""

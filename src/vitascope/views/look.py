@@ -28,7 +28,9 @@ from vitascope.views.norms import norms_by_image
 from vitascope.views.pixels import as_rgb
 from vitascope.views.positions import Locality, locality_of, position_similarity
 
-_PREDICTIONS, _LENS = 10, 5
+PREDICTIONS = 10
+"""Labels of an image that are shown, at most."""
+_LENS = 5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,7 +97,7 @@ def looks(checkpoint: Checkpoint, pixels: Sequence[UInt8]) -> Iterator[Look]:
             lens, members, sets = list[list[Prediction]](), None, checkpoint.sets
             if logits is not None:
                 likely = probabilities(logits[n], checkpoint.activation).cpu()
-                lens = ranked(likely, checkpoint.labels, _PREDICTIONS)
+                lens = ranked(likely, checkpoint.labels, PREDICTIONS)
                 members = answers(likely[-1:], checkpoint.labels, sets)[0].members
             distance, share, rolled, maps = (_array(view[n]) for view in views)
             yield Look(

@@ -1,4 +1,4 @@
-"""What a server does with its checkpoint: bytes → pixels → outputs, and the insides of one image."""
+"""What a server does with its checkpoint, or its export: bytes → pixels → outputs, and the insides of one image."""
 
 from __future__ import annotations
 
@@ -17,21 +17,28 @@ from vitascope.checkpoints.checkpoint import Checkpoint, probabilities
 from vitascope.checkpoints.kept_examples import KeptExample
 from vitascope.data.images import UInt8
 from vitascope.device import resolve_device
-from vitascope.errors import CheckpointError
+from vitascope.errors import CheckpointError, ConfigError
 from vitascope.inference.engines.auto import make_engine
 from vitascope.inference.engines.table import CPU_ONLY
+from vitascope.inference.exported import Exported
 from vitascope.teaching.known import Known
-from vitascope.views.look import Look, Scope, looks, scope
+from vitascope.views.look import PREDICTIONS, Look, Scope, looks, scope
+from vitascope.views.pixels import as_rgb
 from vitascope.web.examples import Example, examples
+from vitascope.web.plain import PlainLook, why_closed
 from vitascope.web.teacher import Teacher
 from vitascope.web.tensors import Array
 
 Float32 = npt.NDArray[np.float32]
 
+PLATFORMS = {"onnx": "onnxruntime_onnx", "openvino": "openvino_ir"}
+"""By format of an export."""
+
 
 class Engine:
-    """A checkpoint on its device. Raises ConfigError for a device or an engine that is not there, CheckpointError for a
-    regression model.
+    """A checkpoint on its device, or an exported folder.
+
+    Raises ConfigError for a device or an engine that is not there, CheckpointError for a regression model.
 
     `forward`, `features` and `look` run the model and must not do so at the same time; the others may. With `teach`
     there is a `teacher`, which begins with what was `started`. `kept` are images of the run, to begin with.
@@ -39,11 +46,11 @@ class Engine:
 
     def __init__(
         self,
-        checkpoint: Checkpoint,
+        checkpoint: Checkpoint | Exported,
         *,
         device: str | None = None,
         max_pixels: int,
-        engine: str = "eager",
+        engine: str | None = None,
         batch: int = 32,
         teach: bool = False,
         started: Known | None = None,
@@ -53,24 +60,34 @@ class Engine:
         self.channels = checkpoint.preprocess.channels
         self.size = checkpoint.preprocess.size
         self.fingerprint = checkpoint.fingerprint()
+        self.closed = why_closed(checkpoint)
+        """Why `scope` and all of a look but the answer are not there; "" where they are."""
+        self.platform = PLATFORMS[checkpoint.format] if isinstance(checkpoint, Exported) else "pytorch_vitascope"
+        """What computes, as the Open Inference Protocol calls it."""
         self._max_pixels, self._kept = max_pixels, kept
-        place = resolve_device(device)
+        engine = engine or ("auto" if isinstance(checkpoint, Exported) else "eager")
         self.checkpoint = checkpoint
-        if place.type != "cpu":  # looks go there too; the caller's model stays where it is
+        # Looks go to the device too; the caller's model stays where it is.
+        if isinstance(checkpoint, Checkpoint) and (place := resolve_device(device)).type != "cpu":
             self.checkpoint = dataclasses.replace(checkpoint, model=copy.deepcopy(checkpoint.model).to(place))
         given = checkpoint if engine in CPU_ONLY else self.checkpoint
         self._forward = make_engine(engine, given, device, "float32", batch)
         self.first = self.results(self.forward(np.zeros((1, self.channels, *self.size), np.float32)))
         """Of an empty image: the first pass is slow everywhere, and what has no probabilities is refused here."""
         self.teacher: Teacher | None = None
-        if teach:  # of features as fine-tuning would see them: a pre-training head's hidden layer is dropped
+        if teach and isinstance(given, Exported):
+            raise ConfigError(f"{given.folder} is an export, which cannot be taught; serve the checkpoint with --teach")
+        if teach and isinstance(checkpoint, Checkpoint) and isinstance(given, Checkpoint):
+            # Of features as fine-tuning would see them: a pre-training head's hidden layer is dropped.
             headless = dataclasses.replace(given, model=replace_head(given.model, 0), labels=(), sets=None)
             self._features = make_engine(engine, headless, device, "float32", batch)
             self.teacher = Teacher(checkpoint, headless, max_pixels, started)
 
     @functools.cached_property
     def scope(self) -> Scope:
-        """Everything the page shows of the model alone; raises ConfigError for a model without attention."""
+        """Everything the page shows of the model alone; raises ConfigError for one that is `closed`."""
+        if isinstance(self.checkpoint, Exported):
+            raise ConfigError(self.closed)
         return scope(self.checkpoint)
 
     @functools.cached_property
@@ -131,6 +148,13 @@ class Engine:
         """float32 (n, K) → the `top` labels of each, best first, and its prediction set."""
         return answers(torch.from_numpy(self.probabilities(logits)), self.labels, self.checkpoint.sets, top)
 
-    def look(self, pixels: UInt8) -> Look:
-        """Everything the page shows of one image of `decode`; raises ConfigError for a model without attention."""
-        return next(looks(self.checkpoint, [pixels]))
+    def look(self, pixels: UInt8) -> Look | PlainLook:
+        """Everything the page shows of one image of `decode`; of a `closed` model the answer alone."""
+        if isinstance(self.checkpoint, Checkpoint) and not self.closed:
+            return next(looks(self.checkpoint, [pixels]))
+        image, sets = as_rgb(pixels), self.checkpoint.sets
+        if not self.labels:
+            return PlainLook(image=image, predictions=[])
+        (answer,) = self.answers(self.forward(self.normalised(pixels)[None]), PREDICTIONS)
+        coverage = None if sets is None else sets.coverage
+        return PlainLook(image=image, predictions=answer.predictions, members=answer.members, coverage=coverage)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 from importlib.abc import Traversable
 from pathlib import PurePath
+from typing import TYPE_CHECKING, cast
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from vitascope.web.errors import Refusal, json_response
 from vitascope.web.intake import BODY
-from vitascope.web.payload import layer_payload, look_payload, model_payload
+from vitascope.web.payload import layer_payload, look_payload, model_payload, plain_look, plain_payload
 from vitascope.web.service import HeldLook, Service
+
+if TYPE_CHECKING:
+    from vitascope.views.look import Look
 
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 """Name ending → media type; files with other endings are not served."""
@@ -63,7 +67,11 @@ def data_routes(service: Service) -> APIRouter:
 
         def described() -> Response:
             examples = [{"id": e.id, "name": e.name, "thumbnail": e.thumbnail} for e in engine.examples.values()]
-            told = model_payload(engine.scope, service.settings.name, examples)
+            name = service.settings.name
+            if engine.closed:
+                told = plain_payload(name, engine.closed, len(engine.labels), engine.size, examples)
+            else:
+                told = model_payload(engine.scope, name, examples)
             return json_response({**told, "examples_note": engine.examples_note, "teach": service.settings.teach})
 
         return await service.readers(0, described)
@@ -84,7 +92,9 @@ def data_routes(service: Service) -> APIRouter:
 
     @router.get("/looks/{id}/layers/{layer}", summary="the attention of one layer, numbered from 0")
     async def layer(id: str, layer: str) -> Response:
-        look = held(id).look
+        look = cast("Look", held(id).look)
+        if closed := service.engine.closed:
+            raise Refusal(404, closed)
         layers, heads, tokens, _ = look.keys.shape
         if layer not in map(str, range(layers)):
             raise Refusal(404, f"no such layer; this model has the layers 0 to {layers - 1}")
@@ -106,6 +116,11 @@ def data_routes(service: Service) -> APIRouter:
         return look
 
     async def answer(look: HeldLook, name: str) -> Response:
-        return await service.readers(0, lambda: json_response(look_payload(look.look, look.id, name)))
+        def told() -> Response:
+            if service.engine.closed:
+                return json_response(plain_look(look.look, look.id, name))
+            return json_response(look_payload(cast("Look", look.look), look.id, name))
+
+        return await service.readers(0, told)
 
     return router

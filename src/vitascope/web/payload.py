@@ -22,6 +22,7 @@ from vitascope.notebook import data_url
 if TYPE_CHECKING:
     from vitascope.models.config import ViTConfig
     from vitascope.views.look import Look, Scope
+    from vitascope.web.plain import PlainLook
 
 _DISTANCE_DIGITS = 3
 
@@ -78,16 +79,36 @@ def model_payload(scope: Scope, name: str, examples: Sequence[dict[str, str]] = 
     }
 
 
-def look_payload(look: Look, id: str, name: str) -> dict[str, Any]:
-    """What the page shows of one image, but for the layers."""
+def plain_payload(
+    name: str, why: str, classes: int, image_size: tuple[int, int], examples: Sequence[dict[str, str]] = ()
+) -> dict[str, Any]:
+    """The same of a model whose insides are not shown, and `why`."""
+    return {
+        "name": name,
+        "closed": why,
+        "classes": classes,
+        "image_size": list(image_size),
+        "examples": list(examples),
+    }
+
+
+def plain_look(look: Look | PlainLook, id: str, name: str) -> dict[str, Any]:
+    """The answer to one image."""
     return {
         "id": id,
         "name": name,
         "size": list(look.image.shape[:2]),
         "image": picture(look.image),
-        **_tokens(look),
         "predictions": labels(look.predictions),
         **_members(look),
+    }
+
+
+def look_payload(look: Look, id: str, name: str) -> dict[str, Any]:
+    """What the page shows of one image, but for the layers."""
+    return {
+        **plain_look(look, id, name),
+        **_tokens(look),
         "lens": [labels(layer) for layer in look.lens],
         "norms": array(look.norms),
         "distance": _rounded(look.distance),
@@ -102,7 +123,7 @@ def layer_payload(look: Look, layer: int) -> dict[str, Any]:
     return {"layer": layer, "attention": rows(look.attention(layer))}
 
 
-def _members(look: Look) -> dict[str, Any]:
+def _members(look: Look | PlainLook) -> dict[str, Any]:
     """The prediction set, named as in other answers, where there is one."""
     if look.members is None:
         return {}

@@ -82,7 +82,7 @@ def _model_routes(service: Service) -> APIRouter:
             {
                 "name": name,
                 "versions": [VERSION],
-                "platform": "pytorch_vitascope",
+                "platform": service.engine.platform,
                 # Clients send every input that is listed, so the alternative is told as a parameter.
                 "inputs": _described({PIXELS: signature.inputs[PIXELS]}),
                 "outputs": _described(signature.outputs),

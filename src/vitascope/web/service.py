@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vitascope.data.images import UInt8
     from vitascope.views.look import Look
     from vitascope.web.engine import Engine
+    from vitascope.web.plain import PlainLook
     from vitascope.web.teacher import Teacher
 
 Float32 = npt.NDArray[np.float32]
@@ -41,8 +42,8 @@ class HeldLook:
     """`look_id` of its image."""
     name: str
     """For people."""
-    look: Look
-    """The insides."""
+    look: Look | PlainLook
+    """The insides, or of a closed model the answer."""
 
 
 class Looks:

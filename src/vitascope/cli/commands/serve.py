@@ -8,6 +8,7 @@ from typing import Any
 
 from vitascope.checkpoints.named import check_known
 from vitascope.cli.console import Console
+from vitascope.errors import ConfigError
 from vitascope.optional import needed
 from vitascope.recipes.asked import Serve
 from vitascope.web.settings import ServeSettings, served_name
@@ -34,15 +35,18 @@ def run(asked: Serve, settings: ServeSettings, console: Console) -> dict[str, An
 
     def load() -> Any:
         from vitascope.checkpoints.kept_examples import read_examples
-        from vitascope.checkpoints.load import load
+        from vitascope.inference.exported import open_model
         from vitascope.teaching.known import read_taught
         from vitascope.web.engine import Engine
 
-        checkpoint = load(asked.checkpoint, **asked.stated)
+        checkpoint = open_model(asked.checkpoint, **asked.stated)
         limits: dict[str, Any] = {"max_pixels": settings.max_pixels, "batch": settings.batch}
         taught = read_taught(asked.checkpoint) if settings.teach and asked.image_size is None else None
         started = None if taught is None else taught[0]
-        limits |= {"teach": settings.teach, "started": started, "kept": read_examples(asked.checkpoint)}
+        kept = read_examples(asked.examples or asked.checkpoint)
+        if asked.examples and not kept:
+            raise ConfigError(f"--examples {asked.examples} holds no kept photographs; give a run with --keep-examples")
+        limits |= {"teach": settings.teach, "started": started, "kept": kept}
         return Engine(checkpoint, device=asked.device, engine=asked.engine, **limits)
 
     serve(load, settings, opened, ready)

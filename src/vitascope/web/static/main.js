@@ -6,6 +6,7 @@ import { h } from "./dom.js";
 import { HELP, listen } from "./keys.js";
 import { Notice } from "./notice.js";
 import { Pick } from "./pick.js";
+import { Plain } from "./plain.js";
 import { Server } from "./source.js";
 import { Snapshot } from "./snapshot.js";
 import { Store, format, parse } from "./state.js";
@@ -34,7 +35,8 @@ class Page {
     this.turn = 0; // counts loads, so that a late one knows that it is late
     this.store = new Store(parse(location.hash));
     const shared = { source, store: this.store, firstGrid: models[0].grid, complain };
-    this.columns = models.map((model, index) => new Column(index, model, shared));
+    this.columns = models.map((model, index) => new (model.closed ? Plain : Column)(index, model, shared));
+    this.opens = !models.some((model) => model.closed); // whether there are insides
     this.pick = new Pick(source, {
       take: (file) =>
         this.load(
@@ -57,7 +59,8 @@ class Page {
       HELP.map(([key, words]) => h("span", {}, h("kbd", {}, key), ` ${words}`)),
     );
     document.title = `${this.name} · Vitascope`;
-    page.append(this.pick.element, ...(source.compared ? [compared(source.compared)] : []), columns, keys);
+    const above = source.compared ? [compared(source.compared)] : [];
+    page.append(this.pick.element, ...above, columns, ...(this.opens ? [keys] : []));
   }
 
   begin() {
@@ -67,7 +70,7 @@ class Page {
       if (state.hover === before.hover || state.patch !== before.patch) this.write();
     });
     addEventListener("popstate", () => this.restore());
-    listen(this.store, () => (this.columns[0].look ? this.columns[0].view : null));
+    listen(this.store, () => (this.opens && this.columns[0].look ? this.columns[0].view : null));
     this.restore();
   }
 
@@ -81,7 +84,7 @@ class Page {
     const isShown = this.columns[0].look && image && shown && shown.kind === image.kind && shown.id === image.id;
     if (isShown) return this.stay();
     if (image) this.load(() => source.looks(image), image, null, true);
-    else this.idle("Drop or paste an image here, or choose one, to look inside.");
+    else this.idle(`Drop or paste an image here, or choose one${this.opens ? ", to look inside" : ""}.`);
   }
 
   /** Gives up what is being loaded. */
