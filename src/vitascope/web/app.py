@@ -14,7 +14,9 @@ from vitascope.web import page, protocol, teach
 from vitascope.web.errors import HANDLERS, Refusal, json_response
 from vitascope.web.guard import Guard
 from vitascope.web.intake import BODY
+from vitascope.web.metrics import CONTENT_TYPE
 from vitascope.web.service import Service
+from vitascope.web.watch import Watch
 
 
 def application(service: Service, folder: Traversable | None = None) -> FastAPI:
@@ -30,13 +32,26 @@ def application(service: Service, folder: Traversable | None = None) -> FastAPI:
     )
     settings = service.settings
     app.add_middleware(Guard, hosts=settings.hosts, answer_bytes=settings.intake_bytes, camera=settings.teach)
+    app.add_middleware(Watch, metrics=service.metrics, tell=settings.log_requests)  # the last is the outermost
+    app.state.refused = lambda status: service.metrics.request("other", "connection", status, 0.0)
     app.include_router(_predict_routes(service))
+    app.include_router(_metrics_route(service))
     app.include_router(protocol.routes(service))
     app.include_router(page.data_routes(service))
     if settings.teach:
         app.include_router(teach.routes(service))
     app.include_router(page.file_routes(folder or files("vitascope.web") / "static", teach=settings.teach))
     return app
+
+
+def _metrics_route(service: Service) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/metrics", summary="figures for Prometheus, in its text format")
+    async def metrics() -> Response:
+        return Response(service.figures(), headers={"content-type": CONTENT_TYPE, "cache-control": "no-store"})
+
+    return router
 
 
 def _predict_routes(service: Service) -> APIRouter:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
@@ -22,6 +23,8 @@ class Connection(H11Protocol):
     """Seconds."""
     most = 1000
     """Connections of this server at a time."""
+    refused: Callable[[int], None] = staticmethod(lambda status: None)
+    """Told the status of what is refused here, before there is a request."""
 
     _answered: RequestResponseCycle | None = None
     _deadline: asyncio.TimerHandle | None = None
@@ -65,6 +68,7 @@ class Connection(H11Protocol):
         self._refuse(400, "this is not a valid HTTP request")
 
     def _refuse(self, status: int, message: str, more: str = "") -> None:
+        self.refused(status)
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             body = json.dumps({"error": message})
             head = f"HTTP/1.1 {status} Refused\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"

@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vitascope.web.errors import Refusal
+from vitascope.web.watch import CURRENT
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +77,7 @@ class Guard:
 
         try:
             self._admit(Headers(scope=scope), scope["method"])
-            # HEAD is answered as GET; uvicorn leaves the body out.
-            await self._app({**scope, "method": "GET"} if scope["method"] == "HEAD" else scope, receive, guarded)
+            await self._app(scope, receive, guarded)
             return
         except Refusal as error:
             refusal = error
@@ -87,7 +87,7 @@ class Guard:
         except asyncio.CancelledError:  # the server ends, and this took longer than it waits
             refusal = Refusal(503, "the server is stopping", {"retry-after": "5"})
         except Exception:
-            log.exception("a request failed")
+            log.exception("request %s failed", CURRENT.get())
             if started:  # nothing can be said any more: break the connection off, so that the client notices
                 raise
             refusal = Refusal(500, "something went wrong in the server; its log says what")

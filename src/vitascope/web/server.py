@@ -95,6 +95,7 @@ def make_server(app: FastAPI, settings: ServeSettings) -> uvicorn.Server:
         "patience": settings.header_timeout,
         "longest": settings.upload_timeout + 2 * settings.answer_timeout,
         "most": min(_CONNECTIONS, quarter),
+        "refused": staticmethod(app.state.refused),
     }
     seldom = Seldom()
     for name in ("uvicorn.error", "asyncio", "python_multipart.multipart", "vitascope.web.guard"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -16,9 +17,11 @@ import numpy.typing as npt
 
 from vitascope.data.images import decoding_bytes
 from vitascope.errors import ImageError
+from vitascope.version import __version__
 from vitascope.web.batching import Batcher
 from vitascope.web.errors import Refusal
 from vitascope.web.intake import Intake
+from vitascope.web.metrics import Metrics
 from vitascope.web.readers import Readers, memory_share
 from vitascope.web.sessions import Sessions
 from vitascope.web.settings import ServeSettings
@@ -91,8 +94,10 @@ class Service:
         """The model, or why there is none."""
         self._load = load
         self._model_thread = ThreadPoolExecutor(1, "model")
-        self.batcher = Batcher(lambda images: self.engine.forward(images), self._model_thread, settings)
-        self._feature_batcher = Batcher(lambda images: self.engine.features(images), self._model_thread, settings)
+        self.metrics = Metrics(settings.batch)
+        self.batcher = Batcher(self._timed(lambda images: self.engine.forward(images)), self._model_thread, settings)
+        features = self._timed(lambda images: self.engine.features(images))
+        self._feature_batcher = Batcher(features, self._model_thread, settings)
         self.sessions = Sessions(settings)
         self._making: dict[str, asyncio.Task[HeldLook]] = {}
 
@@ -133,6 +138,32 @@ class Service:
         if self.loaded.done():
             raise Refusal(503, "the model could not be loaded; the server's log says why")
         raise Refusal(503, "the model is being loaded; try again in a second")
+
+    def figures(self) -> str:
+        """For Prometheus."""
+        platform = self.engine.platform if self.ready else ""
+        info = {"version": __version__, "model": self.settings.name, "platform": platform}
+        now = {
+            "vitascope_ready": ("Whether the model is loaded.", self.ready),
+            "vitascope_queue_images": ("Images that are being worked on or wait.", self.batcher.inside),
+            "vitascope_queue_images_limit": ("Beyond which more are answered with 503.", self.settings.queue),
+            "vitascope_body_bytes": ("Bodies that are being received or answered.", self.intake.held),
+            "vitascope_body_bytes_limit": ("Beyond which more are answered with 503.", self.settings.intake_bytes),
+            "vitascope_look_bytes": ("Insides of images that are held.", self.looks.nbytes),
+        }
+        return self.metrics.text(info, now)
+
+    def _timed(self, compute: Callable[[Float32], Float32]) -> Callable[[Float32], Float32]:
+        def timed(images: Float32) -> Float32:
+            began, failed = time.perf_counter(), True
+            try:
+                results = compute(images)
+                failed = False
+                return results
+            finally:
+                self.metrics.forward(len(images), time.perf_counter() - began, failed=failed)
+
+        return timed
 
     @property
     def teacher(self) -> Teacher:

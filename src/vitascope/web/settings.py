@@ -58,6 +58,8 @@ class ServeSettings:
     looks_bytes: Amount = 512 * 2**20
     """Memory for the insides of images looked at lately, in bytes; the longest unused is forgotten first."""
 
+    log_requests: bool = False
+    """Log a line for each request: its id, method, address, status and time."""
     teach: bool = False
     """Let whoever opens the page teach the model classes of their own, and download the model with them."""
     sessions: Annotated[int, Range(1, 10**4)] = 16
