@@ -4,9 +4,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PEERS  := $(VENV)/.peers
+DOCS   := $(VENV)/.docs
 BENCH  := .venv-bench
 
-.PHONY: demo test torture check format bench bench-gpu clean
+.PHONY: demo test torture check format docs bench bench-gpu clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## digits, taught and fine-tuned, beside the same model from random values, in minutes on 2 cores
@@ -19,14 +20,17 @@ torture: $(READY)  ## damaged files, hostile requests and kills by the thousand;
 	$(BIN)/python tests/faults/torture.py --seed $(or $(SEED),0) --count $(or $(COUNT),2000)
 
 check: $(READY)  ## lint, format, types; the direction of imports is a test
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks docs/site
+	$(BIN)/ruff format --check src tests benchmarks docs/site
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_architecture.py
 
 format: $(READY)  ## mend what can be mended automatically
-	$(BIN)/ruff check --fix src tests benchmarks
-	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks docs/site
+	$(BIN)/ruff format src tests benchmarks docs/site
+
+docs: $(DOCS)  ## the site of the documentation in build/docs/html, made without a network; fails at a link that leads nowhere
+	$(BIN)/python docs/site/build.py
 
 # torch is installed first and alone, at the version of constraints.txt, so that nothing replaces it later. On Linux
 # the default index may serve a GPU build of several gigabytes: PIP_EXTRA_INDEX_URL set to PyTorch's CPU index avoids it.
@@ -44,6 +48,11 @@ $(PEERS): $(READY)
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[heic]"
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[onnx]"
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[openvino]"
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	touch $@
+
+$(DOCS): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
 	touch $@
 
 # The peers get an environment of their own, so that no package of theirs changes what the tests see.
