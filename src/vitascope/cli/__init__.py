@@ -40,6 +40,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "inspect": ("checkpoint others", "every view of the internals as picture and as numbers, and one page"),
     "study data-scaling": ("source target", "accuracy of ViTs and ResNets against the number of images (Figures 3, 4)"),
     "study compute": ("source target", "accuracy against the computation of pre-training (Figure 5)"),
+    "study ablation": (
+        "name source target",
+        "variants of one model: head, shape, optimiser, self-supervision (Appendix D)",
+    ),
     "study inductive-bias": ("checkpoints", "how local and equivariant each layer is, checkpoints side by side"),
     "serve": ("checkpoint", "predictions over HTTP, and a page to look inside"),
     "convert": ("checkpoint out", "write a checkpoint in another format"),

@@ -30,7 +30,7 @@ def measures(row: Row) -> dict[str, float]:
     return {
         FINETUNED: row["finetuning"]["top1"],
         **few,
-        "pre-training": first["top1"],
+        **({"pre-training": first["top1"]} if "top1" in first else {}),
         OVERFIT: first["last_loss"] - first["least_loss"],
     }
 

@@ -147,16 +147,21 @@ STAGES: dict[str, Callable[[_Run], Any]] = {
 
 def pretrain_recipe(study: Study, cell: Cell, out: Path) -> PretrainRecipe:
     """The pre-training of a cell; its result is the step with the best validation (Section 4.3)."""
+    contender = cell.contender
+    told: dict[str, Any] = {
+        "mlp_head": contender.kind != "ResNet",
+        "dropout": None if contender.kind == "ResNet" else 0.0,
+        **study.pretraining(contender.name, cell.steps),
+        **contender.learning,
+    }
     return PretrainRecipe(
         data=f"{study.sources[cell.source]} ({cell.size} images)",
         out=str(out),
-        model=cell.contender.model,
-        model_fields=cell.contender.fields,
-        mlp_head=cell.contender.kind != "ResNet",
-        dropout=None if cell.contender.kind == "ResNet" else 0.0,
+        model=contender.model,
+        model_fields=contender.fields,
         keep="best",
         seed=cell.seed,
-        **study.pretraining(cell.contender.name, cell.steps),
+        **told,
         **_EVERY_RUN,
     )
 
@@ -217,7 +222,10 @@ def _done(folder: Path) -> dict[str, Any] | None:
 
 def _result(results: dict[str, Any], split: str) -> dict[str, Any]:
     judged = results[split]
-    return {name: judged[name] for name in ("top1", "loss", "images")} | {"seconds": results.get("seconds")}
+    told = {
+        name: judged[name] for name in ("top1", "loss", "images") if name in judged
+    }  # what is masked has no classes
+    return told | {"seconds": results.get("seconds")}
 
 
 def _losses(folder: Path) -> tuple[list[float], list[float]]:

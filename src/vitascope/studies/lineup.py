@@ -23,11 +23,13 @@ class Contender:
     """Name in the catalogue."""
     fields: dict[str, Any] = field(default_factory=dict, hash=False)
     """What its config changes of the catalogue's."""
+    learning: dict[str, Any] = field(default_factory=dict, hash=False)
+    """What its pre-training is told otherwise than all others: fields of `PretrainRecipe`."""
 
     @property
     def file_name(self) -> str:
         """`name` as part of a path."""
-        return self.name.replace("/", "_").replace("½", "0.5")
+        return self.name.replace("/", "_").replace("½", "0.5").replace(", ", "_").replace(" ", "-")
 
     @property
     def kind(self) -> Kind:

@@ -32,8 +32,8 @@ def study_text(study: Study, result: dict[str, Any], rows: Sequence[Row]) -> str
         table(("model", "kind", "parameters", "GFLOP an image", "training, images/s", "rate", "fine-tuning"), models),
         _tried(study),
         *(_measured(Table(rows, measure, study.axis)) for measure in measures),
-        _listed("Where ViTs pass the ResNet of the nearest cost", map(_crossing, result["crossovers"])),
-        _listed("The paper's statements, here", map(_verdict, result["verdicts"])),
+        listed("Where ViTs pass the ResNet of the nearest cost", map(_crossing, result["crossovers"])),
+        listed("The paper's statements, here", map(told_verdict, result["verdicts"])),
         f"![{study.kind}]({study.kind}.png)" if drawn else "",
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
@@ -45,7 +45,8 @@ def table(head: Iterable[object], body: Iterable[Iterable[object]]) -> str:
     return "\n".join([lines[0], "|" + "---|" * len(list(head)), *lines[1:]])
 
 
-def _listed(title: str, lines: Iterable[str]) -> str:
+def listed(title: str, lines: Iterable[str]) -> str:
+    """Under a title; nothing where there is nothing."""
     text = "\n".join(lines)
     return text and f"**{title}**\n\n{text}"
 
@@ -116,7 +117,8 @@ def _crossing(entry: dict[str, Any]) -> str:
     return f"{who}at about {entry['size']:,.0f} images (interval: {low} to {high}); {end}."
 
 
-def _verdict(entry: dict[str, Any]) -> str:
+def told_verdict(entry: dict[str, Any]) -> str:
+    """A statement, its outcome and what it was judged by."""
     claims = [f"  - {claim['text']} ({claim['outcome']}{_more(claim)})" for claim in entry["claims"]]
     return "\n".join([f"- {entry['statement']}: **{entry['outcome']}**.", *claims])
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vitascope.checkpoints.run_files import environment, write_json
 from vitascope.studies.analysis import FINETUNED, Row, Table, crossover, measures
@@ -19,15 +19,35 @@ from vitascope.studies.rates import with_known_rates
 from vitascope.studies.reading import study_text
 from vitascope.studies.settings import Study
 from vitascope.studies.study import Plan
-from vitascope.studies.verdicts import verdicts
+from vitascope.studies.verdicts import Verdict, verdicts
 from vitascope.views.drawing import save_figure
 from vitascope.whole import written_whole
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RESULT, TABLE, README = "study.json", "table.csv", "README.md"
 
 
 def write_report(study: Study, plan: Plan) -> dict[str, Any]:
     """Writes everything that can be said of the cells done so far into the study's folder; returns study.json."""
+    return write_result(study, plan, Form(judge=verdicts, draw=draw_study, tell=study_text))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """How a study's rows become verdicts, a figure and words."""
+
+    judge: Callable[[Evidence], list[Verdict]]
+    """Holds the paper's statements against them."""
+    draw: Callable[[Evidence], Figure]
+    """Draws them."""
+    tell: Callable[[Any, dict[str, Any], Sequence[Row]], str]
+    """README of a study, its study.json and rows."""
+
+
+def write_result(study: Study, plan: Plan, form: Form) -> dict[str, Any]:
+    """study.json, which is returned, the table, a figure and README, as much as the cells done so far tell."""
     folder = Path(study.out)
     rows = [row for cell in plan.cells if (row := read_row(folder, cell)) is not None]
     order = [contender.name for contender in study.contenders]
@@ -38,16 +58,18 @@ def write_report(study: Study, plan: Plan) -> dict[str, Any]:
         flops={name: cost.flops for name, cost in plan.costs.items()},
         seconds={name: 1 / cost.images_per_second for name, cost in plan.costs.items()},
     )
-    result = study_result(plan, evidence)
+    result = study_result(plan, evidence, form.judge)
     write_json(folder / RESULT, result)
     _write_text(folder / TABLE, csv_table(rows, result["models"]))
     if any("diverged" not in row for row in rows):
-        save_figure(draw_study(evidence), folder / study.kind)
-    _write_text(folder / README, study_text(study, result, rows))
+        save_figure(form.draw(evidence), folder / study.kind)
+    _write_text(folder / README, form.tell(study, result, rows))
     return result
 
 
-def study_result(plan: Plan, evidence: Evidence) -> dict[str, Any]:
+def study_result(
+    plan: Plan, evidence: Evidence, judge: Callable[[Evidence], list[Verdict]] = verdicts
+) -> dict[str, Any]:
     """study.json: settings, models with their costs, what was dropped or is left, tables, crossovers, verdicts."""
     study, rows = evidence.study, evidence.rows
     own = with_known_rates(study)
@@ -66,7 +88,7 @@ def study_result(plan: Plan, evidence: Evidence) -> dict[str, Any]:
         "diverged": [f"{r['model']} {r['size']} {r['steps']} seed {r['seed']}" for r in rows if "diverged" in r],
         "table": summary_table(rows, study.axis),
         "crossovers": crossings,
-        "verdicts": [asdict(verdict) for verdict in verdicts(evidence)],
+        "verdicts": [asdict(verdict) for verdict in judge(evidence)],
     }
 
 

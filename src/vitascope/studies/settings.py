@@ -50,11 +50,6 @@ class Study(Learning):
     """What they are fine-tuned and judged on; needs a test split."""
     out: FolderName
     """The study's folder: one run a cell, and the tables. Started again, it goes on."""
-    models: str = "small"
-    """A line-up (small, paper) or names with commas between: of those, of `own_models`, or `vitascope models`."""
-    own_models: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Models of one's own, by the name that they shall have: {ViT-96/4: {model: ViT-Ti/4, width: 96, heads: 3}}; a
-    name of the catalogue and fields of its config (`models --fields`)."""
     validation_images: Count = 1000
     """Images kept out of every subset, on which the best step is chosen (early stopping)."""
     shots: Annotated[tuple[Count, ...], Several()] = (5, 50)
@@ -79,9 +74,9 @@ class Study(Learning):
                 model_config(contender.model, **contender.fields, image_size=size)
 
     @property
+    @abstractmethod
     def contenders(self) -> tuple[Contender, ...]:
         """The models compared."""
-        return lineup(self.models, self.own_models)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -100,7 +95,23 @@ class Study(Learning):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataScaling(Study):
+class OfLineup(Study):
+    """A study of models by name."""
+
+    models: str = "small"
+    """A line-up (small, paper) or names with commas between: of those, of `own_models`, or `vitascope models`."""
+    own_models: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Models of one's own, by the name that they shall have: {ViT-96/4: {model: ViT-Ti/4, width: 96, heads: 3}}; a
+    name of the catalogue and fields of its config (`models --fields`)."""
+
+    @property
+    def contenders(self) -> tuple[Contender, ...]:
+        """The models compared."""
+        return lineup(self.models, self.own_models)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataScaling(OfLineup):
     """Figures 3 and 4: accuracy against the number of images pre-trained on, at the same number of steps."""
 
     FIRST: ClassVar[tuple[str, ...]] = (
@@ -167,7 +178,7 @@ class DataScaling(Study):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compute(Study):
+class Compute(OfLineup):
     """Figure 5: accuracy against the computation of pre-training, each budget with a schedule of its own."""
 
     FIRST: ClassVar[tuple[str, ...]] = ("out", "models", "image_size", "steps", "seeds", "size", "batch", "lr", "shots")

@@ -1,4 +1,4 @@
-"""`vitascope study`: data-scaling and compute, which train; inductive-bias, of checkpoints as they are."""
+"""`vitascope study`: data-scaling, compute and ablation, which train; inductive-bias, of checkpoints as they are."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from vitascope.cli.console import Console
 from vitascope.cli.runs import Schedule, checkpoint_names
 from vitascope.errors import ConfigError
 from vitascope.recipes.asked import Compared
+from vitascope.studies.ablation.settings import Ablation
 from vitascope.studies.inductive_bias.settings import InductiveBias
 from vitascope.studies.settings import Cell, Compute, DataScaling, Study, passes
 from vitascope.wording import count, duration
@@ -33,9 +34,15 @@ def compute(study: Compute, schedule: Schedule, console: Console) -> dict[str, A
     return _run(study, schedule, console)
 
 
+def ablation(study: Ablation, schedule: Schedule, console: Console) -> dict[str, Any]:
+    """Does what of the ablation is not done yet."""
+    return _run(study, schedule, console)
+
+
 def _run(study: Study, schedule: Schedule, console: Console) -> dict[str, Any]:
     """Plans a study, shows the plan, does it and shows what came out."""
     from vitascope.recipes.plan import DAY
+    from vitascope.studies.ablation.report import write_ablation
     from vitascope.studies.report import write_report
     from vitascope.studies.study import plan_study, run_study
     from vitascope.training.train_settings import seconds
@@ -65,7 +72,7 @@ def _run(study: Study, schedule: Schedule, console: Console) -> dict[str, Any]:
         run_study(study, plan, done, lambda cell: console.observer(cell.key))
     finally:
         if finished or plan.done:
-            result = write_report(study, plan)
+            result = write_ablation(study, plan) if isinstance(study, Ablation) else write_report(study, plan)
     _show_result(study, result, console)
     return result
 
@@ -106,16 +113,15 @@ def _state(plan: Plan, model: str, size: int, steps: int) -> str:
 def _show_result(study: Study, result: dict[str, Any], console: Console) -> None:
     from vitascope.evaluation.interval import Interval
 
-    axis = "steps" if study.kind == "compute" else "size"
     for measure in ("fine-tuned", *(f"{shots}-shot" for shots in study.shots)):
         entries = [entry for entry in result["table"] if entry["measure"] == measure]
-        places = sorted({entry[axis] for entry in entries})
+        places = sorted({entry[study.axis] for entry in entries})
         cells: dict[str, dict[int, str]] = {}
         for entry in entries:
             found = Interval(mean=entry["mean"], half=entry["half"], count=entry["seeds"])
-            cells.setdefault(entry["model"], {})[entry[axis]] = found.percent()
+            cells.setdefault(entry["model"], {})[entry[study.axis]] = found.percent()
         rows = [[model, *(by.get(place, "") for place in places)] for model, by in cells.items()]
-        console.table(f"{measure}, by {axis}", ["model", *(f"{place:,}" for place in places)], rows)
+        console.table(f"{measure}, by {study.axis}", ["model", *(f"{place:,}" for place in places)], rows)
     rows = [[verdict["outcome"], verdict["statement"]] for verdict in result["verdicts"]]
     if rows:
         console.table("the paper's statements", ["here", "statement"], rows)

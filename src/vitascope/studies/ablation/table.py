@@ -1,0 +1,14 @@
+"""The ablations by name."""
+
+from __future__ import annotations
+
+from vitascope.studies.ablation import head, optimiser, self_supervision, shape
+from vitascope.studies.ablation.variant import Kind
+
+ABLATIONS: dict[str, Kind] = {
+    "head": head.KIND,
+    "shape": shape.KIND,
+    "optimiser": optimiser.KIND,
+    "self-supervision": self_supervision.KIND,
+}
+"""A new one is a file with a `KIND`, and a row."""
