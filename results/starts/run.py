@@ -102,7 +102,8 @@ def tried(arm: str, rate: str, images: Path, runs: Path) -> float:
     again = ["--resume", "auto"] if (out / "config.yaml").exists() else []
     words = learning([str(runs / f"{arm}-0")] if arm in STARTS else [], str(images), rate, MODEL)
     words += ["--holdout", "0.2", *SHIFT, "--steps", str(SHARES["0.1"]), "--seed", "100"]
-    call([*words, "--out", str(out), *again])
+    if not (out / "results.json").exists():
+        call([*words, "--out", str(out), *again])
     judged = json.loads((out / "results.json").read_text())["validation"]
     keep(TRIED, ("arm", "rate", "top1", "loss"), arm, rate, judged["top1"], judged["loss"])
     return float(judged["top1"])
