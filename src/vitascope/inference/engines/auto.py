@@ -1,15 +1,16 @@
 """Engine "auto": eager at first, and the fastest once a job is long enough to pay for changing.
 
-Converting a model takes seconds, which a short job never earns back. So prediction begins eagerly at once. When a
-minute of eager work is done or known to come, what is installed is measured against it on the images at hand, and the
-result is remembered in the cache folder; with a result remembered, the change is made as soon as it saves more than it
-costs. Results then differ by rounding alone. The compiled engine takes a minute to make and is never chosen unasked.
+Converting a model takes seconds, which a short job never earns back. So prediction begins eagerly at once. When enough
+eager work is done or known to come, what is installed is tried on the job's own images, and the times are remembered in
+the cache folder; with times remembered, the change is made as soon as it saves more than it costs. Results then differ
+by rounding alone. The compiled engine takes a minute to make and is never chosen unasked.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import threading
 import time
 from functools import cached_property
@@ -32,12 +33,12 @@ from vitascope.whole import recall, remember
 
 log = logging.getLogger(__name__)
 
-CANDIDATES = ("openvino", "onnx")
-"""Engines that "auto" may change to, where they are installed."""
-WORTH_MEASURING = 60.0
-"""Seconds of eager work in a job before others are measured, once for a model and machine, which takes 10 to 30."""
+WORTH_TRYING = {"openvino": 15.0, "onnx": 60.0}
+"""Engines that "auto" may change to, where they are installed, by the seconds of work in a job from which each is tried,
+once for a model and machine: making it takes about 3, and 10 to 30."""
 _MARGIN = 0.05  # share of the time that a change must save, so that chance does not decide
-_MEMORY, _ROUNDS = "engines.json", 3
+_MEMORY = "engines.json"
+_FEW, _MANY = 4, 128  # a job of that many images is timed by its first few, the next few, and what follows
 
 Times = dict[str, tuple[float, float]]
 """By engine: seconds of one image, and seconds to make it."""
@@ -61,7 +62,7 @@ def make_engine(
 
 
 class Auto:
-    """Changes engines once within a job, on the CPU."""
+    """Changes engines within a job, on the CPU."""
 
     def __init__(self, checkpoint: Checkpoint, precision: str, batch: int) -> None:
         self.precision = resolve_precision(precision, torch.device("cpu"))
@@ -69,10 +70,9 @@ class Auto:
         """Of the engine that computes now."""
         self._checkpoint, self._batch = checkpoint, batch
         self._engine = self._build("eager")
-        self._images, self._seconds, self._coming = 0, 0.0, 0
-        self._key, self._times = "", Times()
-        self._settled = False
-        self._settling = threading.Lock()
+        self._images, self._coming = 0, 0
+        self._known: dict[str, Times] = {}
+        self._choosing = threading.Lock()
 
     def expect(self, images: int) -> None:
         """Tells that a job of so many images begins; without, only those that were seen count."""
@@ -80,61 +80,75 @@ class Auto:
 
     def __call__(self, images: Tensor) -> Tensor:
         """See `Engine`."""
-        # Another thread that comes while one measures goes on as before.
-        if not self._settled and self._settling.acquire(blocking=False):
+        # Another thread that comes while one chooses goes on as before.
+        if self._choosing.acquire(blocking=False):
             try:
-                self._settled = self._settle(images)
+                result = self._chosen(images)
             finally:
-                self._settling.release()
-        start = time.perf_counter()
-        result = self._engine(images)
-        self._seconds += time.perf_counter() - start
+                self._choosing.release()
+        else:
+            result = self._engine(images)
         self._images += len(images)
         return result
 
-    def _settle(self, images: Tensor) -> bool:
-        """Changes to the fastest engine where the job pays for it; whether that is decided for good."""
+    def _chosen(self, images: Tensor) -> Tensor:
+        """Logits, after what is known has chosen the engine, or by one that is tried on them."""
         key = f"{self._situation}, batch below {2 ** len(images).bit_length()}"
-        if key != self._key:  # a first call may be a single image, to warm up
-            self._key, self._times = key, _sound(recall(cache_folder() / _MEMORY, key))
-        ahead, made = max(self._images, self._coming), {"eager": self._engine}
-        if not self._times:
-            if not self._images or self._seconds / self._images * ahead < WORTH_MEASURING:
-                return False
-            self._times = self._measure(images, made)
-            remember(cache_folder() / _MEMORY, key, self._times)
-        eager, _ = self._times["eager"]
-        name = min(self._times, key=lambda name: self._times[name][0])
-        seconds, cost = self._times[name]
-        if seconds > (1 - _MARGIN) * eager:
-            return True
-        if name not in made and (eager - seconds) * ahead <= cost:
-            return False
+        if key not in self._known:  # a first call may be a single image, to warm up
+            self._known[key] = _sound(recall(cache_folder() / _MEMORY, key))
+        times, done = self._known[key], list[Tensor]()
+        if "eager" not in times and self._coming - self._images >= _MANY and len(images) > 2 * _FEW:
+            done = [self._timed(times, part) for part in images[: 2 * _FEW].split(_FEW)]
+            images = images[2 * _FEW :]
+        ahead = max(self._images, self._coming - self._images)
+        self._change(times, ahead)
+        for name, worth in WORTH_TRYING.items():
+            if self.name in times and name not in times and times[self.name][0] * ahead >= worth:
+                done.append(self._tried(name, times, images))
+                remember(cache_folder() / _MEMORY, key, times)
+                break
+        else:
+            done.append(self._timed(times, images))
+        return torch.cat(done)
+
+    def _timed(self, times: Times, images: Tensor) -> Tensor:
+        """Logits by the engine of now, and its best time of an image."""
+        start = time.perf_counter()
+        result = self._engine(images)
+        before, cost = times.get(self.name, (math.inf, 0.0))
+        times[self.name] = min(before, (time.perf_counter() - start) / len(images)), cost
+        return result
+
+    def _tried(self, name: str, times: Times, images: Tensor) -> Tensor:
+        """Logits by another engine, which stays if it is faster."""
+        start, before = time.perf_counter(), (self.name, self._engine)
         try:
-            self._engine, self.name = made.get(name) or self._build(name), name
+            engine = self._build(name)
+        except ConfigError as error:
+            log.debug("not a candidate: %s", error)
+            times[name] = math.inf, 0.0
+            return self._timed(times, images)
+        times[name] = math.inf, time.perf_counter() - start
+        engine(images[:1])  # the first call of an engine is slower
+        self.name, self._engine = name, engine
+        result = torch.cat([self._timed(times, part) for part in images.chunk(2)])
+        log.info("milliseconds an image: %s", {name: round(1000 * s, 2) for name, (s, _) in times.items()})
+        if times[name][0] > (1 - _MARGIN) * times[before[0]][0]:
+            self.name, self._engine = before
+        return result
+
+    def _change(self, times: Times, ahead: int) -> None:
+        """Takes the fastest that is known, where it saves more than it costs."""
+        name = min(times, key=lambda name: times[name][0], default=self.name)
+        seconds, cost = times.get(name, (math.inf, 0.0))
+        now = times.get(self.name, (0.0, 0.0))[0]
+        if name == self.name or seconds > (1 - _MARGIN) * now or (now - seconds) * ahead <= cost:
+            return
+        try:
+            self._engine, self.name = self._build(name), name
         except ConfigError as error:  # it worked when it was measured
             log.warning("%s", error)
-        return True
-
-    def _measure(self, images: Tensor, engines: dict[str, Engine]) -> Times:
-        """Adds the candidates to `engines` and times all in turns."""
-        cost = {"eager": 0.0}
-        for name in CANDIDATES:
-            start = time.perf_counter()
-            try:
-                engines[name] = self._build(name)
-            except ConfigError as error:
-                log.debug("not a candidate: %s", error)
-                continue
-            cost[name] = time.perf_counter() - start
-        seconds = dict.fromkeys(engines, float("inf"))
-        for _ in range(_ROUNDS):
-            for name, engine in engines.items():
-                start = time.perf_counter()
-                engine(images)
-                seconds[name] = min(seconds[name], (time.perf_counter() - start) / len(images))
-        log.info("measured, milliseconds an image: %s", {name: round(1000 * s, 2) for name, s in seconds.items()})
-        return {name: (seconds[name], cost[name]) for name in engines}
+            times[name] = math.inf, cost
 
     def _build(self, name: str) -> Engine:
         return build(name, self._checkpoint, torch.device("cpu"), self.precision, self._batch)
@@ -153,7 +167,7 @@ def _sound(remembered: Any) -> Times:
         times = {name: (float(seconds), float(cost)) for name, (seconds, cost) in remembered.items()}
     except (TypeError, AttributeError, ValueError):
         return {}
-    return times if "eager" in times and times.keys() <= {"eager", *CANDIDATES} else {}
+    return times if "eager" in times and times.keys() <= {"eager", *WORTH_TRYING} else {}
 
 
 def _version(package: str) -> str | None:
