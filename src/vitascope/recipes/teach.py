@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,9 +19,9 @@ from vitascope.checkpoints.load import load
 from vitascope.checkpoints.output import atomic_folder
 from vitascope.checkpoints.shown import shown_to
 from vitascope.data.copies import Found, find_copies, looked_at
-from vitascope.data.groups import together
+from vitascope.data.groups import group_keys, together
 from vitascope.data.open import open_data
-from vitascope.data.source import Int64, Source, Splits
+from vitascope.data.source import Source, Splits
 from vitascope.device import resolve_device
 from vitascope.errors import ConfigError, DataError
 from vitascope.evaluation.answers import Answers
@@ -137,12 +138,17 @@ def _lesson(
     splits = data or Splits()
     known, shown, alike = before, checkpoint.shown, list[Found]()
     if splits.train is not None and len(splits.train):
-        copies = find_copies(splits.present().values())
-        alike = copies.found(splits)
-        groups, keys = together(splits, copies, settings.group)
+        if settings.group is not None:
+            group_keys(splits.train, settings.group)  # a mistake there is told before the work
         if isinstance(features.compute, Auto):
             features.compute.expect(sum(map(len, splits.present().values())))
-        more = replace(_look(splits.train, features, groups), keys=keys)
+        with ThreadPoolExecutor(1) as beside:  # an engine being made leaves a core idle
+            searched = beside.submit(find_copies, splits.present().values())
+            more = _look(splits.train, features)
+        copies = searched.result()
+        alike = copies.found(splits)
+        groups, keys = together(splits, copies, settings.group)
+        more = replace(more, groups=groups, keys=keys)
         shown = shown_to(splits.train, None, shown, chosen=False)
         if before is None:
             known = more
@@ -162,8 +168,8 @@ def _lesson(
     return lesson, lesson.onto(checkpoint, card=card, shown=shown), answers
 
 
-def _look(source: Source, features: FeatureStore, groups: Int64) -> Known:
-    """What has to be known of a source's images."""
+def _look(source: Source, features: FeatureStore) -> Known:
+    """What has to be known of a source's images, each a group of its own."""
     marks, small = looked_at(source) or (np.zeros(len(source), dtype=np.int64), None)
     return Known(
         features=features(source, np.arange(len(source), dtype=np.int64)),
@@ -171,7 +177,7 @@ def _look(source: Source, features: FeatureStore, groups: Int64) -> Known:
         labels=source.labels,
         names=tuple(source.describe(i) for i in range(len(source))),
         marks=marks,
-        groups=groups,
+        groups=np.arange(len(source), dtype=np.int64),
         small=small,
         made_by=features.made_by,
     )

@@ -34,7 +34,7 @@ from vitascope.whole import recall, remember
 log = logging.getLogger(__name__)
 
 WORTH_TRYING = {"openvino": 15.0, "onnx": 60.0}
-"""Engines that "auto" may change to, where they are installed, by the seconds of work in a job from which each is tried,
+"""Engines that "auto" may change to, where installed, by the seconds of work in a job from which each is tried,
 once for a model and machine: making it takes about 3, and 10 to 30."""
 _MARGIN = 0.05  # share of the time that a change must save, so that chance does not decide
 _MEMORY = "engines.json"
@@ -98,7 +98,7 @@ class Auto:
             self._known[key] = _sound(recall(cache_folder() / _MEMORY, key))
         times, done = self._known[key], list[Tensor]()
         if "eager" not in times and self._coming - self._images >= _MANY and len(images) > 2 * _FEW:
-            done = [self._timed(times, part) for part in images[: 2 * _FEW].split(_FEW)]
+            done = [self._timed(times, part) for part in torch.split(images[: 2 * _FEW], _FEW)]
             images = images[2 * _FEW :]
         ahead = max(self._images, self._coming - self._images)
         self._change(times, ahead)
