@@ -47,7 +47,7 @@ def test_every_kind_of_model_for_any_batch(kind: str, tmp_path: Path) -> None:
 
 
 def test_what_disagrees_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(ck: object, path: Path, opset: int) -> None:
+    def wrong(ck: object, path: Path, opset: int, **_: object) -> None:
         write(checkpoint(replace(TINY, width=8)), path, opset)
 
     write = onnx.write
@@ -62,7 +62,7 @@ def test_failures_end_with_another_code_than_mistakes(
 ) -> None:
     import vitascope as vs
 
-    def fails(*_: object) -> None:
+    def fails(*_: object, **__: object) -> None:
         raise RuntimeError("no such operator\nand much more")
 
     vs.save(checkpoint(), tmp_path / "ck")

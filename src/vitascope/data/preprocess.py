@@ -132,6 +132,11 @@ class Preprocess:
             place.copy_(image).sub_(mean).div_(std)
         return result
 
+    def restored(self, images: Tensor) -> Tensor:
+        """What `normalise` was given: its result, float32 (…, C, H, W) → uint8 of the same shape."""
+        mean, std = self._scaled(self.mean, images), self._scaled(self.std, images)
+        return (images * std + mean).round_().clamp_(0, 255).to(torch.uint8)
+
     def _scaled(self, values: tuple[float, ...], images: Tensor) -> Tensor | float:
         """255·values, shaped to broadcast over (…, C, H, W); a plain number where all channels agree."""
         if len(set(values)) == 1:

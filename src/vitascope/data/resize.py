@@ -120,6 +120,12 @@ def _bilinear_two_taps(array: np.ndarray, size: tuple[int, int], box: Box) -> np
     return result.astype(np.uint8).reshape(*size, channels)
 
 
+def covered(target: tuple[int, int], fraction: float) -> tuple[int, int]:
+    """What an image is at least resized to before the middle (h, w) is kept: that over `fraction`, rounded down."""
+    # The small term keeps 224 / (224 / 248) at 248.
+    return int(target[0] / fraction + 1e-6), int(target[1] / fraction + 1e-6)
+
+
 def fit_box(source: tuple[int, int], target: tuple[int, int], fraction: float, *, keep_ratio: bool) -> Box:
     """The box of a (H, W) image that becomes a (h, w) one, whatever its shape.
 
@@ -128,8 +134,7 @@ def fit_box(source: tuple[int, int], target: tuple[int, int], fraction: float, *
     kept, rounding to the upper left. Returns that middle in source pixels. fraction in (0, 1].
     """
     height, width = source
-    # The small term keeps 224 / (224 / 248) at 248.
-    inner = (int(target[0] / fraction + 1e-6), int(target[1] / fraction + 1e-6))
+    inner = covered(target, fraction)
     if keep_ratio:
         if inner[0] * width >= inner[1] * height:  # the height decides
             inner = (inner[0], max(inner[1], int(inner[0] * width / height)))

@@ -1,7 +1,6 @@
 """A model for runtimes without PyTorch, as ONNX or as OpenVINO's files; kept only if it computes what the model does.
 
-OUT/model.onnx, or OUT/model.xml with model.bin, takes `images`, float32 (B, C, H, W) as preprocessing makes them, for
-any B at the checkpoint's size, and gives `logits` (B, K), or features where the model has no head.
+OUT/model.onnx, or OUT/model.xml with model.bin; what goes in and comes out is told in `contract.py`.
 OUT/preprocessor.json, labels.json and export.json say what goes in, what comes out and how well it agrees.
 `exported.py` opens such a folder.
 """
@@ -11,7 +10,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from vitascope.checkpoints.checkpoint import Checkpoint
@@ -21,19 +19,18 @@ from vitascope.checkpoints.store import PREPROCESSOR
 from vitascope.data.source import Source
 from vitascope.errors import ConfigError, ExportError, VitascopeError
 from vitascope.inference import quantise
+from vitascope.inference.agreement import agreement, of_photographs
+from vitascope.inference.contract import LOGITS, Form, input_of
 from vitascope.inference.engines import onnx, openvino
-from vitascope.inference.engines.pytorch import Engine
-from vitascope.inference.engines.table import TOLERANCES, difference
+from vitascope.inference.engines.table import TOLERANCES
+from vitascope.inference.engines.traced import Further
 from vitascope.inference.exported import LABELS, RECORD, RUNTIMES
+from vitascope.inference.photograph import OPSETS
 from vitascope.lock import LOCK
 from vitascope.whole import sha256
 from vitascope.wording import first_line
 
-OPSETS = range(18, 24)
-"""Versions of the ONNX operators that PyTorch's exporter writes."""
 TOLERANCE = TOLERANCES["float32"]
-BATCHES = (1, 2, 5)
-"""Batches on which the export is compared."""
 
 
 def export(
@@ -41,6 +38,8 @@ def export(
     out: Path,
     format: str,
     *,
+    form: Form = "batch",
+    further: Further | None = None,
     opset: int = onnx.OPSET,
     calibration: Source | None = None,
     samples: int = 300,
@@ -48,6 +47,8 @@ def export(
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Writes the folder `out` in a format of `RUNTIMES` and returns what export.json holds; `opset` is of ONNX.
+
+    `form` is of the input, `further` what a graph of a photograph gives besides (`rollout_in_graph` of the views).
 
     With `calibration` OpenVINO's model is quantised to int8 by `samples` of its images. Rounding to 8 bits moves logits
     beyond any small tolerance, so that instead as many others tell how often the label stays the same, and where the
@@ -60,6 +61,8 @@ def export(
         raise ConfigError(f"opset is {opset}, expected {OPSETS[0]} to {OPSETS[-1]}")
     if not tolerance > 0:
         raise ConfigError(f"tolerance is {tolerance}, expected a number above 0")
+    if format != "onnx" and (form == "image" or further):
+        raise ConfigError(f"{format} takes batches and gives logits alone; choose --format onnx, or --input batch")
     runtime = RUNTIMES[format]
     runtime.library()
     if calibration is not None:
@@ -75,7 +78,7 @@ def export(
         said: dict[str, Any] = {"opset": opset} if format == "onnx" else {"precision": "float32"}
         try:
             if format == "onnx":
-                onnx.write(checkpoint, path, opset)
+                onnx.write(checkpoint, path, opset, form=form, further=further)
             else:
                 model = openvino.convert(checkpoint)
                 if calibration is not None:
@@ -84,16 +87,18 @@ def export(
             if calibration is not None:
                 said = {"precision": "int8", **quantise.judged(runtime.read(path), checkpoint, calibration, samples)}
             else:
-                said |= _agreement(checkpoint, runtime.read(path), tolerance)
+                read = runtime.read(path) if form == "batch" else onnx.read_photographs(path, preprocess)
+                said |= agreement(read, checkpoint, tolerance)
+                if form == "image":
+                    said["photographs"] = of_photographs(preprocess)
         except VitascopeError:
             raise
         except Exception as error:
             raise ExportError(f"the model cannot be exported to {format}: {first_line(error)}") from error
-        shape = ["batch", preprocess.channels, *preprocess.size]
         record = {
             "format": format,
-            "input": {"name": "images", "type": "float32", "shape": shape},
-            "output": {"name": "logits", "type": "float32", "shape": ["batch", len(labels) or "features"]},
+            "input": input_of(preprocess, form),
+            "output": {"name": LOGITS, "type": "float32", "shape": ["batch", len(labels) or "features"]},
             "activation": checkpoint.activation,
             **({} if checkpoint.sets is None else {"sets": checkpoint.sets.as_json()}),
             **({} if checkpoint.shown is None else {"shown": checkpoint.shown.write(folder)}),
@@ -105,15 +110,3 @@ def export(
         record["sha256"] = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != LOCK}
         (folder / RECORD).write_bytes(dump_json(record))
     return record
-
-
-def _agreement(checkpoint: Checkpoint, engine: Engine, tolerance: float) -> dict[str, Any]:
-    differences = {str(batch): difference(engine, checkpoint, batch) for batch in BATCHES}
-    if not np.isfinite(list(differences.values())).all():
-        raise ExportError("the model's outputs are not finite (NaN or infinity); nothing was written")
-    if not (worst := max(differences.values())) <= tolerance:
-        raise ExportError(
-            f"the export differs from the model by {worst:.2g} of the largest logit, tolerance {tolerance:.2g}; "
-            "nothing was written"
-        )
-    return {"tolerance": tolerance, "differences": differences}

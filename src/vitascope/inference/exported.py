@@ -21,6 +21,7 @@ from vitascope.checkpoints.store import PREPROCESSOR
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError, ConfigError, UserError
 from vitascope.evaluation.sets import PredictionSets, sets_from_json
+from vitascope.inference.contract import IMAGE, Form
 from vitascope.inference.engines import onnx, openvino
 from vitascope.inference.engines.pytorch import Engine
 from vitascope.whole import sha256
@@ -46,6 +47,8 @@ class Exported:
     """As of `Checkpoint`."""
     sets: PredictionSets | None = None
     """As of `Checkpoint`."""
+    form: Form = "batch"
+    """Of the input."""
 
     def fingerprint(self) -> str:
         """As of `Checkpoint`."""
@@ -67,6 +70,8 @@ class Exported:
         runtime.library()
         path = self.folder / runtime.FILES[0]
         try:
+            if self.form == "image":
+                return onnx.read_photographs(path, self.preprocess)
             engine: Engine = runtime.read(path)
         except Exception as error:
             raise CheckpointError(f"{path} cannot be read ({first_line(error)}); export it again") from error
@@ -128,4 +133,5 @@ def _read(folder: Path) -> Exported:
         activation=check_activation(record.get("activation", "softmax")),
         shown=read_shown(folder, record.get("shown")),
         sets=sets_from_json(record["sets"]) if record.get("sets") else None,
+        form="image" if record["input"]["name"] == IMAGE else "batch",
     )

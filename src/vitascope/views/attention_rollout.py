@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image, ImageFilter
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import ConfigError
-from vitascope.views.capture import Capture, by_image
+from vitascope.layers.attention import attention_weights
+from vitascope.views.capture import Capture, by_image, captures
 from vitascope.views.drawing import HEAT, figure
 from vitascope.views.pixels import Images, as_pixels
 
@@ -46,7 +49,7 @@ class Rollouts:
     def read(self, position: int, images: slice, queries: slice, weights: Tensor) -> None:
         """Hands what reached these queries on to the tokens that they attend to."""
         reached = self.flow[position + 1, images, queries]  # (b, t)
-        gathered = (reached[:, None, None] @ weights).squeeze(2).mean(1)  # (b, T), mean over heads
+        gathered = _gathered(reached, weights)
         if self.residual:
             self.flow[position, images] += gathered / 2
             self.flow[position, images, queries] += reached / 2
@@ -56,6 +59,28 @@ class Rollouts:
     def result(self) -> Tensor:
         """(B, r, c)."""
         return self.flow[0, :, self.patches].reshape(-1, *self.grid)
+
+
+def _gathered(reached: Tensor, weights: Tensor) -> Tensor:
+    """What tokens hand on to those that they attend to, (b, t) and (b, h, t, T) → (b, T), mean over heads."""
+    return (reached[:, None, None] @ weights).squeeze(2).mean(1)
+
+
+def rollout_in_graph(model: nn.Module, images: Tensor) -> Tensor:
+    """`rollout` of one image, (1, C, H, W) → (1, r, c), in operations that an exporter can write down.
+
+    No part of a tensor is written to, and each layer's attention is computed whole. Raises `ConfigError`.
+    """
+    (capture,) = captures(model, images)
+    if capture.pooled is not None:
+        reached = functional.pad(capture.pooled, (capture.patches.start, 0))
+    else:
+        first, last = capture.readers.start, capture.readers.stop
+        shares = torch.full((1, last - first), 1 / (last - first), dtype=capture.q[0].dtype)
+        reached = functional.pad(shares, (first, capture.patches.stop - last))
+    for q, k in zip(reversed(capture.q), reversed(capture.k), strict=True):
+        reached = (_gathered(reached, attention_weights(q, k)) + reached) / 2
+    return reached[:, capture.patches].reshape(1, *capture.grid)
 
 
 def draw_rollout(rolled: npt.ArrayLike | Tensor, images: Images, preprocess: Preprocess | None = None) -> Figure:

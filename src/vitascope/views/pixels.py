@@ -42,11 +42,10 @@ def as_pixels(images: Images, preprocess: Preprocess | None, grid: tuple[int, in
 def _of_tensor(image: Tensor, preprocess: Preprocess | None) -> UInt8:
     if preprocess is None:
         low, high = float(image.min()), float(image.max())
-        scaled = (image - low) / max(high - low, 1e-12)
+        restored = (255 * (image - low) / max(high - low, 1e-12)).round().clamp(0, 255).byte()
     else:
-        mean, std = (image.new_tensor(v).reshape(-1, 1, 1) for v in (preprocess.mean, preprocess.std))
-        scaled = image * std + mean
-    pixels: UInt8 = (255 * scaled).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+        restored = preprocess.restored(image)
+    pixels: UInt8 = restored.permute(1, 2, 0).numpy()
     return as_rgb(pixels)
 
 

@@ -7,13 +7,13 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources import files
 
 import numpy as np
 from PIL import Image
 
 from vitascope.checkpoints.kept_examples import KeptExample
 from vitascope.data.images import read_image
+from vitascope.data.sample_photographs import NAMES, sample_photograph
 from vitascope.web.payload import picture
 
 _SMALL = 32
@@ -47,11 +47,7 @@ def examples(size: tuple[int, int], labels: Sequence[str], kept: Sequence[KeptEx
     """
     if kept:
         return [Example(id=f"kept-{n}", name=each.label, content=each.content) for n, each in enumerate(kept)]
-    folder = files("sklearn.datasets.images")
-    photographs = [
-        Example(id=name, name=f"{name}.jpg", content=(folder / f"{name}.jpg").read_bytes())
-        for name in ("flower", "china")
-    ]
+    photographs = [Example(id=name, name=f"{name}.jpg", content=sample_photograph(name)) for name in NAMES]
     shows_digits = max(size) <= _SMALL and set(labels) <= set("0123456789")
     return [*_digits(), *photographs] if shows_digits else photographs
 

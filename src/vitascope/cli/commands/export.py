@@ -17,12 +17,25 @@ from vitascope.recipes.asked import Stated
 class Export(Stated):
     """A model for runtimes without PyTorch."""
 
-    FIRST: ClassVar[tuple[str, ...]] = ("format", "precision", "calibration", "image_size", "labels", "overwrite")
+    FIRST: ClassVar[tuple[str, ...]] = (
+        "format",
+        "input",
+        "precision",
+        "calibration",
+        "image_size",
+        "labels",
+        "overwrite",
+    )
 
     out: str
     """New folder for the model, its labels and its preprocessing."""
     format: Literal["onnx", "openvino"] = "onnx"
     """What to write."""
+    input: Literal["image", "batch"] | None = None
+    """One photograph of any size, which the graph resizes itself, or a batch already resized; none: image for onnx,
+    batch for openvino, which takes no other."""
+    rollout: bool = False
+    """Give the attention rollout of a photograph too, the share of each patch in what the head reads; of ViTs."""
     opset: int = 18
     """Version of the ONNX operators, 18 to 23."""
     precision: Literal["float32", "int8"] = "float32"
@@ -45,9 +58,18 @@ class Export(Stated):
         else:
             refuse_idle(self, "nothing is calibrated for float32", "samples")
         if self.format == "openvino":
+            if self.input == "image":
+                raise ConfigError("--input image is for --format onnx; openvino takes --input batch")
             refuse_idle(self, "OpenVINO's files have no ONNX operators", "opset")
+        if self.form == "batch":
+            refuse_idle(self, "a batch gives logits alone", "rollout")
         if (self.precision == "int8") != bool(self.calibration):
             raise ConfigError("--precision int8 and --calibration DATA belong together; give both or neither")
+
+    @property
+    def form(self) -> Literal["image", "batch"]:
+        """Of the input."""
+        return self.input or ("image" if self.format == "onnx" else "batch")
 
 
 def run(asked: Export, console: Console) -> dict[str, Any]:
@@ -55,13 +77,17 @@ def run(asked: Export, console: Console) -> dict[str, Any]:
     sources = [asked.checkpoint, *filter(None, [asked.calibration])]
     check_output(asked.out, "export", overwrite=asked.overwrite, sources=sources)
     from vitascope.checkpoints.load import load
+    from vitascope.inference.contract import ROLLOUT
     from vitascope.inference.export import export
+    from vitascope.views.attention_rollout import rollout_in_graph
 
     checkpoint = load(asked.checkpoint, **asked.stated)
     record = export(
         checkpoint,
         Path(asked.out),
         asked.format,
+        form=asked.form,
+        further={ROLLOUT: rollout_in_graph} if asked.rollout else None,
         opset=asked.opset,
         calibration=_calibration(asked.calibration, checkpoint.labels) if asked.calibration else None,
         samples=asked.samples,

@@ -6,13 +6,17 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.data.preprocess import Preprocess
 from vitascope.errors import ConfigError
+from vitascope.inference.contract import IMAGE, IMAGES, LOGITS, Form, facts, given
 from vitascope.inference.engines.pytorch import Engine
-from vitascope.inference.engines.traced import traceable
+from vitascope.inference.engines.traced import Further, traceable
+from vitascope.inference.photograph import check_photographs, take_photographs
 from vitascope.optional import needed
 
 OPSET = 18
@@ -37,26 +41,62 @@ def library() -> Any:
     return needed("this needs ONNX and its runtime", "onnx", "onnxruntime", "onnx", "onnxscript")
 
 
-def write(checkpoint: Checkpoint, path: Path, opset: int = OPSET) -> None:
-    """The checkpoint's model as an ONNX file, for any batch of images of the checkpoint's size."""
-    with traceable(checkpoint) as (model, images, shapes):
-        names: dict[str, Any] = {"input_names": ["images"], "output_names": ["logits"]}
+def write(
+    checkpoint: Checkpoint, path: Path, opset: int = OPSET, *, form: Form = "batch", further: Further | None = None
+) -> None:
+    """The checkpoint's model as an ONNX file of a form of `contract.py`; `further` outputs of one photograph only."""
+    if form == "image":
+        check_photographs(checkpoint.preprocess)
+    elif further:
+        raise ConfigError(f"{' and '.join(further)} is given of one photograph, not of a batch; choose --input image")
+    with traceable(checkpoint, single=form == "image", further=further) as (model, images, shapes):
+        names: dict[str, Any] = {"input_names": [IMAGES], "output_names": [LOGITS, *(further or {})]}
         program = torch.onnx.export(model, images, dynamo=True, opset_version=opset, verbose=False, **names, **shapes)
         assert program is not None
+        # What each operator comes from, with paths of this machine: ten times a small model's size, of use to nobody.
+        for node in program.model.graph.all_nodes():
+            node.metadata_props.clear()
+        program.model.metadata_props.update(facts(checkpoint))
         weights = sum(p.numel() * p.element_size() for p in checkpoint.model.parameters())
         program.save(str(path), external_data=weights > _ONE_FILE)
+    if form == "image":
+        take_photographs(path, checkpoint)
 
 
 def read(path: Path) -> Engine:
-    """The engine of a `model.onnx`, with as many threads as PyTorch would take; raises what ONNX Runtime raises."""
+    """The engine of a `model.onnx` for batches; raises what ONNX Runtime raises."""
+    opened = session(path)
+
+    def run(images: Tensor) -> Tensor:
+        return torch.from_numpy(opened.run([LOGITS], {IMAGES: images.numpy()})[0])
+
+    return run
+
+
+def read_photographs(path: Path, preprocess: Preprocess) -> Engine:
+    """The engine of a `model.onnx` for photographs, one after another; raises what ONNX Runtime raises.
+
+    It is given pixels of the model's size, of which `images` were made, and leaves them as they are.
+    """
+    opened = session(path)
+
+    def run(images: Tensor) -> Tensor:
+        pixels = preprocess.restored(images).permute(0, 2, 3, 1).numpy()  # (B, h, w, C)
+        if preprocess.channels != given(preprocess):
+            pixels = pixels.repeat(given(preprocess), axis=3)
+        rows = [opened.run([LOGITS], {IMAGE: image})[0] for image in pixels]
+        return torch.from_numpy(np.concatenate(rows))
+
+    return run
+
+
+def session(model: Path | bytes) -> Any:
+    """ONNX Runtime's, of a file or its bytes, with as many threads as PyTorch would take; raises what that raises."""
     onnxruntime = library()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     # Otherwise its threads go on spinning and take the processor from whatever comes next.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-    def run(images: Tensor) -> Tensor:
-        return torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
-
-    return run
+    return onnxruntime.InferenceSession(
+        str(model) if isinstance(model, Path) else model, options, providers=["CPUExecutionProvider"]
+    )

@@ -38,29 +38,33 @@ def build(name: str, checkpoint: Checkpoint, device: torch.device, precision: st
         return eager(checkpoint, device, precision, batch)
     try:
         engine = BUILDERS[name](checkpoint, device, precision, batch)
-        apart = difference(engine, checkpoint, min(batch, 2))
+        far = difference(engine, checkpoint, min(batch, 2))
     except ConfigError:
         raise
     except Exception as error:
         raise ConfigError(f"engine {name} does not work here ({first_line(error)}); choose engine eager") from error
-    if not apart <= TOLERANCES[precision]:
+    if not far <= TOLERANCES[precision]:
         raise ConfigError(
-            f"engine {name} differs from the model by {apart:.2g} of the largest logit, "
+            f"engine {name} differs from the model by {far:.2g} of the largest logit, "
             f"tolerance {TOLERANCES[precision]:g}; choose engine eager"
         )
     return engine
 
 
-@torch.no_grad()
 def difference(engine: Engine, checkpoint: Checkpoint, batch: int) -> float:
-    """The largest difference to the model on drawn images over the largest logit, or over 1."""
+    """`apart` on drawn images."""
     preprocess = checkpoint.preprocess
     drawn = torch.Generator().manual_seed(seed_of(Stream.PROBE, 0))
-    images = torch.rand(batch, preprocess.channels, *preprocess.size, generator=drawn) * 2 - 1
+    return apart(engine, checkpoint, torch.rand(batch, preprocess.channels, *preprocess.size, generator=drawn) * 2 - 1)
+
+
+@torch.no_grad()
+def apart(engine: Engine, checkpoint: Checkpoint, images: torch.Tensor) -> float:
+    """The largest difference to the model's logits on normalised images, over the largest of those, or over 1."""
     device = next(checkpoint.model.parameters()).device
     expected = evaluated(checkpoint.model)(images.to(device)).float().cpu().numpy()
     received = np.asarray(engine(images))
     if received.shape != expected.shape:
-        raise ConfigError(f"the engine gives {received.shape} for a batch of {batch}, expected {expected.shape}")
+        raise ConfigError(f"the engine gives {received.shape} for a batch of {len(images)}, expected {expected.shape}")
     with np.errstate(invalid="ignore"):  # infinite outputs have no difference, and NaN is refused by whoever asks
         return float(np.abs(received - expected).max() / max(np.abs(expected).max(), 1.0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
@@ -14,18 +14,41 @@ from torch import Tensor, nn
 
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.inference.class_token import for_prediction
+from vitascope.models.evaluated import evaluated
+
+Further = Mapping[str, Callable[[nn.Module, Tensor], Tensor]]
+"""By name, what a graph of one image gives besides logits: functions of the model and (1, C, h, w) images."""
+
+
+class WithFurther(nn.Module):
+    """A model's logits, then what the functions make of it; the weights are shared."""
+
+    def __init__(self, model: nn.Module, short: nn.Module, further: Further) -> None:
+        super().__init__()
+        self.model, self.short, self.further = model, short, further
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return self.short(images), *(make(self.model, images) for make in self.further.values())
 
 
 @contextmanager
-def traceable(checkpoint: Checkpoint) -> Iterator[tuple[nn.Module, tuple[Tensor], dict[str, Any]]]:
-    """The model, its arguments, images of the checkpoint's size, and that there may be any number of those."""
+def traceable(
+    checkpoint: Checkpoint, *, single: bool = False, further: Further | None = None
+) -> Iterator[tuple[nn.Module, tuple[Tensor], dict[str, Any]]]:
+    """The model, its arguments, images of the checkpoint's size, and that there may be any number of those.
+
+    A `single` image only on wish, as `further` needs it.
+    """
     model, preprocess = for_prediction(checkpoint.model), checkpoint.preprocess
-    # Two images: the exporters take a batch of 1 for a constant. Run once before, so that computed positions are
-    # constants of the graph and not the exporter's placeholders in the model's memory.
-    images = torch.zeros(2, preprocess.channels, *preprocess.size)
+    if further:
+        model = WithFurther(evaluated(checkpoint.model), model, further).eval()
+    # Otherwise two images: the exporters take a batch of 1 for a constant. Run once before, so that computed positions
+    # are constants of the graph and not the exporter's placeholders in the model's memory.
+    images = torch.zeros(1 if single else 2, preprocess.channels, *preprocess.size)
+    any_number = {} if single else {"dynamic_shapes": ({0: torch.export.Dim("batch", min=1)},)}
     with torch.no_grad(), quiet():
         model(images)
-        yield model, (images,), {"dynamic_shapes": ({0: torch.export.Dim("batch", min=1)},)}
+        yield model, (images,), any_number
 
 
 @contextmanager
