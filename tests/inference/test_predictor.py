@@ -237,12 +237,27 @@ def csv_file(path: Path, results: list[FilePrediction]) -> None:
 
 def test_a_csv_file_is_new_or_refused(tmp_path: Path) -> None:
     csv_file(tmp_path / "p.csv", [])
-    assert (tmp_path / "p.csv").read_text(encoding="utf-8-sig") == "file,rank,label,index,probability,error,in_set\n"
+    assert (tmp_path / "p.csv").read_text(encoding="utf-8-sig") == "file,label,probability,set,error\n"
     with pytest.raises(DataError, match="exists"):
         csv_file(tmp_path / "p.csv", [])
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot be written"):
         csv_file(tmp_path / "file" / "p.csv", [])
+
+
+def test_a_csv_file_has_a_row_a_file(tmp_path: Path) -> None:
+    two = Answer(predictions=[("cat", 0, 0.75), ("dog", 1, 0.25)], members=("cat", "dog"))
+    one = Answer(predictions=[("cat", 0, 1.0)], members=())
+    answers = [FilePrediction("a", two), FilePrediction("b", None, "cut short"), FilePrediction("c", one)]
+    csv_file(tmp_path / "p.csv", answers)
+    with (tmp_path / "p.csv").open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.reader(file))
+    assert rows == [
+        ["file", "label", "probability", "label_2", "probability_2", "set", "error"],
+        ["a", "cat", "0.750000", "dog", "0.250000", "cat; dog", ""],
+        ["b", "", "", "", "", "", "cut short"],
+        ["c", "cat", "1.000000", "", "", "none of these", ""],
+    ]
 
 
 def test_a_csv_file_tells_of_names_in_any_encoding(tmp_path: Path) -> None:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from vitascope.checkpoints.checkpoint import Prediction
     from vitascope.evaluation.sets import PredictionSets
 
+NONE_OF_THESE = "none of these"
+"""What is said of an image whose prediction set is empty."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:

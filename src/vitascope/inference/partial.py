@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from vitascope import json_text
-from vitascope.checkpoints.answer import Answer
+from vitascope.checkpoints.answer import NONE_OF_THESE, Answer
 from vitascope.errors import DataError
 from vitascope.file_lock import take
 from vitascope.inference.files import FilePrediction
@@ -23,7 +23,6 @@ from vitascope.wording import reason
 log = logging.getLogger(__name__)
 
 _MARK = "vitascope predict, a file a line"
-COLUMNS = ["file", "rank", "label", "index", "probability", "error", "in_set"]
 
 
 class Partial:
@@ -84,15 +83,7 @@ class Partial:
             # A file's name may be no UTF-8; then its odd bytes are written as \udcNN. Excel wants -sig.
             with temporary.open("w", newline="", encoding="utf-8-sig", errors="backslashreplace") as file:
                 rows = csv.writer(file)
-                rows.writerow(COLUMNS)
-                for result in self.done:
-                    if result.answer is None:
-                        rows.writerow([result.file, "", "", "", "", result.error, ""])
-                        continue
-                    inside = result.answer.members
-                    for rank, (label, index, probability) in enumerate(result.answer.predictions, start=1):
-                        in_set = "" if inside is None else int(label in inside)
-                        rows.writerow([result.file, rank, label, index, f"{probability:.6f}", "", in_set])
+                rows.writerows(as_rows(self.done))
             if os.path.lexists(self.path):
                 raise DataError(f"{self.path} exists by now, and the rows are in {self.partial}; move one of them")
         self.partial.unlink(missing_ok=True)
@@ -104,6 +95,18 @@ class Partial:
         except OSError as error:
             told = f"{self.partial} cannot be written ({reason(error)}); repeat the command when it can"
             raise DataError(f"{told}, and it goes on") from error
+
+
+def as_rows(results: Sequence[FilePrediction]) -> Iterator[list[str]]:
+    """A header and a row a file: its labels, the likeliest first, and those of its prediction set with ";" between."""
+    answers = [result.answer or Answer(predictions=[]) for result in results]
+    most = max((len(answer.predictions) for answer in answers), default=1)
+    ranks = ["", *(f"_{rank}" for rank in range(2, most + 1))]
+    yield ["file", *(name + rank for rank in ranks for name in ("label", "probability")), "set", "error"]
+    for result, answer in zip(results, answers, strict=True):
+        best = [text for label, _, p in answer.predictions for text in (label, f"{p:.6f}")]
+        members = "" if answer.members is None else "; ".join(answer.members) or NONE_OF_THESE
+        yield [result.file, *best, *[""] * (2 * len(ranks) - len(best)), members, result.error or ""]
 
 
 @contextmanager

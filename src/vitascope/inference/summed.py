@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vitascope.checkpoints.answer import Answer
+from vitascope.checkpoints.answer import NONE_OF_THESE, Answer
 from vitascope.evaluation.sets import PredictionSets
 from vitascope.inference.files import FilePrediction
 from vitascope.wording import count, printable, some
@@ -95,7 +95,7 @@ def each_row(results: Sequence[FilePrediction], sets: PredictionSets | None) -> 
         more = ", ".join(f"{label} {100 * probability:.1f} %" for label, _, probability in others)
         rows.append([file, best[0], f"{100 * best[2]:.1f} %", more])
         if sets is not None:
-            rows[-1].append(", ".join(answer.members or ()) or "none of these")
+            rows[-1].append(", ".join(answer.members or ()) or NONE_OF_THESE)
     return [
         "file",
         "label",
