@@ -18,6 +18,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from hub_uploads import answer
+
 NAME = "someone/tiny-vit"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 OLD = "fedcba9876543210fedcba9876543210fedcba98"
@@ -57,6 +59,14 @@ class Depot:
     """BUCKET/FILE → what is there after the first answer."""
     statuses: list[int] = field(default_factory=list)
     """Of every answer."""
+    writers: dict[str, set[str]] = field(default_factory=dict)
+    """Token → owners whose repositories it may write."""
+    private: dict[str, bool] = field(default_factory=dict)
+    """Of repositories that were made here."""
+    sent: dict[str, bytes] = field(default_factory=dict)
+    """Large files by their SHA-256, until a commit names them."""
+    refusals: dict[str, int] = field(default_factory=dict)
+    """Path of an upload → the status it gets."""
     url: str = ""
     """Where it listens."""
 
@@ -120,6 +130,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self._answer()
+
+    def do_POST(self) -> None:
+        self._take()
+
+    def do_PUT(self) -> None:
+        self._take()
+
+    def _take(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        self.held.asked.append((self.command, path, ""))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        status, headers, told = answer(self.held, self.command, path, token, body, COMMIT)
+        self._send(status, {"Content-Type": "application/json", **headers}, json.dumps(told).encode())
 
     def _answer(self) -> None:
         path = unquote(urlsplit(self.path).path)
@@ -220,7 +244,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {**headers, "Content-Length": str(len(body) if length < 0 else length)}.items():
             self.send_header(name, value)
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(body)
             self.close_connection = self.close_connection or 0 <= len(body) < length
 

@@ -16,7 +16,7 @@ _HEAD = """---
 library_name: vitascope
 pipeline_tag: {task}
 tags: [vision-transformer, {task}, vitascope]
----
+{license}---
 
 # {kind} {head} at {height}×{width}
 
@@ -25,7 +25,7 @@ tags: [vision-transformer, {task}, vitascope]
 ```python
 import vitascope as vs
 
-checkpoint = vs.load("this/folder")
+checkpoint = vs.load("{place}")
 {use}
 ```
 
@@ -34,8 +34,8 @@ _PREDICTS = 'print(vs.Predictor(checkpoint)(["photo.jpg"]))'
 _SEES = 'features = checkpoint.model.features(checkpoint.preprocess("photo.jpg")[None])  # (1, D); a start to fine-tune'
 
 
-def model_card(checkpoint: Checkpoint) -> str:
-    """Markdown with the front matter that the Hugging Face Hub reads."""
+def model_card(checkpoint: Checkpoint, place: str = "this/folder", license: str = "") -> str:
+    """Markdown with the front matter that the Hugging Face Hub reads; `place` is what `load` is given."""
     config, labels = config_to_dict(checkpoint.config), checkpoint.labels
     height, width = checkpoint.preprocess.size
     head = _HEAD.format(
@@ -47,6 +47,8 @@ def model_card(checkpoint: Checkpoint) -> str:
         width=width,
         count=sum(p.numel() for p in checkpoint.model.parameters()),
         version=__version__,
+        place=place,
+        license=f"license: {json.dumps(license)}\n" if license else "",
     )
     known = {name: checkpoint.card.get(name) for name in _SECTIONS}
     told = {name.capitalize(): value for name, value in (known | checkpoint.card).items() if value}

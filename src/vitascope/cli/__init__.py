@@ -47,6 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "study inductive-bias": ("checkpoints", "how local and equivariant each layer is, checkpoints side by side"),
     "serve": ("checkpoint", "predictions over HTTP, and a page to look inside"),
     "convert": ("checkpoint out", "write a checkpoint in another format"),
+    "push": ("checkpoint repository", "send a checkpoint with its model card to the Hugging Face Hub"),
     "export": ("checkpoint out", "write a checkpoint for deployment, checked against the model"),
     "models": ("", "the catalogue of models"),
     "data": ("", "the kinds and names of data"),
