@@ -19,7 +19,8 @@ from vitascope.studies.ablation.figure import draw_ablation
 from vitascope.studies.ablation.report import ablation_verdicts, write_ablation
 from vitascope.studies.ablation.settings import Ablation
 from vitascope.studies.ablation.table import ABLATIONS
-from vitascope.studies.evidence import Evidence
+from vitascope.studies.ablation.variant import Found
+from vitascope.studies.evidence import Evidence, above
 from vitascope.studies.study import plan_study, run_study
 
 NAMES = tuple(ABLATIONS)
@@ -42,10 +43,10 @@ def do(study: Ablation) -> dict[str, Any]:
 
 
 def evidence(
-    study: Ablation, means: dict[str, float], *, seeds: int = 3, chosen: dict[str, float] | None = None
+    study: Ablation, means: dict[str, float], *, seeds: int = 3, chosen: dict[str, float] | None = None, draw: int = 1
 ) -> Any:
     """Rows whose few-shot and fine-tuned accuracies are `means`, plus what seeds share and a little of each run."""
-    rng, rows = np.random.default_rng(1), []
+    rng, rows = np.random.default_rng(draw), []
     shared = rng.normal(0, 0.03, seeds)
     for variant in study.variants:
         name = variant.contender.name
@@ -58,6 +59,23 @@ def evidence(
             rows.append({**made, "model": name})
     costs = dict.fromkeys(means, 1.0)
     return Evidence(study=study, rows=rows, flops=costs, seconds=costs)
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say(tmp_path: Path) -> None:
+    study = ablation("positions", tmp_path, "x", seeds=3)
+    means = {contender.name: 0.5 + 0.01 * place for place, contender in enumerate(study.contenders[:5])}
+    held = decided = 0
+    for draw in range(200):
+        found = Found(evidence=evidence(study, means, draw=draw), variants=study.variants, measure=study.measure)
+        claim = found.compare(
+            "2-D, stem",
+            "1-D, every layer",
+            lambda one: "holds" if abs(one.mean - 0.02) <= one.half else "does not hold",
+        )
+        held += claim.outcome == "holds"
+        decided += found.compare("2-D, stem", "1-D, every layer", above).outcome == "holds"
+    assert 0.91 < held / 200 < 0.99
+    assert decided > 190  # a difference of ten times the scatter
 
 
 def outcomes(study: Ablation, means: dict[str, float], **more: Any) -> list[str]:
@@ -144,6 +162,15 @@ def test_a_head_is_chosen_on_images_that_it_is_not_judged_on(tmp_path: Path) -> 
     verdict = ablation_verdicts(study, evidence(study, means, chosen=chosen))[0]
     assert "mean of patches, 0.0005 against class token, 0.001" in verdict.claims[0].text
     assert verdict.outcome == "holds"
+
+
+def test_positions_are_compared_with_none_and_with_each_other(tmp_path: Path) -> None:
+    study = ablation("positions", tmp_path, "x")
+    means = {contender.name: 0.5 for contender in study.contenders}
+    assert outcomes(study, means | {"none": 0.4}) == ["holds"] * 3
+    assert outcomes(study, means | {"2-D, stem": 0.6})[1:] == ["does not hold", "does not hold"]
+    assert outcomes(study, means | {"none": 0.6})[0] == "does not hold"
+    assert study.contenders[0].fields["positions"] == "none"
 
 
 def test_optimisers_are_compared_at_their_best_rates(tmp_path: Path) -> None:

@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 
 from vitascope.fields import height_width
-from vitascope.layers.position import resize_positions
+from vitascope.layers.position import Positions, Positions2d
+from vitascope.layers.relative import Relative
 from vitascope.models.bit import BiT
 from vitascope.models.catalogue import empty_model
 from vitascope.models.config import ModelConfig, ViTConfig
 from vitascope.models.vit import ViT
-
-_POSITIONS = "embedding.positions.table"
 
 
 def assemble(config: ModelConfig, state: Mapping[str, Tensor]) -> ViT | BiT:
@@ -79,8 +78,8 @@ def resize_model(model: ViT | BiT, image_size: int | tuple[int, int]) -> ViT | B
         return model
     config = replace(model.config, image_size=size)
     state = model.state_dict()
-    old = model.config
-    if isinstance(config, ViTConfig) and isinstance(old, ViTConfig) and _POSITIONS in state:
-        with torch.no_grad():
-            state[_POSITIONS] = resize_positions(state[_POSITIONS], old.grid, config.grid, old.has_class_row)
+    for name, module in model.named_modules():
+        if isinstance(config, ViTConfig) and isinstance(module, Positions | Positions2d | Relative):
+            with torch.no_grad():
+                state |= {f"{name}.{key}": table for key, table in module.resized(config).items()}
     return assemble(config, state).train(model.training)

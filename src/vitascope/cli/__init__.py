@@ -42,7 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "study compute": ("source target", "accuracy against the computation of pre-training (Figure 5)"),
     "study ablation": (
         "name source target",
-        "variants of one model: head, shape, optimiser, self-supervision (Appendix D)",
+        "variants of one model: positions, head, shape, optimiser, … (Appendix D)",
     ),
     "study inductive-bias": ("checkpoints", "how local and equivariant each layer is, checkpoints side by side"),
     "serve": ("checkpoint", "predictions over HTTP, and a page to look inside"),

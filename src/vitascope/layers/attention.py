@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitascope.layers.config import ViTConfig
+from vitascope.layers.position import Places
+from vitascope.layers.relative import Relative
 from vitascope.layers.rotary import turned
 
 
@@ -51,18 +53,21 @@ class Attention(nn.Module):
         self.qkv: nn.Linear = Projection(c.width, 3 * c.inner, bias=c.qkv_bias)
         self.out = nn.Linear(c.inner, c.width)
         self.dropout = nn.Dropout(c.dropout)
+        self.relative = Relative(c) if c.positions == "relative" else None
 
-    def forward(self, x: Tensor, first: int | None = None, turns: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, first: int | None = None, places: Places | None = None) -> Tensor:
         """With `first`, only that many tokens from the beginning ask, (B, T, D) → (B, first, D)."""
-        return self.mix(*self.heads(x, first, turns))
+        return self.mix(*self.heads(x, first, places))
 
-    def heads(self, x: Tensor, first: int | None = None, turns: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def heads(self, x: Tensor, first: int | None = None, places: Places | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Equation 5, [q, k, v] = x U_qkv, (B, T, D) → (B, h, T, d) three times; `first` queries, or all.
 
-        With rotary positions q and k are turned by `turns` (2, T, d).
+        With rotary positions q and k are turned by `places`; with relative ones they have T channels more.
         """
         q, k, v = self._projected(x, first)
-        return (q, k, v) if turns is None else (turned(q, turns[:, :first]), turned(k, turns), v)
+        if places is not None and places.turns is not None:
+            q, k = turned(q, places.turns[:, :first]), turned(k, places.turns)
+        return (q, k, v) if self.relative is None else (*self.relative(q, k), v)
 
     def _projected(self, x: Tensor, first: int | None) -> tuple[Tensor, Tensor, Tensor]:
         if first is not None and isinstance(self.qkv, Projection):

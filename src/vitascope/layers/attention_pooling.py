@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +18,7 @@ class AttentionPooling(nn.Module):
     def __init__(self, c: ViTConfig) -> None:
         super().__init__()
         self.probe = nn.Parameter(torch.zeros(1, 1, c.width))
-        self.attention = Attention(c)
+        self.attention = Attention(replace(c, positions="none"))  # places are no matter here
         self.norm = nn.LayerNorm(c.width, eps=c.norm_eps)
         self.mlp = Mlp(c)
 

@@ -96,9 +96,13 @@ class ViTConfig:
     """What the head sees: the class token (Equation 4), the mean of the patches, the token and the mean side by side,
     the class and the distillation token (Touvron et al., 2021) side by side, whose two heads' mean is one layer, or
     what a learned query gathers from the patches by attention (SigLIP)."""
-    positions: Literal["learned", "sincos", "rotary", "none"] = "learned"
-    """Learned 1-D positions (the paper), fixed 2-D sine-cosine, rotary on queries and keys (DINOv3), or none (Table 8's
-    first row)."""
+    positions: Literal[
+        "learned", "learned-layers", "learned-shared", "learned2d", "learned2d-layers", "learned2d-shared", "relative",
+        "sincos", "rotary", "none",
+    ] = "learned"  # fmt: skip
+    """Learned 1-D positions (the paper), fixed 2-D sine-cosine, rotary on queries and keys (DINOv3), or none. Of Table
+    8 also 2-D ones of two tables, of X and of Y; either added to the input of every block, anew for each (-layers) or
+    the same (-shared); and 1-D relative ones in every block."""
     class_row: bool = True
     """The position table has a row for the class token, as the paper's has; ignored without a class token."""
     norm_before: bool = False
@@ -132,6 +136,8 @@ class ViTConfig:
             )
         if self.positions == "sincos" and (self.width % 4 or self.width < 8):
             raise ConfigError(f"width {self.width} with sine-cosine positions must be a multiple of 4, at least 8")
+        if self.positions.startswith("learned2d") and self.width % 2:
+            raise ConfigError(f"width {self.width} with two tables of positions must be even, half for each")
         if self.positions == "rotary" and self.inner // self.heads % 4:
             raise ConfigError(f"heads of {self.inner // self.heads} with rotary positions must be a multiple of 4 wide")
         if self.reads_class_token and not self.class_token:
@@ -146,7 +152,8 @@ class ViTConfig:
             )
         ends = self.width * (self.patch**2 * (self.stem.channels if self.stem else self.channels) + self.tokens)
         stem = (self.stem.units, self.stem.root_channels) if self.stem else ()
-        check_weights(self.depth * self.kernels + ends + self.classes * self.features, *stem)
+        further = self.tokens * (2 * self.inner if self.positions == "relative" else self.width * self.anew)
+        check_weights(self.depth * (self.kernels + further) + ends + self.classes * self.features, *stem)
 
     @property
     def inner(self) -> int:
@@ -186,7 +193,27 @@ class ViTConfig:
     @property
     def has_table(self) -> bool:
         """Whether positions are added to the patches, from a table."""
-        return self.positions in ("learned", "sincos")
+        return self.positions == "sincos" or self.positions.startswith("learned")
+
+    @property
+    def learns_table(self) -> bool:
+        """Whether that is one learned table."""
+        return self.has_table and self.positions != "sincos" and not self.positions.startswith("learned2d")
+
+    @property
+    def anew(self) -> bool:
+        """Whether every block after the first adds positions of its own to its input."""
+        return self.positions.endswith("-layers")
+
+    @property
+    def again(self) -> bool:
+        """Whether every block after the first adds positions to its input, its own or the embedding's."""
+        return self.anew or self.positions.endswith("-shared")
+
+    @property
+    def places_patches(self) -> bool:
+        """Whether blocks must know where each token stands, so that none can be left out or moved."""
+        return self.again or self.positions in ("rotary", "relative")
 
     @property
     def first_read(self) -> int | None:

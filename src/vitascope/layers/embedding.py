@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vitascope.layers.config import Size, ViTConfig
-from vitascope.layers.position import Positions
+from vitascope.layers.position import positions_of
 
 
 class Embedding(nn.Module):
@@ -20,7 +20,7 @@ class Embedding(nn.Module):
         super().__init__()
         self.class_token = nn.Parameter(torch.zeros(1, 1, c.width)) if c.class_token else None
         self.registers = nn.Parameter(torch.zeros(1, c.registers, c.width)) if c.registers else None
-        self.positions = Positions(c) if c.has_table else None
+        self.positions = positions_of(c) if c.has_table else None
         self.dropout = nn.Dropout(c.dropout)
         self.norm: nn.Module = nn.LayerNorm(c.width, eps=c.norm_eps) if c.norm_before else nn.Identity()
 

@@ -9,6 +9,7 @@ from vitascope.layers.attention import Attention
 from vitascope.layers.config import ViTConfig
 from vitascope.layers.gated_mlp import GatedMlp
 from vitascope.layers.gelu import Gelu
+from vitascope.layers.position import Places, over_tokens, positions_of
 from vitascope.layers.recompute import in_turn
 
 
@@ -56,8 +57,10 @@ class StochasticDepth(nn.Module):
 class Block(nn.Module):
     """z' = z + MSA(LN(z)); z = z' + MLP(LN(z')), (B, T, D) → (B, T, D)."""
 
-    def __init__(self, c: ViTConfig, stochastic_depth: float = 0.0) -> None:
+    def __init__(self, c: ViTConfig, stochastic_depth: float = 0.0, number: int = 0) -> None:
         super().__init__()
+        self.again, self.prefix = c.again and number > 0, c.prefix  # the embedding has added them for the first
+        self.positions = positions_of(c) if self.again and c.anew else None
         self.norm1 = nn.LayerNorm(c.width, eps=c.norm_eps)
         self.attention = Attention(c)
         self.scale1 = LayerScale(c.width, c.layer_scale) if c.layer_scale is not None else nn.Identity()
@@ -66,12 +69,22 @@ class Block(nn.Module):
         self.scale2 = LayerScale(c.width, c.layer_scale) if c.layer_scale is not None else nn.Identity()
         self.drop = StochasticDepth(stochastic_depth)
 
-    def forward(self, z: Tensor, first: int | None = None, turns: Tensor | None = None) -> Tensor:
+    def forward(self, z: Tensor, first: int | None = None, places: Places | None = None) -> Tensor:
         """With `first`, only that many tokens from the beginning come out; all are still attended to.
 
-        `turns` (2, T, d) are those of rotary positions.
+        `places` are for positions that the embedding does not add.
         """
-        return self.add(z[:, :first], self.attention(self.norm1(z), first, turns))
+        z = self.placed(z, places)
+        return self.add(z[:, :first], self.attention(self.norm1(z), first, places))
+
+    def placed(self, z: Tensor, places: Places | None) -> Tensor:
+        """With positions added once more, where the model has them in every layer (Table 8)."""
+        if not self.again or places is None:
+            return z
+        if self.positions is None:
+            assert places.shared is not None
+            return z + places.shared
+        return z + over_tokens(self.positions(places.grid).to(z.device), self.positions.class_row, self.prefix)
 
     def add(self, z: Tensor, attended: Tensor) -> Tensor:
         """Both equations, MSA(LN(z)) being there already."""
@@ -87,17 +100,17 @@ class Encoder(nn.Module):
         super().__init__()
         # The rate grows linearly from 0 at the first block (Huang et al., Section 3).
         rates = [c.stochastic_depth * i / max(c.depth - 1, 1) for i in range(c.depth)]
-        self.blocks = nn.ModuleList(Block(c, rate) for rate in rates)
+        self.blocks = nn.ModuleList(Block(c, rate, number) for number, rate in enumerate(rates))
         self.norm: nn.Module = nn.LayerNorm(c.width, eps=c.norm_eps) if c.norm == "tokens" else nn.Identity()
 
     def forward(
-        self, z: Tensor, first: int | None = None, recompute: bool = False, turns: Tensor | None = None
+        self, z: Tensor, first: int | None = None, recompute: bool = False, places: Places | None = None
     ) -> Tensor:
         """With `first`, only that many tokens from the beginning come out, and the last block computes no others.
 
         A head that reads the class token needs no more: of 12 blocks that saves a fourteenth of all products.
-        `recompute` as in `in_turn`, `turns` as in `Block`.
+        `recompute` as in `in_turn`, `places` as in `Block`.
         """
         *early, last = self.blocks
-        z = in_turn(early, z, None, turns, recompute=recompute)
-        return self.norm(in_turn([last], z, first, turns, recompute=recompute))
+        z = in_turn(early, z, None, places, recompute=recompute)
+        return self.norm(in_turn([last], z, first, places, recompute=recompute))

@@ -1,6 +1,8 @@
-"""Position embeddings: learned, fixed sine-cosine or none, and their resizing (Section 3.2)."""
+"""Position embeddings: learned (1-D, 2-D), fixed sine-cosine or none, and their resizing (Section 3.2)."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +29,31 @@ def resize_positions(table: Tensor, old_grid: Size, new_grid: Size, class_row: b
     return torch.cat([table[:, :prefix], resized], dim=1)
 
 
+def stretched(table: Tensor, count: int) -> Tensor:
+    """The same along one axis, (1, n, D) → (1, count, D)."""
+    if table.shape[1] == count:
+        return table
+    moved = F.interpolate(table.float().transpose(1, 2), size=count, mode="linear", align_corners=True)
+    return moved.transpose(1, 2).to(table.dtype)
+
+
+def over_tokens(table: Tensor, class_row: bool, prefix: int) -> Tensor:
+    """A table (1, [1+]N, D) as something to add to all tokens, (1, T, D): zeros for those without a position."""
+    none = table.new_zeros(1, prefix - int(class_row), table.shape[2])
+    return torch.cat([table[:, : int(class_row)], none, table[:, int(class_row) :]], dim=1)
+
+
+class Places(NamedTuple):
+    """What blocks are told of where tokens stand, beyond what the embedding has added."""
+
+    grid: Size
+    """Rows and columns of patches."""
+    turns: Tensor | None = None
+    """By how much queries and keys turn, (2, T, d), where positions are rotary."""
+    shared: Tensor | None = None
+    """What every block but the first adds to its input, (1, T, D), where all share the embedding's positions."""
+
+
 def sincos_positions(grid: Size, width: int, temperature: float = 10_000.0) -> Tensor:
     """Fixed 2-D sine-cosine positions, (1, N, D), in [−1, 1] (`big_vision/models/vit.py`, from MoCo v3)."""
     y, x = torch.meshgrid(torch.arange(grid[0]), torch.arange(grid[1]), indexing="ij")
@@ -44,7 +71,7 @@ class Positions(nn.Module):
         super().__init__()
         self.grid, self.width, self.class_row = c.grid, c.width, c.has_class_row
         rows = int(self.class_row) + c.grid[0] * c.grid[1]
-        self.table = nn.Parameter(torch.zeros(1, rows, c.width)) if c.positions == "learned" else None
+        self.table = nn.Parameter(torch.zeros(1, rows, c.width)) if c.learns_table else None
         self._kept: dict[Size, tuple[object, Tensor]] = {}
 
     def forward(self, grid: Size) -> Tensor:
@@ -75,3 +102,36 @@ class Positions(nn.Module):
                     table = F.pad(sincos_positions(grid, self.width), (0, 0, int(self.class_row), 0))
             self._kept[grid] = kept = stamp, table
         return kept[1]
+
+    def resized(self, c: ViTConfig) -> dict[str, Tensor]:
+        """What is stored, for another grid."""
+        if self.table is None:
+            return {}
+        return {"table": resize_positions(self.table, self.grid, c.grid, self.class_row)}
+
+
+class Positions2d(nn.Module):
+    """Two learned tables of width D/2, for columns and for rows, side by side at each patch (Table 8, D.4)."""
+
+    def __init__(self, c: ViTConfig) -> None:
+        super().__init__()
+        self.grid, self.class_row = c.grid, c.has_class_row
+        self.rows = nn.Parameter(torch.zeros(1, c.grid[0], c.width // 2))
+        self.columns = nn.Parameter(torch.zeros(1, c.grid[1], c.width // 2))
+        self.token = nn.Parameter(torch.zeros(1, 1, c.width)) if self.class_row else None
+
+    def forward(self, grid: Size) -> Tensor:
+        """E_pos for `grid` as (1, [1+]N, D)."""
+        rows, columns = stretched(self.rows, grid[0]), stretched(self.columns, grid[1])
+        x, y = columns[:, None].expand(-1, grid[0], -1, -1), rows[:, :, None].expand(-1, -1, grid[1], -1)
+        table = torch.cat([x, y], dim=3).flatten(1, 2)
+        return table if self.token is None else torch.cat([self.token, table], dim=1)
+
+    def resized(self, c: ViTConfig) -> dict[str, Tensor]:
+        """What is stored, for another grid."""
+        return {"rows": stretched(self.rows, c.grid[0]), "columns": stretched(self.columns, c.grid[1])}
+
+
+def positions_of(c: ViTConfig) -> Positions | Positions2d:
+    """A table for the patches and, where it has a row there, the class token."""
+    return Positions2d(c) if c.positions.startswith("learned2d") else Positions(c)

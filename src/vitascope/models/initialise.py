@@ -14,6 +14,8 @@ from vitascope.layers.attention_pooling import AttentionPooling
 from vitascope.layers.convolution import StdConv2d
 from vitascope.layers.encoder import Block, LayerScale
 from vitascope.layers.gated_mlp import GatedMlp
+from vitascope.layers.position import Positions, Positions2d
+from vitascope.layers.relative import Relative
 from vitascope.models.bit import BiT
 from vitascope.models.masked import Masked, MaskedAutoencoder
 from vitascope.models.stem import Unit as StemUnit
@@ -53,8 +55,10 @@ def _initialise_vit(model: ViT, generator: torch.Generator | None) -> None:
         nn.init.zeros_(embedding.class_token)
     if embedding.registers is not None:
         nn.init.normal_(embedding.registers, std=0.02, generator=generator)
-    if embedding.positions is not None and embedding.positions.table is not None:
-        nn.init.normal_(embedding.positions.table, std=0.02, generator=generator)
+    for module in model.modules():
+        if isinstance(module, Positions | Positions2d | Relative):
+            for table in module.parameters():
+                nn.init.normal_(table, std=0.02, generator=generator)
     _initialise_blocks(model.encoder.blocks, generator)
     if model.head.attention is not None:
         _initialise_blocks([model.head.attention], generator)

@@ -62,8 +62,9 @@ class MaskedConfig:
 
     def outputs(self, c: ViTConfig) -> int:
         """How many numbers are said of a patch. Raises ConfigError for one that cannot be reduced to 4×4."""
-        if c.positions == "rotary":
-            raise ConfigError("masked patches are for positions that are added, not for rotary ones")
+        if c.places_patches:
+            told = "masked patches are for positions that are added once"
+            raise ConfigError(f'{told}, before the first block, not for "{c.positions}" ones')
         if self.target == "colours" and c.patch % CELLS:
             raise ConfigError(f'target "colours" needs a patch of a multiple of {CELLS} pixels, not {c.patch}')
         if not self.tells_classes:

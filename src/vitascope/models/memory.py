@@ -128,6 +128,8 @@ def _blocks(
     bt = batch * tokens
     btd, bti, btm, bhtt = bt * c.width, bt * c.inner, bt * c.hidden, 0.0 if fused else bt * tokens * c.heads
     masks = size * (2 * btd + btm) if c.dropout else 0.0
+    # With relative positions q and k once more, T channels wider.
+    wider = size * 2 * (bti + bt * tokens * c.heads) if c.positions == "relative" else 0.0
     scaled = size * 2 * btd if c.layer_scale is not None and learned.part != "lora" else 0.0
     low = size * bt * learned.number if learned.part == "lora" else 0.0  # x Aᵀ of a kernel with factors
     # The quick GELU keeps its argument and its sigmoid; a gate, its argument, its SiLU and what that multiplies.
@@ -137,6 +139,7 @@ def _blocks(
         + size * (2 * btd + 4 * bti + 2 * btm + bhtt)
         + gates
         + masks
+        + wider
         + scaled
         + (5 if c.gated_mlp else 4) * low
     )

@@ -9,6 +9,7 @@ from vitascope.layers.embedding import Embedding
 from vitascope.layers.encoder import Encoder
 from vitascope.layers.head import Head
 from vitascope.layers.patches import NormedPatches, Patches, check_images, patch_grid
+from vitascope.layers.position import Places, over_tokens
 from vitascope.layers.rotary import Rotary
 from vitascope.models.config import ViTConfig
 from vitascope.models.stem import Stem
@@ -33,7 +34,7 @@ class ViT(nn.Module):
 
     def forward(self, images: Tensor, *, drop_tokens: float = 0.0, recompute: bool = False) -> Tensor:
         z = self.embedded(images, drop_tokens=drop_tokens, recompute=recompute)  # Equation 1
-        z = self.encoder(z, self._needed(), recompute, self.turns(images))  # Equations 2 and 3
+        z = self.encoder(z, self._needed(), recompute, self.places(images))  # Equations 2 and 3
         return self.head(z)  # Equation 4
 
     def features(self, images: Tensor) -> Tensor:
@@ -49,23 +50,30 @@ class ViT(nn.Module):
 
     def encoded(self, images: Tensor, first: int | None = None) -> Tensor:
         """The first tokens alone of `tokens`, or all, (B, C, H, W) → (B, first, D)."""
-        return self.encoder(self.embedded(images), first, turns=self.turns(images))
+        return self.encoder(self.embedded(images), first, places=self.places(images))
 
     def embedded(self, images: Tensor, *, drop_tokens: float = 0.0, recompute: bool = False) -> Tensor:
         """What the encoder sees, z0 of Equation 1, (B, C, H, W) → (B, T, D)."""
         check_images(images, self.config.channels)
-        if drop_tokens and self.rotary is not None:
-            raise ConfigError("drop_tokens leaves out patches by which rotary positions count: leave it at 0")
+        if drop_tokens and self.config.places_patches:
+            told = f'drop_tokens leaves out patches by which "{self.config.positions}" positions count: leave it at 0'
+            raise ConfigError(told)
         grid = patch_grid((images.shape[2], images.shape[3]), self.config.pixels_per_token)
         x = images if self.stem is None else self.stem(images, recompute=recompute)  # (B, C, H, W)
         return self.embedding(self.patches(x), grid, drop_tokens)
 
-    def turns(self, images: Tensor) -> Tensor | None:
-        """By how much queries and keys of each token turn, (2, T, d); None unless positions are rotary."""
-        if self.rotary is None:
+    def places(self, images: Tensor) -> Places | None:
+        """What blocks are told of where tokens stand; None where the embedding has added all there is."""
+        if not self.config.places_patches:
             return None
         grid = patch_grid((images.shape[2], images.shape[3]), self.config.pixels_per_token)
-        return self.rotary(grid).to(images.device)
+        if self.rotary is not None:
+            return Places(grid, turns=self.rotary(grid).to(images.device))
+        stem = self.embedding.positions
+        if self.config.again and not self.config.anew and stem is not None:
+            shared = over_tokens(stem(grid).to(images.device), stem.class_row, self.config.prefix)
+            return Places(grid, shared=shared)
+        return Places(grid)
 
     def _needed(self) -> int | None:
         # In training nothing is computed that the head does not read. In evaluation all is: someone may be looking.

@@ -171,10 +171,11 @@ def _record(
     k: list[Tensor] = []
     states: list[Tensor] = []
     pooling = model.head.attention if layers[-1] == model.config.depth - 1 else None
-    z, turns = model.embedded(images), model.turns(images)  # (B, T, D), Equation 1
+    z, places = model.embedded(images), model.places(images)  # (B, T, D), Equation 1
     for layer in range(layers[-1] + 1):
         block = cast(Block, model.encoder.blocks[layer])
-        query, key, value = block.attention.heads(block.norm1(z), None, turns)
+        z = block.placed(z, places)
+        query, key, value = block.attention.heads(block.norm1(z), None, places)
         if layer in layers:
             # Half precision becomes float32. Copies, because these are views of one tensor that holds v as well.
             wide = query.dtype if query.dtype == torch.float64 else torch.float32

@@ -25,7 +25,7 @@ class Ablation(Study):
     axis: ClassVar[str] = "steps"
 
     name: str
-    """What is varied: head (Figure 9), shape (Figure 8), optimiser (Table 7) or self-supervision
+    """What is varied: positions (Table 8), head (Figure 9), shape (Figure 8), optimiser (Table 7) or self-supervision
     (Section 4.6)."""
     model: str = "ViT-Ti/4"
     """What variants are changes of: a ViT of the catalogue. The optimiser's are two small ResNets instead."""
