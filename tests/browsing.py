@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import pytest
@@ -34,9 +34,9 @@ def browser(*options: str) -> Iterator[Any]:
     try:
         from playwright.sync_api import expect, sync_playwright
     except ImportError as error:
-        _skip(f"cannot import playwright ({error}); pip install playwright")
+        skip_loudly(f"cannot import playwright ({error}); pip install playwright")
     if program is None:
-        _skip("no Chromium on the PATH; apt install chromium")
+        skip_loudly("no Chromium on the PATH; apt install chromium")
     expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", *options])
@@ -44,7 +44,7 @@ def browser(*options: str) -> Iterator[Any]:
         running.close()
 
 
-def _skip(reason: str) -> None:
+def skip_loudly(reason: str) -> NoReturn:
     with warnings.catch_warnings():  # where warnings are errors, this one must still only be shown
         warnings.simplefilter("always")
         warnings.warn(f"NO TEST OF THE PAGE: {reason}", stacklevel=4)

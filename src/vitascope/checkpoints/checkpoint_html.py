@@ -38,13 +38,16 @@ def checkpoint_html(
     )
 
 
-def _results(results: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def judgements(results: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What a card's results say of images that the model had not learned, by which those were, the best last."""
     left_out = {key.removeprefix("loo_"): value for key, value in results.items()}
     judged: dict[str, dict[str, Any]] = {"left out, each in turn": left_out} if left_out != results else {}
     judged |= {part: results[part] for part in ("validation", "test") if isinstance(results.get(part), dict)}
-    for part, found in judged.items():
-        if not {"images", "loss"} <= found.keys():
-            continue
+    return {part: found for part, found in judged.items() if {"images", "loss"} <= found.keys()}
+
+
+def _results(results: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for part, found in judgements(results).items():
         chosen = ", chosen on" if found.get("chosen_on") else ""
         yield f"{part}{chosen}", "\n".join(f"{name} {text}" for name, text in figures(found).items())
     if isinstance(results.get("seconds"), int | float):

@@ -25,6 +25,8 @@ from vitascope.wording import reason
 
 FILE_MARK = b"vitascope"
 """In the header of a safetensors file of ours, and the comment that ends a .npz or .pth."""
+PAGE_MARK = b'id="data-classifier"'
+"""In the HTML of a classifier as a page, alone or in its folder."""
 _SETTLED = r"model\.safetensors|config\.json|preprocessor\.json|README\.md|shown\.bin"
 _PEOPLE = r"report\.html|answers\.csv|examples\.json"
 _RUN = (
@@ -50,6 +52,7 @@ KINDS: dict[str, tuple[Kind, ...]] = {
     "export": (
         ("export.json", b'"differences"|"same_label"', r"model\.(onnx(\.data)?|xml|bin)|[a-z]+\.json|shown\.bin"),
     ),
+    "page": (("index.html", PAGE_MARK, r"index\.html|parts/[a-z]+-\d+\.js|licences/[\w-]+\.txt"),),
     "report": (("inspect.html", b"vitascope", rf"(inspect\.html|compared\.json)|([^/]+/)?({_REPORT})"),),
     "study": (("study.json", b'"vitascope"', r"study\.json|measures\.csv|inductive_bias\.(png|svg)|README\.md"),),
     "teaching": (("results.json", b'"taught_sha256"', _TAUGHT),),
@@ -74,8 +77,8 @@ def check_output(
     """Refuses with `OutputError` a place that cannot be written, or where something is that must stay.
 
     What is there is replaced with `overwrite` alone, and only where it is an earlier `what` (of `KINDS`, or a
-    checkpoint in one file), finished or just begun, holds nothing else, and neither is, holds nor lies in one of
-    `sources`; who has sources does not replace the model of a run either. None is for what we alone write to.
+    checkpoint or page in one file), finished or just begun, holds nothing else, and neither is, holds nor lies in one
+    of `sources`; who has sources does not replace the model of a run either. None is for what we alone write to.
     """
     path = Path(path)
     check_writable(path)
@@ -87,7 +90,7 @@ def check_output(
     if what is None:
         return
     kinds = [kind for kind in KINDS[what] if begun or _holds(path / kind[0], kind[1])]
-    if not kinds and not (what == "checkpoint" and path.is_file() and _is_marked(path)):
+    if not kinds and not (path.is_file() and _is_marked(path, what)):
         told = f"{path} is not {'an' if what == 'export' else 'a'} {what}"
         raise OutputError(f"{told}, so --overwrite would delete what is not ours; choose another name")
     _refuse_strangers(path, kinds)
@@ -156,7 +159,12 @@ def _holds(marker: Path, text: bytes) -> bool:
         return False
 
 
-def _is_marked(path: Path) -> bool:
+def _is_marked(path: Path, what: str) -> bool:
+    """Whether it is a `what` in one file."""
+    if what == "page":
+        return _holds(path, PAGE_MARK)
+    if what != "checkpoint":
+        return False
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = file.read(length) if length < _LARGEST else b""

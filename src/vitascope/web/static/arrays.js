@@ -1,6 +1,8 @@
 /** Numbers as the page's data carries them: 8 bits each in base64, scaled over the array or row by row. */
 
-function bytes(text) {
+/** Bytes of base64. */
+export function bytes(text) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
   const characters = atob(text);
   const result = new Uint8Array(characters.length);
   for (let i = 0; i < result.length; i++) result[i] = characters.charCodeAt(i);

@@ -7,8 +7,9 @@ const PAUSE = 500; // milliseconds between two pictures
 const SIDE = 640; // of a picture, at most
 
 export class Camera {
-  /** `frame(file)` tries a picture and ends when that is answered; `add(box, [file])` keeps one. */
-  constructor({ frame, add, complain }) {
+  /** `frame(file)` tries a picture and ends when that is answered; `add(box, [file])` keeps one, where there are
+   * boxes in one of them. */
+  constructor({ frame, add, complain, boxes = true }) {
     Object.assign(this, { frame, complain, on: false, count: 0 });
     this.video = h("video", { class: "tried", muted: true, playsinline: true, testid: "camera-view" });
     this.choice = h("select", { "aria-label": "Box for the picture" });
@@ -20,9 +21,10 @@ export class Camera {
         testid: "keep",
         click: async () => add(this.choice.value, [await this.take()]),
       },
-      "Put this picture into",
+      boxes ? "Put this picture into" : "Keep this picture",
     );
-    this.element = h("div", { class: "camera hidden" }, this.video, h("p", { class: "acts" }, keep, this.choice));
+    const acts = h("p", { class: "acts" }, keep, boxes ? this.choice : null);
+    this.element = h("div", { class: "camera hidden" }, this.video, acts);
     this.words = h("span", {}, "Camera");
     this.button = h(
       "button",
