@@ -29,7 +29,8 @@ from vitascope.cli import main
 from vitascope.data.sample_photographs import sample_photograph
 from vitascope.errors import CheckpointError, ConfigError
 from vitascope.evaluation.sets import PredictionSets
-from vitascope.inference.partial import COLUMNS
+from vitascope.inference.files import FilePrediction
+from vitascope.inference.partial import as_rows
 from vitascope.inference.predictor import Predictor
 from vitascope.views.attention_rollout import rollout
 from vitascope.web import classifier
@@ -144,11 +145,11 @@ class Page(Tab):
         self["files"].set_input_files(files)
         self.page.wait_for_selector('#page:not([aria-busy="true"])')
 
-    def table(self) -> list[dict[str, str]]:
+    def table(self) -> list[list[str]]:
         with self.page.expect_download() as waiting:
             self["csv"].click()
         text = Path(waiting.value.path()).read_bytes().decode("utf-8-sig")
-        return list(csv.DictReader(io.StringIO(text, newline="")))
+        return list(csv.reader(io.StringIO(text, newline="")))
 
     def close(self) -> None:
         assert self.errors == []
@@ -158,20 +159,19 @@ class Page(Tab):
         self.page.context.close()
 
 
-def agrees(rows: list[dict[str, str]], ck: Checkpoint) -> None:
-    """Every photograph has the labels and probabilities of `Predictor`."""
-    names = list(PHOTOGRAPHS)
-    expected = Predictor(ck, "eager").answers(Predictor(ck, "eager").probabilities(list(PHOTOGRAPHS.values())))
-    assert list(rows[0]) == COLUMNS
-    assert [row["file"] for row in rows if row["rank"] == "1"] == names
-    for name, answer in zip(names, expected, strict=True):
-        mine = [row for row in rows if row["file"] == name]
-        near = NEAR_JPEG if name.endswith("jpg") else NEAR
-        assert [row["label"] for row in mine] == [label for label, _, _ in answer.predictions], name
-        for row, (label, index, probability) in zip(mine, answer.predictions, strict=True):
-            assert abs(float(row["probability"]) - probability) <= near, (name, row["probability"], probability)
-            inside = "" if answer.members is None else str(int(label in answer.members))
-            assert (row["index"], row["error"], row["in_set"]) == (str(index), "", inside)
+def agrees(rows: list[list[str]], ck: Checkpoint) -> None:
+    """The table is that of `vitascope predict --csv`, but for the last digits of probabilities."""
+    predictor = Predictor(ck, "eager")
+    answers = predictor.answers(predictor.probabilities(list(PHOTOGRAPHS.values())))
+    expected = list(as_rows([FilePrediction(*pair) for pair in zip(PHOTOGRAPHS, answers, strict=True)]))
+    assert rows[0] == expected[0]
+    for mine, theirs in zip(rows[1:], expected[1:], strict=True):
+        near = NEAR_JPEG if theirs[0].endswith("jpg") else NEAR
+        for name, one, other in zip(rows[0], mine, theirs, strict=True):
+            if name.startswith("probability"):
+                assert abs(float(one) - float(other)) <= near, (mine, theirs)
+            else:
+                assert one == other, (mine, theirs)
 
 
 @pytest.mark.parametrize("place", ["file", "server"])
@@ -223,13 +223,13 @@ def test_what_cannot_be_read_costs_no_other_its_answer(chromium: Any, folder: Pa
     page = Page(chromium, (folder / "index.html").as_uri())
     page.give({"torn.png": png()[:60], "good.png": png(7)})
     page.give({"later.png": png(8)})
-    rows = page.table()
-    assert [(row["file"], row["rank"]) for row in rows if row["rank"] in ("", "1")] == [
-        ("torn.png", ""),
-        ("good.png", "1"),
-        ("later.png", "1"),
+    rows = [dict(zip(rows[0], row, strict=True)) for rows in [page.table()] for row in rows[1:]]
+    assert [(row["file"], bool(row["label"])) for row in rows] == [
+        ("torn.png", False),
+        ("good.png", True),
+        ("later.png", True),
     ]
-    assert rows[0]["error"] == "This browser cannot read it as an image."
+    assert [row["error"] for row in rows] == ["This browser cannot read it as an image.", "", ""]
     assert re.fullmatch(r"3 photographs: .*, 1 cannot be read\.", page["sum"].text_content())
     page["clear"].click()
     assert page["row"].count() == 0

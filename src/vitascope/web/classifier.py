@@ -15,6 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from vitascope.checkpoints.answer import NONE_OF_THESE, Answer
 from vitascope.checkpoints.checkpoint import Checkpoint, are_named
 from vitascope.checkpoints.checkpoint_html import judgements
 from vitascope.checkpoints.kept_examples import KeptExample
@@ -25,7 +26,8 @@ from vitascope.evaluation.interval import wilson
 from vitascope.inference.contract import ROLLOUT, classifies
 from vitascope.inference.engines import onnx
 from vitascope.inference.export import TOLERANCE, export
-from vitascope.inference.partial import COLUMNS
+from vitascope.inference.files import FilePrediction
+from vitascope.inference.partial import as_rows
 from vitascope.models.vit import ViT
 from vitascope.version import __version__
 from vitascope.views.attention_rollout import rollout_in_graph
@@ -83,6 +85,8 @@ def write_classifier(
         "notices": _packed(texts["ThirdPartyNotices.txt"].encode()),
     }
     preprocess = checkpoint.preprocess
+    best = [(label, n, 0.0) for n, label in enumerate(checkpoint.labels[:_TOP])]
+    columns = next(as_rows([FilePrediction("", Answer(predictions=best))]))
     about = {
         "title": title,
         "labels": checkpoint.labels,
@@ -90,7 +94,8 @@ def write_classifier(
         "coverage": None if checkpoint.sets is None else checkpoint.sets.coverage,
         "shape": {"size": preprocess.size, "fit": preprocess.fit, "crop_fraction": preprocess.crop_fraction},
         "most_pixels": MAX_PIXELS,
-        "columns": COLUMNS,
+        "columns": columns,
+        "none": NONE_OF_THESE,
         "top": _TOP,
         "examples": [{"name": e.label, "content": base64.b64encode(e.content).decode()} for e in examples],
         "facts": _facts(checkpoint),

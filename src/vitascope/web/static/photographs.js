@@ -100,17 +100,18 @@ export class Photographs {
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   }
 
-  /** The columns of `vitascope predict --csv`. */
+  /** As `vitascope predict --csv`: a row a photograph. */
   table() {
-    const { columns, top } = this.about;
+    const { columns, top, none } = this.about;
     const rows = [columns];
-    for (const { name, answer, error } of this.all) {
-      if (!answer) rows.push(columns.map((column) => ({ file: name, error: error ?? "not looked at yet" })[column]));
-      for (const [place, { label, index, probability, inSet }] of (answer?.ranked.slice(0, top) ?? []).entries()) {
-        const in_set = inSet === null ? "" : Number(inSet);
-        const row = { file: name, rank: place + 1, label, index, probability: probability.toFixed(6), in_set };
-        rows.push(columns.map((column) => row[column]));
+    for (const { name: file, answer, error } of this.all) {
+      const row = { file, error: answer ? "" : (error ?? "not looked at yet") };
+      if (answer?.set) row.set = answer.set.join("; ") || none;
+      for (const [place, { label, probability }] of (answer?.ranked.slice(0, top) ?? []).entries()) {
+        const rank = place ? `_${place + 1}` : "";
+        Object.assign(row, { [`label${rank}`]: label, [`probability${rank}`]: probability.toFixed(6) });
       }
+      rows.push(columns.map((column) => row[column]));
     }
     return rows.map((row) => `${row.map(quoted).join(",")}\r\n`).join("");
   }
