@@ -6,7 +6,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from tiny import FIELDS, image_folder
 from tiny_checkpoint import TINY, checkpoint
 from vitascope.cli import COMMANDS, main
 from vitascope.models.catalogue import model_config
+from vitascope.studies.ablation.table import ABLATIONS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -52,6 +53,7 @@ SMALLER = {
     "serve": "--port 0",
     "study data-scaling": f"{_STUDY} --sizes 24 --steps 2",
     "study compute": f"{_STUDY} --steps 2",
+    "study ablation": f"{_STUDY} --steps 1",
     "study inductive-bias": "--image-size 16",
 }
 """Options that are added, so that a command takes a second; the last of two counts."""
@@ -134,6 +136,8 @@ _NARROW: dict[str, Any] = {**FIELDS, "depth": 1, "classes": 3, "image_size": 32}
 def fill(place: Path, patch: pytest.MonkeyPatch) -> None:
     """Makes in a folder everything that the pages' commands read, under the names that they have there."""
     tiny_study.quicker(patch)
+    for name, kind in ABLATIONS.items():  # all variants: tests/studies/test_ablation.py
+        patch.setitem(ABLATIONS, name, replace(kind, variants=lambda base, kind=kind: kind.variants(base)[:2]))
     patch.setattr("vitascope.views.report_files.save_figure", lambda figure, path: None)
     image_folder(place / "photos", 45)
     for number, image in enumerate(sorted((place / "photos").rglob("*.png"))):

@@ -19,7 +19,8 @@ from vitascope.models.catalogue import (
 from vitascope.models.config import BiTConfig, ViTConfig
 
 # 1000 classes, 224 pixels. ViTs and hybrids: `models_test.py` of google-research/vision_transformer; ViT-b/32 has the
-# sizes of S/32. ResNets: R50x1, R50x3, R101x1, R101x3, R152x2 and R152x4 agree with timm's table of the released BiT
+# sizes of S/32; R50+ViT-B/32 and L/16, of the paper alone, have the stem of L/32 and B/16, the rest of B/32 and L/16.
+# ResNets: R50x1, R50x3, R101x1, R101x3, R152x2 and R152x4 agree with timm's table of the released BiT
 # models; the other sizes, all small ones among them, were never released and are what this code gives.
 PARAMETERS = {
     "ViT-Ti/16": 5_717_416,
@@ -38,6 +39,8 @@ PARAMETERS = {
     "R26+ViT-S/32": 36_431_912,
     "R26+ViT-B/32": 101_383_976,
     "R50+ViT-B/16": 98_659_112,
+    "R50+ViT-B/32": 110_945_832,
+    "R50+ViT-L/16": 316_483_624,
     "R50+ViT-L/32": 328_994_856,
     "R+ViT-128/8": 1_440_776,
     "BiT-R14x½": 3_032_328,
@@ -62,6 +65,11 @@ PARAMETERS = {
     "BiT-R200x3": 568_633_000,
     "BiT-R200x4": 1_007_934_696,
 }
+
+
+@pytest.mark.parametrize(("name", "millions"), [("ViT-B/16", 86), ("ViT-L/16", 307), ("ViT-H/14", 632)])
+def test_sizes_are_those_of_table_1(name: str, millions: int) -> None:
+    assert count_parameters(model_config(name, classes=0)) / 1e6 == pytest.approx(millions, rel=0.015)
 
 
 def test_every_registered_model_is_pinned() -> None:
@@ -100,7 +108,7 @@ def test_the_root_only_hybrid_really_has_32_pixels_per_token() -> None:
 def test_dropout_of_the_official_configs() -> None:
     rates = {name: getattr(model_config(name), "dropout", None) for name in model_names()}
     assert {name for name, rate in rates.items() if rate == 0.1} == {
-        "ViT-L/32", "ViT-L/16", "ViT-H/14", "R50+ViT-B/16", "R50+ViT-L/32",
+        "ViT-L/32", "ViT-L/16", "ViT-H/14", "R50+ViT-B/16", "R50+ViT-L/32", "R50+ViT-L/16",
     }  # fmt: skip
     assert {rate for rate in rates.values() if rate} == {0.1}
 

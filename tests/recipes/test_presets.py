@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vitascope.models.catalogue import SIZES
+from vitascope.models.catalogue import SIZES, architecture_name
 from vitascope.models.config import ViTConfig
 from vitascope.recipes.presets import DEFAULT_EPOCHS, PRESETS
 from vitascope.recipes.pretrain import pretraining_config
@@ -46,6 +46,32 @@ def test_pretraining_is_table_3_for_the_base_model(
     assert (r.epochs, r.lr, r.decay, r.weight_decay, r.dropout) == (epochs, lr, decay, weight_decay, dropout)
     assert r.clip == clip
     assert (r.batch, r.warmup, r.optimizer, r.betas) == (4096, 10_000, "adamw", (0.9, 0.999))
+
+
+@pytest.mark.parametrize(
+    ("model", "epochs", "lr"),
+    [
+        ("ViT-L/32", 7, 6e-4),
+        ("ViT-L/16", 7, 4e-4),
+        ("ViT-H/14", 14, 3e-4),
+        ("BiT-R50x1", 7, 1e-3),
+        ("BiT-R50x2", 7, 1e-3),
+        ("BiT-R101x1", 7, 8e-4),
+        ("BiT-R152x1", 7, 6e-4),
+        ("BiT-R152x2", 7, 6e-4),
+        ("R50+ViT-B/16", 7, 8e-4),
+        ("R50+ViT-B/32", 7, 8e-4),
+        ("R50+ViT-L/32", 7, 2e-4),
+        ("R50+ViT-L/16", 7, 4e-4),
+    ],
+)
+def test_pretraining_is_table_3_for_every_other_model(model: str, epochs: float, lr: float) -> None:
+    r = pretraining(f"jft-{model}")
+    assert (r.model, r.epochs, r.lr, r.decay, r.weight_decay, r.dropout) == (model, epochs, lr, "linear", 0.1, 0.0)
+    assert (r.batch, r.warmup, r.loss, r.clip) == (4096, 10_000, "sigmoid", 0.0)
+    config = pretraining_config(r, 18_291)
+    assert config.head_bias == -10.0
+    assert architecture_name(config) == model
 
 
 def test_masked_patches_are_those_of_the_appendix() -> None:

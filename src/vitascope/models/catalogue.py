@@ -38,6 +38,8 @@ HYBRIDS: dict[str, ViTConfig] = {
     "R26+ViT-S/32": replace(SIZES["S"], patch=1, stem=StemConfig(units=(2, 2, 2, 2))),
     "R26+ViT-B/32": replace(SIZES["B"], patch=1, stem=StemConfig(units=(2, 2, 2, 2))),
     "R50+ViT-B/16": replace(SIZES["B"], patch=1, stem=StemConfig(units=(3, 4, 9)), dropout=0.1),
+    "R50+ViT-B/32": replace(SIZES["B"], patch=1, stem=StemConfig(units=(3, 4, 6, 3))),
+    "R50+ViT-L/16": replace(SIZES["L"], patch=1, stem=StemConfig(units=(3, 4, 9))),
     "R50+ViT-L/32": replace(SIZES["L"], patch=1, stem=StemConfig(units=(3, 4, 6, 3))),
     "R+ViT-128/8": replace(SIZES["128"], patch=2, stem=StemConfig(width_factor=0.5)),
 }

@@ -30,10 +30,28 @@ def _table_4(steps: int, rates: tuple[float, ...], *, holdout: float, warmup: fl
     )
 
 
-# The rows of Table 3 are those for ViT-B. Only ImageNet's was trained with clipping; the linear end, the sigmoid loss
-# and the head bias that goes with it are the authors' later word.
+# Rows of Table 3 that differ by model are named after it; those without are ViT-B's. Only ImageNet's was trained with
+# clipping; the linear end, the sigmoid loss and the head bias that goes with it are the authors' later word.
 _TABLE_3 = partial(PretrainRecipe, batch=4096, warmup=10_000.0)
 _UNCLIPPED = partial(_TABLE_3, decay="linear", end_lr=1e-5, clip=0.0)
+_JFT = partial(
+    _UNCLIPPED, epochs=7.0, lr=8e-4, weight_decay=0.1, loss="sigmoid", model_fields={"head_bias": -10.0}, dropout=0.0
+)
+# Of JFT: epochs, the fewest where there are two, and rate.
+_TABLE_3_BY_MODEL = {
+    "ViT-L/32": (7.0, 6e-4),
+    "ViT-L/16": (7.0, 4e-4),
+    "ViT-H/14": (14.0, 3e-4),
+    "BiT-R50x1": (7.0, 1e-3),
+    "BiT-R50x2": (7.0, 1e-3),
+    "BiT-R101x1": (7.0, 8e-4),
+    "BiT-R152x1": (7.0, 6e-4),
+    "BiT-R152x2": (7.0, 6e-4),
+    "R50+ViT-B/16": (7.0, 8e-4),
+    "R50+ViT-B/32": (7.0, 8e-4),
+    "R50+ViT-L/32": (7.0, 2e-4),
+    "R50+ViT-L/16": (7.0, 4e-4),
+}
 _OF_SMALL_MODELS = partial(PretrainRecipe, lr=1e-3, weight_decay=0.05, stochastic_depth=0.1)
 
 # A model and an optimiser for photographs of 32 pixels on two CPU cores (results/cifar10_record/).
@@ -52,15 +70,11 @@ _OF_SMALL_PHOTOGRAPHS: dict[str, Any] = {
 
 PRESETS: dict[type[Recipe], dict[str, Callable[..., Recipe]]] = {
     PretrainRecipe: {
-        "jft": partial(
-            _UNCLIPPED,
-            epochs=7.0,
-            lr=8e-4,
-            weight_decay=0.1,
-            loss="sigmoid",
-            model_fields={"head_bias": -10.0},
-            dropout=0.0,
-        ),
+        "jft": _JFT,
+        **{
+            f"jft-{model}": partial(_JFT, model=model, epochs=epochs, lr=lr)
+            for model, (epochs, lr) in _TABLE_3_BY_MODEL.items()
+        },
         "imagenet21k": partial(_UNCLIPPED, epochs=90.0, lr=1e-3, weight_decay=0.03, dropout=0.1),
         "imagenet": partial(_TABLE_3, epochs=300.0, lr=3e-3, weight_decay=0.3, dropout=0.1),
         "small": partial(_OF_SMALL_MODELS, epochs=100.0, batch=128, label_smoothing=0.1, augment=_SMALL_IMAGES),
