@@ -18,7 +18,19 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 # From the ground up; a module imports only from its own floor or below, and a room never from a room beside it
 # unless the pair is listed. docs/architecture.md draws the same picture.
 FLOORS = [
-    {"errors", "version", "cache", "whole", "wording", "streams", "interruption", "json_text", "memory", "file_lock"},
+    {
+        "errors",
+        "version",
+        "cache",
+        "whole",
+        "wording",
+        "streams",
+        "interruption",
+        "json_text",
+        "memory",
+        "file_lock",
+        "ahead",
+    },
     {"fields", "lock", "optional", "precision", "device", "weights", "yaml_text", "download", "notebook"},
     {"data", "layers"},
     {"models", "evaluation"},

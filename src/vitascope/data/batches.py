@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from vitascope.ahead import ahead
 from vitascope.data.images import UInt8
 from vitascope.data.picture import Picture
 from vitascope.data.preprocess import to_tensor
@@ -32,6 +33,8 @@ Batch = tuple[Tensor, Tensor]
 """Images uint8 (B, C, H, W) and labels int64 (B,), or bool (B, K) where there may be several."""
 Item = tuple[int, int]
 """(epoch, index) of one training image."""
+_READERS = 2
+"""Threads that make batches of an evaluation, each at most a batch early."""
 
 
 @lru_cache(maxsize=2)
@@ -137,11 +140,14 @@ def evaluation_batches(
 
     With `skip_unreadable` the others are left out of their batches, of which some may be empty.
 
-    At most `workers` processes read, no more than there are batches; `close()` ends them.
+    At most `workers` processes read, no more than there are batches, or threads of this one where `workers` is 0;
+    `close()` ends them.
     """
     mine = range(rank, len(source), processes)
     parts = [mine[first : first + batch] for first in range(0, len(mine), batch)]
     make = partial(_resized, source, np.asarray(source.labels), resize, skip_unreadable)
+    if workers == 0:
+        return _unless_error(ahead(_Batches(make).__getitems__, parts, most=_READERS, threads=_READERS))
     return _loaded(make, parts, min(workers, len(parts)))
 
 
@@ -178,6 +184,8 @@ def _unless_error(batches: Iterator[Batch | UserError]) -> Generator[Batch, None
                 raise batch
             yield batch
     finally:
+        if isinstance(batches, Generator):
+            batches.close()
         del batches  # ends the workers now, not when a traceback that holds this frame is let go
 
 

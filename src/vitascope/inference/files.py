@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import stat
-from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -15,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vitascope.ahead import ahead
 from vitascope.checkpoints.answer import Answer
 from vitascope.data.formats import FORMATS
 from vitascope.data.passed_over import grouped, say, sentence
@@ -103,9 +101,9 @@ def read_files(
 
 
 def _resized(
-    preprocess: Preprocess, files: Sequence[Path], ahead: int, remarks: Remarks
+    preprocess: Preprocess, files: Sequence[Path], early: int, remarks: Remarks
 ) -> Generator[np.ndarray | ImageError, None, None]:
-    """Each file's image as the model sees it, uint8 (h, w, C), or why there is none; read up to `ahead` files early.
+    """Each file's image as the model sees it, uint8 (h, w, C), or why there is none; up to `early` before their turn.
 
     Nothing larger than that waits, and no more photographs are decoded at a time than there are threads.
     """
@@ -117,14 +115,4 @@ def _resized(
             except ImageError as error:
                 return error
 
-    pool = ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS))
-    waiting: deque[Future[np.ndarray | ImageError]] = deque()
-    try:
-        for file in files:
-            waiting.append(pool.submit(one, file))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    return ahead(one, files, most=early, threads=_MOST_THREADS)

@@ -175,7 +175,7 @@ class Teach(Teaching, Opened, Placed):
     keep_examples: Annotated[int, Range(0, 100)] = 6
     """Photographs it was judged on, kept small in --out (not in its model/) with their labels, for the page of `serve`;
     0 for none."""
-    batch: Count = 64
+    batch: Count = 32
     """Images per forward pass."""
     workers: Annotated[int, Range(0)] = 0
     """Processes that read images besides this one."""

@@ -116,7 +116,7 @@ def _store(checkpoint: Checkpoint, device: str | None, **how: Any) -> FeatureSto
     """Features as fine-tuning would see them, by engine "auto": a pre-training head's hidden layer is dropped."""
     place = resolve_device(device)
     headless = replace(checkpoint, model=replace_head(checkpoint.model, 0), labels=(), sets=None)
-    engine = make_engine("auto", headless, place, "float32", how.get("batch", 64))
+    engine = make_engine("auto", headless, place, "float32", how.get("batch", 32))
     return FeatureStore(
         headless.model.to(place), checkpoint.preprocess, folder=features_folder(), compute=engine, **how
     )
@@ -140,10 +140,10 @@ def _lesson(
     if splits.train is not None and len(splits.train):
         if settings.group is not None:
             group_keys(splits.train, settings.group)  # a mistake there is told before the work
-        if isinstance(features.compute, Auto):
-            features.compute.expect(sum(map(len, splits.present().values())))
         with ThreadPoolExecutor(1) as beside:  # an engine being made leaves a core idle
             searched = beside.submit(find_copies, splits.present().values())
+            if isinstance(features.compute, Auto):
+                features.compute.expect(sum(map(len, splits.present().values())))
             more = _look(splits.train, features)
         copies = searched.result()
         alike = copies.found(splits)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from vitascope.checkpoints.kept_examples import write_examples
@@ -41,10 +42,13 @@ def write_run_report(folder: Path, report: RunReport) -> Path:
 def write_report_page(path: Path, report: RunReport) -> Path:
     """Writes the page alone, to any file; returns it."""
     headline, lead = sections.verdict(report)
+    with ThreadPoolExecutor(1) as beside:  # where a model looks is computed while the rest is written
+        looked = beside.submit(photographs.mistakes, report)
+        drawn = [None if section is photographs.mistakes else section(report) for section in _SECTIONS]
     parts = [
         sections.accuracy(report),
         *report.first,
-        *(section(report) for section in _SECTIONS),
+        *(section or looked.result() for section in drawn),
         ("What was done", _pairs(report.made)),
         ("What to do next", commands(report.next) if report.next else ""),
     ]

@@ -72,11 +72,29 @@ class Auto:
         self._engine = self._build("eager")
         self._images, self._coming = 0, 0
         self._known: dict[str, Times] = {}
+        self._ready: dict[str, tuple[Engine | None, float]] = {}
         self._choosing = threading.Lock()
 
     def expect(self, images: int) -> None:
-        """Tells that a job of so many images begins; without, only those that were seen count."""
+        """Tells that a job of so many images begins; without, only those that were seen count.
+
+        What a long one is likely to try is made here, where others may be at work beside.
+        """
         self._coming = self._images + images
+        if images < _MANY:
+            return
+        with self._choosing:
+            times = self._known_of(min(images, self._batch))
+            if times:
+                self._change(times, images)
+                return
+            preprocess = self._checkpoint.preprocess
+            blank, start = torch.zeros(1, preprocess.channels, *preprocess.size), time.perf_counter()
+            self._engine(blank)
+            seconds = (time.perf_counter() - start) * images  # a first call is slow, so this is a little too much
+            for name, worth in WORTH_TRYING.items():
+                if seconds >= worth and self._made(name)[0] is not None:
+                    break
 
     def __call__(self, images: Tensor) -> Tensor:
         """See `Engine`."""
@@ -93,19 +111,18 @@ class Auto:
 
     def _chosen(self, images: Tensor) -> Tensor:
         """Logits, after what is known has chosen the engine, or by one that is tried on them."""
-        key = f"{self._situation}, batch below {2 ** len(images).bit_length()}"
-        if key not in self._known:  # a first call may be a single image, to warm up
-            self._known[key] = _sound(recall(cache_folder() / _MEMORY, key))
-        times, done = self._known[key], list[Tensor]()
+        size, done = len(images), list[Tensor]()
+        times = self._known_of(size)
         if "eager" not in times and self._coming - self._images >= _MANY and len(images) > 2 * _FEW:
             done = [self._timed(times, part) for part in torch.split(images[: 2 * _FEW], _FEW)]
             images = images[2 * _FEW :]
         ahead = max(self._images, self._coming - self._images)
         self._change(times, ahead)
         for name, worth in WORTH_TRYING.items():
+            worth = 0.0 if name in self._ready else worth
             if self.name in times and name not in times and times[self.name][0] * ahead >= worth:
                 done.append(self._tried(name, times, images))
-                remember(cache_folder() / _MEMORY, key, times)
+                remember(cache_folder() / _MEMORY, self._key(size), times)
                 break
         else:
             done.append(self._timed(times, images))
@@ -121,21 +138,40 @@ class Auto:
 
     def _tried(self, name: str, times: Times, images: Tensor) -> Tensor:
         """Logits by another engine, which stays if it is faster."""
-        start, before = time.perf_counter(), (self.name, self._engine)
-        try:
-            engine = self._build(name)
-        except ConfigError as error:
-            log.debug("not a candidate: %s", error)
-            times[name] = math.inf, 0.0
+        engine, cost = self._made(name)
+        times[name] = math.inf, cost
+        if engine is None:
             return self._timed(times, images)
-        times[name] = math.inf, time.perf_counter() - start
+        before = self.name, self._engine
         engine(images[:1])  # the first call of an engine is slower
         self.name, self._engine = name, engine
         result = torch.cat([self._timed(times, part) for part in images.chunk(2)])
         log.info("milliseconds an image: %s", {name: round(1000 * s, 2) for name, (s, _) in times.items()})
         if times[name][0] > (1 - _MARGIN) * times[before[0]][0]:
             self.name, self._engine = before
+        del self._ready[name]
         return result
+
+    def _made(self, name: str) -> tuple[Engine | None, float]:
+        """Another engine, if there can be one, and the seconds that making it took."""
+        if name not in self._ready:
+            start, engine = time.perf_counter(), None
+            try:
+                engine = self._build(name)
+            except ConfigError as error:
+                log.debug("not a candidate: %s", error)
+            self._ready[name] = engine, time.perf_counter() - start
+        return self._ready[name]
+
+    def _known_of(self, images: int) -> Times:
+        """What is known of batches of about so many."""
+        key = self._key(images)
+        if key not in self._known:  # a first call may be a single image, to warm up
+            self._known[key] = _sound(recall(cache_folder() / _MEMORY, key))
+        return self._known[key]
+
+    def _key(self, images: int) -> str:
+        return f"{self._situation}, batch below {2 ** images.bit_length()}"
 
     def _change(self, times: Times, ahead: int) -> None:
         """Takes the fastest that is known, where it saves more than it costs."""
