@@ -53,7 +53,7 @@ SMALLER = {
     "serve": "--port 0",
     "study data-scaling": f"{_STUDY} --sizes 24 --steps 2",
     "study compute": f"{_STUDY} --steps 2",
-    "study ablation": f"{_STUDY} --steps 1",
+    "study ablation": f"{_STUDY} --steps 1 --validation-images 6",
     "study inductive-bias": "--image-size 16",
 }
 """Options that are added, so that a command takes a second; the last of two counts."""

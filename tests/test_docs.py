@@ -128,6 +128,18 @@ def test_commands_and_options_within_sentences_exist(told: Told) -> None:
         assert option in known or option in groups, f"{told}: no option {option}"
 
 
+def test_every_table_and_figure_of_the_paper_has_its_place() -> None:
+    text = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
+    told = [item for title in re.findall(r"^### (.+)$", text, re.MULTILINE) for item in title.split(", ")]
+    tables = [f"Table {number}" for number in range(1, 10)]
+    assert sorted(told) == sorted([*tables, *(f"Figure {number}" for number in range(1, 15))])
+    for part in re.split(r"^### ", text, flags=re.MULTILINE)[1:]:
+        said = re.sub(r"^```.*?^```", "", part.split("\n## ")[0], flags=re.MULTILINE | re.DOTALL)
+        assert len(said.partition("\n")[2].strip()) > 40, f"{part.splitlines()[0]}: nothing is said of it"
+        for path in re.findall(r"`(results/[\w/.]+?)/?`", said):
+            assert (ROOT / path).exists(), path
+
+
 def test_what_is_not_run_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]

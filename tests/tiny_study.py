@@ -36,7 +36,8 @@ def quicker(patch: pytest.MonkeyPatch) -> None:
     """The same with one model, and a figure in no time."""
     shrink(patch)
     patch.setitem(LINEUPS, "small", TINY[:1])
-    patch.setattr("vitascope.studies.report.draw_study", lambda *_: "figure")
+    for drawn in ("report.draw_study", "ablation.report.draw_ablation"):
+        patch.setattr(f"vitascope.studies.{drawn}", lambda *_: "figure")
     patch.setattr(
         "vitascope.studies.report.save_figure", lambda drawing, path: path.with_suffix(".png").write_text(drawing)
     )

@@ -57,6 +57,7 @@ NAV: dict[str, Any] = {
     },
     "Results": {
         "Results so far": "results.md",
+        "The paper, table by table": "docs/paper.md",
         "What was tried, what failed": "results/README.md",
         "Gallery": "docs/gallery.md",
         "ViT beside ResNet": "docs/comparison.md",
