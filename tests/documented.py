@@ -30,6 +30,8 @@ NOT_HERE = {
     r"source |\.venv/bin/vitascope demo$": "the shell's own, or what make does",
     r"vitascope demo$": "two minutes; tests/recipes/test_demo.py runs it with fewer digits",
     r"\.venv/bin/python -m pytest ": "these tests",
+    r"vitascope export .*--format web": "npm fetches ONNX Runtime once; tests/web/test_classifier.py opens a page",
+    r"hf auth login$|vitascope push ": "an account of the Hub; tests/checkpoints/test_push.py pushes to its own server",
     r"torchrun ": "several processes; tests/training/test_parallel.py runs them",
     r"(docker|kubectl|systemctl|sudo|curl) ": "programs and services that a test machine need not have",
 }
@@ -48,7 +50,6 @@ SMALLER = {
     "--batch 8 --whiten 0 --augment.crop none",
     "finetune": "--steps 2 --batch 8 --image-size 16",
     "enough": "--start runs/tiny",
-    "export": "--samples 8",
     "inspect": "--show 1",
     "serve": "--port 0",
     "study data-scaling": f"{_STUDY} --sizes 24 --steps 2",
@@ -58,7 +59,8 @@ SMALLER = {
 }
 """Options that are added, so that a command takes a second; the last of two counts."""
 
-NEEDS = {"--engine openvino": "openvino", "--format openvino": "openvino", "--format onnx": "onnxscript"}
+NEEDS = {"openvino": "openvino", "onnxruntime": "onnxruntime", "vitascope export": "onnxscript"}
+"""What stands in a text → the package without which it is not run."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,8 @@ def small(command: str) -> list[str]:
     plain = re.sub(r"\[[A-Z]+…\]", "", command)
     words = [WORDS.get(word, word) for word in shlex.split(re.sub(r" --time-budget \S+", "", plain))[1:]]
     name = name_of(words)
-    return words + SMALLER.get(name, "").split()
+    calibrated = ["--samples", "8"] if "--calibration" in words else []
+    return words + SMALLER.get(name, "").split() + calibrated
 
 
 _NARROW: dict[str, Any] = {**FIELDS, "depth": 1, "classes": 3, "image_size": 32}

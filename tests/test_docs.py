@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from documented import NEEDS, ROOT, Told, commands, fill, name_of, programs, small, spans
+from optional import needs
 from vitascope.cli import COMMANDS, described, main
 
 COMMANDS_TOLD = list(commands())
@@ -76,12 +77,17 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     yield shown
 
 
+def needed(told: Told) -> None:
+    """Skips, visibly, without a package that this needs."""
+    for text, package in NEEDS.items():
+        if text in told.text:
+            needs(package)
+
+
 @pytest.mark.parametrize("told", RUN, ids=str)
 def test_commands_run(told: Told, workshop: Path, served: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert told.text.startswith("vitascope "), f"{told}: neither run nor in NOT_HERE; output and drawings are ```text"
-    for option, package in NEEDS.items():
-        if option in told.text and find_spec(package) is None:
-            pytest.skip(f"NOT RUN: no {package}")
+    needed(told)
     words = small(told.text)
     out = words[words.index("--out") + 1] if "--out" in words else words[2] if words[0] in ("export", "convert") else ""
     for made in filter(None, [out, *(words[words.index(o) + 1] for o in ("--errors",) if o in words)]):
@@ -96,6 +102,7 @@ def test_commands_run(told: Told, workshop: Path, served: list[str], capsys: pyt
 @pytest.mark.parametrize("told", PROGRAMS, ids=str)
 def test_blocks_give_what_they_say(told: Told, workshop: Path) -> None:
     """What stands behind an arrow is what comes out."""
+    needed(told)
     space: dict[str, Any] = {}
     statements: list[str] = []
     for line in told.text.splitlines():
