@@ -22,6 +22,7 @@ from vitascope.checkpoints.kept_examples import KeptExample, write_examples
 from vitascope.cli import main
 from vitascope.errors import ConfigError
 from vitascope.evaluation.sets import PredictionSets
+from vitascope.inference.contract import Form
 from vitascope.inference.export import export
 from vitascope.inference.exported import open_model
 from vitascope.web.engine import Engine
@@ -89,9 +90,10 @@ def test_sets_and_what_runs_are_told(server: Served) -> None:
     assert [output["name"] for output in model["outputs"]] == ["logits", "probabilities", "label", "set", "known"]
 
 
-def test_onnx_is_served_as_its_predictor_answers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["batch", "image"])
+def test_onnx_is_served_as_its_predictor_answers(form: Form, tmp_path: Path) -> None:
     needs("onnxruntime")
-    export(checkpoint(TINY, labels=CLASSES), tmp_path / "out", "onnx")
+    export(checkpoint(TINY, labels=CLASSES), tmp_path / "out", "onnx", form=form)
     files = [png(n) for n in range(3)]
     with serving(tmp_path / "out") as onnx:
         assert onnx.client.get("/v2/models/tiny").json()["platform"] == "onnxruntime_onnx"

@@ -241,5 +241,4 @@ def test_old_looks_are_forgotten_and_made_again() -> None:
 def test_the_schema_tells_the_addresses_and_loads_nothing_from_elsewhere(server: Served) -> None:
     paths = server.client.get("/openapi.json").json()["paths"]
     assert {"/predict", "/api/look", "/v2/models/{model}/infer"} <= set(paths)
-    for page in ("/docs", "/redoc"):
-        error_of(server.client.get(page), 404)
+    error_of(server.client.get("/redoc"), 404)

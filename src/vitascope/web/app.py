@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from importlib.abc import Traversable
 from importlib.resources import files
 from typing import Annotated
@@ -11,12 +12,20 @@ from starlette.responses import Response
 
 from vitascope.version import __version__
 from vitascope.web import page, protocol, teach
+from vitascope.web.described import LABELS, PREDICT, described
 from vitascope.web.errors import HANDLERS, Refusal, json_response
 from vitascope.web.guard import Guard
 from vitascope.web.intake import BODY
 from vitascope.web.metrics import CONTENT_TYPE
+from vitascope.web.reference import reference
 from vitascope.web.service import Service
 from vitascope.web.watch import Watch
+
+Top = Annotated[int, Query(ge=1, le=2**31, description="How many labels of an image, the likeliest.")]
+Threshold = Annotated[
+    float | None,
+    Query(ge=0, le=1, description="Sets hold the labels of at least this probability; without, as the model's own do."),
+]
 
 
 def application(service: Service, folder: Traversable | None = None) -> FastAPI:
@@ -25,7 +34,7 @@ def application(service: Service, folder: Traversable | None = None) -> FastAPI:
         title="Vitascope",
         version=__version__,
         lifespan=lambda _: service.running(),
-        docs_url=None,  # those pages load scripts from elsewhere
+        docs_url=None,  # those pages load scripts from elsewhere; `reference` is ours
         redoc_url=None,
         redirect_slashes=False,
         exception_handlers=HANDLERS,
@@ -40,6 +49,9 @@ def application(service: Service, folder: Traversable | None = None) -> FastAPI:
     app.include_router(page.data_routes(service))
     if settings.teach:
         app.include_router(teach.routes(service))
+    app.include_router(_reference_route(app, settings.name))
+    schema = functools.cache(lambda: described(app))
+    app.openapi = schema  # type: ignore[method-assign]
     app.include_router(page.file_routes(folder or files("vitascope.web") / "static", teach=settings.teach))
     return app
 
@@ -57,14 +69,32 @@ def _metrics_route(service: Service) -> APIRouter:
 def _predict_routes(service: Service) -> APIRouter:
     router = APIRouter()
 
-    @router.post("/predict", summary="labels and probabilities of one image or several", openapi_extra=BODY)
-    async def predict(request: Request, top: Annotated[int, Query(ge=1, le=2**31)] = 5) -> Response:
+    what = "labels and probabilities of one image or several"
+
+    @router.post("/predict", summary=what, openapi_extra=BODY, responses=PREDICT)
+    async def predict(request: Request, top: Top = 5, threshold: Threshold = None) -> Response:
         engine = service.engine
         if not engine.labels:
             raise Refusal(422, "this model has no head, so it cannot predict labels; fine-tune it first")
         async with service.intake.uploads(request) as uploads:
-            found = engine.answers(await service.outputs([upload.content for upload in uploads]), top)
+            outputs = await service.outputs([upload.content for upload in uploads])
+            found = engine.answers(outputs, top, threshold)
         told = [{"name": upload.name, **answer.as_json()} for upload, answer in zip(uploads, found, strict=True)]
         return json_response({"model": service.settings.name, "predictions": told})
+
+    @router.get("/labels", summary="names in the order of the probabilities, and the prediction sets", responses=LABELS)
+    async def labels() -> Response:
+        return json_response({"model": service.settings.name, **service.engine.described()})
+
+    return router
+
+
+def _reference_route(app: FastAPI, name: str) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> Response:
+        root = f"{request.url.scheme}://{request.url.netloc}"
+        return Response(reference(app.openapi(), name, root), media_type="text/html")
 
     return router

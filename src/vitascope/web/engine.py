@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -130,23 +131,40 @@ class Engine:
         """float32 (n, K) → probabilities (n, K), by the checkpoint's activation."""
         return probabilities(torch.from_numpy(logits), self.checkpoint.activation).numpy()
 
-    def results(self, outputs: Float32) -> dict[str, Array]:
+    def results(self, outputs: Float32, threshold: float | None = None) -> dict[str, Array]:
         """Of `forward` (n, …) → all that may be asked for, by name: `label` is the most probable one's, `set` says of
-        each class whether it is in the prediction set, `known` whether any is.
+        each class whether it is in the prediction set, `known` whether any is; see `members`.
         """
         if not self.labels:
             return {"features": outputs}
         best = np.array([self.labels[i] for i in outputs.argmax(axis=1)], dtype=object)
         likely = self.probabilities(outputs)
         told: dict[str, Array] = {"logits": outputs, "probabilities": likely, "label": best}
-        if self.checkpoint.sets is None:
-            return told
-        members = self.checkpoint.sets.members(likely)
-        return {**told, "set": members, "known": np.asarray(members.any(axis=1))}
+        members = self.members(likely, threshold)
+        return told if members is None else {**told, "set": members, "known": np.asarray(members.any(axis=1))}
 
-    def answers(self, logits: Float32, top: int) -> list[Answer]:
-        """float32 (n, K) → the `top` labels of each, best first, and its prediction set."""
-        return answers(torch.from_numpy(self.probabilities(logits)), self.labels, self.checkpoint.sets, top)
+    def members(self, likely: Float32, threshold: float | None) -> npt.NDArray[np.bool_] | None:
+        """Of probabilities (n, K) → which classes an image may have, (n, K): those of at least `threshold`, or without
+        one by the prediction sets; None where there are none of these either.
+        """
+        if threshold is not None:
+            return np.asarray(likely >= np.float32(threshold))
+        return None if self.checkpoint.sets is None else self.checkpoint.sets.members(likely)
+
+    def answers(self, logits: Float32, top: int, threshold: float | None = None) -> list[Answer]:
+        """float32 (n, K) → the `top` labels of each, best first, and its set; see `members`."""
+        likely = self.probabilities(logits)
+        found = answers(torch.from_numpy(likely), self.labels, None, top)
+        if (inside := self.members(likely, threshold)) is None:
+            return found
+        sets = [tuple(label for label, is_in in zip(self.labels, row, strict=True) if is_in) for row in inside]
+        return [dataclasses.replace(each, members=members) for each, members in zip(found, sets, strict=True)]
+
+    def described(self) -> dict[str, Any]:
+        """What answers are made of, as JSON: names in the order of the probabilities, how these come to be, sets."""
+        sets = self.checkpoint.sets
+        told = {"labels": list(self.labels), "activation": self.checkpoint.activation}
+        return {**told, "sets": None if sets is None else sets.as_json()}
 
     def look(self, pixels: UInt8) -> Look | PlainLook:
         """Everything the page shows of one image of `decode`; of a `closed` model the answer alone."""

@@ -4,7 +4,8 @@ One model, of which there is one version, "1". It takes one of two inputs: `pixe
 preprocessed by the client; or `image`, BYTES (B), image files that are preprocessed here (base64 in JSON). It gives
 `logits` and `probabilities`, FP32 (B, K), and `label`, BYTES (B), the most probable class; with prediction sets also
 `set`, BOOL (B, K), the classes that an image may have, and `known`, BOOL (B), whether there is one; a model without a
-head gives `features`, FP32 (B, D').
+head gives `features`, FP32 (B, D'). The parameter `threshold` of a request makes sets of the classes that are at least
+so probable, with any model.
 The extension for binary tensor data is understood in both directions, and of the model repository's the index: what is
 served was chosen when the server started. Answers are compressed for clients that ask for gzip.
 """
@@ -19,6 +20,7 @@ from starlette.responses import Response
 
 from vitascope.version import __version__
 from vitascope.web import tensors
+from vitascope.web.described import INFER, METADATA
 from vitascope.web.errors import Refusal, json_response
 from vitascope.web.service import Service
 from vitascope.web.tensors import IMAGE, PIXELS, VERSION, Signature, Tensors
@@ -75,7 +77,7 @@ def _model_routes(service: Service) -> APIRouter:
 
     router = APIRouter(dependencies=[Depends(is_served)])
 
-    @router.get("", summary="the model's inputs and outputs")
+    @router.get("", summary="the model's inputs and outputs", responses=METADATA)
     async def metadata() -> Response:
         signature = _signature(service)
         return json_response(
@@ -98,7 +100,7 @@ def _model_routes(service: Service) -> APIRouter:
     async def ready() -> Response:
         return _readiness({"name": name, "ready": service.ready})
 
-    @router.post("/infer", summary="outputs for a batch of tensors or images")
+    @router.post("/infer", summary="outputs for a batch of tensors or images", **INFER)
     async def infer(request: Request) -> Response:
         signature = _signature(service)
         async with service.intake.body(request) as body:
@@ -106,7 +108,7 @@ def _model_routes(service: Service) -> APIRouter:
             size = tensors.parsing_bytes(text)
             wanted = await service.readers(size, tensors.parse_request, text, blob, signature)
             outputs = await service.outputs(wanted.images)
-        answer, blobs = tensors.write_response(name, wanted, service.engine.results(outputs))
+        answer, blobs = tensors.write_response(name, wanted, service.engine.results(outputs, wanted.threshold))
         response = json_response(answer)
         if blobs:
             lengths = {_JSON_LENGTH: str(len(response.body)), "cache-control": "no-store"}

@@ -54,6 +54,8 @@ class InferRequest:
     """Pixels (B, C, H, W), or B files."""
     outputs: Mapping[str, bool]
     """Names of what is wanted, and whether as bytes behind the JSON."""
+    threshold: float | None = None
+    """In place of the prediction sets: classes of at least this probability."""
 
 
 def split(body: bytes, json_length: str | None) -> tuple[bytes, bytes]:
@@ -94,7 +96,14 @@ def parse_request(text: bytes, blob: bytes, signature: Signature) -> InferReques
     one = isinstance(inputs, list) and len(inputs) == 1
     _expect(one, f'expected "inputs": a list of exactly one tensor, {_listed(signature.inputs)}')
     images = _images(_object(content["inputs"][0], "the input"), blob, signature)
-    return InferRequest(id=id, images=images, outputs=_outputs(content, signature.outputs))
+    threshold = _parameters(content).get("threshold")
+    known = dict(signature.outputs)
+    if threshold is not None:
+        _expect("probabilities" in known, "threshold is for models that give probabilities")
+        sound = isinstance(threshold, int | float) and not isinstance(threshold, bool) and 0 <= threshold <= 1
+        _expect(sound, "threshold is expected to be a number from 0 to 1")
+        known |= {"set": ("BOOL", known["probabilities"][1]), "known": ("BOOL", ())}
+    return InferRequest(id=id, images=images, outputs=_outputs(content, known), threshold=threshold)
 
 
 def datatype(values: Array) -> str:

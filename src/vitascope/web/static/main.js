@@ -60,7 +60,9 @@ class Page {
     );
     document.title = `${this.name} · Vitascope`;
     const above = source.compared ? [compared(source.compared)] : [];
-    page.append(this.pick.element, ...above, columns, ...(this.opens ? [keys] : []));
+    const programs = h("p", { class: "programs note" }, h("a", { href: "docs" }, "What programs can ask this server"));
+    const below = [...(this.opens ? [keys] : []), ...(source.takesFiles ? [programs] : [])];
+    page.append(this.pick.element, ...above, columns, ...below);
   }
 
   begin() {
