@@ -55,6 +55,7 @@ SMALLER = {
     "study data-scaling": f"{_STUDY} --sizes 24 --steps 2",
     "study compute": f"{_STUDY} --steps 2",
     "study ablation": f"{_STUDY} --steps 1 --validation-images 6",
+    "study cost": "--models ViT-128/8,BiT-R14x½ --sizes 32,64 --batch 1 --rounds 1",
     "study inductive-bias": "--image-size 16",
 }
 """Options that are added, so that a command takes a second; the last of two counts."""

@@ -124,7 +124,7 @@ def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path, images: P
 
 def test_the_group_is_shown(run: Run) -> None:
     studies = [name for name in COMMANDS if name.startswith("study ")]
-    assert len(studies) == 4
+    assert len(studies) == 5
     code, out, err = run("study", "--help")
     assert (code, err) == (0, "")
     for name in COMMANDS:

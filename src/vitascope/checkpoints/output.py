@@ -54,7 +54,9 @@ KINDS: dict[str, tuple[Kind, ...]] = {
     ),
     "page": (("index.html", PAGE_MARK, r"index\.html|parts/[a-z]+-\d+\.js|licences/[\w-]+\.txt"),),
     "report": (("inspect.html", b"vitascope", rf"(inspect\.html|compared\.json)|([^/]+/)?({_REPORT})"),),
-    "study": (("study.json", b'"vitascope"', r"study\.json|measures\.csv|inductive_bias\.(png|svg)|README\.md"),),
+    "study": (
+        ("study.json", b'"vitascope"', r"study\.json|measures\.csv|(inductive_bias|image_sizes)\.(png|svg)|README\.md"),
+    ),
     "teaching": (("results.json", b'"taught_sha256"', _TAUGHT),),
     "run": (("config.yaml", b"eval_every:", rf"(sweep/[^/]+/)?{_RUN}|sweep/results\.json"),),
     "training": (("train.json", b'"chosen"', rf"train\.json|(taught/)?({_TAUGHT})|finetuned/{_RUN}"),),

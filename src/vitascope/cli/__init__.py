@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "name source target",
         "variants of one model: positions, head, shape, optimiser, … (Appendix D)",
     ),
+    "study cost": ("", "images a second and largest batch of models, by size of the image (Figure 12)"),
     "study inductive-bias": ("checkpoints", "how local and equivariant each layer is, checkpoints side by side"),
     "serve": ("checkpoint", "predictions over HTTP, and a page to look inside"),
     "convert": ("checkpoint out", "write a checkpoint in another format"),

@@ -1,4 +1,4 @@
-"""`vitascope study`: data-scaling, compute and ablation, which train; inductive-bias, of checkpoints as they are."""
+"""`vitascope study`: data-scaling, compute and ablation train; cost measures; inductive-bias, of checkpoints."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from vitascope.cli.runs import Schedule, checkpoint_names
 from vitascope.errors import ConfigError
 from vitascope.recipes.asked import Compared
 from vitascope.studies.ablation.settings import Ablation
+from vitascope.studies.image_sizes.settings import ImageSizes
 from vitascope.studies.inductive_bias.settings import InductiveBias
 from vitascope.studies.settings import Cell, Compute, DataScaling, Study, passes
 from vitascope.wording import count, duration
@@ -126,6 +127,30 @@ def _show_result(study: Study, result: dict[str, Any], console: Console) -> None
     if rows:
         console.table("the paper's statements", ["here", "statement"], rows)
     console.say(f"tables, figures and the reading are in {study.out}")
+
+
+def cost(settings: ImageSizes, console: Console) -> dict[str, Any]:
+    """Measures, and writes the numbers, the figure and their reading."""
+    out = Path(settings.out)
+    check_output(out, WHAT, overwrite=settings.overwrite, sources=[])
+    from vitascope.checkpoints.output import atomic_folder
+    from vitascope.studies.image_sizes.report import FIGURE, JSON, write_image_sizes
+    from vitascope.studies.image_sizes.study import measure
+
+    with atomic_folder(out, what=WHAT, overwrite=settings.overwrite) as folder:
+        rows = measure(settings, console.counter("measuring"))
+        judged = write_image_sizes(rows, settings, folder)
+    body = [[row.model, row.size, *(f"{rate:,.1f}" for rate in row.rates.values()), row.largest_batch] for row in rows]
+    console.table("cost", ["model", "px", "inference, images/s", "training, images/s", "largest batch"], body)
+    console.table("the paper's statements", ["here", "statement"], [[v.outcome, v.statement] for v in judged])
+    console.say(f"figure, numbers and their reading lie in {out}")
+    return {
+        "out": str(out),
+        "study": str(out / JSON),
+        "figure": str(out / f"{FIGURE}.png"),
+        "rows": [asdict(row) for row in rows],
+        "verdicts": [asdict(one) for one in judged],
+    }
 
 
 def inductive_bias(asked: Compared, settings: InductiveBias, console: Console) -> dict[str, Any]:
