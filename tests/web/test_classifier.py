@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import threading
 from collections.abc import Iterator
@@ -13,20 +11,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
 import pytest
-from PIL import Image
 
 import vitascope as vs
-from browsing import FILE, LABELS, Tab, browser, model
+from browsing import LABELS, browser, model
+from classifying import PHOTOGRAPHS, Page, page_runtime
 from optional import needs
-from page_runtime import page_runtime
 from serving import png
 from tiny_checkpoint import TINY, checkpoint
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.kept_examples import KeptExample
 from vitascope.cli import main
-from vitascope.data.sample_photographs import sample_photograph
 from vitascope.errors import CheckpointError, ConfigError
 from vitascope.evaluation.sets import PredictionSets
 from vitascope.inference.files import FilePrediction
@@ -41,36 +36,6 @@ needs("onnxruntime")
 NEAR, NEAR_JPEG = 1e-3, 2e-2
 """Probabilities: of pixels that browsers decode alike, and of JPEG files, of which each decoder makes its own."""
 SETS = PredictionSets(coverage=0.9, least=(0.35, 0.4, 0.45), images=40)
-
-
-def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
-
-
-def turned() -> bytes:
-    """A photograph that lies on its side, as EXIF says."""
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    return saved(Image.open(io.BytesIO(sample_photograph("flower"))), "JPEG", exif=exif, quality=95)
-
-
-def see_through() -> bytes:
-    colours = np.random.default_rng(5).integers(0, 256, (40, 30, 4), np.uint8)
-    return saved(Image.fromarray(colours), "PNG")
-
-
-PHOTOGRAPHS = {
-    "noise.png": png(1),
-    "larger.png": png(2, (70, 50)),
-    "grey.png": saved(Image.open(io.BytesIO(png(3))).convert("L"), "PNG"),
-    "see-through.png": see_through(),
-    'an "odd", name.png': png(4),
-    FILE: png(6, (17, 90)),
-    "china.jpg": sample_photograph("china"),
-    "turned.jpg": turned(),
-}
 
 
 @pytest.fixture(scope="module")
@@ -129,34 +94,20 @@ def chromium() -> Iterator[Any]:
         yield running
 
 
-class Page(Tab):
-    """One that asks nothing but its own files."""
+@pytest.fixture(scope="module")
+def opened(chromium: Any, folder: Path) -> Iterator[Page]:
+    page = Page(chromium, (folder / "index.html").as_uri())
+    yield page
+    page.page.context.close()
 
-    def __init__(self, chromium: Any, address: str, **context: Any) -> None:
-        super().__init__(chromium.new_context(accept_downloads=True, **context))
-        self.address = address
-        self.page.goto(address)
-        self.page.wait_for_selector('#page[data-ready]:not([aria-busy="true"])')
 
-    def give(self, photographs: dict[str, bytes]) -> None:
-        files = [{"name": name, "mimeType": "", "buffer": content} for name, content in photographs.items()]
-        for file in files:
-            file["mimeType"] = "image/jpeg" if str(file["name"]).endswith("jpg") else "image/png"
-        self["files"].set_input_files(files)
-        self.page.wait_for_selector('#page:not([aria-busy="true"])')
-
-    def table(self) -> list[list[str]]:
-        with self.page.expect_download() as waiting:
-            self["csv"].click()
-        text = Path(waiting.value.path()).read_bytes().decode("utf-8-sig")
-        return list(csv.reader(io.StringIO(text, newline="")))
-
-    def close(self) -> None:
-        assert self.errors == []
-        own = urlsplit(self.address)
-        for asked in map(urlsplit, self.requests):
-            assert asked.scheme in ("data", "blob") or (asked.scheme, asked.netloc) == (own.scheme, own.netloc), asked
-        self.page.context.close()
+@pytest.fixture
+def page(opened: Page) -> Iterator[Page]:
+    """The folder's page, from a file; at the end it must not have made an error or asked for anything else."""
+    yield opened
+    opened.blameless()
+    if opened["clear"].is_visible():
+        opened["clear"].click()
 
 
 def agrees(rows: list[list[str]], ck: Checkpoint) -> None:
@@ -174,41 +125,9 @@ def agrees(rows: list[list[str]], ck: Checkpoint) -> None:
                 assert one == other, (mine, theirs)
 
 
-@pytest.mark.parametrize("place", ["file", "server"])
-def test_the_folder_says_what_the_model_says(
-    place: str, chromium: Any, folder: Path, address: str, knowing: Checkpoint
-) -> None:
-    page = Page(chromium, (folder / "index.html").as_uri() if place == "file" else address)
-    page.give(PHOTOGRAPHS)
-    agrees(page.table(), knowing)
-    page.close()
-
-
-def test_one_file_says_what_the_model_says(chromium: Any, one_file: Path) -> None:
-    page = Page(chromium, one_file.as_uri(), offline=True)
-    page.give(PHOTOGRAPHS)
-    agrees(page.table(), vs.load(one_file.parent / "ck"))
-    assert {urlsplit(address).scheme for address in page.requests} <= {"file", "data", "blob"}
-    page.close()
-
-
-def test_where_it_looked_is_the_rollout(chromium: Any, folder: Path, knowing: Checkpoint) -> None:
+def test_the_page_begins_with_an_example_and_speaks_of_it(page: Page, knowing: Checkpoint) -> None:
     from playwright.sync_api import expect
 
-    page = Page(chromium, (folder / "index.html").as_uri())
-    page.give({"noise.png": PHOTOGRAPHS["noise.png"]})
-    page["map-rollout"].check()
-    shares = 100 * rollout(knowing.model, knowing.preprocess(PHOTOGRAPHS["noise.png"])[None]).numpy()
-    assert shares.min() < 9.9 < 10 < shares.max()
-    expect(page["legend"]).to_contain_text(f"{shares.min():.1f} %")
-    expect(page["legend"]).to_contain_text(f"{shares.max():.0f} %")
-    page.close()
-
-
-def test_the_page_begins_with_an_example_and_speaks_of_it(chromium: Any, folder: Path, knowing: Checkpoint) -> None:
-    from playwright.sync_api import expect
-
-    page = Page(chromium, (folder / "index.html").as_uri())
     expect(page["example"]).to_have_text("café")
     expect(page.page.locator("h1")).to_have_text("<b>Which?</b>")
     predictor = Predictor(knowing, "eager")
@@ -216,14 +135,48 @@ def test_the_page_begins_with_an_example_and_speaks_of_it(chromium: Any, folder:
     assert members is not None
     said = " or ".join(members) if members else "None of these"
     expect(page["spoken"]).to_have_text(re.sub("\u2028", " ", said))
-    page.close()
 
 
-def test_what_cannot_be_read_costs_no_other_its_answer(chromium: Any, folder: Path) -> None:
-    page = Page(chromium, (folder / "index.html").as_uri())
+def test_the_folder_says_what_the_model_says(page: Page, knowing: Checkpoint) -> None:
+    page.give(PHOTOGRAPHS)
+    agrees(page.table(), knowing)
+
+
+def test_it_says_the_same_from_a_server(chromium: Any, address: str, knowing: Checkpoint) -> None:
+    page = Page(chromium, address)
+    page.give(PHOTOGRAPHS)
+    agrees(page.table(), knowing)
+    page.blameless()
+    page.page.context.close()
+
+
+def test_one_file_says_what_the_model_says(chromium: Any, one_file: Path) -> None:
+    page = Page(chromium, one_file.as_uri(), offline=True)
+    page.give(PHOTOGRAPHS)
+    agrees(page.table(), vs.load(one_file.parent / "ck"))
+    assert {urlsplit(address).scheme for address in page.requests} <= {"file", "data", "blob"}
+    page.blameless()
+    page.page.context.close()
+
+
+def test_where_it_looked_is_the_rollout(page: Page, knowing: Checkpoint) -> None:
+    from playwright.sync_api import expect
+
+    page.give({"noise.png": PHOTOGRAPHS["noise.png"]})
+    page["map-rollout"].check()
+    shares = 100 * rollout(knowing.model, knowing.preprocess(PHOTOGRAPHS["noise.png"])[None]).numpy()
+    assert shares.min() < 9.9 < 10 < shares.max()
+    expect(page["legend"]).to_contain_text(f"{shares.min():.1f} %")
+    expect(page["legend"]).to_contain_text(f"{shares.max():.0f} %")
+    page["map-none"].check()
+    expect(page["legend"]).to_be_hidden()
+
+
+def test_what_cannot_be_read_costs_no_other_its_answer(page: Page) -> None:
     page.give({"torn.png": png()[:60], "good.png": png(7)})
     page.give({"later.png": png(8)})
-    rows = [dict(zip(rows[0], row, strict=True)) for rows in [page.table()] for row in rows[1:]]
+    header, *table = page.table()
+    rows = [dict(zip(header, row, strict=True)) for row in table]
     assert [(row["file"], bool(row["label"])) for row in rows] == [
         ("torn.png", False),
         ("good.png", True),
@@ -233,14 +186,31 @@ def test_what_cannot_be_read_costs_no_other_its_answer(chromium: Any, folder: Pa
     assert re.fullmatch(r"3 photographs: .*, 1 cannot be read\.", page["sum"].text_content())
     page["clear"].click()
     assert page["row"].count() == 0
-    page.close()
 
 
-def test_the_camera_is_answered_and_a_picture_can_be_kept(chromium: Any, folder: Path) -> None:
+def test_files_are_dropped_or_pasted(page: Page) -> None:
     from playwright.sync_api import expect
 
-    page = Page(chromium, (folder / "index.html").as_uri())
-    page["clear"].is_hidden()
+    transfer = page.page.evaluate_handle(
+        """bytes => {
+          const held = new DataTransfer();
+          held.items.add(new File([new Uint8Array(bytes)], "given.png", { type: "image/png" }));
+          return held;
+        }""",
+        list(png(3)),
+    )
+    for event in ("dragover", "drop"):
+        page.page.dispatch_event("body", event, {"dataTransfer": transfer})
+    expect(page["row"]).to_have_count(1)
+    page.page.evaluate("held => document.dispatchEvent(new ClipboardEvent('paste', { clipboardData: held }))", transfer)
+    expect(page["row"]).to_have_count(2)
+    page.settle()
+    assert len({tuple(row) for row in page.table()[1:]}) == 1
+
+
+def test_the_camera_is_answered_and_a_picture_can_be_kept(page: Page) -> None:
+    from playwright.sync_api import expect
+
     page["camera"].click()
     expect(page["camera-view"]).to_be_visible()
     expect(page["spoken"]).to_be_visible()
@@ -248,19 +218,19 @@ def test_the_camera_is_answered_and_a_picture_can_be_kept(chromium: Any, folder:
     expect(page["row"]).to_have_count(1)
     page["camera"].click()
     expect(page["camera-view"]).to_be_hidden()
+    expect(page["empty"]).to_be_visible()
     page["row"].click()
     expect(page["seen"]).to_be_visible()
-    page.close()
 
 
-def test_a_phone_in_the_dark_needs_no_sideways_scrolling(chromium: Any, folder: Path) -> None:
-    page = Page(chromium, (folder / "index.html").as_uri(), viewport={"width": 390, "height": 844}, color_scheme="dark")
+def test_a_phone_in_the_dark_needs_no_sideways_scrolling(page: Page) -> None:
+    page.page.set_viewport_size({"width": 390, "height": 844})
+    page.page.emulate_media(color_scheme="dark")
     page.give({"noise.png": png(1), "a-very-long-name-without-any-place-to-break-it" * 3 + ".png": png(2)})
     page["map-rollout"].check()
     assert page.page.evaluate("document.documentElement.scrollWidth") <= 390
     light = page.page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
     assert max(light) < 64
-    page.close()
 
 
 def test_licences_lie_beside_the_page_and_in_it(folder: Path, one_file: Path) -> None:

@@ -65,6 +65,8 @@ def write_classifier(
         raise CheckpointError("a page shows which class a photograph is of, and this model has no classes")
     if checkpoint.preprocess.channels not in (1, 3):
         raise ConfigError(f"a page reads photographs, of 3 channels; this model takes {checkpoint.preprocess.channels}")
+    if checkpoint.preprocess.interpolation == "lanczos":
+        raise ConfigError("a page cannot resize by lanczos, as this model wants it; `vitascope serve` can")
     if (size := 4 * sum(p.numel() for p in checkpoint.model.parameters())) > LARGEST:
         raise ConfigError(
             f"the model has {memory_text(size)} of weights, and a browser takes {memory_text(LARGEST)}; "

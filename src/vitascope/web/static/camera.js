@@ -8,9 +8,9 @@ const SIDE = 640; // of a picture, at most
 
 export class Camera {
   /** `frame(file)` tries a picture and ends when that is answered; `add(box, [file])` keeps one, where there are
-   * boxes in one of them. */
-  constructor({ frame, add, complain, boxes = true }) {
-    Object.assign(this, { frame, complain, on: false, count: 0 });
+   * boxes in one of them; `stopped()` hears of the end. */
+  constructor({ frame, add, complain, stopped = () => {}, boxes = true }) {
+    Object.assign(this, { frame, complain, stopped, on: false, count: 0 });
     this.video = h("video", { class: "tried", muted: true, playsinline: true, testid: "camera-view" });
     this.choice = h("select", { "aria-label": "Box for the picture" });
     const keep = h(
@@ -52,7 +52,8 @@ export class Camera {
     await this.video.play();
     this.show(true);
     while (this.on) {
-      await this.frame(await this.take());
+      const picture = await this.take();
+      if (this.on) await this.frame(picture);
       await new Promise((resolve) => setTimeout(resolve, PAUSE));
     }
   }
@@ -62,6 +63,7 @@ export class Camera {
     for (const track of this.stream.getTracks()) track.stop();
     this.video.srcObject = null;
     this.show(false);
+    this.stopped();
   }
 
   show(on) {

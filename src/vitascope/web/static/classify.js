@@ -27,6 +27,7 @@ class Classifier {
       frame: (file) => this.glance(file),
       add: (_, files) => this.take(files.map((file) => ({ file, folder: null }))),
       complain: (words) => this.notice.show(words),
+      stopped: () => this.rest(),
       boxes: false,
     });
     this.empty = h("div", { class: "empty", testid: "empty" }, "Drop photographs or a folder here, or paste one.");
@@ -49,16 +50,18 @@ class Classifier {
     if (this.chips.length) this.chips[0].click();
   }
 
+  /** Whether there is a model; if not, why was said. */
   async start() {
     const told = (share) => this.chosen || this.said.say(`Opening the model … ${Math.round(100 * share)} %`);
     try {
       this.engine = await Engine.start(about.pieces, told);
       if (!this.chosen) this.said.say("Ready.");
       page.dataset.ready = "yes";
+      return true;
     } catch (error) {
       this.said.say("");
       this.notice.show(error.message);
-      throw error;
+      return false;
     }
   }
 
@@ -114,6 +117,12 @@ class Classifier {
 
   clear() {
     this.photographs.clear();
+    this.camera.stop();
+    this.rest();
+  }
+
+  /** Nothing is shown. */
+  rest() {
     this.chosen = null;
     this.seen.hide();
     this.empty.hidden = false;
@@ -129,6 +138,7 @@ class Classifier {
     this.said.say("Looking …");
     const bitmap = await this.decoded(photograph);
     if (this.chosen === photograph) {
+      this.shown = photograph;
       if (bitmap) this.seen.show(bitmap, photograph.name);
       else this.seen.hide();
       this.empty.hidden = Boolean(bitmap);
@@ -145,7 +155,7 @@ class Classifier {
     if (photograph.error) this.said.say(`${photograph.name}: ${photograph.error}`);
     if (!photograph.answer) return;
     this.said.show(photograph.answer);
-    if (this.seen.picture) this.seen.rolled(photograph.rollout);
+    if (this.shown === photograph) this.seen.rolled(photograph.rollout);
   }
 
   /** Asks the model about all that waits, what is shown first. */
@@ -153,12 +163,7 @@ class Classifier {
     if (this.working) return;
     this.working = true;
     page.setAttribute("aria-busy", "true");
-    try {
-      await this.ready;
-      for (let next; (next = this.next()); ) await this.ask(next);
-    } catch {
-      // That there is no model was said when it failed.
-    }
+    if (await this.ready) for (let next; (next = this.next()); ) await this.ask(next);
     this.working = false;
     page.removeAttribute("aria-busy");
   }
@@ -179,6 +184,7 @@ class Classifier {
         Object.assign(photograph, { answer: understood(about, given), rollout: given.rollout });
       } catch (error) {
         photograph.error = error.message;
+        this.notice.show(error.message);
       }
     }
     this.answered(photograph);
@@ -200,12 +206,11 @@ class Classifier {
     this.photographs.mark(null);
     this.seen.hide();
     this.empty.hidden = true;
-    await this.ready;
-    const bitmap = await decode(file, about.most_pixels);
-    const image = pixels(bitmap);
-    bitmap.close();
-    const given = await this.engine.answer(image);
-    if (this.camera.on) this.said.show(understood(about, given));
+    if (!(await this.ready)) return this.camera.stop();
+    const photograph = { file };
+    await this.ask(photograph);
+    if (photograph.error) return this.camera.stop();
+    if (this.camera.on) this.said.show(photograph.answer);
   }
 }
 

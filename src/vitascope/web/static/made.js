@@ -2,13 +2,13 @@
 
 import { h } from "./dom.js";
 import { part } from "./parts.js";
+import { save } from "./save.js";
 
 export function colophon({ facts, licence, pieces }) {
-  const save = async () => {
-    const text = await part("notices", pieces.notices);
-    const link = h("a", { href: URL.createObjectURL(new Blob([text], { type: "text/plain" })), download: "notices.txt" });
-    link.click();
-    save.held = text;
+  let notices; // a part is there once
+  const keep = async () => {
+    notices ??= part("notices", pieces.notices);
+    save("notices.txt", "text/plain", await notices);
   };
   return h(
     "footer",
@@ -20,7 +20,7 @@ export function colophon({ facts, licence, pieces }) {
       h("summary", {}, "Licences"),
       h("p", {}, "The model is computed by ONNX Runtime, the page itself is of Vitascope (Apache License 2.0)."),
       h("pre", {}, licence),
-      h("button", { type: "button", class: "plain", testid: "notices", click: save }, "Save the notices of what is in it"),
+      h("button", { type: "button", class: "plain", testid: "notices", click: keep }, "Save the notices of what is in it"),
     ),
   );
 }

@@ -3,6 +3,7 @@
 import { spoken } from "./answer.js";
 import { h, section } from "./dom.js";
 import { icon } from "./icons.js";
+import { save } from "./save.js";
 import { percent, plural } from "./words.js";
 
 const SIDE = 112; // pixels of a small picture
@@ -18,7 +19,7 @@ export class Photographs {
     const acts = h(
       "p",
       { class: "acts" },
-      act("csv", "save", "Save as a table (CSV)", () => this.save()),
+      act("csv", "save", "Save as a table (CSV)", () => save("predictions.csv", "text/csv", "\ufeff", this.table())),
       act("clear", "bin", "Clear", () => on.clear()),
     );
     this.element = section("photographs", "Your photographs", null, acts, this.sum, this.list);
@@ -89,15 +90,6 @@ export class Photographs {
     if (failed) said.push(`${failed} cannot be read`);
     if (waiting) said.push(`${waiting} to come`);
     return `${plural(this.all.length, "photograph")}: ${said.join(", ")}.`;
-  }
-
-  save() {
-    const link = h("a", {
-      href: URL.createObjectURL(new Blob(["\ufeff", this.table()], { type: "text/csv" })),
-      download: "predictions.csv",
-    });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   }
 
   /** As `vitascope predict --csv`: a row a photograph. */

@@ -21,10 +21,13 @@ async function answer({ data, height, width }) {
   };
 }
 
-self.addEventListener("message", async ({ data: { id, begin: parts, image } }) => {
+async function reply({ id, begin: parts, image }) {
   try {
     self.postMessage({ id, ...(await (parts ? begin(parts) : answer(image))) });
   } catch (error) {
     self.postMessage({ id, error: String(error?.message ?? error) });
   }
-});
+}
+
+let last = Promise.resolve(); // a session computes one image at a time
+self.addEventListener("message", ({ data }) => (last = last.then(() => reply(data))));
