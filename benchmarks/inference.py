@@ -23,13 +23,12 @@ from torch import Tensor, nn
 from contest import Way, contest, gate, keep, product, ratios, summary
 from peer_models import timm_model, transformers_model
 from vitascope.checkpoints.checkpoint import Checkpoint, numbered_labels
-from vitascope.data.kept import ArraySource
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import ConfigError
 from vitascope.inference.engines.openvino import OpenVinoEngine, convert, library
+from vitascope.inference.engines.openvino_int8 import quantised
 from vitascope.inference.engines.table import build
 from vitascope.inference.engines.traced import quiet
-from vitascope.inference.quantise import quantised
 from vitascope.models.catalogue import create_model, forward_flops
 from vitascope.precision import resolve_precision
 
@@ -79,10 +78,9 @@ def openvino_run(module: nn.Module, images: Tensor) -> Run:
 
 def int8_run(checkpoint: Checkpoint, samples: int = 8) -> Run:
     """Our model in int8; random images will do, because time alone is measured."""
-    side = checkpoint.preprocess.size[0]
-    noise = np.random.default_rng(0).integers(0, 256, (samples, side, side, 3), np.uint8)
-    source = ArraySource("noise", checkpoint.labels, np.zeros(samples, np.int64), noise)
-    return OpenVinoEngine(quantised(convert(checkpoint), checkpoint, source, samples), "float32")
+    shape = (samples, 3, *checkpoint.preprocess.size)
+    images = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+    return OpenVinoEngine(quantised(convert(checkpoint), images), "float32")
 
 
 def ours(checkpoint: Checkpoint, names: tuple[str, ...], precision: str, batch: int) -> dict[str, Run]:

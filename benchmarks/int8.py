@@ -63,6 +63,7 @@ def main() -> None:
             checkpoint,
             Path(folder) / "int8",
             "openvino",
+            precision="int8",
             calibration=relabelled(splits["train"], checkpoint.labels),
             samples=said.samples,
         )

@@ -64,7 +64,7 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("check",), "data"),
     (("demo", "--seed", "-1"), "--seed is -1"),
     (("models", "--bogus"), "--bogus"),
-    (("export", "ck", "o", "--format=openvino", "--opset=19"), "--opset is 19, but OpenVINO's files have no"),
+    (("export", "ck", "o", "--format=openvino", "--opset=19"), "--opset is 19, but openvino has no ONNX"),
     (("export", "ck", "o", "--samples=9"), "--samples is 9, but nothing is calibrated for float32"),
     (("study", "inductive-bias", "ck", "--out=o", "--images=9"), "--images is 9, but there is no --data"),
     (("study", "inductive-bias", "ck", "--out=o", "--data=digits", "--images=-3"), "--images is -3, expected a w"),

@@ -47,8 +47,8 @@ def test_every_kind_of_model_for_any_batch(kind: str, tmp_path: Path) -> None:
 
 
 def test_what_disagrees_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(ck: object, path: Path, opset: int, **_: object) -> None:
-        write(checkpoint(replace(TINY, width=8)), path, opset)
+    def wrong(ck: object, path: Path, *_: object, **__: object) -> None:
+        write(checkpoint(replace(TINY, width=8)), path)
 
     write = onnx.write
     monkeypatch.setattr(onnx, "write", wrong)

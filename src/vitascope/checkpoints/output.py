@@ -50,7 +50,7 @@ KINDS: dict[str, tuple[Kind, ...]] = {
         ("config.json", b'"written_by": "vitascope', r"model\.safetensors|config\.json|preprocessor_config\.json"),
     ),
     "export": (
-        ("export.json", b'"differences"|"same_label"', r"model\.(onnx(\.data)?|xml|bin)|[a-z]+\.json|shown\.bin"),
+        ("export.json", b'"differences"|"same_label"', r"model\.(onnx(\.data)?|xml|bin|pt2)|[a-z]+\.json|shown\.bin"),
     ),
     "page": (("index.html", PAGE_MARK, r"index\.html|parts/[a-z]+-\d+\.js|licences/[\w-]+\.txt"),),
     "report": (("inspect.html", b"vitascope", rf"(inspect\.html|compared\.json)|([^/]+/)?({_REPORT})"),),

@@ -21,14 +21,13 @@ Both carry the metadata of `facts`, each value a JSON text.
 from __future__ import annotations
 
 import json
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from vitascope.data.preprocess import Preprocess
 from vitascope.evaluation.sets import PredictionSets
+from vitascope.inference.format_names import Form
 from vitascope.version import __version__
 
-Form = Literal["image", "batch"]
-"""Of the input: one photograph of any size, or images that are resized already."""
 IMAGE, IMAGES = "image", "images"
 LOGITS, PROBABILITIES, LABEL, SET, KNOWN, ROLLOUT = "logits", "probabilities", "label", "set", "known", "rollout"
 

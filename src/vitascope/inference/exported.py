@@ -21,15 +21,18 @@ from vitascope.checkpoints.store import PREPROCESSOR
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import CheckpointError, ConfigError, UserError
 from vitascope.evaluation.sets import PredictionSets, sets_from_json
-from vitascope.inference.contract import IMAGE, Form
-from vitascope.inference.engines import onnx, openvino
+from vitascope.inference.contract import IMAGE
+from vitascope.inference.engines import onnx, openvino, pt2
 from vitascope.inference.engines.pytorch import Engine
+from vitascope.inference.format_names import Form
 from vitascope.whole import sha256
 from vitascope.wording import first_line
 
 LABELS, RECORD = "labels.json", "export.json"
-RUNTIMES: dict[str, Any] = {"onnx": onnx, "openvino": openvino}
+RUNTIMES: dict[str, Any] = {"onnx": onnx, "openvino": openvino, "pt2": pt2}
 """By format, the module of the engine that it runs on."""
+OPENED = ("onnx", "openvino")
+"""Those that are opened again: who opens a .pt2 of somebody else lets it run any program."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,7 +41,7 @@ class Exported:
 
     folder: Path
     format: str
-    """A key of `RUNTIMES`."""
+    """One of `OPENED`."""
     preprocess: Preprocess
     labels: tuple[str, ...]
     activation: Activation = "softmax"
@@ -49,6 +52,8 @@ class Exported:
     """As of `Checkpoint`."""
     form: Form = "batch"
     """Of the input."""
+    precision: str = "float32"
+    """What its products are computed in."""
 
     def fingerprint(self) -> str:
         """As of `Checkpoint`."""
@@ -72,7 +77,7 @@ class Exported:
         try:
             if self.form == "image":
                 return onnx.read_photographs(path, self.preprocess)
-            engine: Engine = runtime.read(path)
+            engine: Engine = runtime.read(path, self.precision)
         except Exception as error:
             raise CheckpointError(f"{path} cannot be read ({first_line(error)}); export it again") from error
         return engine
@@ -97,21 +102,23 @@ def open_model(
     if prior is not None:
         raise ConfigError(f"{folder} has its prior within; export the checkpoint with the other --prior")
     try:
-        exported = _read(folder)
+        record = read_json(folder / RECORD)
+        exported = None if record.get("format") == "pt2" else _read(folder, record)
     except (OSError, ValueError, KeyError, TypeError, IndexError, UserError) as error:
         raise CheckpointError(f"{folder} is no complete export ({error}); export it again") from error
+    if exported is None:
+        raise ConfigError(f"{folder} holds a .pt2, which may run any program when opened; give the checkpoint itself")
     size = exported.preprocess.size
     if image_size is not None and exported.preprocess.with_size(image_size).size != size:
         raise ConfigError(f"{folder} takes images of {size}; export the checkpoint with the other size")
     return restated(exported, labels, mean, std)
 
 
-def _read(folder: Path) -> Exported:
+def _read(folder: Path, record: dict[str, Any]) -> Exported:
     """Everything that is there, once every file has the SHA-256 that export.json says."""
-    record = read_json(folder / RECORD)
     format, stated = record.get("format"), record.get("sha256")
-    if format not in RUNTIMES:
-        raise ConfigError(f"of format {format!r}, expected {' or '.join(RUNTIMES)}")
+    if format not in OPENED:
+        raise ConfigError(f"of format {format!r}, expected {' or '.join(OPENED)}")
     if not isinstance(stated, dict) or not {PREPROCESSOR, LABELS, *RUNTIMES[format].FILES} <= stated.keys():
         raise CheckpointError(f"{RECORD} lacks the SHA-256 of its files")
     for name, expected in stated.items():
@@ -133,5 +140,6 @@ def _read(folder: Path) -> Exported:
         activation=check_activation(record.get("activation", "softmax")),
         shown=read_shown(folder, record.get("shown")),
         sets=sets_from_json(record["sets"]) if record.get("sets") else None,
+        precision=str(record.get("precision", "float32")),
         form="image" if record["input"]["name"] == IMAGE else "batch",
     )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vitascope.checkpoints.checkpoint import are_named, probabilities
+from vitascope.checkpoints.checkpoint import Checkpoint, are_named, probabilities
 from vitascope.checkpoints.shown import Shown
 from vitascope.data.copies import LIMIT, digests
 from vitascope.data.labels import renumbered
@@ -22,7 +22,7 @@ from vitascope.errors import CheckpointError, ConfigError, DataError
 from vitascope.evaluation.evaluate import answered
 from vitascope.evaluation.metrics import Tally
 from vitascope.inference.engines.pytorch import TorchEngine
-from vitascope.inference.exported import open_model
+from vitascope.inference.exported import Exported, open_model
 from vitascope.inference.predictor import Predictor
 from vitascope.recipes.asked import Evaluate
 from vitascope.recipes.evaluated_report import leave
@@ -49,21 +49,8 @@ def evaluate_checkpoint(asked: Evaluate, progress: Callable[[int, int], None] | 
     if by_label and asked.confusion:
         raise ConfigError(f"--confusion has no picture of {asked.checkpoint}, which judges each label by itself")
     probabilities(torch.zeros(1, 1), ck.activation)  # refuses a regression
-    splits = open_data(asked.data)
-    if asked.split is not None and asked.split not in (present := splits.present()):
-        held = ", ".join(present) or "nothing"
-        raise DataError(f"{asked.data} has no {asked.split} split, only {held}; choose another --split")
-    found = splits.first(asked.split) if asked.split else splits.first()
-    if found is None:
-        raise DataError(f"{asked.data} holds no images to evaluate on")
-    if found[1].several and not by_label:
-        raise DataError(
-            f"{asked.data} has images with several labels, and {asked.checkpoint} chooses one class an image; "
-            "`finetune` or `teach` it with such data first"
-        )
-    chosen, source = found[0], relabelled(found[1], ck.labels)
+    chosen, source, seen = to_judge_on(asked.data, ck, asked.checkpoint, asked.split)
     classes = source.classes
-    source, seen = _unseen(source, ck.shown, alone=asked.split is None and chosen == "train")
     if warning := str(seen.pop("warning")):
         log.warning("%s", warning)
     with world(asked.device) as w, listening() as odd:
@@ -106,6 +93,30 @@ def evaluate_checkpoint(asked: Evaluate, progress: Callable[[int, int], None] | 
     if w.first and (asked.report or asked.csv or asked.errors):
         leave(asked, ck, source, counted.answers, result, warning)
     return result
+
+
+def to_judge_on(
+    data: str, ck: Checkpoint | Exported, name: str, split: str | None = None
+) -> tuple[str, Source, dict[str, Any]]:
+    """Which split of DATA, what of it to count in the order of the checkpoint's labels, and what is known of that.
+
+    Without a split, the test split, else validation, else what a checkpoint called `name` was not trained on. Raises
+    `DataError`, `CheckpointError`.
+    """
+    splits = open_data(data)
+    if split is not None and split not in (present := splits.present()):
+        held = ", ".join(present) or "nothing"
+        raise DataError(f"{data} has no {split} split, only {held}; choose another --split")
+    found = splits.first(split) if split else splits.first()
+    if found is None:
+        raise DataError(f"{data} holds no images to evaluate on")
+    if found[1].several and ck.activation != "sigmoid":
+        raise DataError(
+            f"{data} has images with several labels, and {name} chooses one class an image; "
+            "`finetune` or `teach` it with such data first"
+        )
+    source = relabelled(found[1], ck.labels)
+    return found[0], *_unseen(source, ck.shown, alone=split is None and found[0] == "train")
 
 
 def _unseen(source: Source, shown: Shown | None, *, alone: bool) -> tuple[Source, dict[str, Any]]:

@@ -25,7 +25,7 @@ from vitascope.errors import CheckpointError, ConfigError
 from vitascope.evaluation.interval import wilson
 from vitascope.inference.contract import ROLLOUT, classifies
 from vitascope.inference.engines import onnx
-from vitascope.inference.export import TOLERANCE, export
+from vitascope.inference.export import export
 from vitascope.inference.files import FilePrediction
 from vitascope.inference.partial import as_rows
 from vitascope.models.vit import ViT
@@ -53,7 +53,7 @@ def write_classifier(
     examples: Sequence[KeptExample] = (),
     one_file: bool = False,
     opset: int = onnx.OPSET,
-    tolerance: float = TOLERANCE,
+    tolerance: float | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Writes the folder, or with `one_file` the HTML file, `out`, wholly or not at all; what `export` says of it.

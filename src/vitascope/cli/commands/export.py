@@ -1,42 +1,44 @@
-"""`vitascope export CHECKPOINT OUT --format onnx|openvino|web`."""
+"""`vitascope export CHECKPOINT OUT --format onnx|openvino|pt2|web`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
 from vitascope.errors import CheckpointError, ConfigError, DataError, UnlabelledError
-from vitascope.fields import DataName, FileName, refuse_idle
+from vitascope.fields import DataName, FileName, Range, refuse_idle
+from vitascope.inference.format_names import CALIBRATED, PHOTOGRAPHS, PRECISIONS, ExportPrecision, FormatName
 from vitascope.recipes.asked import Stated
 from vitascope.wording import count, memory_text
-
-if TYPE_CHECKING:
-    from vitascope.checkpoints.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
 class Export(Stated):
-    """A model for runtimes without PyTorch, or as a page for everybody."""
+    """A model for runtimes without this package, or as a page for everybody."""
 
     FIRST: ClassVar[tuple[str, ...]] = (
-        "format",
-        "input",
-        "precision",
-        "calibration",
-        "one_file",
-        "title",
-        "image_size",
-        "labels",
-        "overwrite",
+        *(
+            "format",
+            "input",
+            "precision",
+            "calibration",
+            "verify",
+            "one_file",
+            "title",
+            "image_size",
+            "labels",
+            "overwrite",
+        ),
     )
 
     out: str
     """New folder for the model, its labels and its preprocessing; with --one-file an HTML file."""
-    format: Literal["onnx", "openvino", "web"] = "onnx"
-    """What to write; web: a page that classifies photographs in any browser, without a network."""
+    format: FormatName = "onnx"
+    """What to write; pt2: torch.export's file, for PyTorch; web: a page that classifies photographs in any browser,
+    without a network."""
     one_file: bool = False
     """Of a page: one HTML file instead of a folder."""
     title: str | None = None
@@ -46,35 +48,42 @@ class Export(Stated):
     runtime: FileName | None = None
     """Of a page: npm's package onnxruntime-web as a folder or .tgz; none: npm fetches it, once."""
     input: Literal["image", "batch"] | None = None
-    """One photograph of any size, which the graph resizes itself, or a batch already resized; none: batch for
-    openvino, which takes no other, else image."""
+    """One photograph of any size, which the graph resizes itself, or a batch already resized; none: image for onnx
+    and web, batch for the others, which take nothing else."""
     rollout: bool = False
     """Give the attention rollout of a photograph too, the share of each patch in what the head reads; of ViTs."""
     opset: int = 18
     """Version of the ONNX operators, 18 to 23."""
-    precision: Literal["float32", "int8"] = "float32"
-    """Of the products; int8 for openvino only."""
+    precision: ExportPrecision = "float32"
+    """Of the products; onnx: float32, float16, int8; openvino: float32, bfloat16, int8; pt2 and web: float32."""
     calibration: DataName | None = None
     """For int8: images like those to come (`vitascope data` lists the kinds)."""
     samples: int = 300
-    """For int8: images that calibrate, and as many that judge."""
-    tolerance: float = 1e-4
-    """Largest difference accepted, as a share of the largest logit; not for int8."""
+    """For int8: images that calibrate, and without --verify as many that judge."""
+    verify: DataName | None = None
+    """Labelled images on which accuracy before and after is told, at most 2,000; an export that falls too low is not
+    kept."""
+    drop: Annotated[float, Range(0, 100)] = 1.0
+    """Largest loss of accuracy that --verify accepts, in percentage points."""
+    tolerance: float | None = None
+    """Largest difference accepted, as a share of the largest logit; none: 0.0001, of float16 0.01, of bfloat16 0.05;
+    not for int8."""
     overwrite: bool = False
     """Replace what is at OUT."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.precision == "int8":
-            if self.format != "openvino":
-                raise ConfigError(f"--precision int8 is for --format openvino, not {self.format}")
+        if self.precision not in PRECISIONS[self.format]:
+            fits = ", ".join(PRECISIONS[self.format])
+            raise ConfigError(f"--precision {self.precision} is not for --format {self.format}, which is {fits}")
+        if self.precision == CALIBRATED:
             refuse_idle(self, "int8 is judged by the labels that stay the same", "tolerance")
         else:
-            refuse_idle(self, "nothing is calibrated for float32", "samples")
-        if self.format == "openvino":
+            refuse_idle(self, f"nothing is calibrated for {self.precision}", "samples")
+        if self.format not in PHOTOGRAPHS:
             if self.input == "image":
-                raise ConfigError("--input image is for --format onnx; openvino takes --input batch")
-            refuse_idle(self, "OpenVINO's files have no ONNX operators", "opset")
+                raise ConfigError(f"--input image is for --format onnx; {self.format} takes --input batch")
+            refuse_idle(self, f"{self.format} has no ONNX operators", "opset")
         if self.format == "web":
             if self.input == "batch":
                 raise ConfigError("--input batch is for programs; a page takes photographs as they are")
@@ -83,51 +92,55 @@ class Export(Stated):
             refuse_idle(self, "it belongs to --format web", "one_file", "title", "without_examples", "runtime")
         if self.form == "batch":
             refuse_idle(self, "a batch gives logits alone", "rollout")
-        if (self.precision == "int8") != bool(self.calibration):
+        if self.format == "web":
+            refuse_idle(self, "a page is compared with the model photograph by photograph", "verify")
+        if not self.verify:
+            refuse_idle(self, "without --verify nothing is judged by it", "drop")
+        if (self.precision == CALIBRATED) != bool(self.calibration):
             raise ConfigError("--precision int8 and --calibration DATA belong together; give both or neither")
 
     @property
     def form(self) -> Literal["image", "batch"]:
         """Of the input."""
-        return self.input or ("batch" if self.format == "openvino" else "image")
+        return self.input or ("image" if self.format in PHOTOGRAPHS else "batch")
 
 
 def run(asked: Export, console: Console) -> dict[str, Any]:
     """Exports, and says how well it agrees."""
-    sources = [asked.checkpoint, *filter(None, [asked.calibration])]
+    sources = [asked.checkpoint, *filter(None, [asked.calibration, asked.verify])]
     what = "page" if asked.format == "web" else "export"
     check_output(asked.out, what, overwrite=asked.overwrite, sources=sources)
     from vitascope.checkpoints.load import load
     from vitascope.inference.contract import ROLLOUT
     from vitascope.inference.export import export
+    from vitascope.inference.judge import Judge
+    from vitascope.recipes.evaluation import to_judge_on
     from vitascope.views.attention_rollout import rollout_in_graph
 
     checkpoint = load(asked.checkpoint, **asked.stated)
     if asked.format == "web":
         return _page(asked, checkpoint, console)
+    judge = Judge(checkpoint, to_judge_on(asked.verify, checkpoint, asked.checkpoint)[1]) if asked.verify else None
     record = export(
         checkpoint,
         Path(asked.out),
         asked.format,
+        precision=asked.precision,
         form=asked.form,
         further={ROLLOUT: rollout_in_graph} if asked.rollout else None,
         opset=asked.opset,
         calibration=_calibration(asked.calibration, checkpoint.labels) if asked.calibration else None,
         samples=asked.samples,
         tolerance=asked.tolerance,
+        judge=judge,
+        drop=asked.drop,
         overwrite=asked.overwrite,
     )
-    told = f"{asked.checkpoint} → {asked.out} ({asked.format}, {asked.precision}"
-    if asked.calibration:
-        console.say(f"{told}; {100 * record['same_label']:.1f} % of {record['judged_on']} labels stay the same)")
-        if record["trained_on"]:
-            console.say(f"{record['trained_on']:,} of these images were trained on, which flatters the figures")
-    else:
-        console.say(f"{told}; differs by {max(record['differences'].values()):.1g} at most)")
+    _say(asked, record, console)
     return {"out": asked.out, **record}
 
 
-def _page(asked: Export, checkpoint: Checkpoint, console: Console) -> dict[str, Any]:
+def _page(asked: Export, checkpoint: Any, console: Console) -> dict[str, Any]:
     """Writes a page with the run's own examples, and says what to do with it."""
     from vitascope.checkpoints.kept_examples import read_examples
     from vitascope.web.classifier import heading, write_classifier
@@ -154,6 +167,21 @@ def _page(asked: Export, checkpoint: Checkpoint, console: Console) -> dict[str, 
         console.say(f"{count(len(examples), 'photograph')} of the run are in it; --without-examples leaves them out")
     console.say(f"open {page} in a browser; {asked.out} can be sent to anybody, or put on any web server as it is")
     return {"out": asked.out, **record}
+
+
+def _say(asked: Export, record: dict[str, Any], console: Console) -> None:
+    told = []
+    if "differences" in record:
+        told.append(f"differs by {max(record['differences'].values()):.1g} at most")
+    if "same_label" in record:
+        told.append(f"{100 * record['same_label']:.1f} % of {record['judged_on']:,} labels stay the same")
+    if "top1" in record:
+        told.append(
+            f"accuracy {100 * record['top1']['before']:.1f} % before, {100 * record['top1']['after']:.1f} % after"
+        )
+    console.say(f"{asked.checkpoint} → {asked.out} ({asked.format}, {asked.precision}; {'; '.join(told)})")
+    if record.get("trained_on"):
+        console.say(f"{record['trained_on']:,} of these images were trained on, which flatters the figures")
 
 
 def _calibration(data: str, labels: tuple[str, ...]) -> Any:

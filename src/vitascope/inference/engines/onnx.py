@@ -13,9 +13,11 @@ from torch import Tensor
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import ConfigError
-from vitascope.inference.contract import IMAGE, IMAGES, LOGITS, Form, facts, given
+from vitascope.inference.contract import IMAGE, IMAGES, LOGITS, facts, given
+from vitascope.inference.engines.onnx_smaller import halve, quantise
 from vitascope.inference.engines.pytorch import Engine
 from vitascope.inference.engines.traced import Further, traceable
+from vitascope.inference.format_names import Form
 from vitascope.inference.photograph import check_photographs, take_photographs
 from vitascope.optional import needed
 
@@ -42,28 +44,44 @@ def library() -> Any:
 
 
 def write(
-    checkpoint: Checkpoint, path: Path, opset: int = OPSET, *, form: Form = "batch", further: Further | None = None
+    checkpoint: Checkpoint,
+    path: Path,
+    precision: str = "float32",
+    images: np.ndarray | None = None,
+    *,
+    opset: int = OPSET,
+    form: Form = "batch",
+    further: Further | None = None,
 ) -> None:
-    """The checkpoint's model as an ONNX file of a form of `contract.py`; `further` outputs of one photograph only."""
+    """The checkpoint's model as an ONNX file of a form of `contract.py`; `further` outputs of one photograph only.
+
+    int8 takes its ranges from normalised `images` (n, C, h, w). Raises `ConfigError`.
+    """
+    weights = sum(p.numel() * p.element_size() for p in checkpoint.model.parameters())
+    if precision != "float32" and weights > _ONE_FILE:
+        raise ConfigError(f"a model of {weights / 1e9:.1f} GB is written to ONNX in float32 only, not in {precision}")
     if form == "image":
         check_photographs(checkpoint.preprocess)
     elif further:
         raise ConfigError(f"{' and '.join(further)} is given of one photograph, not of a batch; choose --input image")
-    with traceable(checkpoint, single=form == "image", further=further) as (model, images, shapes):
+    with traceable(checkpoint, single=form == "image", further=further) as (model, example, shapes):
         names: dict[str, Any] = {"input_names": [IMAGES], "output_names": [LOGITS, *(further or {})]}
-        program = torch.onnx.export(model, images, dynamo=True, opset_version=opset, verbose=False, **names, **shapes)
+        program = torch.onnx.export(model, example, dynamo=True, opset_version=opset, verbose=False, **names, **shapes)
         assert program is not None
         # What each operator comes from, with paths of this machine: ten times a small model's size, of use to nobody.
         for node in program.model.graph.all_nodes():
             node.metadata_props.clear()
         program.model.metadata_props.update(facts(checkpoint))
-        weights = sum(p.numel() * p.element_size() for p in checkpoint.model.parameters())
         program.save(str(path), external_data=weights > _ONE_FILE)
+        if precision == "float16":
+            halve(path)
+        elif images is not None:
+            quantise(path, images)
     if form == "image":
         take_photographs(path, checkpoint)
 
 
-def read(path: Path) -> Engine:
+def read(path: Path, precision: str = "float32") -> Engine:
     """The engine of a `model.onnx` for batches; raises what ONNX Runtime raises."""
     opened = session(path)
 

@@ -7,10 +7,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.inference.engines.openvino_int8 import nncf_library, quantised
 from vitascope.inference.engines.pytorch import Engine
 from vitascope.inference.engines.traced import traceable
 from vitascope.optional import needed
@@ -62,11 +64,22 @@ def convert(checkpoint: Checkpoint) -> Any:
     return converted
 
 
-def write(model: Any, path: Path) -> None:
-    """Writes a converted model as `model.xml` and `model.bin`, float32 where it is not quantised."""
-    library().save_model(model, path, compress_to_fp16=False)
+def calibrating_library() -> Any:
+    """What int8 needs besides; raises `ConfigError` that names the extra."""
+    return nncf_library()
 
 
-def read(path: Path) -> Engine:
+def write(checkpoint: Checkpoint, path: Path, precision: str = "float32", images: np.ndarray | None = None) -> None:
+    """The checkpoint's model as `model.xml` and `model.bin`; int8 takes its ranges from `images` (n, C, h, w).
+
+    For bfloat16 weights are written in 16 bits, float16, which have three more than the products take of them.
+    """
+    model = convert(checkpoint)
+    if images is not None:
+        model = quantised(model, images)
+    library().save_model(model, path, compress_to_fp16=precision == "bfloat16")
+
+
+def read(path: Path, precision: str = "float32") -> Engine:
     """The engine of an exported `model.xml`; raises what OpenVINO raises."""
-    return OpenVinoEngine(library().Core().read_model(path), "float32")
+    return OpenVinoEngine(library().Core().read_model(path), precision if precision in HINTS else "float32")

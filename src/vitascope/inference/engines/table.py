@@ -22,7 +22,7 @@ Builder = Callable[[Checkpoint, torch.device, str, int], Engine]
 
 BUILDERS: dict[str, Builder] = {"eager": eager, "compiled": compiled, "openvino": openvino, "onnx": onnx}
 CPU_ONLY = ("openvino", "onnx")
-TOLERANCES = {"float32": 1e-4, "bfloat16": 5e-2}
+TOLERANCES = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
 """Largest difference to the model in float32 that is accepted, as a share of the largest logit (at least 1)."""
 
 
