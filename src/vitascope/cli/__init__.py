@@ -42,9 +42,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "study compute": ("source target", "accuracy against the computation of pre-training (Figure 5)"),
     "study ablation": (
         "name source target",
-        "variants of one model: positions, head, shape, optimiser, … (Appendix D)",
+        "variants of one model: positions, head, shape, others",
     ),
-    "study cost": ("", "images a second and largest batch of models, by size of the image (Figure 12)"),
+    "study cost": ("", "speed and largest batch against image size (Figure 12)"),
     "study inductive-bias": ("checkpoints", "how local and equivariant each layer is, checkpoints side by side"),
     "serve": ("checkpoint", "predictions over HTTP, and a page to look inside"),
     "convert": ("checkpoint out", "write a checkpoint in another format"),

@@ -55,6 +55,9 @@ def _lines(axes: Axes, study: Ablation, evidence: Evidence, table: Table) -> Non
             zorder=3 if points == alone[:1] else 2,
         )
     axes.set_xscale("log")
+    if told := sorted({variant.x for variant in study.variants if variant.x is not None}):
+        axes.set_xticks(told, [f"{x:g}" for x in told])
+        axes.minorticks_off()
     tidy(axes, study.ablation.x, f"{study.measure} test accuracy (%)")
     axes.legend(frameon=False, fontsize=9)
 
