@@ -36,6 +36,7 @@ NAV: dict[str, Any] = {
         "Look inside": "look_inside.md",
         "Compare models on your data": "compare.md",
         "Predict fast, and export": "docs/inference.md",
+        "Serve, watch and deploy": "docs/serve.md",
         "Use weights of others": "docs/checkpoints.md",
         "Fit into memory": "docs/memory.md",
         "From Python": "python.md",

@@ -87,6 +87,12 @@ def test_files_are_prepared_by_the_server(client: Any, coding: str | None) -> No
     np.testing.assert_array_equal(result.as_numpy("known"), members.any(axis=1))
 
 
+def test_a_threshold_makes_the_sets(client: Any) -> None:
+    image = tensor("image", np.array([png()], dtype=object), binary=True)
+    result = client.infer("tiny", [image], parameters={"threshold": 0.5})
+    np.testing.assert_array_equal(result.as_numpy("set"), result.as_numpy("probabilities") >= np.float32(0.5))
+
+
 def test_requests_at_once_are_answered_each(server: Served) -> None:
     with triton.InferenceServerClient(server.address.removeprefix("http://"), concurrency=8) as client:
         files = [png(n) for n in range(24)]
