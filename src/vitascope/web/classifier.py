@@ -94,6 +94,7 @@ def write_classifier(
         "labels": checkpoint.labels,
         "several": checkpoint.activation == "sigmoid",
         "coverage": None if checkpoint.sets is None else checkpoint.sets.coverage,
+        "may_be_none": _may_be_none(checkpoint),
         "shape": {"size": preprocess.size, "fit": preprocess.fit, "crop_fraction": preprocess.crop_fraction},
         "most_pixels": MAX_PIXELS,
         "columns": columns,
@@ -138,6 +139,13 @@ def heading(checkpoint: Checkpoint, name: str) -> str:
         return name
     asked = " or ".join(checkpoint.labels)
     return f"{asked[:1].upper()}{asked[1:]}?"
+
+
+def _may_be_none(checkpoint: Checkpoint) -> bool:
+    """Whether there are photographs of which it would say "none of these"."""
+    if checkpoint.activation == "sigmoid":
+        return True
+    return checkpoint.sets is not None and checkpoint.sets.can_be_empty(len(checkpoint.labels))
 
 
 def _packed(content: bytes) -> list[str]:

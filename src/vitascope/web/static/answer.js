@@ -26,7 +26,7 @@ export function spoken({ several, coverage }, { ranked, set }) {
     return [named.join(", ") || "None of these", note];
   }
   if (set) return inWords(set, coverage);
-  return [ranked[0].label, "It always names one of the kinds it knows, also for a photograph of something else."];
+  return [ranked[0].label, ""];
 }
 
 export class Said {

@@ -36,7 +36,7 @@ class Classifier {
     page.replaceChildren(
       h("header", { class: "pick" }, h("p", { class: "brand" }, logo(), "Vitascope"), this.shelf()),
       this.notice.element,
-      h("header", { class: "intro" }, h("h1", {}, about.title), h("p", { class: "lead" }, introduction())),
+      h("header", { class: "intro" }, h("h1", {}, about.title), h("p", { class: "lead", testid: "about" }, introduction())),
       h("div", { class: "classify" }, h("div", { class: "stage" }, this.choices(), stage), this.said.element),
       this.photographs.element,
       colophon(about),
@@ -215,12 +215,13 @@ class Classifier {
 }
 
 function introduction() {
-  const { labels, several } = about;
+  const { labels, several, may_be_none: mayBeNone } = about;
   const most = labels.length > NAMED ? NAMED - 1 : labels.length;
   const rest = labels.length - most;
   const named = labels.slice(0, most).join(", ") + (rest ? ` and ${rest} others` : "");
   const asks = several ? "Says which of these a photograph shows" : "Tells which of these a photograph shows";
-  return `${asks}: ${named}. Everything happens in this browser: no photograph leaves it.`;
+  const always = mayBeNone ? "" : " It knows nothing else, and calls a photograph of something else one of these too.";
+  return `${asks}: ${named}.${always} Everything happens in this browser: no photograph leaves it.`;
 }
 
 /** Of a file out of a chosen folder: its folder's name. */
