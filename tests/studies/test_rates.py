@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from tiny_study import VIT, data_scaling, quicker, same_results, target
+from tiny_study import BIT, TINY, VIT, data_scaling, quicker, same_results, target
 from vitascope.recipes.run_folder import stored_config
 from vitascope.studies import rates
-from vitascope.studies.rates import known_rates, templates, trials, widened
+from vitascope.studies.lineup import LINEUPS
+from vitascope.studies.rates import known_rates, templates, trials, widened, with_rates
 from vitascope.studies.report import write_report
 from vitascope.studies.settings import Study
 from vitascope.studies.study import plan_study, run_study
@@ -87,6 +88,31 @@ def test_a_study_killed_in_its_trials_goes_on_to_the_same(
     assert (tmp_path / "cut" / "rates.json").read_bytes() == (tmp_path / "whole" / "rates.json").read_bytes()
     (tmp_path / "cut" / "rates.json").write_text("{")
     assert known_rates(study) == {}  # made again, from runs that are done
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_resnets_are_tuned_by_bits_own_set_up_too(
+    better: bool, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LINEUPS, "small", TINY)
+    tried: list[str] = []
+
+    def result(folder: Path, every: int | None, begin: Any) -> dict[str, Any]:
+        tried.append(f"{folder.parent.name} {folder.name}")
+        return {"validation": {"top1": 0.5 + 0.1 * (better if "bit" in folder.name else 0)}}
+
+    monkeypatch.setattr(rates, "once", result)
+    study = data_scaling(tmp_path / "out", images, bit_lr=0.003, sizes=(20,))
+    cells = study.grid(48)
+    assert [cell.contender.name for cell, *_ in trials(study, cells)] == [BIT]
+    own = with_rates(study, cells)
+    assert tried == [f"BiT-R14x0.5 {name}" for name in ("lr-0.001", "finetune-lr-0.03", "finetune-bit-lr-0.003")]
+    found = own.finetuning(BIT)
+    assert (found["lr"], found["decay"]) == ((0.003, "stairs") if better else (0.03, "cosine"))
+    assert own.finetuning(VIT)["decay"] == "cosine"
+    assert not trials(study, cells)
+    assert with_rates(study, cells) == own
+    assert own.rate(BIT, "finetune_lr") == found["lr"]
 
 
 def test_what_the_user_gave_is_not_tried(images: Path, tmp_path: Path) -> None:

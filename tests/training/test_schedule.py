@@ -34,6 +34,12 @@ def test_linear_falls_evenly_to_the_end() -> None:
     assert rates("linear", end=0.4)[4::4] == pytest.approx([0.8, 0.6, 0.4])
 
 
+def test_stairs_fall_to_a_tenth_three_times() -> None:
+    s = TrainSettings(lr=1.0, warmup=2, decay="stairs")
+    found = [learning_rate(s, 10, step) for step in range(10)]
+    assert found == pytest.approx([0.5, 1.0, 1.0, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.001])
+
+
 def test_constant_stays() -> None:
     assert rates("constant")[4:] == [0.8] * 9
 

@@ -12,7 +12,7 @@ from vitascope.fields import Count, Probability, Range, Several, check_fields
 
 Rate = Annotated[float, Range(1e-9)]
 OWN_RATES = ("lr", "finetune_lr")
-"""What a model may have of its own."""
+"""What a model may have of its own, besides `bit_lr` in place of the second, which is BiT's set-up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,19 +56,23 @@ class Learning:
     ones are tried where it lies at an end. None: `lr` for all."""
     finetune_rates: Annotated[tuple[Rate, ...], Several(0)] = ()
     """The same of fine-tuning, on a tenth of the target's training images."""
+    bit_lr: Rate | None = None
+    """Also fine-tune every ResNet by BiT's own set-up (Appendix B.1.1): at this rate, BiT's is 0.003, in stairs; the
+    better on a tenth of the target's training images counts."""
     own_rates: dict[str, dict[str, float]] = field(default_factory=dict)
     """Rates of single models, which then try none: {ViT-96/4: {lr: 0.0003, finetune_lr: 0.03}}."""
 
     def __post_init__(self) -> None:
         check_fields(self)
         for name, own in self.own_rates.items():
-            good = isinstance(own, dict) and set(own) <= set(OWN_RATES)
+            good = isinstance(own, dict) and set(own) <= {*OWN_RATES, "bit_lr"}
             if not good or not all(isinstance(rate, int | float) and rate > 0 for rate in own.values()):
                 raise ConfigError(f"own_rates has {name}: {own}, expected rates above 0 by {' and '.join(OWN_RATES)}")
 
     def rate(self, model: str, name: str) -> float:
         """Of a model by its name: its own `lr` or `finetune_lr`, else that of all."""
-        return float(self.own_rates.get(model, {}).get(name, getattr(self, name)))
+        own = self.own_rates.get(model, {})
+        return float(own["bit_lr"] if name == "finetune_lr" and "bit_lr" in own else own.get(name, getattr(self, name)))
 
     def every(self, steps: int) -> int:
         """Steps between two looks at the validation images in a pre-training of so many."""
@@ -87,6 +91,7 @@ class Learning:
             "image_size": self.finetune_size,
             "steps": self.finetune_steps,
             "lr": self.rate(model, "finetune_lr"),
+            "decay": "stairs" if "bit_lr" in self.own_rates.get(model, {}) else "cosine",
         }
 
 

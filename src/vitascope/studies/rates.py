@@ -66,9 +66,14 @@ def trials(study: Study, cells: Sequence[Cell]) -> list[tuple[Cell, int, int]]:
     left = []
     for name, cell in templates(cells).items():
         own = {**study.own_rates.get(name, {}), **known.get(name, {})}
-        counts = [0 if key in own else len(rates) for key, rates in _asked(study).items()]
-        if any(counts):
-            left.append((cell, counts[0], counts[1]))
+        counts = {key: 0 if key in own else len(rates) for key, rates in _asked(study).items()}
+        second = (
+            counts.get("bit_lr", 0)
+            if cell.contender.kind == "ResNet" and "finetune_lr" not in study.own_rates.get(name, {})
+            else 0
+        )
+        if counts["lr"] or counts["finetune_lr"] or second:
+            left.append((cell, counts["lr"], counts["finetune_lr"] + second))
     return left
 
 
@@ -107,21 +112,30 @@ def with_rates(study: Study, cells: Sequence[Cell], watch: Callable[[Cell], Obse
             so_far = _given(study, known)
             _pretrained(so_far, cell, data, observer, so_far.rate(name, "lr"))
             score = partial(_finetuned, so_far, cell, data, observer)
-            entry["finetune_lr"], tried = widened(study.finetune_rates, score)
+            entry["finetune_lr"], tried = widened(study.finetune_rates or (study.finetune_lr,), score)
             entry["tried"]["finetune_lr"] = {f"{rate:g}": _number(value) for rate, value in tried.items()}
+            if study.bit_lr is not None and cell.contender.kind == "ResNet":
+                bits = replace(
+                    so_far,
+                    own_rates={**so_far.own_rates, name: {**so_far.own_rates.get(name, {}), "bit_lr": study.bit_lr}},
+                )
+                second = _finetuned(bits, cell, data, observer, study.bit_lr)
+                entry["bit_lr"] = study.bit_lr if second > max(tried.values()) else None
+                entry["tried"]["bit_lr"] = {f"{study.bit_lr:g}": _number(second)}
         asked = {key: list(rates) for key, rates in _asked(study).items()}
         write_json(Path(study.out) / RATES, {"asked": asked, "models": known})
-        log.info("%s: %s", name, ", ".join(f"{key} {entry[key]:g}" for key in _asked(study) if key in entry))
+        log.info("%s: %s", name, ", ".join(f"{key} {entry[key]:g}" for key in _asked(study) if entry.get(key)))
     return _given(study, known)
 
 
 def _asked(study: Study) -> dict[str, tuple[float, ...]]:
-    return {"lr": study.rates, "finetune_lr": study.finetune_rates}
+    second = {} if study.bit_lr is None else {"bit_lr": (study.bit_lr,)}
+    return {"lr": study.rates, "finetune_lr": study.finetune_rates, **second}
 
 
 def _given(study: Study, known: dict[str, dict[str, Any]]) -> Study:
     """What the user gave goes before what was chosen."""
-    rates = {name: {key: entry[key] for key in _asked(study) if key in entry} for name, entry in known.items()}
+    rates = {name: {key: entry[key] for key in _asked(study) if entry.get(key)} for name, entry in known.items()}
     return replace(study, own_rates=rates | {name: {**rates.get(name, {}), **r} for name, r in study.own_rates.items()})
 
 
@@ -148,7 +162,8 @@ def _pretrained(study: Study, cell: Cell, data: StudyData, observer: Observer | 
 
 def _finetuned(study: Study, cell: Cell, data: StudyData, observer: Observer | None, rate: float) -> float:
     start = _folder(study, cell, f"lr-{study.rate(cell.contender.name, 'lr'):g}")
-    folder = _folder(study, cell, f"finetune-lr-{rate:g}")
+    bits = "bit_lr" in study.own_rates.get(cell.contender.name, {})
+    folder = _folder(study, cell, f"finetune-{'bit-' if bits else ''}lr-{rate:g}")
     recipe = replace(finetune_recipe(study, cell, start, folder), lr=rate)
     train, validation = stratified_holdout(data.target, _HELD, 0)
     try:

@@ -78,7 +78,10 @@ def _tried(study: Study) -> str:
     if not asked:
         return ""
     where = "each model tried on images that no run is judged on, and further ones where the best lay at an end"
-    return f"Rates are those of {' and '.join(asked)} that {where} (rates.json)."
+    second = (
+        "" if study.bit_lr is None else f" ResNets were also fine-tuned in stairs from {study.bit_lr:g}, as BiT's own."
+    )
+    return f"Rates are those of {' and '.join(asked)} that {where} (rates.json).{second}"
 
 
 def _seen(study: Study, rows: Sequence[Row]) -> str:

@@ -1,6 +1,6 @@
 """What changes during training, as pure functions of the step: the learning rate, how many tokens are dropped.
 
-The rate warms up linearly, then falls like a cosine or linearly (Tables 3 and 4).
+The rate warms up linearly, then falls like a cosine, linearly (Tables 3 and 4) or in stairs (BiT).
 """
 
 from __future__ import annotations
@@ -8,6 +8,9 @@ from __future__ import annotations
 import math
 
 from vitascope.training.train_settings import TrainSettings
+
+_STAIRS = (0.3, 0.6, 0.9)
+"""Shares of a run at which BiT's rate falls to a tenth."""
 
 
 def learning_rate(settings: TrainSettings, steps: int, step: float) -> float:
@@ -20,6 +23,8 @@ def learning_rate(settings: TrainSettings, steps: int, step: float) -> float:
         return peak * (step + 1) / warmup
     if settings.decay == "constant":
         return peak
+    if settings.decay == "stairs":
+        return peak * 0.1 ** sum(step >= share * steps for share in _STAIRS)
     progress = min((step - warmup) / max(steps - warmup, 1), 1.0)
     left = 0.5 * (1 + math.cos(math.pi * progress)) if settings.decay == "cosine" else 1 - progress
     return settings.end_lr + (peak - settings.end_lr) * left

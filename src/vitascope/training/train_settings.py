@@ -38,8 +38,8 @@ class TrainSettings:
     """Learning rate at the end of the warm-up."""
     warmup: FromZero = 0.05
     """Linear warm-up: a share of all steps if below 1, otherwise steps, half of the run at most."""
-    decay: Literal["cosine", "linear", "constant"] = "cosine"
-    """How the learning rate falls after the warm-up."""
+    decay: Literal["cosine", "linear", "constant", "stairs"] = "cosine"
+    """How the learning rate falls after the warm-up; stairs: to a tenth at 30, 60 and 90 % of the steps (BiT)."""
     end_lr: FromZero = 0.0
     """Learning rate at the last step."""
     betas: tuple[Probability, Probability] = (0.9, 0.999)
@@ -107,6 +107,8 @@ class TrainSettings:
                 raise ConfigError(f"{name} is 0, expected a number above 0")
         if self.end_lr > self.lr:
             raise ConfigError(f"end_lr {self.end_lr} is above lr {self.lr}")
+        if self.decay in ("constant", "stairs"):
+            refuse_idle(self, f"decay {self.decay} has an end of its own", "end_lr")
         if self.optimizer == "adamw":
             refuse_idle(self, "adamw has none", "momentum")
         if self.optimizer == "sgd":
