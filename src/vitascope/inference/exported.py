@@ -24,12 +24,12 @@ from vitascope.evaluation.sets import PredictionSets, sets_from_json
 from vitascope.inference.contract import IMAGE
 from vitascope.inference.engines import onnx, openvino, pt2
 from vitascope.inference.engines.pytorch import Engine
-from vitascope.inference.format_names import Form
+from vitascope.inference.format_names import Form, FormatName
 from vitascope.whole import sha256
 from vitascope.wording import first_line
 
 LABELS, RECORD = "labels.json", "export.json"
-RUNTIMES: dict[str, Any] = {"onnx": onnx, "openvino": openvino, "pt2": pt2}
+RUNTIMES: dict[FormatName, Any] = {"onnx": onnx, "openvino": openvino, "pt2": pt2}
 """By format, the module of the engine that it runs on."""
 OPENED = ("onnx", "openvino")
 """Those that are opened again: who opens a .pt2 of somebody else lets it run any program."""
@@ -40,7 +40,7 @@ class Exported:
     """What the folder says; `engine` makes it run."""
 
     folder: Path
-    format: str
+    format: FormatName
     """One of `OPENED`."""
     preprocess: Preprocess
     labels: tuple[str, ...]

@@ -20,18 +20,8 @@ class Export(Stated):
     """A model for runtimes without this package, or as a page for everybody."""
 
     FIRST: ClassVar[tuple[str, ...]] = (
-        *(
-            "format",
-            "input",
-            "precision",
-            "calibration",
-            "verify",
-            "one_file",
-            "title",
-            "image_size",
-            "labels",
-            "overwrite",
-        ),
+        *("format", "input", "precision", "calibration", "verify", "compare"),
+        *("one_file", "title", "image_size", "labels", "overwrite"),
     )
 
     out: str
@@ -63,8 +53,11 @@ class Export(Stated):
     verify: DataName | None = None
     """Labelled images on which accuracy before and after is told, at most 2,000; an export that falls too low is not
     kept."""
+    compare: DataName | None = None
+    """Make every format that can be made here, show what each keeps of the labels of this data, its times and its size,
+    and keep the one to take; a table, and formats.json in OUT."""
     drop: Annotated[float, Range(0, 100)] = 1.0
-    """Largest loss of accuracy that --verify accepts, in percentage points."""
+    """Largest loss of accuracy that --verify and --compare accept, in percentage points."""
     tolerance: float | None = None
     """Largest difference accepted, as a share of the largest logit; none: 0.0001, of float16 0.01, of bfloat16 0.05;
     not for int8."""
@@ -73,6 +66,10 @@ class Export(Stated):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.compare:
+            why = "--compare makes every format, for batches, and judges all of them on its data"
+            refuse_idle(self, why, "format", "precision", "input", "rollout", "opset", "tolerance", "verify")
+            return
         if self.precision not in PRECISIONS[self.format]:
             fits = ", ".join(PRECISIONS[self.format])
             raise ConfigError(f"--precision {self.precision} is not for --format {self.format}, which is {fits}")
@@ -107,7 +104,7 @@ class Export(Stated):
 
 def run(asked: Export, console: Console) -> dict[str, Any]:
     """Exports, and says how well it agrees."""
-    sources = [asked.checkpoint, *filter(None, [asked.calibration, asked.verify])]
+    sources = [asked.checkpoint, *filter(None, [asked.calibration, asked.verify, asked.compare])]
     what = "page" if asked.format == "web" else "export"
     check_output(asked.out, what, overwrite=asked.overwrite, sources=sources)
     from vitascope.checkpoints.load import load
@@ -120,6 +117,8 @@ def run(asked: Export, console: Console) -> dict[str, Any]:
     checkpoint = load(asked.checkpoint, **asked.stated)
     if asked.format == "web":
         return _page(asked, checkpoint, console)
+    if asked.compare:
+        return _compare(asked, checkpoint, console)
     judge = Judge(checkpoint, to_judge_on(asked.verify, checkpoint, asked.checkpoint)[1]) if asked.verify else None
     record = export(
         checkpoint,
@@ -167,6 +166,40 @@ def _page(asked: Export, checkpoint: Any, console: Console) -> dict[str, Any]:
         console.say(f"{count(len(examples), 'photograph')} of the run are in it; --without-examples leaves them out")
     console.say(f"open {page} in a browser; {asked.out} can be sent to anybody, or put on any web server as it is")
     return {"out": asked.out, **record}
+
+
+def _compare(asked: Export, checkpoint: Any, console: Console) -> dict[str, Any]:
+    """Makes all formats, and shows them."""
+    from vitascope.inference.format_contest import contest
+    from vitascope.inference.judge import Judge
+    from vitascope.recipes.evaluation import to_judge_on
+
+    assert asked.compare
+    calibration = _calibration(asked.calibration or asked.compare, checkpoint.labels)
+    found = contest(
+        checkpoint,
+        Path(asked.out),
+        Judge(checkpoint, to_judge_on(asked.compare, checkpoint, asked.checkpoint)[1]),
+        calibration,
+        samples=min(asked.samples, len(calibration)),
+        drop=asked.drop,
+        overwrite=asked.overwrite,
+        each=lambda name: console.say(f"{name} …"),
+    )
+    columns = ("format", "labels kept", "accuracy", "ms, one image", f"images/s, {found['throughput_batch']}", "MB")
+    rows = []
+    for row in found["formats"]:
+        if "failed" in row:
+            console.say(f"{row['name']} cannot be made: {row['failed']}")
+            continue
+        accuracy = f"{100 * row['top1']['after']:.1f} %" if "top1" in row else "–"
+        times = f"{row['milliseconds']:.1f}", f"{row['images_per_second']:.0f}"
+        rows.append((row["name"], f"{100 * row['same_label']:.1f} %", accuracy, *times, f"{row['megabytes']:.1f}"))
+    console.table(f"formats on {found['images']:,} images of {found['data']}", columns, rows)
+    console.say(
+        f"take {found['take']}: the fastest that loses no more than {asked.drop:g} points; it is in {asked.out}"
+    )
+    return {"out": asked.out, **found}
 
 
 def _say(asked: Export, record: dict[str, Any], console: Console) -> None:
