@@ -15,7 +15,7 @@ import pytest
 import vitascope as vs
 from browsing import Tab, browser
 from optional import needs
-from serving import Served, error_of, png, process, served
+from serving import Served, error_of, inference, pixels, png, process, served
 from tiny import CLASSES, image_folder, source
 from tiny_checkpoint import TINY, checkpoint
 from vitascope.checkpoints.kept_examples import KeptExample, write_examples
@@ -35,7 +35,8 @@ SETS = PredictionSets(coverage=0.9, least=(0.3, 0.3, 0.3), images=90)
 def int8(tmp_path_factory: pytest.TempPathFactory) -> Path:
     needs("nncf")
     out = tmp_path_factory.mktemp("int8") / "out"
-    export(checkpoint(TINY, labels=CLASSES, sets=SETS), out, "openvino", calibration=source(40), samples=12)
+    named = checkpoint(TINY, labels=CLASSES, sets=SETS)
+    export(named, out, "openvino", precision="int8", calibration=source(40), samples=12)
     return out
 
 
@@ -96,7 +97,12 @@ def test_onnx_is_served_as_its_predictor_answers(form: Form, tmp_path: Path) -> 
     export(checkpoint(TINY, labels=CLASSES), tmp_path / "out", "onnx", form=form)
     files = [png(n) for n in range(3)]
     with serving(tmp_path / "out") as onnx:
-        assert onnx.client.get("/v2/models/tiny").json()["platform"] == "onnxruntime_onnx"
+        told = onnx.client.get("/v2/models/tiny").json()
+        assert told["platform"] == "onnxruntime_onnx"
+        takes_pixels = form == "batch"
+        assert [each["name"] for each in told["inputs"]] == ["pixel_values" if takes_pixels else "image"]
+        inferred = onnx.client.post("/v2/models/tiny/infer", json=inference(pixels(1)))
+        assert inferred.status_code == (200 if takes_pixels else 400)
         answers = onnx.client.post("/predict", files=[("image", file) for file in files]).json()["predictions"]
     for answer, known in zip(answers, vs.Predictor(tmp_path / "out")(files), strict=True):
         assert [e["label"] for e in answer["labels"]] == [label for label, *_ in known]

@@ -65,6 +65,8 @@ class Engine:
         """Why `scope` and all of a look but the answer are not there; "" where they are."""
         self.platform = PLATFORMS[checkpoint.format] if isinstance(checkpoint, Exported) else "pytorch_vitascope"
         """What computes, as the Open Inference Protocol calls it."""
+        self.takes_pixels = not (isinstance(checkpoint, Exported) and checkpoint.form == "image")
+        """Whether `forward` takes any numbers: a graph of photographs has 8 bits of each, as files have."""
         self._max_pixels, self._kept = max_pixels, kept
         engine = engine or ("auto" if isinstance(checkpoint, Exported) else "eager")
         self.checkpoint = checkpoint

@@ -1,11 +1,11 @@
 """The Open Inference Protocol, version 2, over HTTP: what clients of KServe, Triton and Seldon speak.
 
 One model, of which there is one version, "1". It takes one of two inputs: `pixel_values`, FP32 (B, C, H, W),
-preprocessed by the client; or `image`, BYTES (B), image files that are preprocessed here (base64 in JSON). It gives
-`logits` and `probabilities`, FP32 (B, K), and `label`, BYTES (B), the most probable class; with prediction sets also
-`set`, BOOL (B, K), the classes that an image may have, and `known`, BOOL (B), whether there is one; a model without a
-head gives `features`, FP32 (B, D'). The parameter `threshold` of a request makes sets of the classes that are at least
-so probable, with any model.
+preprocessed by the client; or `image`, BYTES (B), image files that are preprocessed here (base64 in JSON), which is all
+that a graph exported for photographs takes. It gives `logits` and `probabilities`, FP32 (B, K), and `label`, BYTES (B),
+the most probable class; with prediction sets also `set`, BOOL (B, K), the classes that an image may have, and `known`,
+BOOL (B), whether there is one; a model without a head gives `features`, FP32 (B, D'). The parameter `threshold` of a
+request makes sets of the classes that are at least so probable, with any model.
 The extension for binary tensor data is understood in both directions, and of the model repository's the index: what is
 served was chosen when the server started. Answers are compressed for clients that ask for gzip.
 """
@@ -86,11 +86,14 @@ def _model_routes(service: Service) -> APIRouter:
                 "versions": [VERSION],
                 "platform": service.engine.platform,
                 # Clients send every input that is listed, so the alternative is told as a parameter.
-                "inputs": _described({PIXELS: signature.inputs[PIXELS]}),
+                "inputs": _described(dict([next(iter(signature.inputs.items()))])),
                 "outputs": _described(signature.outputs),
                 "parameters": {
-                    "alternative_input": IMAGE,
-                    "alternative_datatype": signature.inputs[IMAGE][0],
+                    **(
+                        {"alternative_input": IMAGE, "alternative_datatype": "BYTES"}
+                        if PIXELS in signature.inputs
+                        else {}
+                    ),
                     "max_images": signature.max_images,
                 },
             }
@@ -134,7 +137,8 @@ def _readiness(content: dict[str, Any]) -> Response:
 def _signature(service: Service) -> Signature:
     engine = service.engine
     outputs = {name: (tensors.datatype(values), values.shape[1:]) for name, values in engine.first.items()}
-    inputs: Tensors = {PIXELS: ("FP32", (engine.channels, *engine.size)), IMAGE: ("BYTES", ())}
+    pixels = {PIXELS: ("FP32", (engine.channels, *engine.size))} if engine.takes_pixels else {}
+    inputs: Tensors = {**pixels, IMAGE: ("BYTES", ())}
     return Signature(inputs=inputs, outputs=outputs, max_images=service.settings.max_images)
 
 
