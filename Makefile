@@ -7,7 +7,7 @@ PEERS  := $(VENV)/.peers
 DOCS   := $(VENV)/.docs
 BENCH  := .venv-bench
 
-.PHONY: demo test torture check format docs bench bench-gpu clean
+.PHONY: demo test torture wheel-test check format docs bench bench-gpu clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## digits, taught and fine-tuned, beside the same model from random values, in minutes on 2 cores
@@ -18,6 +18,9 @@ test: $(PEERS)  ## all tests
 
 torture: $(READY)  ## damaged files, hostile requests and kills by the thousand; SEED and COUNT say which and how many
 	$(BIN)/python tests/faults/torture.py --seed $(or $(SEED),0) --count $(or $(COUNT),2000)
+
+wheel-test:  ## the wheel, installed alone in a new environment: demo, serve, exports; needs a network, or what pip and npm keep
+	$(PYTHON) tests/wheel.py
 
 check: $(READY)  ## lint, format, types; the direction of imports is a test
 	$(BIN)/ruff check src tests benchmarks docs/site
@@ -49,7 +52,7 @@ $(PEERS): $(READY)
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[onnx]"
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[openvino]"
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[clients]"
-	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs,notebooks]"
 	touch $@
 
 $(DOCS): $(READY)

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gather import ROOT, BrokenLink, Page, Site, sections
+from gather import ROOT, BrokenLink, Page, Site, notebook, sections
 from links import faults
 from plan import NAV, README_PARTS, places_of, with_the_rest
 from reference import pages
@@ -75,6 +75,7 @@ def gathered() -> Site:
         Page("index.md", start.replace("@without make@", install[0].strip())),
         *(Page(place, parts[title]) for title, place in README_PARTS.items()),
         *(Page(place, (ROOT / place).read_text(encoding="utf-8")) for place in files),
+        *(notebook(str(path.relative_to(ROOT))) for path in sorted((ROOT / "notebooks").glob("*.ipynb"))),
         *pages(),
     )
     return site

@@ -6,6 +6,7 @@ of code as pages, README's sections as the pages they became, pictures and table
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -151,3 +152,14 @@ def code(place: str) -> str:
     name = place.removeprefix(f"{SOURCE}/")
     head = f"---\ntitle: {name}\nsearch:\n  exclude: true\n---\n\n# `{name}`\n\n"
     return f'{head}~~~~~~ {{ .python linenums="1" }}\n{text}\n~~~~~~\n'
+
+
+def notebook(place: str) -> Page:
+    """A page of a notebook that has no outputs: its words and its code."""
+    cells = json.loads((ROOT / place).read_text(encoding="utf-8"))["cells"]
+    texts = [("".join(cell["source"]), cell["cell_type"]) for cell in cells]
+    parts = [text if kind == "markdown" else f"```python\n{text}\n```" for text, kind in texts]
+    name = place.rpartition("/")[2]
+    return Page(
+        f"{place.removesuffix('.ipynb')}.md", "\n\n".join([parts[0], f"To run it: [{name}]({name}).", *parts[1:]])
+    )

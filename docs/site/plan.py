@@ -25,6 +25,8 @@ NAV: dict[str, Any] = {
     "Tutorials": {
         "Your photographs": "docs/your_photographs.md",
         "Read the paper with the code": "docs/step_by_step.md",
+        "Notebook: the first classifier": "notebooks/first_classifier.md",
+        "Notebook: patch by patch": "notebooks/patch_by_patch.md",
     },
     "How to": {
         "Photographs, command by command": "photographs.md",
