@@ -27,6 +27,10 @@ _HEAD = """<!doctype html>
 """
 
 
+_ENDLESS = 2**31
+"""A limit of whole numbers that tells people nothing."""
+
+
 def reference(schema: Mapping[str, Any], model: str, root: str) -> str:
     """Of OpenAPI's `schema`; examples ask `root`, such as "http://127.0.0.1:8000", of the model that is served."""
     parts = [_HEAD.format(title=escape(f"{model} over HTTP"), about=escape(schema["info"]["description"]))]
@@ -66,7 +70,7 @@ def _parameter(told: Mapping[str, Any]) -> str:
     kinds = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
     limits = {"minimum": "at least", "maximum": "at most", "pattern": "of the form"}
     said = [str(kinds[0].get("type", ""))] + [
-        f"{words} {kinds[0][key]}" for key, words in limits.items() if key in kinds[0]
+        f"{words} {kinds[0][key]}" for key, words in limits.items() if kinds[0].get(key, _ENDLESS) != _ENDLESS
     ]
     if schema.get("default") is not None:
         said.append(f"default {schema['default']}")
