@@ -22,10 +22,11 @@ def test_no_more_is_begun_than_was_said() -> None:
     begun: list[int] = []
     made = ahead(lambda n: begun.append(n) or n, range(100), most=3, threads=2)
     assert begun == []
-    next(made)
-    time.sleep(0.05)
-    assert sorted(begun) == [0, 1, 2, 3]
+    for n in range(5):
+        next(made)
+        assert n + 1 <= len(begun) <= n + 4  # taken, three before their turn
     made.close()
+    assert len(begun) <= 8
 
 
 def test_an_error_comes_at_its_turn_and_leaves_no_thread() -> None:
@@ -34,8 +35,8 @@ def test_an_error_comes_at_its_turn_and_leaves_no_thread() -> None:
             raise ValueError("two")
         return n
 
-    before, made = threading.active_count(), ahead(at_two, range(9), most=4, threads=2)
+    before, made = set(threading.enumerate()), ahead(at_two, range(9), most=4, threads=2)
     assert [next(made), next(made)] == [0, 1]
     with pytest.raises(ValueError, match="two"):
         next(made)
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,11 @@ import vitascope as vs
 from lessons import head, taught
 from tiny import evaluated, image_folder, pretrain_recipe, splits
 from tiny_checkpoint import TINY, checkpoint
+from vitascope.data import copies
+from vitascope.data.source import Source
 from vitascope.errors import CheckpointError, ConfigError, DataError, OutputError
+from vitascope.evaluation.features import FeatureStore
+from vitascope.inference.engines.auto import Auto
 from vitascope.models.config import BiTConfig, StemConfig, ViTConfig
 from vitascope.recipes.asked import Similar
 from vitascope.recipes.similar import similar
@@ -234,3 +241,50 @@ def test_from_python(start: str, data: Path, tmp_path: Path) -> None:
     assert ck.sets.coverage == 0.9
     with pytest.raises(ConfigError, match="coverage is 2"):
         vs.teach(vs.load(start), str(data), coverage=2.0)
+
+
+def test_every_image_is_looked_at_for_copies_once(
+    start: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+    mark = copies._mark
+
+    def noted(source: Source, index: int) -> Any:
+        looked.append(source.describe(index))
+        return mark(source, index)
+
+    monkeypatch.setattr(copies, "_mark", noted)
+    taught(start, data, tmp_path / "run")
+    assert len(looked) == len(set(looked)) == 33
+
+
+def test_who_stops_it_does_not_wait_for_the_search_for_copies(
+    start: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+
+    def endless(sources: Any, progress: Callable[[int, int], None]) -> None:
+        while True:
+            begun.set()
+            progress(1, 2)
+            time.sleep(0.001)
+
+    def stopped(*_: object) -> None:
+        begun.wait()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vitascope.recipes.teach.find_copies", endless)
+    monkeypatch.setattr(FeatureStore, "_compute", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        taught(start, data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_engine_is_told_of_images_that_are_not_kept_yet(
+    start: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(Auto, "expect", lambda self, images: told.append(images))
+    taught(start, data, tmp_path / "run")
+    taught(start, data, tmp_path / "again")
+    assert told == [33]

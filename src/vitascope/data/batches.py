@@ -34,7 +34,7 @@ Batch = tuple[Tensor, Tensor]
 Item = tuple[int, int]
 """(epoch, index) of one training image."""
 _READERS = 2
-"""Threads that make batches of an evaluation, each at most a batch early."""
+"""Threads that make batches of an evaluation, and batches that are begun before their turn."""
 
 
 @lru_cache(maxsize=2)
@@ -146,7 +146,7 @@ def evaluation_batches(
     mine = range(rank, len(source), processes)
     parts = [mine[first : first + batch] for first in range(0, len(mine), batch)]
     make = partial(_resized, source, np.asarray(source.labels), resize, skip_unreadable)
-    if workers == 0:
+    if workers == 0 and not torch.cuda.is_available():  # with one the loader pins what it hands over
         return _unless_error(ahead(_Batches(make).__getitems__, parts, most=_READERS, threads=_READERS))
     return _loaded(make, parts, min(workers, len(parts)))
 

@@ -67,7 +67,7 @@ class FeatureStore:
 
         Raises ImageError for an unreadable image, `CheckpointError` for features that are not finite.
         """
-        path = None if self.folder is None else self.folder / f"{self._key(source)}.npz"
+        path = self._path(source)
         known, rows = _read(path, len(source))
         missing = np.setdiff1d(positions, known)
         if len(missing) or not len(known):
@@ -78,6 +78,10 @@ class FeatureStore:
             if path is not None and len(rows):
                 remember_arrays(path, {"positions": known, "features": rows})
         return rows[np.searchsorted(known, positions)]
+
+    def missing(self, source: Source) -> int:
+        """How many of its images nothing is kept of."""
+        return len(source) - len(_read(self._path(source), len(source))[0])
 
     def _compute(self, source: Source, positions: Int64) -> Float32:
         model = cast(Any, self.model)
@@ -103,6 +107,9 @@ class FeatureStore:
                 "its training may have diverged"
             )
         return rows
+
+    def _path(self, source: Source) -> Path | None:
+        return None if self.folder is None else self.folder / f"{self._key(source)}.npz"
 
     def _key(self, source: Source) -> str:
         device = next(self.model.parameters()).device.type

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,10 +19,10 @@ from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.load import load
 from vitascope.checkpoints.output import atomic_folder
 from vitascope.checkpoints.shown import shown_to
-from vitascope.data.copies import Found, find_copies, looked_at
+from vitascope.data.copies import Copies, Found, find_copies, looked_at
 from vitascope.data.groups import group_keys, together
 from vitascope.data.open import open_data
-from vitascope.data.source import Source, Splits
+from vitascope.data.source import Int64, Source, Splits
 from vitascope.device import resolve_device
 from vitascope.errors import ConfigError, DataError
 from vitascope.evaluation.answers import Answers
@@ -140,15 +141,9 @@ def _lesson(
     if splits.train is not None and len(splits.train):
         if settings.group is not None:
             group_keys(splits.train, settings.group)  # a mistake there is told before the work
-        with ThreadPoolExecutor(1) as beside:  # an engine being made leaves a core idle
-            searched = beside.submit(find_copies, splits.present().values())
-            if isinstance(features.compute, Auto):
-                features.compute.expect(sum(map(len, splits.present().values())))
-            more = _look(splits.train, features)
-        copies = searched.result()
+        rows, copies = _rows_and_copies(splits, features)
         alike = copies.found(splits)
-        groups, keys = together(splits, copies, settings.group)
-        more = replace(more, groups=groups, keys=keys)
+        more = _look(splits.train, rows, *together(splits, copies, settings.group), features.made_by)
         shown = shown_to(splits.train, None, shown, chosen=False)
         if before is None:
             known = more
@@ -168,16 +163,40 @@ def _lesson(
     return lesson, lesson.onto(checkpoint, card=card, shown=shown), answers
 
 
-def _look(source: Source, features: FeatureStore) -> Known:
-    """What has to be known of a source's images, each a group of its own."""
+def _rows_and_copies(splits: Splits, features: FeatureStore) -> tuple[Float32, Copies]:
+    """Features of the train split; copies are looked for beside, because an engine being made leaves a core idle."""
+    train, sources, ended = splits.train, list(splits.present().values()), threading.Event()
+    assert train is not None
+
+    def go_on(done: int, total: int) -> None:
+        if ended.is_set():
+            raise CancelledError
+
+    with ThreadPoolExecutor(1) as beside:
+        searched = beside.submit(find_copies, sources, go_on)
+        try:
+            if features.workers:  # which are forked, and must not inherit another thread's locks
+                searched.result()
+            if isinstance(features.compute, Auto) and (coming := sum(map(features.missing, sources))):
+                features.compute.expect(coming)
+            rows = features(train, np.arange(len(train), dtype=np.int64))
+        except BaseException:
+            ended.set()
+            raise
+        return rows, searched.result()
+
+
+def _look(source: Source, rows: Float32, groups: Int64, keys: Int64 | None, made_by: str) -> Known:
+    """What has to be known of a source's images."""
     marks, small = looked_at(source) or (np.zeros(len(source), dtype=np.int64), None)
     return Known(
-        features=features(source, np.arange(len(source), dtype=np.int64)),
+        features=rows,
         classes=source.classes,
         labels=source.labels,
         names=tuple(source.describe(i) for i in range(len(source))),
         marks=marks,
-        groups=np.arange(len(source), dtype=np.int64),
+        groups=groups,
+        keys=keys,
         small=small,
-        made_by=features.made_by,
+        made_by=made_by,
     )

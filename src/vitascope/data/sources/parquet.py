@@ -50,7 +50,7 @@ class ParquetSource(TableSource):
             image: bytes | None = images[row].as_py()
             if attempt == 2 or sums is None or sums[row].as_py() == (None if image is None else zlib.crc32(image)):
                 break
-            del self.__dict__["_held"]  # another process may have renewed the copy by now
+            self.__dict__.pop("_held", None)  # another process may have renewed the copy by now
             if attempt == 1:
                 self._renew()
         return image

@@ -122,7 +122,8 @@ class Auto:
             worth = 0.0 if name in self._ready else worth
             if self.name in times and name not in times and times[self.name][0] * ahead >= worth:
                 done.append(self._tried(name, times, images))
-                remember(cache_folder() / _MEMORY, self._key(size), times)
+                if "eager" in times:  # what others are measured by
+                    remember(cache_folder() / _MEMORY, self._key(size), times)
                 break
         else:
             done.append(self._timed(times, images))
@@ -180,11 +181,13 @@ class Auto:
         now = times.get(self.name, (0.0, 0.0))[0]
         if name == self.name or seconds > (1 - _MARGIN) * now or (now - seconds) * ahead <= cost:
             return
-        try:
-            self._engine, self.name = self._build(name), name
-        except ConfigError as error:  # it worked when it was measured
-            log.warning("%s", error)
+        engine, _ = self._made(name)
+        del self._ready[name]
+        if engine is None:  # it worked when it was measured
+            log.warning("%s cannot be made any more; %s goes on", name, self.name)
             times[name] = math.inf, cost
+        else:
+            self._engine, self.name = engine, name
 
     def _build(self, name: str) -> Engine:
         return build(name, self._checkpoint, torch.device("cpu"), self.precision, self._batch)
