@@ -31,6 +31,7 @@ NOT_HERE = {
     r"vitascope demo$": "two minutes; tests/recipes/test_demo.py runs it with fewer digits",
     r"\.venv/bin/python -m pytest ": "these tests",
     r"vitascope export .*--format web": "npm fetches ONNX Runtime once; tests/web/test_classifier.py opens a page",
+    r"vitascope export .*--compare": "makes every format; tests/inference/test_format_contest.py does, and times them",
     r"hf auth login$|vitascope push ": "an account of the Hub; tests/checkpoints/test_push.py pushes to its own server",
     r"torchrun ": "several processes; tests/training/test_parallel.py runs them",
     r"(docker|kubectl|systemctl|sudo|curl) ": "programs and services that a test machine need not have",

@@ -52,7 +52,7 @@ def turned(image: Image.Image, orientation: int) -> bytes:
 def kinds(data: Path) -> Iterator[tuple[str, bytes]]:
     """Kind and file of each photograph."""
     rng = np.random.default_rng(0)
-    paths = sorted((data / "ants_bees").rglob("*.jpg"))
+    paths = sorted((data / "ants_bees").rglob("*.jp*g"))
     for path in paths:
         yield "JPEG, ants and bees", path.read_bytes()
     test = open_data(str(data / "cifar10")).test

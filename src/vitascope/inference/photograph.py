@@ -4,8 +4,8 @@ The same steps as `Preprocess`: Pillow's resampling with 8-bit results is ONNX's
 `exclude_outside` (what of a filter lies beyond the border is left out, and the rest adds up to 1 again); the whole
 image is resized and its middle kept, which is what `fit_box` asks of a part of it. Lanczos alone has no operator.
 
-Pixels agree to one level of 255. Rounding decides where a sum ends in a half, and of high images whether the first pass
-goes along the rows, as here and in Pillow up to 12, or along the columns, as in Pillow 13.
+Pixels agree to a level of 255, seldom two. Rounding decides where a sum ends in a half, and of high images whether the
+first pass goes along the rows, as here and in Pillow up to 12, or along the columns, as in Pillow 13.
 """
 
 from __future__ import annotations
