@@ -21,7 +21,7 @@ from vitascope.cli import COMMANDS, described, main
 
 COMMANDS_TOLD = list(commands())
 RUN = [told for told in COMMANDS_TOLD if told.why_not is None]
-PROGRAMS = list(programs())
+PROGRAMS = [told for told in programs() if told.why_not is None]
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ def test_what_is_not_run_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     reasons: dict[str, int] = {}
-    for told in COMMANDS_TOLD:
+    for told in [*COMMANDS_TOLD, *programs()]:
         if told.why_not is not None:
             reasons[told.why_not] = reasons.get(told.why_not, 0) + 1
         if told.text.startswith("make "):
