@@ -10,7 +10,7 @@ PRECISIONS: dict[FormatName, tuple[ExportPrecision, ...]] = {
     "onnx": ("float32", "float16", "int8"),
     "openvino": ("float32", "bfloat16", "int8"),
     "pt2": ("float32",),
-    "web": ("float32",),
+    "web": ("float32", "float16"),
 }
 """By format, what its products may be computed in."""
 PHOTOGRAPHS: tuple[FormatName, ...] = ("onnx", "web")

@@ -52,14 +52,14 @@ def write_classifier(
     title: str,
     examples: Sequence[KeptExample] = (),
     one_file: bool = False,
-    opset: int = onnx.OPSET,
-    tolerance: float | None = None,
     overwrite: bool = False,
+    **how: Any,
 ) -> dict[str, Any]:
     """Writes the folder, or with `one_file` the HTML file, `out`, wholly or not at all; what `export` says of it.
 
-    The page begins with `examples`. Raises what `export` raises, `CheckpointError` for a model that names no classes,
-    `ConfigError` for one that is too large.
+    The page begins with `examples`; `how` is what `export` takes of the graph: precision, calibration, judge and so on.
+    Raises what `export` raises, `CheckpointError` for a model that names no classes, `ConfigError` for one that is too
+    large.
     """
     if not classifies(checkpoint):
         raise CheckpointError("a page shows which class a photograph is of, and this model has no classes")
@@ -75,7 +75,7 @@ def write_classifier(
     with tempfile.TemporaryDirectory() as folder:
         further = {ROLLOUT: rollout_in_graph} if isinstance(checkpoint.model, ViT) else None
         graph = Path(folder, "graph")
-        record = export(checkpoint, graph, "onnx", form="image", further=further, opset=opset, tolerance=tolerance)
+        record = export(checkpoint, graph, "onnx", form="image", further=further, **how)
         model = (graph / onnx.FILES[0]).read_bytes()
     texts = licences()
     worker = (files("vitascope.web") / "static" / "worker.js").read_text("utf-8")
@@ -128,8 +128,8 @@ def write_classifier(
             for name, text in texts.items():
                 _write(temporary / "licences" / f"onnxruntime-{name.removesuffix('.txt')}.txt", text)
     size = out.stat().st_size if one_file else sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    kept = {name: record[name] for name in ("differences", "photographs", "tolerance", "opset")}
-    return {"format": "web", "bytes": size, "runtime": VERSION, "rollout": bool(further), **kept}
+    told = {name: value for name, value in record.items() if name not in ("input", "output", "shown", "sha256")}
+    return {**told, "format": "web", "bytes": size, "runtime": VERSION, "rollout": bool(further)}
 
 
 def heading(checkpoint: Checkpoint, name: str) -> str:

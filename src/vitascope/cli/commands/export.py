@@ -45,7 +45,8 @@ class Export(Stated):
     opset: int = 18
     """Version of the ONNX operators, 18 to 23."""
     precision: ExportPrecision = "float32"
-    """Of the products; onnx: float32, float16, int8; openvino: float32, bfloat16, int8; pt2 and web: float32."""
+    """Of the products; onnx: float32, float16, int8; openvino: float32, bfloat16, int8; pt2: float32; web: float32,
+    float16."""
     calibration: DataName | None = None
     """For int8: images like those to come (`vitascope data` lists the kinds)."""
     samples: int = 300
@@ -89,8 +90,6 @@ class Export(Stated):
             refuse_idle(self, "it belongs to --format web", "one_file", "title", "without_examples", "runtime")
         if self.form == "batch":
             refuse_idle(self, "a batch gives logits alone", "rollout")
-        if self.format == "web":
-            refuse_idle(self, "a page is compared with the model photograph by photograph", "verify")
         if not self.verify:
             refuse_idle(self, "without --verify nothing is judged by it", "drop")
         if (self.precision == CALIBRATED) != bool(self.calibration):
@@ -115,31 +114,28 @@ def run(asked: Export, console: Console) -> dict[str, Any]:
     from vitascope.views.attention_rollout import rollout_in_graph
 
     checkpoint = load(asked.checkpoint, **asked.stated)
-    if asked.format == "web":
-        return _page(asked, checkpoint, console)
     if asked.compare:
         return _compare(asked, checkpoint, console)
     judge = Judge(checkpoint, to_judge_on(asked.verify, checkpoint, asked.checkpoint)[1]) if asked.verify else None
-    record = export(
-        checkpoint,
-        Path(asked.out),
-        asked.format,
-        precision=asked.precision,
-        form=asked.form,
-        further={ROLLOUT: rollout_in_graph} if asked.rollout else None,
-        opset=asked.opset,
-        calibration=_calibration(asked.calibration, checkpoint.labels) if asked.calibration else None,
-        samples=asked.samples,
-        tolerance=asked.tolerance,
-        judge=judge,
-        drop=asked.drop,
-        overwrite=asked.overwrite,
-    )
+    how: dict[str, Any] = {
+        "precision": asked.precision,
+        "opset": asked.opset,
+        "calibration": _calibration(asked.calibration, checkpoint.labels) if asked.calibration else None,
+        "samples": asked.samples,
+        "tolerance": asked.tolerance,
+        "judge": judge,
+        "drop": asked.drop,
+        "overwrite": asked.overwrite,
+    }
+    if asked.format == "web":
+        return _page(asked, checkpoint, how, console)
+    further = {ROLLOUT: rollout_in_graph} if asked.rollout else None
+    record = export(checkpoint, Path(asked.out), asked.format, form=asked.form, further=further, **how)
     _say(asked, record, console)
     return {"out": asked.out, **record}
 
 
-def _page(asked: Export, checkpoint: Any, console: Console) -> dict[str, Any]:
+def _page(asked: Export, checkpoint: Any, how: dict[str, Any], console: Console) -> dict[str, Any]:
     """Writes a page with the run's own examples, and says what to do with it."""
     from vitascope.checkpoints.kept_examples import read_examples
     from vitascope.web.classifier import heading, write_classifier
@@ -153,15 +149,10 @@ def _page(asked: Export, checkpoint: Any, console: Console) -> dict[str, Any]:
         title=asked.title or heading(checkpoint, Path(asked.checkpoint).name),
         examples=examples,
         one_file=asked.one_file,
-        opset=asked.opset,
-        tolerance=asked.tolerance,
-        overwrite=asked.overwrite,
+        **how,
     )
+    _say(asked, record, console)
     page = asked.out if asked.one_file else str(Path(asked.out) / "index.html")
-    differs = max(record["differences"].values())
-    console.say(
-        f"{asked.checkpoint} → {asked.out} (web, {memory_text(record['bytes'])}; differs by {differs:.1g} at most)"
-    )
     if examples:
         console.say(f"{count(len(examples), 'photograph')} of the run are in it; --without-examples leaves them out")
     console.say(f"open {page} in a browser; {asked.out} can be sent to anybody, or put on any web server as it is")
@@ -203,7 +194,7 @@ def _compare(asked: Export, checkpoint: Any, console: Console) -> dict[str, Any]
 
 
 def _say(asked: Export, record: dict[str, Any], console: Console) -> None:
-    told = []
+    told = [memory_text(record["bytes"])] if "bytes" in record else []
     if "differences" in record:
         told.append(f"differs by {max(record['differences'].values()):.1g} at most")
     if "same_label" in record:
