@@ -29,6 +29,7 @@ def test_every_page_of_the_repository_is_there_and_every_command(site: Site) -> 
     page = site.pages["docs/reference/commands/finetune.md"]
     for _, options in described("finetune").groups():
         assert all(f"`{option.spelt}" in page for option in options)
+    assert "of each training image, others each time: less work per image; 0 for none. (in \\[0, 1))" in page
     assert all(f"\n## {name}\n" in site.pages["docs/reference/first.md"] for name in COMMANDS)
 
 

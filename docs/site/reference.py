@@ -80,6 +80,7 @@ def _table(options: Iterable[Option], places: list[Option], *, whole: bool = Tru
     for option in options:
         name = option.value if option in places else f"{option.spelt} {option.value}".strip()
         text = option.text if whole else f"{sentence(option.text)}."
+        text += f" ({option.limits})" if whole and option.limits else ""
         default = "must be given" if option.required else _code(option.default)
         yield f"| {_code(re.sub(r',(?=.{3})', ', ', name))} | {default} | {_text(text)} |"
 

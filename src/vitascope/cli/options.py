@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from docstring_parser import parse_from_object
 
-from vitascope.fields import Word
+from vitascope.fields import Range, Word
 from vitascope.recipes.presets import PRESETS
 
 PATHS = ("FILE", "FOLDER", "DATA", "CHECKPOINT")
@@ -33,6 +33,8 @@ class Option:
     choices: tuple[str, ...] = ()
     """Words that the value may be."""
     default: str = ""
+    limits: str = ""
+    """What a number may be: "of at least 1"; empty for any."""
     required: bool = False
 
     @property
@@ -146,6 +148,7 @@ def options_of(kind: Any) -> Iterator[Option]:
             value=f"[{_choice(forms)}]" if flag and forms else _choice(forms),
             choices=words,
             default=_shown(f.default),
+            limits=_limits(hints[f.name]),
             required=f.default is f.default_factory is MISSING,
         )
 
@@ -170,6 +173,12 @@ def _forms(hint: Any, name: str) -> list[str]:
     if origin is dict:
         return ["{NAME: VALUE,…}"]
     return list(_BOOL) if hint is bool else [{int: "N", float: "X"}.get(hint, name)]
+
+
+def _limits(hint: Any) -> str:
+    """Of the number that is declared first."""
+    said = [str(extra) for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Range)]
+    return next(iter([*said, *filter(None, map(_limits, get_args(hint)))]), "")
 
 
 def _choice(forms: list[str] | tuple[str, ...]) -> str:
