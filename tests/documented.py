@@ -147,6 +147,8 @@ _NARROW: dict[str, Any] = {**FIELDS, "depth": 1, "classes": 3, "image_size": 32}
 def fill(place: Path, patch: pytest.MonkeyPatch) -> None:
     """Makes in a folder everything that the pages' commands read, under the names that they have there."""
     tiny_study.quicker(patch)
+    for measured in ("training.speed", "studies.image_sizes.study"):
+        patch.setattr(f"vitascope.{measured}._MEASURED", 0.0)
     for name, kind in ABLATIONS.items():  # all variants: tests/studies/test_ablation.py
         patch.setitem(ABLATIONS, name, replace(kind, variants=lambda base, kind=kind: kind.variants(base)[:2]))
     patch.setattr("vitascope.views.report_files.save_figure", lambda figure, path: None)

@@ -14,10 +14,11 @@ ablation() {
     --std 0.267,0.256,0.276 --yes "$@"
 }
 
-for name in ${*:-head positions self-supervision shape optimiser}; do
+for name in ${*:-head positions self-supervision shape optimiser cost}; do
   case $name in
     shape) ablation shape --model-fields '{width: 32, depth: 4, heads: 2, hidden: 64}' ;;
     optimiser) ablation optimiser --image-size 8 --steps 500 ;;
+    cost) [ -e "$here/cost" ] || ${VITASCOPE:-vitascope} study cost --out "$here/cost" ;; # nothing else should run
     *) ablation "$name" ;;
   esac
 done
