@@ -34,6 +34,8 @@ from vitascope.wording import first_line
 
 SAMPLES = 300
 """Images that calibrate."""
+NONSENSE = 0.5
+"""Difference of logits, as a share of the largest, that is more than rounding to 8 bits."""
 DROP = 1.0
 """Largest loss of accuracy that is accepted, in percentage points."""
 
@@ -100,9 +102,8 @@ def export(
             else:
                 runtime.write(checkpoint, path, precision, images)
             engine = _reread(runtime, path, checkpoint, precision, form)
-            if calibration is None:
-                said |= agreement(engine, checkpoint, tolerance or TOLERANCES[precision])
-            else:
+            said |= agreement(engine, checkpoint, tolerance or {**TOLERANCES, CALIBRATED: NONSENSE}[precision])
+            if calibration is not None:
                 said["calibration"] = {"data": calibration.name, "images": samples}
             if form == "image":
                 said["photographs"] = of_photographs(checkpoint.preprocess)
