@@ -21,7 +21,7 @@ class Export(Stated):
 
     FIRST: ClassVar[tuple[str, ...]] = (
         *("format", "input", "precision", "calibration", "verify", "compare"),
-        *("one_file", "title", "image_size", "labels", "overwrite"),
+        *("one_file", "image_size", "labels", "overwrite"),
     )
 
     out: str
