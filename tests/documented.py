@@ -33,6 +33,7 @@ NOT_HERE = {
     r"vitascope export .*--format web": "npm fetches ONNX Runtime once; tests/web/test_classifier.py opens a page",
     r"vitascope export .*--compare": "makes every format; tests/inference/test_format_contest.py does, and times them",
     r"hf auth login$|vitascope push ": "an account of the Hub; tests/checkpoints/test_push.py pushes to its own server",
+    r'vs\.load\("me/': "what was pushed there; tests/checkpoints/test_push.py loads it",
     r"import numpy as np\nimport tritonclient": "needs a server; tests/web/test_triton_client.py has one",
     r"torchrun ": "several processes; tests/training/test_parallel.py runs them",
     r"(docker|kubectl|systemctl|sudo|curl) ": "programs and services that a test machine need not have",
