@@ -39,7 +39,7 @@ class Export(Stated):
     """Of a page: npm's package onnxruntime-web as a folder or .tgz; none: npm fetches it, once."""
     input: Literal["image", "batch"] | None = None
     """One photograph of any size, which the graph resizes itself, or a batch already resized; none: image for onnx
-    and web, batch for the others, which take nothing else."""
+    and web, batch for the others."""
     rollout: bool = False
     """Give the attention rollout of a photograph too, the share of each patch in what the head reads; of ViTs."""
     opset: int = 18
