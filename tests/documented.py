@@ -174,6 +174,7 @@ def fill(place: Path, patch: pytest.MonkeyPatch) -> None:
         patch.setattr(f"vitascope.recipes.{room}.write_run_report", lambda folder, report: None)
     for name in ("photos", "taught", "flowers", "second", "start"):
         shutil.copytree(place / "runs" / "mine", place / "runs" / name)
+    shutil.copytree(place / "runs" / "mine", place / "me" / "flowers")  # as what was pushed would be, of a Hub
     for name, contender in (("vit", tiny_study.TINY[0]), ("resnet", tiny_study.TINY[1])):
         config = model_config(contender.model, classes=3, image_size=32, **contender.fields)
         vs.save(checkpoint(config), place / "runs" / name)
