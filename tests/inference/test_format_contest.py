@@ -87,5 +87,10 @@ def test_the_command_shows_it(
     for wrong in (["--precision", "int8"], ["--format", "pt2"], ["--verify", str(photos)], ["--rollout"]):
         assert main([*words, "--overwrite", *wrong]) == 2
         assert "--compare makes every format" in capsys.readouterr().err
+    assert main([*words, "--overwrite", "--one-file"]) == 2
+    assert "belongs to --format web" in capsys.readouterr().err
     assert main(["export", str(tmp_path / "ck"), str(tmp_path / "no"), "--compare", str(tmp_path / "nothing")]) == 2
+    vs.save(checkpoint(TINY, labels=CLASSES, activation="none"), tmp_path / "regression")
+    assert main(["export", str(tmp_path / "regression"), str(tmp_path / "no"), "--compare", str(photos)]) == 2
+    assert "regression model" in capsys.readouterr().err
     assert not (tmp_path / "no").exists()

@@ -48,7 +48,6 @@ def evaluate_checkpoint(asked: Evaluate, progress: Callable[[int, int], None] | 
     by_label = ck.activation == "sigmoid"
     if by_label and asked.confusion:
         raise ConfigError(f"--confusion has no picture of {asked.checkpoint}, which judges each label by itself")
-    probabilities(torch.zeros(1, 1), ck.activation)  # refuses a regression
     chosen, source, seen = to_judge_on(asked.data, ck, asked.checkpoint, asked.split)
     classes = source.classes
     if warning := str(seen.pop("warning")):
@@ -103,6 +102,7 @@ def to_judge_on(
     Without a split, the test split, else validation, else what a checkpoint called `name` was not trained on. Raises
     `DataError`, `CheckpointError`.
     """
+    probabilities(torch.zeros(1, 1), ck.activation)  # refuses a regression
     splits = open_data(data)
     if split is not None and split not in (present := splits.present()):
         held = ", ".join(present) or "nothing"

@@ -70,6 +70,7 @@ class Export(Stated):
         if self.compare:
             why = "--compare makes every format, for batches, and judges all of them on its data"
             refuse_idle(self, why, "format", "precision", "input", "rollout", "opset", "tolerance", "verify")
+            refuse_idle(self, "it belongs to --format web", "one_file", "title", "without_examples", "runtime")
             return
         if self.precision not in PRECISIONS[self.format]:
             fits = ", ".join(PRECISIONS[self.format])
