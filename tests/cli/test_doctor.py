@@ -83,14 +83,8 @@ def test_a_library_is_present_missing_or_broken(tmp_path: Path, monkeypatch: pyt
 
 def test_extras_are_those_of_the_package() -> None:
     declared = tomllib.loads(Path(__file__).parents[2].joinpath("pyproject.toml").read_text())["project"]
-    assert EXTRAS.keys() == declared["optional-dependencies"].keys() - {
-        "all",
-        "dev",
-        "peers",
-        "browser",
-        "clients",
-        "docs",
-    }
+    developers = {"all", "dev", "peers", "notebooks", "browser", "clients", "docs"}
+    assert EXTRAS.keys() == declared["optional-dependencies"].keys() - developers
 
 
 @pytest.mark.parametrize(("limit", "cores"), [("150000 100000", 2), ("max 100000", 8), ("20000 100000", 1)])
