@@ -24,7 +24,8 @@ HERE = Path(__file__).parent
 def main() -> None:
     """Gathers, builds and checks."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "build" / "docs").resolve()
-    shutil.rmtree(folder, ignore_errors=True)
+    for ours in ("pages", "html"):
+        shutil.rmtree(folder / ours, ignore_errors=True)
     try:
         site = gathered()
     except BrokenLink as error:

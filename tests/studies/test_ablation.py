@@ -32,7 +32,8 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ablation(name: str, out: Path, folder: Path | str, **changes: Any) -> Ablation:
-    given = {"steps": 2, "seeds": 1, "model": "ViT-Ti/4", "model_fields": FIELDS, **changes}
+    own = {} if name == "optimiser" else {"model_fields": FIELDS}
+    given = {"steps": 2, "seeds": 1, **own, **changes}
     return Ablation(name=name, **tiny_study.values(out, folder, **given))
 
 
@@ -225,6 +226,7 @@ def test_one_that_learns_from_the_target_has_its_images(tmp_path: Path) -> None:
         ("head", {"rates": (0.1, 0.2)}, "the variants of head have rates already"),
         ("shape", {"model_fields": {**FIELDS, "depth": 1}}, "depth × ½ has depth 0.5, expected a whole number"),
         ("shape", {"image_size": 12}, "12×12 is not divisible by 8"),
+        ("optimiser", {"model": "BiT-R50x1"}, "the models of optimiser are its own; leave out --model"),
     ],
 )
 def test_what_cannot_be_is_refused(name: str, changes: dict[str, Any], said: str, tmp_path: Path) -> None:
@@ -235,3 +237,8 @@ def test_what_cannot_be_is_refused(name: str, changes: dict[str, Any], said: str
 def test_more_images_than_there_are_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="give another --size"):
         ablation("head", tmp_path, "x", size=50).grid(48)
+
+
+def test_another_model_is_taken_as_the_catalogue_has_it(tmp_path: Path) -> None:
+    study = Ablation(name="head", **tiny_study.values(tmp_path, "x", model="ViT-S/16"))
+    assert all("width" not in variant.contender.fields for variant in study.variants)

@@ -67,16 +67,7 @@ def one_file(runtime: BrowserRuntime, tmp_path_factory: pytest.TempPathFactory) 
     (package / "ort.wasm.bundle.min.mjs").write_bytes(runtime.script)
     (package / "ort-wasm-simd-threaded.wasm").write_bytes(runtime.wasm)
     vs.save(checkpoint(model().config, labels=("a", "b", "c"), activation="sigmoid"), place / "ck")
-    words = [
-        "export",
-        str(place / "ck"),
-        str(place / "page.html"),
-        "--format",
-        "web",
-        "--one-file",
-        "--precision",
-        "float16",
-    ]
+    words = ["export", str(place / "ck"), str(place / "page.html"), "--format=web", "--one-file", "--precision=float16"]
     assert main([*words, "--runtime", str(place)]) == 0
     assert main([*words, "--runtime", str(place)]) == 2  # it is there
     return place / "page.html"
@@ -232,6 +223,37 @@ def test_the_camera_is_answered_and_a_picture_can_be_kept(page: Page) -> None:
     expect(page["empty"]).to_be_visible()
     page["row"].click()
     expect(page["seen"]).to_be_visible()
+
+
+def test_a_photograph_that_the_browser_has_no_room_for_stops_no_other(page: Page) -> None:
+    page.page.evaluate(
+        """() => {
+          const held = CanvasRenderingContext2D.prototype;
+          const before = held.getImageData;
+          held.getImageData = function () { held.getImageData = before; throw new RangeError("no room"); };
+        }"""
+    )
+    page.give({"large.png": png(1), "small.png": png(2)})
+    assert [row[-1] for row in page.table()[1:]] == ["no room", ""]
+    assert page.page.locator("[aria-busy]").count() == 0
+
+
+def test_a_camera_that_is_asked_for_twice_is_shown_once_and_stopped_whole(page: Page) -> None:
+    from playwright.sync_api import expect
+
+    page.page.evaluate(
+        """() => {
+          const devices = navigator.mediaDevices, before = devices.getUserMedia.bind(devices);
+          window.streams = [];
+          devices.getUserMedia = async (wanted) => { const one = await before(wanted); streams.push(one); return one; };
+        }"""
+    )
+    page["camera"].dblclick()
+    expect(page["camera-view"]).to_be_visible()
+    page["camera"].click()
+    expect(page["camera-view"]).to_be_hidden()
+    states = page.page.evaluate("streams.flatMap(one => one.getTracks()).map(track => track.readyState)")
+    assert set(states) == {"ended"}
 
 
 def test_a_phone_in_the_dark_needs_no_sideways_scrolling(page: Page) -> None:

@@ -87,6 +87,9 @@ def test_what_is_no_such_package_is_refused(tmp_path: Path) -> None:
         browser_runtime(packed(tmp_path / "other.tgz", {**CONTENT, "ort-wasm-simd-threaded.wasm": b"another"}))
     (tmp_path / "text.tgz").write_text("text")
     packed(tmp_path / "less.tgz", {"README.md": b""})
-    for name in ("text.tgz", "less.tgz", "absent.tgz", "."):
+    flipped = bytearray(packed(tmp_path / "damaged.tgz").read_bytes())
+    flipped[20:60] = bytes(40)
+    (tmp_path / "damaged.tgz").write_bytes(flipped)
+    for name in ("text.tgz", "less.tgz", "damaged.tgz", "absent.tgz", "."):
         with pytest.raises(ConfigError, match=r"cannot be read .*give the package onnxruntime-web"):
             browser_runtime(tmp_path / name)

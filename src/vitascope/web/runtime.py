@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import zlib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -78,13 +79,13 @@ def _read(place: Path) -> dict[str, bytes]:
     remedy = f"give the package {PACKAGE} as a folder or as the .tgz that `npm pack {PACKAGE}@{VERSION}` writes"
     try:
         if place.is_file():
-            with tarfile.open(place) as packed:
+            with tarfile.open(place, "r:gz") as packed:
                 members = {name: packed.extractfile(f"package/dist/{name}") for name in _SHA256}
                 return {name: member.read() for name, member in members.items() if member is not None}
         inside = (place, place / "dist", place / PACKAGE / "dist", place / "node_modules" / PACKAGE / "dist")
         folder = next((each for each in inside if (each / _WASM).is_file()), place)
         return {name: (folder / name).read_bytes() for name in _SHA256}
-    except (OSError, KeyError, tarfile.TarError, EOFError) as error:
+    except (OSError, KeyError, tarfile.TarError, EOFError, zlib.error) as error:
         raise ConfigError(f"{place} cannot be read ({reason(error)}); {remedy}") from error
 
 

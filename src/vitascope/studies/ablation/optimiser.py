@@ -49,6 +49,7 @@ def _adam(found: Found) -> list[Claim]:
 KIND = Kind(
     where="Table 7",
     measure=FINETUNED,
+    own_models=True,
     variants=variants,
     statements={"ResNets pre-trained with Adam are better than with SGD, each at its best rate": _adam},
     x="learning rate of pre-training",

@@ -13,6 +13,8 @@ from vitascope.studies.lineup import Contender
 from vitascope.studies.settings import Cell, Study
 from vitascope.wording import meant
 
+_MODEL, _FIELDS = "ViT-Ti/4", {"width": 64, "depth": 4, "heads": 4, "hidden": 128}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ablation(Study):
@@ -27,10 +29,10 @@ class Ablation(Study):
     name: str
     """What is varied: positions (Table 8), head (Figure 9), shape (Figure 8), optimiser (Table 7) or self-supervision
     (Section 4.6)."""
-    model: str = "ViT-Ti/4"
+    model: str = _MODEL
     """What variants are changes of: a ViT of the catalogue. The optimiser's are two small ResNets instead."""
-    model_fields: dict[str, Any] = field(default_factory=lambda: {"width": 64, "depth": 4, "heads": 4, "hidden": 128})
-    """Fields of its config."""
+    model_fields: dict[str, Any] = field(default_factory=_FIELDS.copy)
+    """Fields of its config; the default's are those of the default model alone."""
     image_size: int = 16
     """Side in pixels at pre-training."""
     steps: Count = 2_000
@@ -43,6 +45,10 @@ class Ablation(Study):
     def __post_init__(self) -> None:
         if self.name not in ABLATIONS:
             raise ConfigError(f"no ablation {self.name!r}; {meant(self.name, ABLATIONS)}")
+        if self.model != _MODEL and self.model_fields == _FIELDS:
+            object.__setattr__(self, "model_fields", {})
+        if self.ablation.own_models and (self.model, self.model_fields) != (_MODEL, _FIELDS):
+            raise ConfigError(f"the models of {self.name} are its own; leave out --model and --model-fields")
         super().__post_init__()
         if self.rates and any("lr" in contender.learning for contender in self.contenders):
             raise ConfigError(f"rates is {list(self.rates)}, but the variants of {self.name} have rates already")

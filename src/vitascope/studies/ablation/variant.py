@@ -120,5 +120,7 @@ class Kind:
     """Of a base."""
     statements: dict[str, Claims]
     """What judges each."""
+    own_models: bool = False
+    """Its variants are no changes of the base's model."""
     x: str = ""
     """Name of the figure's axis; "" where variants are told apart by name alone."""

@@ -6,8 +6,9 @@ import { inWords } from "./words.js";
 
 const LIKELY = 0.5; // from which a label of several is named where nothing was calibrated
 
-/** {ranked: [{label, index, probability, inSet}] best first, set: [label] | null} of what the model gave. */
-export function understood({ labels }, { probabilities, set }) {
+/** {ranked: [{label, index, probability, inSet}] the best first, set: [label] | null, named: [label] of several} of what
+ * the model gave. */
+export function understood({ labels, top, several }, { probabilities, set }) {
   const all = Array.from(probabilities, (probability, index) => ({
     label: labels[index],
     index,
@@ -15,13 +16,14 @@ export function understood({ labels }, { probabilities, set }) {
     inSet: set ? set[index] === 1 : null,
   }));
   const members = set ? all.filter(({ inSet }) => inSet).map(({ label }) => label) : null;
-  return { ranked: all.sort((a, b) => b.probability - a.probability), set: members };
+  const ranked = all.sort((a, b) => b.probability - a.probability);
+  const likely = ranked.filter(({ probability }) => several && probability >= LIKELY);
+  return { ranked: ranked.slice(0, top), set: members, named: members ?? likely.map(({ label }) => label) };
 }
 
 /** [what it says, how far that holds]. */
-export function spoken({ several, coverage }, { ranked, set }) {
+export function spoken({ several, coverage }, { ranked, set, named }) {
   if (several) {
-    const named = set ?? ranked.filter(({ probability }) => probability >= LIKELY).map(({ label }) => label);
     const note = set ? `Of what is there, at least ${Math.round(100 * coverage)} of 100 are among these.` : "";
     return [named.join(", ") || "None of these", note];
   }
@@ -44,7 +46,7 @@ export class Said {
     const [words, note] = spoken(this.about, answer);
     this.element.replaceChildren(
       h("p", { class: "big", testid: "spoken" }, words),
-      h("ol", { class: "bars", testid: "bars" }, answer.ranked.slice(0, this.about.top).map(bar)),
+      h("ol", { class: "bars", testid: "bars" }, answer.ranked.map(bar)),
       h("p", { class: "note" }, note),
     );
   }

@@ -10,7 +10,7 @@ export class Camera {
   /** `frame(file)` tries a picture and ends when that is answered; `add(box, [file])` keeps one, where there are
    * boxes in one of them; `stopped()` hears of the end. */
   constructor({ frame, add, complain, stopped = () => {}, boxes = true }) {
-    Object.assign(this, { frame, complain, stopped, on: false, count: 0 });
+    Object.assign(this, { frame, complain, stopped, on: false, count: 0, turn: 0 });
     this.video = h("video", { class: "tried", muted: true, playsinline: true, testid: "camera-view" });
     this.choice = h("select", { "aria-label": "Box for the picture" });
     const keep = h(
@@ -42,25 +42,32 @@ export class Camera {
   }
 
   async start() {
+    const turn = ++this.turn; // whoever presses twice, or stops meanwhile, leaves no camera running
+    let stream;
     try {
-      this.stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+      stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+      if (turn !== this.turn) return end(stream);
+      this.stream = this.video.srcObject = stream;
+      await this.video.play();
     } catch (error) {
+      end(stream);
+      if (turn !== this.turn) return;
       const why = error.name === "NotAllowedError" ? "The browser does not allow it." : "There is none that can be used.";
       return this.complain(`The camera cannot be shown. ${why}`);
     }
-    this.video.srcObject = this.stream;
-    await this.video.play();
+    if (turn !== this.turn) return end(stream);
     this.show(true);
-    while (this.on) {
+    while (turn === this.turn) {
       const picture = await this.take();
-      if (this.on) await this.frame(picture);
+      if (turn === this.turn) await this.frame(picture);
       await new Promise((resolve) => setTimeout(resolve, PAUSE));
     }
   }
 
   stop() {
+    this.turn++;
     if (!this.on) return;
-    for (const track of this.stream.getTracks()) track.stop();
+    end(this.stream);
     this.video.srcObject = null;
     this.show(false);
     this.stopped();
@@ -82,4 +89,8 @@ export class Camera {
     this.count += 1;
     return new File([blob], `camera-${Date.now()}-${this.count}.jpg`, { type: "image/jpeg" });
   }
+}
+
+function end(stream) {
+  for (const track of stream?.getTracks() ?? []) track.stop();
 }

@@ -163,9 +163,12 @@ class Classifier {
     if (this.working) return;
     this.working = true;
     page.setAttribute("aria-busy", "true");
-    if (await this.ready) for (let next; (next = this.next()); ) await this.ask(next);
-    this.working = false;
-    page.removeAttribute("aria-busy");
+    try {
+      if (await this.ready) for (let next; (next = this.next()); ) await this.ask(next);
+    } finally {
+      this.working = false;
+      page.removeAttribute("aria-busy");
+    }
   }
 
   next() {
@@ -175,17 +178,17 @@ class Classifier {
 
   async ask(photograph) {
     const bitmap = await this.decoded(photograph);
-    if (bitmap) {
-      this.photographs.face(photograph, bitmap);
-      const image = pixels(bitmap);
-      bitmap.close();
-      try {
-        const given = await this.engine.answer(image);
+    try {
+      if (bitmap) {
+        this.photographs.face(photograph, bitmap);
+        const given = await this.engine.answer(pixels(bitmap));
         Object.assign(photograph, { answer: understood(about, given), rollout: given.rollout });
-      } catch (error) {
-        photograph.error = error.message;
-        this.notice.show(error.message);
       }
+    } catch (error) {
+      photograph.error = error.message;
+      this.notice.show(error.message);
+    } finally {
+      bitmap?.close();
     }
     this.answered(photograph);
   }

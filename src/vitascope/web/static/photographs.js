@@ -94,12 +94,12 @@ export class Photographs {
 
   /** As `vitascope predict --csv`: a row a photograph. */
   table() {
-    const { columns, top, none } = this.about;
+    const { columns, none } = this.about;
     const rows = [columns];
     for (const { name: file, answer, error } of this.all) {
       const row = { file, error: answer ? "" : (error ?? "not looked at yet") };
       if (answer?.set) row.set = answer.set.join("; ") || none;
-      for (const [place, { label, probability }] of (answer?.ranked.slice(0, top) ?? []).entries()) {
+      for (const [place, { label, probability }] of (answer?.ranked ?? []).entries()) {
         const rank = place ? `_${place + 1}` : "";
         Object.assign(row, { [`label${rank}`]: label, [`probability${rank}`]: probability.toFixed(6) });
       }
