@@ -70,6 +70,29 @@ def test_places_become_their_last_part(tmp_path: Path, monkeypatch: pytest.Monke
     assert without_places(given) == {"a": ["y", "z", "w", "b", "timm/vit", "1/2"], "b": {"c": 3, "d": None}}
 
 
+@pytest.mark.parametrize(
+    ("key", "given", "sent"),
+    [
+        ("data", "clinic/patients", "patients"),  # from whatever folder it is pushed
+        ("data", "webdataset:/home/Anna Mueller/x/{0..3}.tar", "webdataset:{0..3}.tar"),
+        ("data", "train=/home/bob/a,val=/home/bob/b/", "train=a,val=b"),
+        ("data", "file:///home/bob/x", "file:x"),
+        ("data", r"C:\Users\bob\photos", "C:photos"),
+        ("data", "hf:owner/name", "hf:owner/name"),
+        ("checkpoint", "runs/secret/taught", "taught"),
+        ("checkpoint", "timm/vit_small_patch16_224.dino", "timm/vit_small_patch16_224.dino"),
+        ("said", "taught from /home/bob/run (see ~/notes/x.txt)", "taught from run (see x.txt)"),
+        ("model", "ViT-B/16", "ViT-B/16"),
+        ("files", ["Anna Mueller 1975.jpg", "b.jpg"], 2),
+        ("file", "Anna Mueller 1975.jpg", "…"),
+        ("unreadable", 3, 3),
+    ],
+)
+def test_nothing_of_a_card_tells_of_people(key: str, given: Any, sent: Any) -> None:
+    assert without_places({"origin": {key: given}}) == {"origin": {key: sent}}
+    assert without_places({"/home/bob/a.jpg": 1}) == {"a.jpg": 1}
+
+
 def test_public_and_half(depot: Depot, tmp_path: Path) -> None:
     assert pushed(tmp_path, "--public", "--half") == 0
     assert depot.private == {NAME: False}

@@ -16,6 +16,7 @@ from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from vitascope.checkpoints.named import offline
+from vitascope.checkpoints.starts import STARTS
 from vitascope.errors import CheckpointError
 from vitascope.whole import sha256
 from vitascope.wording import first_line, memory_text, some
@@ -124,15 +125,38 @@ def push(checkpoint: Checkpoint, to: Target, *, public: bool = False, half: bool
     return Pushed(url=f"{constants.ENDPOINT}/{name}", revision=sent.oid, files=files)
 
 
-def without_places(value: Any) -> Any:
-    """JSON values in which paths of this machine have become their last part: they tell of people and say nothing."""
+_PLACES = {"data", "checkpoint", "out", "start", "source", "test", "train", "validation", "labels", "resume"}
+"""Keys of a card below which a text is a place, whatever it looks like, unless it is a name that anybody can fetch."""
+_FILES = {"file", "files", "unreadable"}
+"""Keys below which names of photographs stand."""
+_INSIDE = re.compile(r"(?<![^\s(\"'])(?:~|[A-Za-z]:|file:|\.{1,2})?[/\\][^\s)\"']+")
+_OWNERS = {start.name.partition("/")[0] for start in STARTS if "/" in start.name} - {""}
+
+
+def without_places(value: Any, key: str = "") -> Any:
+    """JSON values in which paths of this machine have become their last part, and names of photographs their number:
+    they tell of people and say nothing."""
     if isinstance(value, dict):
-        return {key: without_places(each) for key, each in value.items()}
+        return {_cut(name): without_places(each, name) for name, each in value.items()}
+    if key in _FILES and value is not None and not isinstance(value, int | float):
+        return len(value) if isinstance(value, list | tuple) else "…"
     if isinstance(value, list | tuple):
-        return [without_places(each) for each in value]
-    if not isinstance(value, str) or not _is_place(value):
+        return [without_places(each, key) for each in value]
+    if not isinstance(value, str):
         return value
-    return PureWindowsPath(value).name if "\\" in value else Path(value).name
+    fetched = value.startswith(("hf:", "hf-hub:", "google:")) or value.partition("/")[0] in _OWNERS
+    if key in _PLACES and not fetched:
+        return "".join(part if part in ",=:|" else _last(part) for part in re.split("([,=:|])", value))
+    return _cut(value)
+
+
+def _cut(text: str) -> str:
+    """Where a text is a path, or holds ones, their last parts stand instead."""
+    return _last(text) if _is_place(text) else _INSIDE.sub(lambda found: _last(found[0]), text)
+
+
+def _last(place: str) -> str:
+    return re.split(r"[/\\]", place.rstrip("/\\"))[-1]
 
 
 def _is_place(text: str) -> bool:
