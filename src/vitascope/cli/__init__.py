@@ -9,6 +9,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, cast
 
@@ -95,7 +96,10 @@ def _main(words: list[str]) -> int:
     if group and words[1:2] in (["-h"], ["--help"]):
         print(_help(group))
         return 0
-    print(f"vitascope: error: no command {name!r}; {meant(name, COMMANDS, group)}", file=sys.stderr)
+    # Of a group it is the second word that may be mistyped: a short one is near to any of so many common letters.
+    second = "".join(words[1:2])
+    known = [each for each in group if get_close_matches(second, [each.partition(" ")[2]])] if group else COMMANDS
+    print(f"vitascope: error: no command {name!r}; {meant(name, known, group)}", file=sys.stderr)
     return 2
 
 
