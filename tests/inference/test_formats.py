@@ -15,6 +15,7 @@ from tiny import CLASSES, image_folder, source
 from tiny_checkpoint import TINY, checkpoint
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.cli import main
+from vitascope.data.kept import ArraySource
 from vitascope.errors import ConfigError, ExportError
 from vitascope.inference.export import export
 from vitascope.inference.exported import RUNTIMES
@@ -101,6 +102,19 @@ def test_what_contradicts_is_refused(how: dict[str, object], message: str, tmp_p
     with pytest.raises(ConfigError, match=message):
         export(named(), tmp_path / "out", **how)
     assert not (tmp_path / "out").exists()
+
+
+def test_several_labels_are_judged_image_by_image() -> None:
+    ck = checkpoint(TINY, labels=CLASSES, activation="sigmoid")
+    images = source(12, seed=3)
+    right = ck.model(torch.stack([ck.preprocess(image) for image in images])) >= 0
+    several = ArraySource("several", CLASSES, right.numpy(), np.stack(list(images)))
+    judge = Judge(ck, several)
+    assert judge.of(lambda given: ck.model(given))["top1"] == {"before": 1.0, "after": 1.0}
+    one_wrong = torch.tensor([-1.0, 1.0, 1.0])
+    found = judge.of(lambda given: ck.model(given) * one_wrong)
+    assert found["same_label"] == found["top1"]["after"] == 0.0
+    assert Judge(ck, images).of(lambda given: ck.model(given))["top1"]["before"] < 1.0
 
 
 def test_the_command_verifies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,7 +54,7 @@ def facts(model: Described) -> dict[str, str]:
         "sets": None if model.sets is None else model.sets.as_json(),
         "written_by": f"vitascope {__version__}",
     }
-    return {name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
+    return {name: json.dumps(value) for name, value in values.items()}
 
 
 def classifies(model: Described) -> bool:

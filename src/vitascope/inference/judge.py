@@ -39,8 +39,11 @@ class Judge:
         self.positions = drawn(source)[:MOST] if positions is None else positions
         self.pixels = to_tensor([checkpoint.preprocess.pixels(source[int(i)]) for i in self.positions])
         self.right: np.ndarray | None = None
-        if source.classes and source.classes == checkpoint.labels and not source.several:
+        self.several = checkpoint.activation == "sigmoid"
+        if source.classes and source.classes == checkpoint.labels and source.several <= self.several:
             self.right = np.asarray(source.labels)[self.positions]
+            if self.several and not source.several:
+                self.right = self.right[:, None] == np.arange(len(source.classes))
         self.labels = self._labels(for_prediction(checkpoint.model))
 
     def batch(self, size: int) -> torch.Tensor:
@@ -48,7 +51,8 @@ class Judge:
         return self.preprocess.normalise(self.pixels[torch.arange(size) % len(self.pixels)])
 
     def of(self, engine: Engine) -> dict[str, Any]:
-        """The share that keeps its label and, where labels are known, the shares that are right.
+        """The share that keeps its label, or all of its labels where there may be several, and, where labels are known,
+        the shares that are right.
 
         "trained_on" is how many the checkpoint is known to have been trained on; None where nothing is known.
         """
@@ -56,11 +60,11 @@ class Judge:
         result: dict[str, Any] = {
             "judged_on": len(self.positions),
             "trained_on": self._trained_on(),
-            "same_label": float((labels == self.labels).mean()),
+            "same_label": _share(labels, self.labels),
         }
         if self.right is not None:
             shares = {"before": self.labels, "after": labels}
-            result["top1"] = {name: float((given == self.right).mean()) for name, given in shares.items()}
+            result["top1"] = {name: _share(given, self.right) for name, given in shares.items()}
         return result
 
     @torch.no_grad()
@@ -70,7 +74,7 @@ class Judge:
             logits = engine(self.preprocess.normalise(part))
             if not logits.isfinite().all():
                 raise ExportError("the outputs are not finite (NaN or infinity); nothing was written")
-            found.append(logits.argmax(1).numpy())
+            found.append((logits >= 0 if self.several else logits.argmax(1)).numpy())
         return np.concatenate(found)
 
     def _trained_on(self) -> int | None:
@@ -78,3 +82,8 @@ class Judge:
         if self.shown is None or marks is None or not self.shown.known:
             return None
         return int(np.isin(marks[self.positions], self.shown.trained).sum())
+
+
+def _share(one: np.ndarray, other: np.ndarray) -> float:
+    """Of images whose labels (n,), or all of whose (n, K), are the same."""
+    return float((one == other).reshape(len(one), -1).all(1).mean())

@@ -162,18 +162,24 @@ def _page(asked: Export, checkpoint: Any, how: dict[str, Any], console: Console)
 
 def _compare(asked: Export, checkpoint: Any, console: Console) -> dict[str, Any]:
     """Makes all formats, and shows them."""
+    from vitascope.data.open import open_data
     from vitascope.inference.format_contest import contest
-    from vitascope.inference.judge import Judge
+    from vitascope.inference.judge import MOST, Judge, drawn
     from vitascope.recipes.evaluation import to_judge_on
 
     assert asked.compare
     calibration = _calibration(asked.calibration or asked.compare, checkpoint.labels)
+    samples, source = min(asked.samples, len(calibration)), to_judge_on(asked.compare, checkpoint, asked.checkpoint)[1]
+    positions = None
+    if asked.calibration is None and len(source) > 1 and len(open_data(asked.compare).present()) == 1:
+        samples = min(samples, max(len(source) // 4, 1))  # what int8 takes its ranges from judges nothing
+        calibration, positions = source, drawn(source)[samples:][:MOST]
     found = contest(
         checkpoint,
         Path(asked.out),
-        Judge(checkpoint, to_judge_on(asked.compare, checkpoint, asked.checkpoint)[1]),
+        Judge(checkpoint, source, positions),
         calibration,
-        samples=min(asked.samples, len(calibration)),
+        samples=samples,
         drop=asked.drop,
         overwrite=asked.overwrite,
         each=lambda name: console.say(f"{name} …"),
