@@ -154,6 +154,7 @@ def test_heads_that_want_other_rates_are_told(tmp_path: Path) -> None:
     same = {name: value for name, value in means.items() if "class" in name}
     same |= {name.replace("class token", "mean of patches"): value - 0.05 for name, value in same.items()}
     assert outcomes(study, same) == ["does not hold", "does not hold"]
+    assert outcomes(study, same, seeds=1)[1] == "not decidable here"
 
 
 def test_a_head_is_chosen_on_images_that_it_is_not_judged_on(tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ def _other_rate(found: Found) -> list[Claim]:
         return [Claim(text="one of the heads was not run")]
     at_tokens = token.replace(TOKEN, MEAN)
     if at_tokens == mean:
-        return [Claim(text="both heads are best at the same of these rates", outcome="does not hold")]
+        told = "both heads are best at the same of the rates that were run"
+        return [Claim(text=told, outcome="does not hold" if found.whole else "not decidable here")]
     return [found.compare(at_tokens, mean, below), found.compare(at_tokens, token, below)]
 
 

@@ -94,6 +94,12 @@ class Found:
     def _terms(self, name: str, other: str) -> tuple[tuple[int, str, int], ...]:
         return (1, name, self._place), (-1, other, self._place)
 
+    @property
+    def whole(self) -> bool:
+        """Whether every variant was run with two seeds or more, so that the best of some are the best of all."""
+        values = self.evidence.table(self.measure).values
+        return all(len(values.get(v.contender.name, {}).get(self._place, [])) > 1 for v in self.variants)
+
     def best(self, group: str) -> str | None:
         """The variant of a group that is best on the images kept out of pre-training; None where none was run."""
         table = self.evidence.table("pre-training")
