@@ -66,7 +66,7 @@ def main() -> None:
         works |= {engine: lambda engine=engine: compute(engine) for engine in said.engines}
         ways = [Way(name=name, run=timed(work, used[name]), images=len(files)) for name, work in works.items()]
         before = os.getloadavg()
-        seconds = contest(ways, said.rounds, warmup=0)
+        seconds = contest(ways, said.rounds, warmup=1)  # which imports the engines
     processor = {way.name: spread(used[way.name]) for way in ways}
     result = {
         "measure": f"teaching {len(files)} photographs, ViT-S/16, 224 px, and their features alone",
