@@ -47,7 +47,7 @@ def words_of(name: str, place: Path, tmp_path: Path) -> list[str]:
 
 def test_every_command_is_tested() -> None:
     # These have tests of their own, and the studies a file each.
-    own = {"compare", "completion", "demo", "doctor", "enough", "export", "inspect", "serve"} | {
+    own = {"compare", "completion", "demo", "doctor", "enough", "export", "inspect", "push", "serve"} | {
         name for name in COMMANDS if name.startswith("study ")
     }
     assert set(EVERY) | own == set(COMMANDS)
@@ -206,7 +206,7 @@ def test_one_broken_image_does_not_cost_the_others(place: Path, tmp_path: Path, 
     assert all(len(entry["labels"]) == 3 and "error" not in entry for entry in found.values())
     with (tmp_path / "p.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 6 * 3 + 1
+    assert len(rows) == 7
     assert [row["file"] for row in rows if row["error"]] == [str(folder / "bee" / "broken.png")]
 
 
@@ -225,7 +225,7 @@ def test_many_files_are_summed_up_and_a_few_told_each(place: Path, tmp_path: Pat
     csv_file = tmp_path / "p.csv"
     out = run(*words, "--csv", csv_file)[1]
     assert out.splitlines()[-1] == f"each file's answer is in {csv_file}"
-    assert csv_file.read_bytes().startswith("\ufefffile,rank,label".encode())
+    assert csv_file.read_bytes().startswith("\ufefffile,label,probability".encode())
     assert str(folder / "ant") in run("predict", place / "run", folder / "ant")[1]
 
 
