@@ -153,9 +153,17 @@ class Desk(Tab):
             }""",
             held,
         )
+        # Watched from before: quick work is over before anybody could look.
+        begun = self.page.evaluate_handle(
+            """() => {
+              const page = document.getElementById("page");
+              const heard = { attributes: true, attributeFilter: ["aria-busy"] };
+              return { heard: new Promise((done) => new MutationObserver(done).observe(page, heard)) };
+            }"""
+        )
         for event in ("dragover", "drop"):
             self.page.dispatch_event(selector, event, {"dataTransfer": transfer})
-        self.page.wait_for_selector("#page[aria-busy]")
+        begun.evaluate("({ heard }) => heard.then(() => true)")
         self.settle()
 
     def says(self, testid: str, words: str | re.Pattern[str]) -> None:
