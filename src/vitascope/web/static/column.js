@@ -4,6 +4,7 @@ import { Attention, Numbers } from "./arrays.js";
 import { Distance } from "./distance.js";
 import { h } from "./dom.js";
 import { Filters } from "./filters.js";
+import { framed, inPlace } from "./frame.js";
 import { Grid } from "./grid.js";
 import { Heads } from "./heads.js";
 import { Lens } from "./lens.js";
@@ -38,15 +39,10 @@ export class Column {
     this.needsImage = [grid.element, predictions.element, ...ofImage.map((part) => part.element)];
     this.empty = h("div", { class: "empty", testid: "empty" });
     const stage = h("section", { class: "section", "aria-label": "Image" }, this.empty, grid.element);
-    this.element = h(
-      "div",
-      { class: "column", testid: `column-${index}`, "aria-label": model.name, role: "group" },
-      h(
-        "header",
-        { class: "model" },
-        h("h1", { testid: "model-name" }, model.name),
-        h("p", { class: "note" }, describe(model)),
-      ),
+    this.element = framed(
+      index,
+      model,
+      h("p", { class: "note" }, describe(model)),
       h("div", { class: "side" }, stage, predictions.element),
       h(
         "div",
@@ -60,10 +56,7 @@ export class Column {
 
   /** Words in place of the image, while there is none. */
   say(words) {
-    this.empty.textContent = words;
-    const absent = this.look === null;
-    this.empty.hidden = !absent;
-    for (const element of this.needsImage) element.hidden = absent;
+    inPlace(this.empty, words, this.needsImage, this.look === null);
   }
 
   /** Shows a look as it came from the source. */

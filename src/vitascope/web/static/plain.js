@@ -1,6 +1,7 @@
 /** The column of a model whose insides are not shown: the image as it saw it, and the answer. */
 
 import { h, whenChanged } from "./dom.js";
+import { framed, inPlace } from "./frame.js";
 import { Predictions } from "./predictions.js";
 
 export class Plain {
@@ -11,16 +12,11 @@ export class Plain {
     this.picture = h("img", { class: "seen", testid: "seen" });
     this.caption = h("p", { class: "note caption" });
     this.shown = h("div", { class: "stage" }, this.picture, this.caption);
-    this.element = h(
-      "div",
-      { class: "column", testid: `column-${index}`, "aria-label": model.name, role: "group" },
-      h(
-        "header",
-        { class: "model" },
-        h("h1", { testid: "model-name" }, model.name),
-        h("p", { class: "note" }, describe(model)),
-        h("p", { class: "note", testid: "closed" }, model.closed),
-      ),
+    const closed = h("p", { class: "note", testid: "closed" }, model.closed);
+    this.element = framed(
+      index,
+      model,
+      [h("p", { class: "note" }, describe(model)), closed],
       h("section", { class: "section", "aria-label": "Image" }, this.empty, this.shown),
       this.predictions.element,
     );
@@ -35,10 +31,7 @@ export class Plain {
 
   /** Words in place of the image, while there is none. */
   say(words) {
-    this.empty.textContent = words;
-    const absent = this.look === null;
-    this.empty.hidden = !absent;
-    for (const element of [this.shown, this.predictions.element]) element.hidden = absent;
+    inPlace(this.empty, words, [this.shown, this.predictions.element], this.look === null);
   }
 
   /** Shows a look as it came from the source. */
