@@ -37,8 +37,6 @@ from vitascope.version import source_commit
 
 log = logging.getLogger(__name__)
 
-_EVERY_RUN: dict[str, Any] = {"keep_checkpoints": 1, "precision": "float32"}
-
 
 def row_file(out: str | Path, cell: Cell) -> Path:
     """Where a cell's row is."""
@@ -162,7 +160,7 @@ def pretrain_recipe(study: Study, cell: Cell, out: Path) -> PretrainRecipe:
         keep="best",
         seed=cell.seed,
         **told,
-        **_EVERY_RUN,
+        keep_checkpoints=1,
     )
 
 
@@ -175,7 +173,7 @@ def finetune_recipe(study: Study, cell: Cell, checkpoint: Path, out: Path) -> Fi
         holdout=0.0,
         seed=cell.seed,
         **study.finetuning(cell.contender.name),
-        **_EVERY_RUN,
+        keep_checkpoints=1,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from vitascope.models.catalogue import count_parameters, forward_flops
 from vitascope.recipes.pretrain import pretraining_config
@@ -26,7 +27,7 @@ class Cost:
     flops: float
     """Floating-point operations of a forward pass of one image; a multiplication and an addition are two."""
     images_per_second: float
-    """In training steps, float32, on the GPU if there is one, otherwise with one job's share of the cores."""
+    """In the study's training steps, on the GPU if there is one, otherwise with one job's share of the cores."""
 
 
 def measure_costs(study: Study, cells: Sequence[tuple[Cell, int]], threads: int) -> dict[str, Cost]:
@@ -39,8 +40,10 @@ def measure_costs(study: Study, cells: Sequence[tuple[Cell, int]], threads: int)
         cell.contender.name: pretraining_config(pretrain_recipe(study, cell, Path("unused")), classes)
         for cell, classes in cells
     }
+    how: dict[str, Any] = {"precision": study.precision, "compile": study.compile}
     rounds = [
-        {name: training_rate(config, study.batch, threads) for name, config in configs.items()} for _ in range(_ROUNDS)
+        {name: training_rate(config, study.batch, threads, **how) for name, config in configs.items()}
+        for _ in range(_ROUNDS)
     ]
     return {
         name: Cost(

@@ -39,6 +39,10 @@ class Learning:
     """By what a look is the best, and patience is told."""
     patience: Count | None = None
     """Looks without a better one after which a pre-training ends; none: it never does."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Format of the products in training, the same on every machine that has a part in it."""
+    compile: bool = False
+    """Compile every model with torch.compile for training: half a minute's wait once, then faster steps."""
     augment: AugmentConfig = field(default_factory=lambda: AugmentConfig(crop="shift"))
     """Of training images, for every model and size, at both; moved and mirrored unless told otherwise."""
     mean: tuple[float, ...] = (0.5,)
@@ -87,7 +91,7 @@ class Learning:
     def finetuning(self, model: str) -> dict[str, Any]:
         """What a `FinetuneRecipe` is told of it."""
         return {
-            **{name: getattr(self, name) for name in ("batch", "warmup", "augment")},
+            **{name: getattr(self, name) for name in _BOTH},
             "image_size": self.finetune_size,
             "steps": self.finetune_steps,
             "lr": self.rate(model, "finetune_lr"),
@@ -95,6 +99,5 @@ class Learning:
         }
 
 
-_PRETRAINING = (
-    "image_size", "batch", "weight_decay", "warmup", "decay", "ema", "best_by", "patience", "augment", "mean", "std",
-)  # fmt: skip
+_BOTH = ("batch", "warmup", "precision", "compile", "augment")
+_PRETRAINING = (*_BOTH, "image_size", "weight_decay", "decay", "ema", "best_by", "patience", "mean", "std")

@@ -126,10 +126,10 @@ def classification(source: Source) -> type[Classification | Labelling]:
 def evaluate(objective: Objective, model: nn.Module, source: Source, world: World, **how: Unpack[Counting]) -> Counts:
     """Counts this process's share of `source`; `how` besides what the objective and the process say.
 
+    In float32, whatever the run trains in: what is said of a model is what `evaluate` says of it.
     Where images are labelled, what comes back is `Answering`: it keeps what was said of each.
     """
     place: Counting = {"device": world.device, "rank": world.rank, "processes": world.size, **how}
-    place["precision"] = objective.settings.precision
     counts, compute = objective.tally(), objective.judging(model, world)
     if isinstance(counts, Tally | LabelTally):
         kept = Answering(counts, source.labels)
