@@ -13,4 +13,5 @@ exec ${VITASCOPE:-vitascope} study data-scaling data/cifar100 data/cifar10 --con
   --evaluations 20 --patience 5 --best-by accuracy --validation-images 1000 \
   --rates 0.0003,0.001,0.003 --finetune-rates 0.01,0.03,0.1 --finetune-steps 300 --target-images 10000 \
   --shots 5,50 --draws 3 --l2 1024,32 --mean 0.507,0.487,0.441 --std 0.267,0.256,0.276 --augment.pad-shift 1 \
-  --precision bfloat16 --compile true   --out study --yes "$@"
+  --precision bfloat16 --compile true \
+  --out study --yes "$@"

@@ -24,7 +24,10 @@ from vitascope.training.train_settings import TrainSettings
 
 def compiled_and_shared(model: nn.Module, settings: TrainSettings, world: World) -> nn.Module:
     """`model` as the forward pass calls it: compiled where that is asked for, gradients averaged over processes."""
-    runner: nn.Module = torch.compile(model) if settings.compile else model  # type: ignore[assignment]
+    runner = model
+    if settings.compile:
+        torch.compiler.reset()  # of a process's runs the ninth would be left uncompiled
+        runner = torch.compile(model)  # type: ignore[assignment]
     if world.size == 1:
         return runner
     return nn.parallel.DistributedDataParallel(
