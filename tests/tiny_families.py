@@ -26,6 +26,7 @@ ROUND_TRIPS: list[tuple[str, ModelConfig]] = [
         "google",
         replace(TINY, image_size=(32, 32), patch=2, stem=StemConfig(units=(1, 2), width_factor=0.5)),
     ),
+    ("google", replace(TINY, patch=1, stem=StemConfig(units=(1, 1), width_factor=0.5, small_images=True))),
     ("google", replace(TINY, class_token=False, pooling="attention", class_row=False)),
     ("google", BiTConfig(units=(1, 2, 1, 1), base_width=32, classes=3)),
     ("google", BiTConfig(units=(1, 1), classes=3, small_images=True)),

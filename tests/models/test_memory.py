@@ -143,6 +143,7 @@ CONVOLUTIONS: list[tuple[str, dict[str, Any]]] = [
     ("BiT-R50x1", {"image_size": 128, "units": (1, 2, 1, 1)}),
     ("BiT-R50x1", {"image_size": 64, "units": (1, 2, 1, 1), "small_images": True}),
     ("R26+ViT-S/32", {"image_size": 128, "depth": 2}),
+    ("R26+ViT-S/32", {"image_size": 64, "depth": 2, "patch": 4, "stem": {"units": [1, 1], "small_images": True}}),
     ("R+ViT-Ti/16", {"image_size": 128, "depth": 2}),
 ]
 

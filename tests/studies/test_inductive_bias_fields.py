@@ -52,8 +52,13 @@ def test_stacks_of_convolutions_by_the_formula(strides: tuple[int, ...]) -> None
         # Root 7, pooling 3 at stride 2 → 11; then units at stride 4, 4 (which halves), 8.
         (BiTConfig(units=(1, 1, 1, 1), base_width=32), 128, [7, 19, 27, 43, 75]),
         (ViTConfig(patch=1, width=16, depth=1, heads=2, hidden=8, stem=StemConfig(units=(1, 1))), 64, [7, 19, 27]),
+        (
+            ViTConfig(patch=1, width=16, depth=1, heads=2, hidden=8, stem=StemConfig(units=(1, 1), small_images=True)),
+            32,
+            [3, 5, 7],
+        ),
     ],
-    ids=["BiT for small images", "BiT", "stem"],
+    ids=["BiT for small images", "BiT", "stem", "stem for small images"],
 )
 def test_residual_networks_by_the_formula(config: BiTConfig | ViTConfig, side: int, expected: list[int]) -> None:
     """GroupNorm's statistics reach further, but are held fixed."""

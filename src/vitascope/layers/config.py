@@ -30,6 +30,8 @@ class StemConfig:
     """Bottleneck units per stage; empty: the root alone (7×7 convolution and pooling), as in R+ViT-Ti/16."""
     width_factor: Annotated[float, Range(0.5, 64)] = 1.0
     """Multiplies the 64 channels of the root and everything after it."""
+    small_images: bool = False
+    """A 3×3 root of stride 1 without pooling, as a BiT-ResNet may have."""
     norm_eps: Probability = 1e-6
     """Added to the variance in every GroupNorm; 1e-5 in timm."""
     kernel_rule: Literal["std", "variance"] = "std"
@@ -54,8 +56,8 @@ class StemConfig:
 
     @property
     def stride(self) -> int:
-        """Image pixels per step of the feature map: 4 after the root, doubled by each stage but the first."""
-        return 4 * 2 ** max(len(self.units) - 1, 0)
+        """Image pixels per step of the feature map: 4 after the root, or 1; doubled by each stage but the first."""
+        return (1 if self.small_images else 4) * 2 ** max(len(self.units) - 1, 0)
 
 
 @dataclass(frozen=True, kw_only=True)

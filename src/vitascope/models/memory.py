@@ -184,7 +184,9 @@ def _convolutions(
     """
     pixels, inputs, stem = float(image_size[0] * image_size[1]), net.root_channels, isinstance(net, StemConfig)
     maps, kernels, largest = 0.0, 0.0, 0.0
-    if isinstance(net, StemConfig) or not net.small_images:
+    if net.small_images and stem:  # what the root's norm got
+        maps, largest = inputs * pixels * (not first), (3 if first else 2) * batch * inputs * pixels
+    elif not net.small_images:
         # What the pooling got, padded, and its places, 8 bytes each; before them, in a stem, a norm and a ReLU.
         maps = (3 if stem else 1) * inputs * pixels / 4 + 8 / size * inputs * pixels / 16
         largest = (3 if first else 2) * batch * inputs * pixels / 4

@@ -52,13 +52,16 @@ class Stem(nn.Module):
 
     def __init__(self, config: StemConfig, channels: int) -> None:
         super().__init__()
-        width = config.root_channels
-        self.root = _convolution(config, channels, width, 7, 2)
+        width, self.pools = config.root_channels, not config.small_images
+        kernel, stride = (7, 2) if self.pools else (3, 1)
+        self.root = _convolution(config, channels, width, kernel, stride)
         self.root_norm = _norm(config, width)
         self.stages, _ = bottleneck_stages(partial(Unit, config), width, config.units)
 
     def forward(self, x: Tensor, *, recompute: bool = False) -> Tensor:
-        x = max_pool_same(F.relu(self.root_norm(self.root(x))))
+        x = F.relu(self.root_norm(self.root(x)))
+        if self.pools:
+            x = max_pool_same(x)
         for stage in self.stages:
             x = in_turn(cast(nn.Sequential, stage), x, recompute=recompute)
         return x

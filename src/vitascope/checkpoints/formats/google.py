@@ -177,4 +177,5 @@ def _stem(sizes: Sizes) -> StemConfig | None:
     if not sizes.has("stem.root.weight", 4):
         return None
     units = sizes.units(f"{_OUR_UNIT}.conv1")
-    return StemConfig(units=units, width_factor=sizes.shape("stem.root.weight", 4)[0] / 64)
+    width, _, kernel, _ = sizes.shape("stem.root.weight", 4)
+    return StemConfig(units=units, width_factor=width / 64, small_images=kernel == 3)

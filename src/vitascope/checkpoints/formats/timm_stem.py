@@ -50,4 +50,4 @@ def stem(sizes: Sizes) -> StemConfig | None:
 
 def architecture(c: StemConfig) -> str:
     """The name whose stem this is; or ""."""
-    return _ARCHITECTURES.get(c.units, "") if c.width_factor == 1 else ""
+    return _ARCHITECTURES.get(c.units, "") if c.width_factor == 1 and not c.small_images else ""
