@@ -28,7 +28,7 @@ def shrink(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(LINEUPS, "small", TINY)
     patch.setattr("vitascope.whole.force_to_disk", lambda path: None)
     patch.setattr("vitascope.checkpoints.output.force_to_disk", lambda path: None)
-    patch.setattr("vitascope.studies.cost.training_rate", lambda *_: 1000.0)
+    patch.setattr("vitascope.studies.cost.training_rate", lambda *_, **__: 1000.0)
     patch.setattr("vitascope.recipes.run.draw_curves", lambda folder: None)
 
 

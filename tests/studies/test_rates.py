@@ -120,3 +120,22 @@ def test_what_the_user_gave_is_not_tried(images: Path, tmp_path: Path) -> None:
     assert not trials(study, plan_study(study).cells)
     done(study)
     assert not (tmp_path / "out" / "rates").exists()
+
+
+@pytest.mark.parametrize(
+    ("own", "lr", "decay"), [({"finetune_lr": 0.02}, 0.02, "cosine"), ({"bit_lr": 0.1}, 0.1, "stairs")]
+)
+def test_the_set_up_of_fine_tuning_that_the_user_gave_goes_before_a_chosen_one(
+    own: dict[str, float], lr: float, decay: str, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LINEUPS, "small", TINY)
+    study = data_scaling(
+        tmp_path / "out", images, bit_lr=0.003, finetune_rates=(0.01, 0.03), sizes=(20,), own_rates={BIT: own}
+    )
+    asked = {"lr": [], "finetune_lr": [0.01, 0.03], "bit_lr": [0.003]}
+    chosen = {"finetune_lr": 0.01, "bit_lr": 0.003}
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "rates.json").write_text(json.dumps({"asked": asked, "models": {VIT: chosen, BIT: chosen}}))
+    assert not trials(study, study.grid(48))
+    found = with_rates(study, study.grid(48)).finetuning(BIT)
+    assert (found["lr"], found["decay"]) == (lr, decay)

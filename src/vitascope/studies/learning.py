@@ -12,7 +12,9 @@ from vitascope.fields import Count, Probability, Range, Several, check_fields
 
 Rate = Annotated[float, Range(1e-9)]
 OWN_RATES = ("lr", "finetune_lr")
-"""What a model may have of its own, besides `bit_lr` in place of the second, which is BiT's set-up."""
+"""What every model learns at, in pre-training and fine-tuning, and may have of its own."""
+FINETUNING = ("finetune_lr", "bit_lr")
+"""The second by one set-up or the other, which is BiT's: a model has one of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +71,7 @@ class Learning:
     def __post_init__(self) -> None:
         check_fields(self)
         for name, own in self.own_rates.items():
-            good = isinstance(own, dict) and set(own) <= {*OWN_RATES, "bit_lr"}
+            good = isinstance(own, dict) and set(own) <= {*OWN_RATES, *FINETUNING}
             if not good or not all(isinstance(rate, int | float) and rate > 0 for rate in own.values()):
                 raise ConfigError(f"own_rates has {name}: {own}, expected rates above 0 by {' and '.join(OWN_RATES)}")
 

@@ -19,6 +19,7 @@ from vitascope.recipes.finetune import finetune
 from vitascope.recipes.pretrain import pretrain
 from vitascope.studies.cells import finetune_recipe, how, once, pretrain_recipe
 from vitascope.studies.data import StudyData, nested_subset, open_study
+from vitascope.studies.learning import FINETUNING
 from vitascope.studies.settings import Cell, Study
 from vitascope.training.observer import Observer
 
@@ -65,15 +66,13 @@ def trials(study: Study, cells: Sequence[Cell]) -> list[tuple[Cell, int, int]]:
     known = known_rates(study)
     left = []
     for name, cell in templates(cells).items():
-        own = {**study.own_rates.get(name, {}), **known.get(name, {})}
-        counts = {key: 0 if key in own else len(rates) for key, rates in _asked(study).items()}
-        second = (
-            counts.get("bit_lr", 0)
-            if cell.contender.kind == "ResNet" and "finetune_lr" not in study.own_rates.get(name, {})
-            else 0
-        )
-        if counts["lr"] or counts["finetune_lr"] or second:
-            left.append((cell, counts["lr"], counts["finetune_lr"] + second))
+        given = _given_of(study, name) | set(known.get(name, {}))
+        if cell.contender.kind != "ResNet":
+            given.add("bit_lr")
+        counts = {key: len(rates) for key, rates in _asked(study).items() if key not in given}
+        if any(counts.values()):
+            pretraining = counts.pop("lr", 0)
+            left.append((cell, pretraining, sum(counts.values())))
     return left
 
 
@@ -135,8 +134,18 @@ def _asked(study: Study) -> dict[str, tuple[float, ...]]:
 
 def _given(study: Study, known: dict[str, dict[str, Any]]) -> Study:
     """What the user gave goes before what was chosen."""
-    rates = {name: {key: entry[key] for key in _asked(study) if entry.get(key)} for name, entry in known.items()}
-    return replace(study, own_rates=rates | {name: {**rates.get(name, {}), **r} for name, r in study.own_rates.items()})
+    chosen = {
+        name: {key: entry[key] for key in _asked(study) if entry.get(key) and key not in _given_of(study, name)}
+        for name, entry in known.items()
+    }
+    own = {name: {**chosen.get(name, {}), **rates} for name, rates in study.own_rates.items()}
+    return replace(study, own_rates=chosen | own)
+
+
+def _given_of(study: Study, model: str) -> set[str]:
+    """What the user gave of a model; a rate of one set-up of fine-tuning chooses that set-up."""
+    own = set(study.own_rates.get(model, {}))
+    return own | set(FINETUNING) if own & set(FINETUNING) else own
 
 
 def _number(score: float) -> float | None:
