@@ -146,11 +146,13 @@ def test_another_ablation_is_not_mixed_into_a_folder(tmp_path: Path, images: Pat
 
 def test_heads_that_want_other_rates_are_told(tmp_path: Path) -> None:
     study = ablation("head", tmp_path, "x")
-    token = dict(zip((0.00025, 0.0005, 0.001, 0.002, 0.004), (0.40, 0.45, 0.50, 0.48, 0.40), strict=True))
-    mean = dict(zip(token, (0.46, 0.501, 0.42, 0.30, 0.20), strict=True))
+    token = dict(zip((0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008), (0.40, 0.45, 0.50, 0.48, 0.40, 0.3), strict=True))
+    mean = dict(zip(token, (0.46, 0.501, 0.42, 0.30, 0.20, 0.1), strict=True))
     means = {f"class token, {rate:g}": value for rate, value in token.items()}
     means |= {f"mean of patches, {rate:g}": value for rate, value in mean.items()}
     assert outcomes(study, means) == ["holds", "holds"]
+    at_an_end = outcomes(study, means | {"mean of patches, 0.00025": 0.6})
+    assert at_an_end == ["not decidable here", "holds"]
     same = {name: value for name, value in means.items() if "class" in name}
     same |= {name.replace("class token", "mean of patches"): value - 0.05 for name, value in same.items()}
     assert outcomes(study, same) == ["does not hold", "does not hold"]
@@ -177,11 +179,11 @@ def test_positions_are_compared_with_none_and_with_each_other(tmp_path: Path) ->
 
 def test_optimisers_are_compared_at_their_best_rates(tmp_path: Path) -> None:
     study = ablation("optimiser", tmp_path, "x")
-    means = {contender.name: 0.5 for contender in study.contenders}
-    better = means | {"ResNet-11, Adam, 0.001": 0.6, "ResNet-20, Adam, 0.002": 0.6}
+    means = {c.name: 0.51 if c.name.endswith((" 0.001", " 0.05")) else 0.5 for c in study.contenders}
+    better = means | {"ResNet-11, Adam, 0.001": 0.6, "ResNet-20, Adam, 0.001": 0.6}
     assert outcomes(study, better) == ["holds"]
     assert outcomes(study, better | {"ResNet-20, SGD, 0.05": 0.7}) == ["does not hold"]
-    assert outcomes(study, means) == ["not decidable here"]
+    assert outcomes(study, better | {"ResNet-20, SGD, 0.15": 0.55}) == ["not decidable here"]  # tried no further
     assert outcomes(study, better, seeds=1) == ["not decidable here"]
 
 

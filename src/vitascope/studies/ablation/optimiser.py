@@ -38,12 +38,8 @@ def variants(base: Base) -> list[Variant]:
 
 
 def _adam(found: Found) -> list[Claim]:
-    claims = []
-    for model in _MODELS:
-        adam, sgd = (found.best(f"{model}, {name}") for name in _LEARNING)
-        if adam is not None and sgd is not None:
-            claims.append(found.compare(adam, sgd, above))
-    return claims or [Claim(text="one of the optimisers was not run")]
+    adam, sgd = _LEARNING
+    return [claim for model in _MODELS for claim in found.compare_best(f"{model}, {adam}", f"{model}, {sgd}", above)]
 
 
 KIND = Kind(

@@ -103,12 +103,21 @@ class Found:
     def best(self, group: str) -> str | None:
         """The variant of a group that is best on the images kept out of pre-training; None where none was run."""
         table = self.evidence.table("pre-training")
-        means = {
-            v.contender.name: table.mean(v.contender.name, self._place).mean
-            for v in self.variants
-            if v.group == group and table.places(v.contender.name)
-        }
+        means = {name: table.mean(name, self._place).mean for name in self._of(group) if table.places(name)}
         return max(means, key=lambda name: means[name], default=None)
+
+    def compare_best(self, group: str, other: str, judge: Judge) -> list[Claim]:
+        """What `judge` says of two groups, each at its best, which must not lie at an end of what was tried."""
+        best = {each: self.best(each) for each in (group, other)}
+        at_an_end = [name for each, name in best.items() if name in (self._of(each)[0], self._of(each)[-1])]
+        if at_an_end:
+            return [Claim(text=f"{name} is the best of its kind and the last that was tried") for name in at_an_end]
+        names = [name for name in best.values() if name is not None]
+        return [self.compare(*names, judge)] if len(names) == 2 else [Claim(text=f"{group} or {other} was not run")]
+
+    def _of(self, group: str) -> list[str]:
+        """Its variants in the order of what is varied."""
+        return [v.contender.name for v in sorted(self.variants, key=lambda v: v.x or 0.0) if v.group == group]
 
 
 Claims = Callable[[Found], list[Claim]]
