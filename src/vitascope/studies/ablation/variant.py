@@ -108,12 +108,13 @@ class Found:
 
     def compare_best(self, group: str, other: str, judge: Judge) -> list[Claim]:
         """What `judge` says of two groups, each at its best, which must not lie at an end of what was tried."""
-        best = {each: self.best(each) for each in (group, other)}
-        at_an_end = [name for each, name in best.items() if name in (self._of(each)[0], self._of(each)[-1])]
-        if at_an_end:
-            return [Claim(text=f"{name} is the best of its kind and the last that was tried") for name in at_an_end]
-        names = [name for name in best.values() if name is not None]
-        return [self.compare(*names, judge)] if len(names) == 2 else [Claim(text=f"{group} or {other} was not run")]
+        first, second = self.best(group), self.best(other)
+        if first is None or second is None:
+            return [Claim(text=f"{group} or {other} was not run")]
+        ends = {name for each in (group, other) for name in (self._of(each)[0], self._of(each)[-1])}
+        if last := [name for name in (first, second) if name in ends]:
+            return [Claim(text=f"{name} is the best of its kind and the last that was tried") for name in last]
+        return [self.compare(first, second, judge)]
 
     def _of(self, group: str) -> list[str]:
         """Its variants in the order of what is varied."""
