@@ -13,10 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tiny import source
+from tiny import image_folder, source
 from tiny_study import BIT, SOURCE, TINY, VIT, data_scaling, shrink
 from vitascope.data.open import open_data
-from vitascope.errors import DataError
+from vitascope.errors import ConfigError, DataError
 from vitascope.recipes.recipe import to_dict
 from vitascope.studies.analysis import measures
 from vitascope.studies.cells import finetune_recipe, pretrain_recipe, read_row, run_cell
@@ -69,8 +69,8 @@ def test_validation_images_are_in_no_subset_and_the_same_for_all(images: Path) -
 
 
 def test_test_images_are_drawn_once_and_the_same_for_all(images: Path) -> None:
-    some = [open_study(data_scaling(Path("x"), images, test_images=9)).test for _ in range(2)]
-    everything = open_study(data_scaling(Path("x"), images, test_images=30)).test
+    some = [open_study(data_scaling(Path("x"), images, test_images=9)).targets[0].test for _ in range(2)]
+    everything = open_study(data_scaling(Path("x"), images, test_images=30)).targets[0].test
     assert (len(some[0]), len(everything)) == (9, 30)
     assert pixels(some[0]) == pixels(some[1]) < pixels(everything)
     assert pixels(some[0]) != {everything[i].tobytes() for i in range(9)}
@@ -252,3 +252,29 @@ def test_a_resnet_s_cell_is_done_and_a_further_source_is_its_own(images: Path, t
     results = json.loads((Path(study.out) / "runs" / cell.key / "pretrain" / "results.json").read_text())
     assert results["train_images"] == 78
     assert np.isfinite(row["pretraining"]["last_loss"])
+
+
+def test_accuracies_of_several_targets_are_averaged(images: Path, tmp_path: Path) -> None:
+    other = image_folder(tmp_path / "other" / "train", 18, seed=2).parent
+    image_folder(other / "test", 9, seed=3)
+    studies = [
+        data_scaling(tmp_path / "both", images, further_targets=(str(other),)),
+        data_scaling(tmp_path / "one", images),
+        data_scaling(tmp_path / "two", other),
+    ]
+    both, one, two = (run_cell(study, CELL, open_study(study)) for study in studies)
+    for name in ("top1", "loss"):
+        mean = (one["finetuning"][name] + two["finetuning"][name]) / 2
+        assert both["finetuning"][name] == pytest.approx(mean, rel=1e-6)
+    assert [each["images"] for each in both["finetuning"]["targets"]] == [30, 9]
+    draws = zip(one["fewshot"][0]["accuracies"], two["fewshot"][0]["accuracies"], strict=True)
+    assert both["fewshot"][0]["accuracies"] == pytest.approx([(a + b) / 2 for a, b in draws])
+    assert not list((tmp_path / "both" / "runs" / CELL.key).glob("finetune*/checkpoints"))
+    with pytest.raises(ConfigError, match="expected each once"):
+        data_scaling(tmp_path / "again", images, further_targets=(str(images),))
+
+
+def test_a_study_trains_in_the_format_and_compiled_as_it_is_told() -> None:
+    study = data_scaling(Path("x"), "digits", precision="bfloat16", compile=True)
+    for recipe in (pretrain_recipe(study, CELL, Path("run")), finetune_recipe(study, CELL, Path("a"), Path("run"))):
+        assert (recipe.precision, recipe.compile) == ("bfloat16", True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+import torch
 
 from tiny_study import compute, diverged, rows
 from vitascope.models.catalogue import forward_flops, model_config
@@ -48,14 +51,30 @@ def test_operations_of_a_small_vit_are_those_of_the_formula(patch: int) -> None:
 
 
 def test_the_rate_is_of_at_least_one_step_and_leaves_threads_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
     monkeypatch.setattr("vitascope.training.speed._MEASURED", 0.0)  # as if a single step took longer
     before = torch.get_num_threads()
     config = model_config("ViT-Ti/8", image_size=16, width=32, depth=1, heads=2, hidden=48, classes=3)
     rate = cost.training_rate(config, 2, before + 1)
     assert 0 < rate < 1e6
     assert torch.get_num_threads() == before
+
+
+def test_what_compiling_takes_is_not_part_of_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = [0]
+
+    def slow_at_first(model: torch.nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+        def run(images: torch.Tensor) -> torch.Tensor:
+            calls[0] += 1
+            time.sleep(1.0 if calls[0] == 1 else 0.0)
+            return cast("torch.Tensor", model(images))
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", slow_at_first)
+    monkeypatch.setattr("vitascope.training.speed._MEASURED", 0.0)
+    config = model_config("ViT-Ti/8", image_size=16, width=32, depth=1, heads=2, hidden=48, classes=3)
+    assert cost.training_rate(config, 8, 1, compile=True) > 8
+    assert calls == [2]
 
 
 def test_least_computation_is_interpolated_over_the_logarithm() -> None:

@@ -43,5 +43,6 @@ def test_parts_of_the_target_are_drawn_once(folders: Path) -> None:
         opened(folders, target_images=24),
         opened(folders),
     )
-    assert (len(one.target), len(one.test), len(whole.target), len(whole.test)) == (24, 9, 30, 30)
-    assert np.array_equal(np.stack([one.target[i] for i in range(24)]), np.stack([other.target[i] for i in range(24)]))
+    assert [len(part) for d in (one, whole) for part in (d.targets[0].train, d.targets[0].test)] == [24, 9, 30, 30]
+    learned, again = one.targets[0].train, other.targets[0].train
+    assert np.array_equal(np.stack([learned[i] for i in range(24)]), np.stack([again[i] for i in range(24)]))

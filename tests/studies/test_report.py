@@ -149,6 +149,13 @@ def test_the_readme_has_the_tables_and_the_reading(tmp_path: Path) -> None:
     assert "nan" not in text.lower()
 
 
+def test_the_readme_names_all_targets(tmp_path: Path) -> None:
+    folder, _ = report(data_scaling(tmp_path / "out", "digits", further_targets=("photographs",)), paper())
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert "to digits, photographs\n" in text
+    assert "each of 2 targets, of which accuracies are the means" in text
+
+
 def test_figures_are_drawn_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Any] = []
     real = report_module.draw_study

@@ -54,7 +54,9 @@ def test_the_estimate_counts_training_and_evaluation(images: Path) -> None:
     cost = Cost(parameters=1, flops=1.0, images_per_second=10.0)
     training = (4 + 2) * 8
     forward = 8 * 12 + 2 * 30 + 2 * 2 * 3  # validation; test fine-tuned and as features; shots
-    assert cell_seconds(study, cell, cost, 3, 30) == pytest.approx((training + forward / 3) / 10)
+    assert cell_seconds(study, cell, cost, [(3, 30)]) == pytest.approx((training + forward / 3) / 10)
+    further = 2 * 8 + (2 * 9 + 2 * 2 * 5) / 3
+    assert cell_seconds(study, cell, cost, [(3, 30), (5, 9)]) == pytest.approx((training + forward / 3 + further) / 10)
 
 
 def test_done_cells_cost_nothing(tmp_path: Path, images: Path) -> None:

@@ -100,6 +100,16 @@ def test_activation_checkpointing_changes_no_bit_of_the_weights(tmp_path: Path, 
     assert runs[True] == 2 * runs[False] > 0
 
 
+def test_what_other_runs_of_a_process_compiled_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the ninth model of one class would be left as it is, silently (`recompile_limit`)."""
+    calls: list[str] = []
+    monkeypatch.setattr(torch.compiler, "reset", lambda: calls.append("reset"))
+    monkeypatch.setattr(torch, "compile", lambda net: calls.append("compile") or net)
+    net = model()
+    assert compiled_and_shared(net, job(tmp_path, compile=True).settings, ALONE) is net
+    assert calls == ["reset", "compile"]
+
+
 def test_dropout_is_drawn_from_the_step_and_not_from_what_came_before(tmp_path: Path) -> None:
     j, net = job(tmp_path), model(dropout=0.3, stochastic_depth=0.5)
     torch.manual_seed(1)

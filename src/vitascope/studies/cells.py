@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import shutil
+import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,10 @@ def run_cell(study: Study, cell: Cell, data: StudyData, observer: Observer | Non
         row["diverged"] = str(error)
     row |= {"processor": processor(), **source_commit()}
     write_json(row_file(study.out, cell), row)
-    for part in ("pretrain", "finetune"):  # what a resume would have needed; the models stay
+    for part in (
+        "pretrain",
+        *map(_finetuned, range(len(study.targets))),
+    ):  # what a resume would have needed; the models stay
         shutil.rmtree(run.folder / part / "checkpoints", ignore_errors=True)
     return row
 
@@ -120,10 +124,21 @@ def how(splits: Splits, observer: Observer | None) -> How:
 
 
 def _finetuning(run: _Run) -> dict[str, Any]:
-    folder = run.folder / "finetune"
-    recipe = finetune_recipe(run.study, run.cell, run.folder / "pretrain", folder)
-    splits = Splits(train=run.data.target, test=run.data.test)
-    return _result(once(folder, None, partial(finetune, recipe, **how(splits, run.observer))), "test")
+    found = []
+    for place, target in enumerate(run.data.targets):
+        folder = run.folder / _finetuned(place)
+        recipe = finetune_recipe(run.study, run.cell, run.folder / "pretrain", folder, place)
+        splits = Splits(train=target.train, test=target.test)
+        found.append(_result(once(folder, None, partial(finetune, recipe, **how(splits, run.observer))), "test"))
+    if len(found) == 1:
+        return found[0]
+    told = {name: statistics.fmean(one[name] for one in found) for name in ("top1", "loss")}
+    return told | {"targets": found, "seconds": sum(one.pop("seconds") or 0.0 for one in found)}
+
+
+def _finetuned(place: int) -> str:
+    """Folder of the fine-tuning on a target, in its cell's."""
+    return f"finetune-{place}" if place else "finetune"
 
 
 def _fewshot(run: _Run) -> list[dict[str, Any]]:
@@ -131,8 +146,12 @@ def _fewshot(run: _Run) -> list[dict[str, Any]]:
     study = run.study
     settings = FewShot(shots=study.shots, seeds=study.draws, methods=("ridge",), l2=study.l2)
     store = FeatureStore(checkpoint.model.to(resolve_device(None)), checkpoint.preprocess, batch=study.batch)
-    width = checkpoint.config.features
-    return [{**o.as_json(), "features": width} for o in few_shot(settings, run.data.target, run.data.test, store)]
+    found = [few_shot(settings, target.train, target.test, store) for target in run.data.targets]
+    means = [
+        replace(same[0], accuracies=tuple(map(statistics.fmean, zip(*(o.accuracies for o in same), strict=True))))
+        for same in zip(*found, strict=True)  # by draw
+    ]
+    return [{**outcome.as_json(), "features": checkpoint.config.features} for outcome in means]
 
 
 STAGES: dict[str, Callable[[_Run], Any]] = {
@@ -164,11 +183,11 @@ def pretrain_recipe(study: Study, cell: Cell, out: Path) -> PretrainRecipe:
     )
 
 
-def finetune_recipe(study: Study, cell: Cell, checkpoint: Path, out: Path) -> FinetuneRecipe:
-    """The fine-tuning of a cell: Table 4's, with nothing held out because nothing is chosen."""
+def finetune_recipe(study: Study, cell: Cell, checkpoint: Path, out: Path, target: int = 0) -> FinetuneRecipe:
+    """The fine-tuning of a cell on a target: Table 4's, with nothing held out because nothing is chosen."""
     return FinetuneRecipe(
         checkpoint=str(checkpoint),
-        data=study.target,
+        data=study.targets[target],
         out=str(out),
         holdout=0.0,
         seed=cell.seed,

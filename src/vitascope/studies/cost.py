@@ -61,9 +61,8 @@ def trial_seconds(study: Study, cell: Cell, cost: Cost, pretraining: int, finetu
     return (images + study.finetune_steps * study.batch * finetuning) / cost.images_per_second
 
 
-def cell_seconds(study: Study, cell: Cell, cost: Cost, classes: int, tests: int) -> float:
-    """About how long one job takes for a cell; `classes` and `tests` are the target's classes and test images."""
-    training = (cell.steps + study.finetune_steps) * study.batch
-    features = tests + study.draws * max(study.shots) * classes
-    evaluated = study.evaluations * study.validation_images + tests + features
-    return (training + evaluated / _BACKWARD) / cost.images_per_second
+def cell_seconds(study: Study, cell: Cell, cost: Cost, targets: Sequence[tuple[int, int]]) -> float:
+    """About how long one job takes for a cell; `targets` are classes and test images of each."""
+    training = (cell.steps + study.finetune_steps * len(targets)) * study.batch
+    judged = sum(2 * tests + study.draws * max(study.shots) * classes for classes, tests in targets)
+    return (training + (study.evaluations * study.validation_images + judged) / _BACKWARD) / cost.images_per_second

@@ -33,15 +33,23 @@ class Pool:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Target:
+    """One of what is fine-tuned on."""
+
+    train: Source
+    """What is learned, whole or from few shots."""
+    test: Source
+    """What is reported."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyData:
     """What all cells read, decoded once."""
 
     pools: tuple[Pool, ...]
     """By source."""
-    target: Source
-    """What is fine-tuned and learned from few shots on."""
-    test: Source
-    """What is reported."""
+    targets: tuple[Target, ...]
+    """In the study's order."""
     contents: dict[str, str] = field(default_factory=dict)
     """What stands for each of them as it was found (`Source.contents`)."""
 
@@ -52,27 +60,32 @@ class StudyData:
 
 
 def open_study(study: Study) -> StudyData:
-    """Opens sources and target; raises `DataError` where the study cannot be made of them."""
-    target = open_data(study.target)
-    test = target.test or target.validation
-    if target.train is None or test is None:
-        lacking = "training images" if target.train is None else "test split to judge on"
-        raise DataError(
-            f"{study.target} has no {lacking}; put its images into train/ and test/, or give another target"
-        )
-    learned = _part(target.train, study.target_images, Stream.STUDY_TARGET)
-    require_shots(learned, labels_as_in(learned, test), max(study.shots))  # not found out after training
-    judged = _part(test, study.test_images, Stream.STUDY_TEST)
+    """Opens sources and targets; raises `DataError` where the study cannot be made of them."""
     sources = {source: open_data(source).train for source in study.sources}
-    named = {**sources, f"{study.target} (train)": learned, f"{study.target} (test)": judged}
-    if not study.keep_copies:
-        sources = {name: source and _without_copies(source, test) for name, source in sources.items()}
+    named, targets = dict(sources), []
+    for target in study.targets:
+        learned, judged, test = _open_target(study, target)
+        targets.append(Target(train=in_memory(learned, _MEMORY), test=in_memory(judged, _MEMORY)))
+        named |= {f"{target} (train)": learned, f"{target} (test)": judged}
+        if not study.keep_copies:
+            sources = {name: source and _without_copies(source, test) for name, source in sources.items()}
     return StudyData(
         pools=tuple(_open_pool(source, train, study.validation_images) for source, train in sources.items()),
-        target=in_memory(learned, _MEMORY),
-        test=in_memory(judged, _MEMORY),
+        targets=tuple(targets),
         contents={name: source.contents() for name, source in named.items() if source is not None},
     )
+
+
+def _open_target(study: Study, target: str) -> tuple[Source, Source, Source]:
+    """What is learned and what is judged of a target, and all of its test images."""
+    data = open_data(target)
+    test = data.test or data.validation
+    if data.train is None or test is None:
+        lacking = "training images" if data.train is None else "test split to judge on"
+        raise DataError(f"{target} has no {lacking}; put its images into train/ and test/, or give another target")
+    learned = _part(data.train, study.target_images, Stream.STUDY_TARGET)
+    require_shots(learned, labels_as_in(learned, test), max(study.shots))  # not found out after training
+    return learned, _part(test, study.test_images, Stream.STUDY_TEST), test
 
 
 def _part(source: Source, count: int | None, stream: Stream) -> Source:

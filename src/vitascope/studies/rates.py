@@ -174,7 +174,7 @@ def _finetuned(study: Study, cell: Cell, data: StudyData, observer: Observer | N
     bits = "bit_lr" in study.own_rates.get(cell.contender.name, {})
     folder = _folder(study, cell, f"finetune-{'bit-' if bits else ''}lr-{rate:g}")
     recipe = replace(finetune_recipe(study, cell, start, folder), lr=rate)
-    train, validation = stratified_holdout(data.target, _HELD, 0)
+    train, validation = stratified_holdout(data.targets[0].train, _HELD, 0)
     try:
         splits = Splits(train=train, validation=validation)
         begin = partial(finetune, recipe, **how(splits, observer))

@@ -27,7 +27,7 @@ def study_text(study: Study, result: dict[str, Any], rows: Sequence[Row]) -> str
     measures = (FINETUNED, *(f"{shots}-shot" for shots in study.shots), "pre-training")
     drawn = any("diverged" not in row for row in rows)
     parts = [
-        f"# Study {study.kind}: {', '.join(study.sources)} to {study.target}",
+        f"# Study {study.kind}: {', '.join(study.sources)} to {', '.join(study.targets)}",
         " ".join(filter(None, (_how(study, result), _seen(study, rows)))),
         table(("model", "kind", "parameters", "GFLOP an image", "training, images/s", "rate", "fine-tuning"), models),
         _tried(study),
@@ -61,10 +61,15 @@ def _how(study: Study, result: dict[str, Any]) -> str:
         f"{runs['done']} runs are done, {runs['left']} are left{dropped}. "
         f"Every model and size has the same settings (settings.json) but for rates: batch {study.batch}, AdamW, the "
         f"step that is best by {study.best_by} on {study.validation_images:,} images kept out{_patience(study)}; "
-        f"then {study.finetune_steps:,} steps of SGD on the target, and ridge regression on the frozen features. "
+        f"then {study.finetune_steps:,} steps of SGD on {_onto(study)}, and ridge regression on the frozen features. "
         f"Written by `{' '.join(where['command'])}` on {where['processor']}, torch {where['torch']}, "
         f"commit {where.get('commit', 'unknown')}.{diverged}"
     )
+
+
+def _onto(study: Study) -> str:
+    several = len(study.targets)
+    return "the target" if several == 1 else f"each of {several} targets, of which accuracies are the means"
 
 
 def _patience(study: Study) -> str:

@@ -48,6 +48,8 @@ class Study(Learning):
     """What models are pre-trained on; its training images, of which some are kept aside for early stopping."""
     target: str
     """What they are fine-tuned and judged on; needs a test split."""
+    further_targets: tuple[str, ...] = ()
+    """The same besides it: accuracies are then means over all targets, as in Figure 5; several as ["one", "two"]."""
     out: FolderName
     """The study's folder: one run a cell, and the tables. Started again, it goes on."""
     validation_images: Count = 1000
@@ -68,6 +70,8 @@ class Study(Learning):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if len(set(self.targets)) < len(self.targets):
+            raise ConfigError(f"targets are {', '.join(self.targets)}, expected each once")
         sizes = {self.image_size, self.image_size if self.finetune_size is None else self.finetune_size}
         for contender in self.contenders:
             for size in sizes:  # a model that cannot see them is not found out after hours of pre-training
@@ -82,6 +86,11 @@ class Study(Learning):
     def sources(self) -> tuple[str, ...]:
         """All that models are pre-trained on."""
         return (self.source,)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """All that they are fine-tuned and judged on; rates of fine-tuning are tried on the first."""
+        return (self.target, *self.further_targets)
 
     @abstractmethod
     def grid(self, images: int, *further: int) -> list[Cell]:

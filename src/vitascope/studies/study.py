@@ -80,8 +80,8 @@ def plan_study(study: Study, *, jobs: int = 1, budget: float = math.inf) -> Plan
         pretrain_recipe(study, cell, Path(study.out))
         finetune_recipe(study, cell, Path(study.out), Path(study.out))
     costs = known_costs(study, grid, data, jobs)
-    classes, tests = len(data.target.classes), len(data.test)
-    seconds = {c.key: cell_seconds(study, c, costs[c.contender.name], classes, tests) for c in grid}
+    targets = [(len(target.train.classes), len(target.test)) for target in data.targets]
+    seconds = {c.key: cell_seconds(study, c, costs[c.contender.name], targets) for c in grid}
     done = frozenset(cell.key for cell in grid if read_row(study.out, cell) is not None)
     tried = sum(
         trial_seconds(study, cell, costs[cell.contender.name], *counts) for cell, *counts in trials(study, grid)

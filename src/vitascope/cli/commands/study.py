@@ -87,7 +87,9 @@ def _show_plan(study: Study, plan: Plan, console: Console) -> None:
     places = sorted({(cell.size, cell.steps) for cell in plan.cells})
     heads = [f"{size:,} images, {steps:,} steps" for size, steps in places]
     rows = [[name, *(_state(plan, name, *place) for place in places)] for name in plan.costs]
-    console.table(f"{study.kind}: {', '.join(study.sources)} to {study.target}", ["runs left", *heads], rows)
+    console.table(
+        f"{study.kind}: {', '.join(study.sources)} to {', '.join(study.targets)}", ["runs left", *heads], rows
+    )
     if plan.trials:
         console.say(f"first every model tries its rates, about {duration(plan.trials)}")
     unseen = sorted({cell.size for cell in plan.cells if passes(study, cell.size, cell.steps) < 1})

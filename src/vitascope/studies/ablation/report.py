@@ -52,7 +52,7 @@ def ablation_text(study: Ablation, result: dict[str, Any], rows: Sequence[Row]) 
         body.append((name, f"{cost['parameters'] / 1e6:.3f} M", f"{cost['flops'] / 1e6:.1f}", *cells, *paper))
     head = ("", "parameters", "MFLOP an image", *measures, *(["the paper's"] if beside else []))
     parts = [
-        f"# Ablation {study.name} ({study.ablation.where}): {study.source} to {study.target}",
+        f"# Ablation {study.name} ({study.ablation.where}): {study.source} to {', '.join(study.targets)}",
         _how(study, result),
         table(head, body),
         "Test accuracies on the target, of pre-training on images kept out of it; mean and 95 % interval from the "
