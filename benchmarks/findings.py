@@ -41,7 +41,7 @@ FINDINGS = [
         "`train`, ants and bees, 244 + 153 photographs, {train[time_budget]}",
         "{train[validation][top1]:.1%} of the validation photographs, on which the better of two was chosen"
         " (taught {train[compared][taught][top1]:.1%}, fine-tuned {train[compared][finetuned][top1]:.1%})",
-        "`vitascope train ants_bees --time-budget {train[time_budget]}`, `results/train/`",
+        "`results/train/`: {train[threads]} thread of {train[processor]}, beside {train[load]}",
     ),
     Finding(
         "demo, {demo[test_images]} test digits",
@@ -58,7 +58,7 @@ FINDINGS = [
         "digits after two minutes of fractals: all {fractals_demo[labelled_images]:,} labels, 10 labels per digit",
         "{fractals_demo[pretrained_top1]:.1%}, {fractals_demo[few_labels][pretrained_top1]:.1%}; from scratch"
         " {fractals_demo[scratch_top1]:.1%}, {fractals_demo[few_labels][scratch_top1]:.1%}",
-        "the demo of before, `results/demo/fractals.json`",
+        "the demo of before, `results/demo/fractals.json`: {fractals_demo[processor]}",
     ),
     Finding(
         "CIFAR-100 at 32 px ({transfer[vit-pretrain][epochs]} epochs) → CIFAR-10 at 48 px"
@@ -73,7 +73,7 @@ FINDINGS = [
         "the same",
     ),
     Finding(
-        "CIFAR-100 → CIFAR-10, {cifar[runs][done]} runs of 400 steps: how far the validation loss rises after its best",
+        "CIFAR-100 → CIFAR-10, {cifar[runs][done]} runs of 400 steps: rise of the validation loss after its best",
         "{cifar[verdicts][3][claims][0][text]}",
         _STUDY,
     ),

@@ -19,21 +19,26 @@ from rows import ROWS, Row
 from vitascope.whole import written_whole
 
 README = Path(__file__).parent.parent / "README.md"
-HEAD = "| measure | beside | times as fast (quartiles) | aim | most possible |\n|---|---|---|---|---|\n"
+HEAD = "| measure | beside | times as fast (quartiles) | aim | products alone |\n|---|---|---|---|---|\n"
 
 
 def main() -> None:
     """Writes every table anew."""
+    for path, text in made():
+        write(path, text)
+
+
+def made() -> Iterator[tuple[Path, str]]:
+    """Every page with tables of results, and what it says now that these are there."""
     parts = []
     for folder in sorted(path for path in FOLDER.iterdir() if path.is_dir()):
         results = [(row, result) for row in ROWS if (result := read(folder / f"{row.name}.json"))]
         if results:
-            write(folder / "README.md", page(folder, results))
+            yield folder / "README.md", page(folder, results)
             if any(next(lines_of(row, result, True), "") for row, result in results):
                 parts.append(section(results, aimed=True))
-    text = README.read_text(encoding="utf-8")
-    text = between(text, "results", "\n".join(findings.lines()))
-    write(README, between(text, "speed", "\n".join(parts).strip()))
+    text = between(README.read_text(encoding="utf-8"), "results", "\n".join(findings.lines()))
+    yield README, between(text, "speed", "\n".join(parts).rstrip())
 
 
 def between(text: str, name: str, table: str) -> str:
@@ -58,9 +63,9 @@ def read(path: Path) -> dict[str, Any] | None:
 
 def section(results: list[tuple[Row, dict[str, Any]]], aimed: bool = False) -> str:
     """The table of one processor; with `aimed`, of those ratios alone that something is aimed at."""
-    first = results[0][1]
     lines = "".join(line for row, result in results for line in lines_of(row, result, aimed))
-    return f"{first['processor']}, {first['threads']} threads:\n\n{HEAD}{lines}\n"
+    threads = max(result["threads"] for _, result in results)
+    return f"{results[0][1]['processor']}, {threads} threads unless a row says one core:\n\n{HEAD}{lines}"
 
 
 def lines_of(row: Row, result: dict[str, Any], aimed: bool) -> Iterator[str]:
@@ -78,7 +83,7 @@ def lines_of(row: Row, result: dict[str, Any], aimed: bool) -> Iterator[str]:
 
 
 def ceiling(result: dict[str, Any], peer: str) -> str:
-    """How many times as fast as the peer anything could be that multiplies at the rate of the matrix product."""
+    """How many times as fast as the peer its operations would be at the rate of the matrix product, nothing besides."""
     share = result.get("ways", {}).get(peer, {}).get("share_of_product")
     return f"{1 / share['median']:.2f}" if share else ""
 
@@ -88,7 +93,7 @@ def page(folder: Path, results: list[tuple[Row, dict[str, Any]]]) -> str:
     text = [
         f"# Measured on {results[0][1]['processor']}\n",
         "Made by `python benchmarks/table.py`.\n",
-        section(results),
+        f"{section(results)}\n",
     ]
     for row, result in results:
         packages = ", ".join(f"{name} {version}" for name, version in result["packages"].items())

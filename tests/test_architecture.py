@@ -167,3 +167,13 @@ def test_files_that_pages_name_exist(page: str) -> None:
     bare = set(re.findall(r"`([\w-]+\.(?:py|md))`", (ROOT / page).read_text()))  # of a folder that stands before it
     files = {path.name for place in ("src", "tests", "benchmarks", "docs") for path in (ROOT / place).rglob("*.*")}
     assert sorted(missing | (bare - files - {path.name for path in ROOT.iterdir()})) == []
+
+
+def test_the_plan_names_every_file_and_nothing_that_is_not_there() -> None:
+    plan = (ROOT / "docs" / "architecture.md").read_text()
+    words = set(re.findall(r"\w+", plan))
+    files = {path.stem for path in SOURCE.glob("*/*.py") if not path.stem.startswith("__")}
+    assert sorted(files - words) == []
+    code = "".join(path.read_text() for place in ("src", "docs/site") for path in (ROOT / place).rglob("*.py"))
+    named = set(re.findall(r"`(\w*[A-Z]{2}\w*)`", plan))
+    assert sorted(name for name in named if name not in code) == []

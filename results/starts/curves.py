@@ -1,7 +1,7 @@
 """Figure of what frozen features of the package's start are worth by the number of labels, from fewshot.json.
 
 `python curves.py`; fewshot.json is what `vitascope fewshot start CIFAR10 --shots 1,5,10,50,100,500,1000,all --seeds 3
---methods '[ridge, probe]' --json` printed.
+--methods ridge,probe --json` printed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Does `vitascope train` keep to its time and to the memory that is free? A row of budgets.csv a run.
 
 `python budgets.py DATA OUT [--budgets 1m 3m 10m] [--threads 1 2]`: DATA holds ants_bees, OUT takes the runs. Memory is
-the largest of the process itself (VmHWM), beside what the system had free before.
+the largest of the process itself, beside what was free before.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import argparse
 import csv
 import json
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
 
+from vitascope.memory import free_memory
 from vitascope.precision import processor
 from vitascope.training.train_settings import seconds as seconds_of
 from vitascope.version import source_commit
@@ -38,14 +38,12 @@ def main() -> None:
 def keep(budget: str, threads: int, data: Path, out: Path) -> None:
     """One run and its row."""
     line = [sys.executable, "-m", "vitascope", "train", str(data), "--time-budget", budget, "--threads", str(threads)]
-    free, load, begun, peak = meminfo("MemAvailable"), os.getloadavg()[0], time.monotonic(), 0
-    with subprocess.Popen([*line, "--out", str(out), "--overwrite"]) as process:
-        while process.poll() is None:
-            peak = max(peak, status(process.pid, "VmHWM"))
-            time.sleep(0.2)
+    free, load, begun = free_memory(), os.getloadavg()[0], time.monotonic()
+    process = os.spawnv(os.P_NOWAIT, sys.executable, [*line, "--out", str(out), "--overwrite"])
+    _, status, used = os.wait4(process, 0)
     seconds = time.monotonic() - begun
-    if process.returncode:
-        sys.exit(process.returncode)
+    if status:
+        sys.exit(os.waitstatus_to_exitcode(status))
     told = json.loads((out / "results.json").read_text())
     commit = source_commit()["commit"][:12]
     share = seconds / seconds_of(budget)
@@ -55,25 +53,7 @@ def keep(budget: str, threads: int, data: Path, out: Path) -> None:
         write = csv.writer(file)
         if new:
             write.writerow(COLUMNS)
-        write.writerow([*row, peak // 1024, free // 1024, f"{load:.1f}", commit, processor()])
-
-
-def meminfo(name: str) -> int:
-    """kB of the whole machine."""
-    return field(Path("/proc/meminfo"), name)
-
-
-def status(pid: int, name: str) -> int:
-    """kB of a process; 0 once it has ended."""
-    return field(Path(f"/proc/{pid}/status"), name)
-
-
-def field(path: Path, name: str) -> int:
-    try:
-        lines = path.read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith(f"{name}:")), 0)
+        write.writerow([*row, used.ru_maxrss // 1024, f"{free / 2**20:.0f}", f"{load:.1f}", commit, processor()])
 
 
 if __name__ == "__main__":

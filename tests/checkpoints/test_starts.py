@@ -99,3 +99,8 @@ def test_what_is_nearly_a_start_is_suggested(depot: Depot) -> None:
     assert nearest("ViT-B_16") == "; did you mean 'google:imagenet21k/ViT-B_16'?"
     assert nearest("photos") == nearest(STARTS[0].name) == ""
     assert depot.asked == []
+
+
+def test_the_page_says_how_many_there_are() -> None:
+    page = Path(__file__).parents[2] / "docs" / "checkpoints.md"
+    assert f"`vitascope models --starts` lists {len(STARTS)} starts" in page.read_text(encoding="utf-8")

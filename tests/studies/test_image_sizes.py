@@ -9,7 +9,6 @@ import pytest
 from vitascope.errors import ConfigError
 from vitascope.models.catalogue import model_config
 from vitascope.models.memory import training_memory
-from vitascope.studies.image_sizes import study
 from vitascope.studies.image_sizes.report import draw_image_sizes, statements
 from vitascope.studies.image_sizes.settings import ImageSizes
 from vitascope.studies.image_sizes.study import Measured, inference_rate, largest_batch
@@ -57,7 +56,7 @@ def test_the_largest_batch_is_the_last_that_fits(name: str) -> None:
 
 
 def test_a_rate_is_that_of_the_fastest_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study, "_MEASURED", 0.0)
+    monkeypatch.setattr("vitascope.training.speed._MEASURED", 0.0)
     assert inference_rate(model_config("ViT-128/8", image_size=16), 2, 1, "cpu") > 1
 
 

@@ -6,7 +6,8 @@ import dataclasses
 import gc
 import math
 import time
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -36,7 +37,7 @@ _PROBE = 2.0
 _ENOUGH = 16
 """Images that are measured even so, unless they take as long: where threads wait for others, one tells little."""
 _MEASURED = 1.5
-"""Seconds of training steps on random images."""
+"""Seconds of steps, or of forward passes, on random images."""
 _CPU_IS_FULL = "can't allocate memory"
 _TIMES = 4
 """How often each number of images is measured, where that is a matter of less than a second."""
@@ -166,9 +167,7 @@ def training_rate(
 ) -> float:
     """Images per second of the fastest of several training steps on random images, on the GPU if there is one."""
     place = resolve_device(device)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with given_threads(threads):
         drawn = torch.Generator().manual_seed(seed_of(Stream.COST, 0))
         model = build_model(config, drawn).train().to(place)
         runner: nn.Module = torch.compile(model) if compile else model  # type: ignore[assignment]
@@ -176,22 +175,36 @@ def training_rate(
         images = torch.randn(batch, config.channels, *config.image_size, generator=drawn).to(place)
         labels = torch.zeros(batch, dtype=torch.long, device=place)
 
-        def step() -> float:
-            start = time.perf_counter()
+        def step() -> None:
             with autocast(precision, place):
                 loss = F.cross_entropy(runner(images), labels)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             optimizer.zero_grad()
-            if place.type == "cuda":
-                torch.cuda.synchronize()  # a GPU is only told what to do; this waits until it is done
-            return time.perf_counter() - start
 
         if compile:
             step()
-        begun, fastest = time.perf_counter(), step()
-        while time.perf_counter() - begun < _MEASURED:
-            fastest = min(fastest, step())
-        return batch / fastest
+        return batch / fastest(step, place)
+
+
+def fastest(run: Callable[[], object], device: torch.device) -> float:
+    """Seconds of the fastest of several runs, at least one, within a second or so."""
+    best, begun = math.inf, time.perf_counter()
+    while math.isinf(best) or time.perf_counter() - begun < _MEASURED:
+        start = time.perf_counter()
+        run()
+        if device.type == "cuda":
+            torch.cuda.synchronize()  # a GPU is only told what to do; this waits until it is done
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+@contextmanager
+def given_threads(number: int) -> Iterator[None]:
+    """So many threads within, as many as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
     finally:
         torch.set_num_threads(before)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
@@ -19,11 +17,9 @@ from vitascope.precision import autocast
 from vitascope.streams import Stream, seed_of
 from vitascope.studies.image_sizes.settings import ImageSizes
 from vitascope.studies.lineup import Contender
-from vitascope.training.speed import training_rate
+from vitascope.training.speed import fastest, given_threads, training_rate
 from vitascope.training.train_settings import memory_bytes
 
-_MEASURED = 1.0
-"""Seconds of forward passes."""
 _MOST = 1 << 24
 """Images in a batch, more than anybody asks for."""
 
@@ -104,20 +100,9 @@ def largest_batch(config: ModelConfig, memory: float, precision: str = "float32"
 
 def inference_rate(config: ModelConfig, batch: int, threads: int, device: str, precision: str = "float32") -> float:
     """Images a second of the fastest of several forward passes of random images."""
-    place, before = torch.device(device), torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    place = torch.device(device)
+    with given_threads(threads), torch.inference_mode(), autocast(precision, place):
         drawn = torch.Generator().manual_seed(seed_of(Stream.COST, 1))
         model = for_prediction(build_model(config, drawn).eval()).to(place)
         images = torch.randn(batch, config.channels, *config.image_size, generator=drawn).to(place)
-        fastest, begun = math.inf, time.perf_counter()
-        with torch.inference_mode(), autocast(precision, place):
-            while math.isinf(fastest) or time.perf_counter() - begun < _MEASURED:
-                start = time.perf_counter()
-                model(images)
-                if place.type == "cuda":
-                    torch.cuda.synchronize()
-                fastest = min(fastest, time.perf_counter() - start)
-        return batch / fastest
-    finally:
-        torch.set_num_threads(before)
+        return batch / fastest(lambda: model(images), place)
