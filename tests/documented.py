@@ -42,7 +42,8 @@ NOT_HERE = {
 
 WORDS = {
     "CHECKPOINT": "runs/tiny", "RUN": "runs/mine", "RUN2": "runs/again", "MORE": "others", "OUT": "given",
-    "DATA": "photos", "SOURCE": tiny_study.SOURCE, "TARGET": "target", "DIR": "shown", "IMAGES": "new", "FILE": "a.jpg",
+    "DATA": "photos", "SOURCE": tiny_study.SOURCE, "TARGET": "target", "FURTHER": "further",
+    "DIR": "shown", "IMAGES": "new", "FILE": "a.jpg",
 }  # fmt: skip
 """What capitals stand for; `[OTHER…]`, which need not be given, is not."""
 
@@ -148,8 +149,7 @@ _NARROW: dict[str, Any] = {**FIELDS, "depth": 1, "classes": 3, "image_size": 32}
 def fill(place: Path, patch: pytest.MonkeyPatch) -> None:
     """Makes in a folder everything that the pages' commands read, under the names that they have there."""
     tiny_study.quicker(patch)
-    for measured in ("training.speed", "studies.image_sizes.study"):
-        patch.setattr(f"vitascope.{measured}._MEASURED", 0.0)
+    patch.setattr("vitascope.training.speed._MEASURED", 0.0)
     for name, kind in ABLATIONS.items():  # all variants: tests/studies/test_ablation.py
         patch.setitem(ABLATIONS, name, replace(kind, variants=lambda base, kind=kind: kind.variants(base)[:2]))
     patch.setattr("vitascope.views.report_files.save_figure", lambda figure, path: None)
@@ -158,7 +158,8 @@ def fill(place: Path, patch: pytest.MonkeyPatch) -> None:
         image.rename(image.with_name(f"plant{number % 20}_{image.name}"))
     image_folder(place / "others", 24, seed=1)
     shutil.copytree(place / "photos", place / "data" / "flowers")
-    tiny_study.target(place / "target")
+    for name in ("target", "further"):
+        tiny_study.target(place / name)
     for folder in ("new", "archive"):
         shutil.copytree(place / "others" / "bee", place / folder)
     for name in ("a.jpg", "b.jpg", "photo.jpg"):
