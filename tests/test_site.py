@@ -25,7 +25,11 @@ def site() -> Site:
 
 def test_every_page_of_the_repository_is_there_and_every_command(site: Site) -> None:
     assert set(build.own_pages()) <= set(site.pages)
-    assert set(places_of(NAV)) <= set(site.pages)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [page for page in build.own_pages() if f"]({page})" not in readme] == []
+    places = list(places_of(NAV))
+    assert set(places) <= set(site.pages)
+    assert [place for place in places if places.count(place) > 1] == []
     page = site.pages["docs/reference/commands/finetune.md"]
     for _, options in described("finetune").groups():
         assert all(f"`{option.spelt}" in page for option in options)
@@ -48,6 +52,12 @@ def test_code_is_left_as_it_is() -> None:
     site = Site({})
     site.add(Page("docs/page.md", "```\n[this](nowhere.md) `layers/patches.py`\n```\nA list:\n- one"))
     assert site.pages["docs/page.md"] == "```\n[this](nowhere.md) `layers/patches.py`\n```\nA list:\n\n- one"
+
+
+def test_options_within_sentences_are_not_broken() -> None:
+    assert build.with_whole_options("<code>--image-size N</code>, <pre><code>--seed 1</code></pre>") == (
+        '<code><span class="whole">--image-size</span> N</code>, <pre><code>--seed 1</code></pre>'
+    )
 
 
 def test_what_a_built_page_lacks_is_told(tmp_path: Path) -> None:

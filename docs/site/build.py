@@ -50,6 +50,8 @@ def main() -> None:
     if built.returncode or re.search(r"\bwarning", said, re.IGNORECASE):
         raise SystemExit(said)
     (folder / "html" / "404.html").unlink()  # its links are those of one host's root
+    for path in (folder / "html").rglob("*.html"):
+        write(path, with_whole_options(path.read_text(encoding="utf-8")))
     wrong = list(faults(folder / "html"))
     if wrong:
         raise SystemExit("\n".join(["docs: links that lead nowhere", *wrong]))
@@ -80,6 +82,15 @@ def gathered() -> Site:
         *pages(),
     )
     return site
+
+
+def with_whole_options(html: str) -> str:
+    """A page whose options within sentences and tables, `--image-size`, are not broken at their hyphens."""
+    return re.sub(
+        r"(?<!<pre>)<code>[^<]*</code>",
+        lambda code: re.sub(r"--[a-z][\w.-]*\w", r'<span class="whole">\g<0></span>', code[0]),
+        html,
+    )
 
 
 def as_toml(nav: dict[str, object]) -> str:
