@@ -29,10 +29,10 @@ def some(names: Sequence[str], most: int = 8) -> str:
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
-def meant(name: str, known: Iterable[str], expected: Iterable[str] | None = None) -> str:
-    """ "did you mean 'width'?", where one of `known` is near, else all that is `expected`."""
+def meant(name: str, known: Iterable[str], expected: Iterable[str] | None = None, before: str = "") -> str:
+    """ "did you mean 'width'?", where one of `known` is near, with `before` before it; else all that is `expected`."""
     near = difflib.get_close_matches(name, known := list(known), 1)
-    return f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(expected or known)}"
+    return f"did you mean {before + near[0]!r}?" if near else f"expected one of {', '.join(expected or known)}"
 
 
 def count(number: int, what: str) -> str:

@@ -23,12 +23,14 @@ def test_without_sets_what_is_below_half_is_unsure() -> None:
     assert (found.images, found.labels, found.none, found.unsure) == (3, {"cat": 2, "dog": 1}, 0, 1)
     assert found.least_sure == [("b.jpg", "dog", 0.4), ("c.jpg", "cat", 0.6), ("a.jpg", "cat", 0.9)]
     assert found.unreadable == ["e.jpg"]
-    assert summed_lines(found, None, classes=2, several=False) == [
+    assert summed_lines(found, None, classes=3, several=False) == [
         "3 images: cat 2, dog 1",
         "1 unsure (below 50 %)",
         "least sure: b.jpg (dog 40 %), c.jpg (cat 60 %), a.jpg (cat 90 %)",
         "not readable: e.jpg",
     ]
+    of_two = summed_lines(found, None, classes=2, several=False)  # of which the likelier has half at least
+    assert not any("unsure" in line for line in of_two)
     assert found.as_json()["least_sure"][0] == {"file": "b.jpg", "label": "dog", "probability": 0.4}
 
 

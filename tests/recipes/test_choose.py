@@ -145,19 +145,19 @@ def test_without_a_network(
     recipe = finetune_recipe(tmp_path / "none", "auto")
     splits = Splits(train=source(20))
     assert choosing.with_start(recipe, {"splits": splits}).checkpoint == "start"  # the package's own is always here
-    assert f"{SECOND} cannot be had now, so start is taken, which is here" in caplog.text
+    assert f"{SECOND} cannot be had now; start is taken instead" in caplog.text
     hub.status = 0
     other = next(start.name for start in STARTS if start.family == "DINO")
     hub.repositories[other] = hub.repositories[FIRST]
     vs.load(other)
     hub.status = 503
     assert run(tmp_path / "other") == other  # cannot be compared, but is here, and larger than the package's own
-    assert f"cannot be had now, so {other} is taken, which is here" in caplog.text
+    assert f"cannot be had now; {other} is taken instead" in caplog.text
     hub.status = 0
     vs.load(FIRST)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert run(tmp_path / "held") == FIRST
-    assert f"{SECOND} cannot be had now, so one of the 1 that are here is taken" in caplog.text
+    assert f"{SECOND} cannot be had now; one of the 1 that are here is taken instead" in caplog.text
 
 
 def test_teach_auto(

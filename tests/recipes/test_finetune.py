@@ -39,6 +39,17 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def test_a_run_in_bfloat16_says_what_evaluate_says(pretrained: Path, tmp_path: Path) -> None:
+    for n, split in enumerate(("train", "val")):
+        image_folder(tmp_path / "data" / split, 12, seed=n)
+    recipe = finetune_recipe(tmp_path / "run", pretrained, data=str(tmp_path / "data"), precision="bfloat16")
+    finetune(recipe)
+    said = json.loads((tmp_path / "run" / "results.json").read_text())["validation"]
+    again = evaluated(str(tmp_path / "run"), str(tmp_path / "data"), split="validation")
+    assert said["top1"] == again["top1"]
+    assert said["loss"] == pytest.approx(again["loss"], rel=1e-6)
+
+
 TWO = ("left", "right")
 
 

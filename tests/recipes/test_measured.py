@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from vitascope.recipes import plan, run
 from vitascope.recipes.plan import DAY, Limits
 from vitascope.recipes.pretrain import pretrain
 from vitascope.training import loop, speed
+from vitascope.training.parallel import world
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -163,6 +165,17 @@ def test_a_run_by_the_clock_ends_in_time_with_its_schedule(
     assert lines[-1]["validation"].items() <= results["validation"].items()
     assert yaml.safe_load((out / "config.yaml").read_text())["time_budget"] == "60s"
     assert vs.load(out).labels == CLASSES
+
+
+def test_a_step_in_bfloat16_tells_less_than_judging_in_float32_takes(tmp_path: Path) -> None:
+    data: Any = SimpleNamespace(validation=source(9), test=None)
+    image = {}
+    with world("cpu") as w:
+        for precision in ("float32", "bfloat16"):
+            recipe = budgeted(tmp_path / "run", precision=precision)
+            image[precision] = plan.by_the_clock(recipe, data, w, 6.0, 1000, 0.0, 3.0)[1].image
+    assert image["float32"] == pytest.approx(6.0 / recipe.batch / 3)
+    assert image["bfloat16"] == pytest.approx(plan._FLOAT32 * image["float32"])
 
 
 def test_the_time_before_training_counts(tmp_path: Path, measured: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,15 @@ def test_both_losses_stand_together_and_accuracy_beside_chance(tmp_path: Path) -
     assert score.get_xlabel() == "step"
 
 
+@pytest.mark.parametrize(("last", "drawn"), [(101, [50, 100]), (140, [50, 100, 140])])
+def test_a_last_mean_over_far_fewer_steps_than_the_others_is_left_out(
+    tmp_path: Path, last: int, drawn: list[int]
+) -> None:
+    found = curves({"": recorded(tmp_path / "run", trained(50, 1.0), trained(100, 0.5), trained(last, 2.0))})
+    assert found is not None
+    assert list(np.asarray(found.axes[0].lines[0].get_xdata())) == drawn
+
+
 def test_several_runs_are_told_apart_and_share_their_chance(tmp_path: Path) -> None:
     lines = trained(1, 1.0), judged(1, loss=1.5, top1=0.5)
     runs = {name: recorded(tmp_path / name, *lines, results=RESULTS) for name in ("ours", "theirs")}

@@ -1,7 +1,7 @@
 """Which images a model was shown, by content, so that a later evaluation can tell what it has not seen.
 
-`shown.bin` beside the weights holds eight bytes for each image (`data.copies.digests`), those trained on first, both
-parts rising; the folder's description says how many and the file's SHA-256.
+`shown.bin` beside the weights holds eight bytes for each image (`data.copies.digests`), those trained on first, each
+part rising; the folder's description says how many and the file's SHA-256.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ class Shown:
     """Whether `trained` is all of them, of the checkpoint it began with too."""
     chosen: bool
     """Whether its weights were chosen by `validation`."""
+    features: Int64
+    """(k,) of `trained`, those whose labels more than the head was fitted to: of these nothing can be left out."""
 
     @property
     def known(self) -> bool:
@@ -43,31 +45,40 @@ class Shown:
 
     def write(self, folder: Path) -> dict[str, Any]:
         """Writes `shown.bin`; returns what the folder's description has to say of it. Raises OSError."""
-        data = np.concatenate([self.trained, self.validation]).astype("<i8").tobytes()
+        own = not np.array_equal(self.features, self.trained)
+        data = np.concatenate([self.trained, self.validation, *([self.features] * own)]).astype("<i8").tobytes()
         (folder / FILE).write_bytes(data)
         sha256 = hashlib.sha256(data).hexdigest()
         counts = {"trained": len(self.trained), "validation": len(self.validation)}
+        counts |= {"features": len(self.features)} if own else {}
         return {**counts, "complete": self.complete, "chosen": self.chosen, "sha256": sha256}
 
 
 NOTHING: Int64 = np.zeros(0, dtype=np.int64)
-NEW = Shown(NOTHING, NOTHING, True, False)
+NEW = Shown(NOTHING, NOTHING, True, False, NOTHING)
 """Of a model with initial values."""
 
 
-def shown_to(train: Source, validation: Source | None, before: Shown | None, *, chosen: bool) -> Shown:
-    """What a training shows a model: `before` is what it had been shown, None where that is not known."""
+def shown_to(
+    train: Source, validation: Source | None, before: Shown | None, *, chosen: bool, features: bool = True
+) -> Shown:
+    """What a training shows a model: `before` is what it had been shown, None where that is not known; `features`:
+    whether more than its head is fitted to the labels."""
     judged = NOTHING if validation is None else digests(validation)
-    return shown_marks(digests(train), before, _set(judged), chosen=chosen)
+    return shown_marks(digests(train), before, _set(judged), chosen=chosen, features=features)
 
 
-def shown_marks(marks: Int64 | None, before: Shown | None, validation: Int64 = NOTHING, *, chosen: bool) -> Shown:
+def shown_marks(
+    marks: Int64 | None, before: Shown | None, validation: Int64 = NOTHING, *, chosen: bool, features: bool
+) -> Shown:
     """As `shown_to`, of images by their digests, None where those are not known."""
     trained = _set(marks) if before is None or marks is None else np.union1d(before.trained, _set(marks))
+    fitted = NOTHING if before is None else before.features
+    fitted = np.union1d(fitted, _set(marks)) if features else fitted
     complete = marks is not None and before is not None and before.complete
     if len(trained) > LIMIT:
-        trained, complete = NOTHING, False
-    return Shown(trained, validation, complete, chosen)
+        trained, complete, fitted = NOTHING, False, NOTHING
+    return Shown(trained, validation, complete, chosen, fitted)
 
 
 def read_shown(folder: Path, stated: Any) -> Shown | None:
@@ -75,14 +86,16 @@ def read_shown(folder: Path, stated: Any) -> Shown | None:
     if stated is None:
         return None
     try:
-        trained, validation = int(stated["trained"]), int(stated["validation"])
-        if not 0 <= 8 * (trained + validation) == (folder / FILE).stat().st_size:
+        lengths = [int(stated[name]) for name in ("trained", "validation", "features") if name in stated]
+        if min(lengths) < 0 or 8 * sum(lengths) != (folder / FILE).stat().st_size:
             raise ValueError("of another length")
         data = (folder / FILE).read_bytes()
         if hashlib.sha256(data).hexdigest() != stated["sha256"]:
             raise ValueError("of another SHA-256")
-        both = np.frombuffer(data, dtype="<i8").astype(np.int64)
-        return Shown(both[:trained], both[trained:], stated["complete"] is True, stated["chosen"] is True)
+        parts = np.split(np.frombuffer(data, dtype="<i8").astype(np.int64), np.cumsum(lengths)[:-1])
+        trained, validation, *features = parts
+        told = stated["complete"] is True, stated["chosen"] is True
+        return Shown(trained, validation, *told, *(features or [trained]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         why = reason(error)
         log.warning("%s is missing or damaged (%s): what was trained on is unknown; copy it again", folder / FILE, why)

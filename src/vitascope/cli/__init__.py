@@ -9,7 +9,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, cast
 
@@ -97,9 +96,10 @@ def _main(words: list[str]) -> int:
         print(_help(group))
         return 0
     # Of a group it is the second word that may be mistyped: a short one is near to any of so many common letters.
-    second = "".join(words[1:2])
-    known = [each for each in group if get_close_matches(second, [each.partition(" ")[2]])] if group else COMMANDS
-    print(f"vitascope: error: no command {name!r}; {meant(name, known, group)}", file=sys.stderr)
+    before = f"{words[0]} "
+    seconds = [command.removeprefix(before) for command in group]
+    perhaps = meant("".join(words[1:2]), seconds, group, before) if group else meant(name, COMMANDS)
+    print(f"vitascope: error: no command {name!r}; {perhaps}", file=sys.stderr)
     return 2
 
 

@@ -25,19 +25,24 @@ from vitascope.inference.engines.pytorch import Engine
 from vitascope.inference.engines.table import TOLERANCES
 from vitascope.inference.engines.traced import Further
 from vitascope.inference.exported import LABELS, RECORD, RUNTIMES
-from vitascope.inference.format_names import CALIBRATED, PRECISIONS, ExportPrecision, Form, FormatName
+from vitascope.inference.format_names import (
+    CALIBRATED,
+    DROP,
+    OPSET,
+    PRECISIONS,
+    SAMPLES,
+    ExportPrecision,
+    Form,
+    FormatName,
+)
 from vitascope.inference.judge import Judge, drawn, prepared
 from vitascope.inference.photograph import OPSETS
 from vitascope.lock import LOCK
 from vitascope.whole import sha256
 from vitascope.wording import first_line
 
-SAMPLES = 300
-"""Images that calibrate."""
 NONSENSE = 0.5
 """Difference of logits, as a share of the largest, that is more than rounding to 8 bits."""
-DROP = 1.0
-"""Largest loss of accuracy that is accepted, in percentage points."""
 
 
 def export(
@@ -48,7 +53,7 @@ def export(
     precision: ExportPrecision = "float32",
     form: Form = "batch",
     further: Further | None = None,
-    opset: int = onnx.OPSET,
+    opset: int = OPSET,
     calibration: Source | None = None,
     samples: int = SAMPLES,
     tolerance: float | None = None,

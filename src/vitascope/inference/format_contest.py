@@ -20,9 +20,9 @@ from vitascope.checkpoints.output import atomic_folder
 from vitascope.data.source import Source
 from vitascope.errors import ExportError, VitascopeError
 from vitascope.inference.engines.pytorch import Engine, eager
-from vitascope.inference.export import DROP, SAMPLES, export
+from vitascope.inference.export import export
 from vitascope.inference.exported import RUNTIMES
-from vitascope.inference.format_names import CALIBRATED, PRECISIONS, ExportPrecision, FormatName
+from vitascope.inference.format_names import CALIBRATED, DROP, PRECISIONS, SAMPLES, ExportPrecision, FormatName
 from vitascope.inference.judge import Judge
 from vitascope.precision import processor
 

@@ -15,5 +15,11 @@ PRECISIONS: dict[FormatName, tuple[ExportPrecision, ...]] = {
 """By format, what its products may be computed in."""
 PHOTOGRAPHS: tuple[FormatName, ...] = ("onnx", "web")
 """Formats that take one photograph of any size, unless told otherwise."""
+SAMPLES = 300
+"""Images that calibrate."""
+DROP = 1.0
+"""Largest loss of accuracy that is accepted, in percentage points."""
+OPSET = 18
+"""Version of the ONNX operators."""
 CALIBRATED = "int8"
 """The precision that takes images to find its ranges."""

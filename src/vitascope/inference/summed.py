@@ -77,7 +77,7 @@ def summed_lines(found: Summed, sets: PredictionSets | None, *, classes: int, se
     doubts = []
     if several or (sets is not None and sets.can_be_empty(classes)):
         doubts.append(f"{found.none:,} none of these classes")
-    if not several:
+    if not several and (sets is not None or classes * HALF > 1):
         why = f"below {100 * HALF:.0f} %" if sets is None else f"several labels in a set of {100 * sets.coverage:g} %"
         doubts.append(f"{found.unsure:,} unsure ({why})")
     least = ", ".join(f"{printable(file)} ({label} {100 * p:.0f} %)" for file, label, p in found.least_sure)
@@ -89,17 +89,14 @@ def summed_lines(found: Summed, sets: PredictionSets | None, *, classes: int, se
 
 def each_row(results: Sequence[FilePrediction], sets: PredictionSets | None) -> tuple[list[str], list[list[str]]]:
     """Names of columns, and a row of texts for each file that could be read."""
-    rows = []
-    for file, answer in ((result.file, result.answer) for result in results if result.answer is not None):
+    read = [(result.file, result.answer) for result in results if result.answer is not None]
+    several, rows = any(len(answer.predictions) > 1 for _, answer in read), []
+    for file, answer in read:
         best, *others = answer.predictions
-        more = ", ".join(f"{label} {100 * probability:.1f} %" for label, _, probability in others)
-        rows.append([file, best[0], f"{100 * best[2]:.1f} %", more])
+        rows.append([file, best[0], f"{100 * best[2]:.1f} %"])
+        if several:
+            rows[-1].append(", ".join(f"{label} {100 * probability:.1f} %" for label, _, probability in others))
         if sets is not None:
             rows[-1].append(", ".join(answer.members or ()) or NONE_OF_THESE)
-    return [
-        "file",
-        "label",
-        "probability",
-        "next",
-        *([] if sets is None else [f"set, {100 * sets.coverage:g} %"]),
-    ], rows
+    next, last = ["next"] * several, [] if sets is None else [f"set, {100 * sets.coverage:g} %"]
+    return ["file", "label", "probability", *next, *last], rows

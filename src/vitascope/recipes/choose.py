@@ -191,12 +191,12 @@ def _had(candidates: Sequence[Candidate], cached: bool = False, **need: Any) -> 
     except UnreachableError:
         here, lacking = [each for each in candidates if _is_here(each.name)], "cannot be had now"
         if cached:
-            lacking = "is not here, and in so short a time none is fetched"
+            lacking = "is not here, and there is no time to fetch it"
         if not here:  # nor any that can be compared: then whichever there is, at last the package's own
             rest = next(start.name for start in STARTS if _is_here(start.name))
-            log.warning("auto: %s %s, so %s is taken, which is here", choice.name, lacking, rest)
-            return Choice(name=rest, why=f"it is here, and {choice.name} is not", judged=False)
-        log.warning("auto: %s %s, so one of the %d that are here is taken", choice.name, lacking, len(here))
+            log.warning("auto: %s %s; %s is taken instead", choice.name, lacking, rest)
+            return Choice(name=rest, why=f"on this machine, as {choice.name} is not", judged=False)
+        log.warning("auto: %s %s; one of the %d that are here is taken instead", choice.name, lacking, len(here))
         choice = best_of(here)
     log.info("auto: %s", choice.why)
     return choice

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from vitascope.checkpoints.checkpoint import probabilities
@@ -16,7 +18,6 @@ from vitascope.data.copies import digests
 from vitascope.data.open import open_data
 from vitascope.data.source import Source, View
 from vitascope.errors import DataError, UserError
-from vitascope.evaluation.answers import Answers
 from vitascope.evaluation.evaluate import answered
 from vitascope.evaluation.interval import wilson
 from vitascope.evaluation.paired import paired, points_text
@@ -26,6 +27,8 @@ from vitascope.recipes.contenders import Contender, differing, same_data
 from vitascope.recipes.evaluation import relabelled
 from vitascope.wording import duration, some
 
+_ROUNDS = 8
+"""About how many parts the contenders take in turns, so that what else the machine does meets all of them."""
 Progress = Callable[[str], Callable[[int, int], None]]
 """Told whose turn it is; returns who is told of its images."""
 
@@ -50,18 +53,23 @@ def compare(
     split, source, notes = _unseen_by_all(contenders, data)
     if len(source) > most:
         raise DataError(f"not judged on the {len(source):,} images of {data}: `vitascope compare` does that")
-    found = [_answers(each, source, batch, engine, device, progress(each.name)) for each in contenders]
-    images = len(found[0][0])
+    found = [_Turns(each, source, batch, engine, device, progress(each.name)) for each in contenders]
+    starts = np.arange(0, len(source), batch)[1:]
+    for part in np.array_split(np.arange(len(source)), starts[:: math.ceil(len(starts) / _ROUNDS) or 1]):
+        for turns in found:
+            turns.judge(part)
+    right = [np.concatenate(turns.right) for turns in found]
+    images = len(right[0])
     if not images:
         raise DataError(f"none of the {len(source):,} images of {data} can be read; `vitascope check` lists them")
     if unread := len(source) - images:
         notes.append(f"{unread:,} of the images cannot be read and are left out")
-    runs, first = [], found[0][0].right
-    for each, (answers, rate) in zip(contenders, found, strict=True):
-        top1 = float(answers.right.mean())
-        difference = None if each is contenders[0] else paired(answers.right, first).as_json()
+    runs = []
+    for each, own, turns in zip(contenders, right, found, strict=True):
+        top1 = float(own.mean())
+        difference = None if each is contenders[0] else paired(own, right[0]).as_json()
         judged = {"top1": top1, "interval": list(wilson(top1, images)), "against_first": difference}
-        runs.append({"name": each.name, **judged, **each.cost(), "images_per_second": rate})
+        runs.append({"name": each.name, **judged, **each.cost(), "images_per_second": turns.rate})
     where = {"data": data, "split": split, "images": images, "several_labels": source.several, "notes": notes}
     return {**where, "runs": runs, "options": differing(contenders)}
 
@@ -159,36 +167,42 @@ def _as_its_own(source: Source, each: Contender) -> Source:
         raise DataError(f"{each.name}: {error}") from error
 
 
-def _answers(
-    each: Contender,
-    source: Source,
-    batch: int,
-    engine: str,
-    device: str | None,
-    progress: Callable[[int, int], None],
-) -> tuple[Answers, float | None]:
-    """What it says of each image that can be read, and how many of them it computes a second."""
-    ck, own = each.model, _as_its_own(source, each)
-    predictor = Predictor(ck, engine, device=device, batch=batch)
-    predictor.expect(len(own))
-    computed, seconds = 0, 0.0
+class _Turns:
+    """A contender that judges images, a part at a time, in turns with the others."""
 
-    def compute(images: torch.Tensor) -> torch.Tensor:
-        nonlocal computed, seconds
+    def __init__(
+        self, each: Contender, source: Source, batch: int, engine: str, device: str | None, told: Callable[..., None]
+    ) -> None:
+        self.model, self.own, self.batch, self.told = each.model, _as_its_own(source, each), batch, told
+        self.predictor = Predictor(each.model, engine, device=device, batch=batch)
+        self.predictor.expect(len(self.own))
+        self.right: list[npt.NDArray[np.bool_]] = []
+        """Of each part, which of the images that can be read it names right."""
+        self.seconds: list[float] = []
+        """Of an image, batch by batch."""
+
+    @property
+    def rate(self) -> float | None:
+        """Images that it computes a second."""
+        return round(1 / statistics.median(self.seconds), 1) if self.seconds else None
+
+    def judge(self, places: npt.NDArray[np.int64]) -> None:
+        """Answers the images at these places."""
+        engine, before = self.predictor.engine, sum(map(len, self.right))
+        asking = answered(
+            self._timed,
+            View(self.own, places),
+            self.model.preprocess,
+            by_label=self.model.activation == "sigmoid",
+            batch=self.batch,
+            device=engine.device if isinstance(engine, TorchEngine) else "cpu",
+            skip_unreadable=True,
+            each_batch=lambda done: self.told(before + done, len(self.own)),
+        )
+        self.right.append(asking.answers.right)
+
+    def _timed(self, images: torch.Tensor) -> torch.Tensor:
         begun = time.perf_counter()
-        logits = predictor.engine(images)
-        seconds += time.perf_counter() - begun
-        computed += len(images)
+        logits = self.predictor.engine(images)
+        self.seconds.append((time.perf_counter() - begun) / len(images))
         return logits
-
-    asking = answered(
-        compute,
-        own,
-        ck.preprocess,
-        by_label=ck.activation == "sigmoid",
-        batch=batch,
-        device=predictor.engine.device if isinstance(predictor.engine, TorchEngine) else "cpu",
-        skip_unreadable=True,
-        each_batch=lambda done: progress(done, len(own)),
-    )
-    return asking.answers, round(computed / seconds, 1) if seconds else None

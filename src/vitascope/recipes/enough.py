@@ -21,6 +21,7 @@ from vitascope.recipes.teach import teach
 from vitascope.recipes.train_choices import sizes_to_try
 
 _OURS = "start"
+_TOLD = ("images", "interval", "baseline", "per_class", "forecast", "gains", "copies", "trained_on")
 _LOOKED_AT = 50
 """Images whose size tells how large all are."""
 Progress = Callable[[int, int], None]
@@ -43,9 +44,7 @@ def enough(asked: Enough, progress: Progress | None = None) -> dict[str, Any]:
         tried.append(teach(start, Splits(train=source), device=asked.device, progress=progress, group=asked.group))
     best = min(tried, key=lambda taught: float(_results(taught)["loss"]))
     results = _results(best)
-    told = {
-        name: results[name] for name in ("images", "interval", "baseline", "per_class", "forecast", "gains", "copies")
-    }
+    told = {name: results[name] for name in _TOLD}
     return {
         "data": asked.data,
         "start": asked.start,

@@ -17,7 +17,7 @@ from vitascope.data.copies import LIMIT, digests
 from vitascope.data.labels import renumbered
 from vitascope.data.open import open_data
 from vitascope.data.remarks import listening, said
-from vitascope.data.source import Source, View
+from vitascope.data.source import Source, Splits, View
 from vitascope.errors import CheckpointError, ConfigError, DataError
 from vitascope.evaluation.evaluate import answered
 from vitascope.evaluation.metrics import Tally
@@ -95,15 +95,15 @@ def evaluate_checkpoint(asked: Evaluate, progress: Callable[[int, int], None] | 
 
 
 def to_judge_on(
-    data: str, ck: Checkpoint | Exported, name: str, split: str | None = None
+    data: str, ck: Checkpoint | Exported, name: str, split: str | None = None, *, splits: Splits | None = None
 ) -> tuple[str, Source, dict[str, Any]]:
     """Which split of DATA, what of it to count in the order of the checkpoint's labels, and what is known of that.
 
-    Without a split, the test split, else validation, else what a checkpoint called `name` was not trained on. Raises
-    `DataError`, `CheckpointError`.
+    Without a split, the test split, else validation, else what a checkpoint called `name` was not trained on. `splits`
+    are those of DATA where it is open already. Raises `DataError`, `CheckpointError`.
     """
     probabilities(torch.zeros(1, 1), ck.activation)  # refuses a regression
-    splits = open_data(data)
+    splits = splits or open_data(data)
     if split is not None and split not in (present := splits.present()):
         held = ", ".join(present) or "nothing"
         raise DataError(f"{data} has no {split} split, only {held}; choose another --split")

@@ -125,7 +125,9 @@ def run(
         recipe = for_labels(recipe, start.data.train)
         start.trained.to(w.device)
         _agree(recipe, start, w)
-        shown = shown_to(start.data.train, start.data.validation, start.before, chosen=recipe.keep == "best")
+        fitted = bool(start.data.classes) and start.learned.part != "head"
+        chosen = recipe.keep == "best"
+        shown = shown_to(start.data.train, start.data.validation, start.before, chosen=chosen, features=fitted)
         if not going_on:
             recipe, step = resolve(start.job(recipe, recipe.steps or 1), recipe, start.data, start.trained, w, limits)
         with w.together():

@@ -48,7 +48,8 @@ def report_of_lesson(
             answers=left_out,
             name_of=known.names.__getitem__,
             picture=images,
-            caution=cautions(group=asked.group),
+            caution=cautions(_trained_on(results["trained_on"]), group=asked.group),
+            unseen=not results["trained_on"],
         )
     )
     suspects = [
@@ -78,6 +79,12 @@ def _copied(copies: Sequence[Mapping[str, Any]], split: str) -> str:
     found = sum({"train", split} <= set(group["splits"]) for group in copies)
     told = f"Images of it have copies among those learned from ({count(found, 'group')}), which flatters it."
     return told if found else ""
+
+
+def _trained_on(images: int) -> str:
+    """What is to say where the features were fitted to the labels of so many."""
+    told = f"The model was trained on {images:,} of them before, which flatters it: judge it on others."
+    return told if images else ""
 
 
 class _Images:

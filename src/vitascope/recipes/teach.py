@@ -113,13 +113,13 @@ def features_of(checkpoint: Checkpoint, source: Source, device: str | None = Non
     return _store(checkpoint, device)(source, np.arange(len(source), dtype=np.int64))
 
 
-def _store(checkpoint: Checkpoint, device: str | None, **how: Any) -> FeatureStore:
+def _store(checkpoint: Checkpoint, device: str | None, batch: int = Teach.batch, **how: Any) -> FeatureStore:
     """Features as fine-tuning would see them, by engine "auto": a pre-training head's hidden layer is dropped."""
     place = resolve_device(device)
     headless = replace(checkpoint, model=replace_head(checkpoint.model, 0), labels=(), sets=None)
-    engine = make_engine("auto", headless, place, "float32", how.get("batch", 32))
+    engine = make_engine("auto", headless, place, "float32", batch)
     return FeatureStore(
-        headless.model.to(place), checkpoint.preprocess, folder=features_folder(), compute=engine, **how
+        headless.model.to(place), checkpoint.preprocess, folder=features_folder(), compute=engine, batch=batch, **how
     )
 
 
@@ -144,7 +144,7 @@ def _lesson(
         rows, copies = _rows_and_copies(splits, features)
         alike = copies.found(splits)
         more = _look(splits.train, rows, *together(splits, copies, settings.group), features.made_by)
-        shown = shown_to(splits.train, None, shown, chosen=False)
+        shown = shown_to(splits.train, None, shown, chosen=False, features=False)
         if before is None:
             known = more
         else:
@@ -153,7 +153,13 @@ def _lesson(
                 log.info("%d images were known already, %d of them under another label", again + corrected, corrected)
     if known is None:
         raise DataError("there are no images to teach: expected class folders, or a train split")
-    lesson = learn(known, settings)
+    lesson = learn(known, settings, checkpoint.shown)
+    if trained_on := lesson.results["trained_on"]:
+        log.warning(
+            "this model was trained on %s of these %s images before: its leave-one-out figures flatter, and there is "
+            "neither forecast nor prediction sets; teach what it began from, or `vitascope evaluate` it on others",
+            *(f"{trained_on:,}", f"{len(known):,}"),
+        )
     lesson.results.update(copies=[found.as_json(splits) for found in alike], group=settings.group)
     answers = dict[str, Answers]()
     for name, source in splits.present().items():

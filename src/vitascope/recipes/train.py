@@ -188,7 +188,7 @@ def _keep(asked: Train, found: dict[str, Way], name: str, plan: Plan, begun: flo
     own["compared"] = {each: {key: told[key] for key in _TOLD if key in told} for each, told in shown.items()}
     own |= {"kept": name, "plan": dict(plan.rows), "problems": len(plan.checked.problems)}
     own["unreadable"] = plan.unreadable
-    for key in ("forecast", "gains", "suspects"):  # of the taught head, whichever is kept
+    for key in ("forecast", "gains", "suspects", "trained_on"):  # of the taught head, whichever is kept
         own[key] = found[TAUGHT].results[key]
     checkpoint: Checkpoint = load(out / name)
     save(replace(checkpoint, card={**checkpoint.card, "results": own}), out / MODEL, overwrite=True)

@@ -127,7 +127,7 @@ def chosen_for(asked: Train, splits: Splits, sides: int, begun: float) -> Chosen
     assert head is not None
     keeps = float(torch.linalg.matrix_norm(head.weight.detach(), 2)) <= _STEEP
     recipe = replace(_recipe(keeps), **{name: n for name in ("lr", "batch") if (n := getattr(asked, name)) is not None})
-    head_text = "from the taught head" if keeps else "from a head of zeros, as the taught one is too steep to move with"
+    head_text = "from the taught head" if keeps else "from a head of zeros: the first steps would undo the taught one"
     why["lr"] = f"{recipe.lr:g} in batches of {recipe.batch}, {head_text}"
     return Chosen(
         start=start,
@@ -221,22 +221,25 @@ def _size(asked: Train, config: ModelConfig, tried: dict[Size, Checkpoint], step
     best = min(losses, key=lambda each: (losses[each], each))
     finest = max(losses)
     steps *= forward_flops(config) / forward_flops(replace(config, image_size=finest))
-    text = "smallest loss of images left out, each in turn"
+    text = "there the taught head does best on images that it has not learned"
     if finest > config.image_size and steps >= _FINER_STEPS and losses[finest] <= _FINER_LOSS * losses[best]:
         best, text = finest, f"finer images gain in fine-tuning, of which about {steps:.0f} steps fit"
-    told = ", ".join(f"{size[0]} px {loss:.3f}" for size, loss in losses.items())
+    told = ", ".join(f"{loss:.3f} at {size[0]} px" for size, loss in losses.items())
     shown = f"{best[1]} px" if best[0] == best[1] else f"{best[0]}×{best[1]} px"
     if len(tried) > 1:
-        return best, f"{shown}: {text} ({told})"
+        return best, f"{shown}: {text} (the head's loss {told})"
     return best, f"{shown}: {'as asked' if asked.image_size else 'what the start saw'}"
+
+
+_FLIPPED = {True: "true, mirror images are learned too", False: "false, mirror images are not learned"}
 
 
 def _flip(asked: Train, train: Source, taught: Checkpoint) -> tuple[bool, str]:
     """Whether mirror images may be learned from: not where classes are sides, nor of writing, which has a direction."""
     if asked.flip is not None:
-        return asked.flip, f"{'true' if asked.flip else 'false'}: as asked"
+        return asked.flip, f"{_FLIPPED[asked.flip]}: as asked"
     if train.several:
-        return True, "true: labels rarely depend on sides"
+        return True, f"{_FLIPPED[True]}: labels rarely depend on sides"
     some = _drawn(train, asked.seed, _MIRRORED)
     rows = [features_of(taught, each, asked.device) for each in (some, _Mirrored(some))]
     linear = taught.model.head.linear
@@ -248,8 +251,8 @@ def _flip(asked: Train, train: Source, taught: Checkpoint) -> tuple[bool, str]:
     told = teach_head(np.concatenate(rows), signs(sides, 2), groups=pairs).left_out.argmax(axis=1) == sides
     apart = float(told.mean())
     flip = known >= usual - _SMALLER and apart <= 0.5 + _CHANCE * 0.5 / len(some) ** 0.5
-    said = f"{str(flip).lower()}: the taught head tells {100 * known:.0f} % of mirrored images"
-    return flip, f"{said}, and another which are mirrored in {100 * apart:.0f} %"
+    said = f"{_FLIPPED[flip]}: the taught head names {100 * known:.0f} % of mirrored images right"
+    return flip, f"{said}; which ones are mirrored is told in {100 * apart:.0f} % (by chance 50 %)"
 
 
 def _drawn(source: Source, seed: int, most: int, beyond: int = 0) -> Source:
@@ -268,7 +271,7 @@ def _threads(asked: Train, config: ModelConfig) -> tuple[int, float, str]:
     rates = {n: training_rate(config, _PROBE, n, device=str(device), precision=precision) for n in numbers}
     best = max(rates, key=lambda n: rates[n])
     told = ", ".join(f"{rate:.0f} images a second with {n}" for n, rate in rates.items())
-    return best, rates[best], f"{best}: {told}, in training ({precision})"
+    return best, rates[best], f"{best}: training takes {told} ({precision})"
 
 
 class _Mirrored(Source):

@@ -62,6 +62,7 @@ def report_of_training(
         judged=judged,
         keep=asked.keep_examples,
         results={**found[TAUGHT].results, "seconds": results["seconds"]},
+        foretold_by=NAMES[TAUGHT] if kept == FINETUNED else "",
         suspects=found[TAUGHT].report.suspects,
         curves=tuned.report.curves if tuned else None,
         first=[_compared(found), _checked(plan.checked)],
@@ -70,7 +71,7 @@ def report_of_training(
             *(row for row in found[kept].report.made if row[0] != "time"),
             ("time", f"{duration(results['seconds'])} of {asked.time_budget} until this page"),
         ],
-        next=_next(asked, kept),
+        next=_next(asked, kept == TAUGHT and "validation" not in plan.checked.splits),
     )
 
 
@@ -92,7 +93,8 @@ def _checked(report: Report) -> Section:
     return "The photographs", said + (table(["", "kind", "how many", "such as"], rows, words=(0, 1, 3)) if rows else "")
 
 
-def _next(asked: Train, kept: str) -> list[tuple[str, str]]:
+def _next(asked: Train, held_out: bool) -> list[tuple[str, str]]:
+    """What to do with it; `held_out`: whether it can be taught images that were drawn to judge it."""
     run = shlex.quote(asked.out)
     more = [("teach it the images held out too", f"vitascope teach {run} {shlex.quote(asked.data)} --out better")]
-    return [*use_commands(run), *(more if kept == TAUGHT else [])]
+    return [*use_commands(run), *(more if held_out else [])]

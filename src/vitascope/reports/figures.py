@@ -45,6 +45,9 @@ def curves(runs: Mapping[str, Path]) -> Figure | None:
         of, other = (f"{name}, ", colour) if len(runs) > 1 else ("", SECOND)
         judged = {x["step"]: x["validation"] for x in lines if "validation" in x}
         trained = {x["step"]: x["loss"] for x in lines if "loss" in x}
+        steps = list(trained)
+        if len(steps) > 1 and 2 * (steps[-1] - steps[-2]) < steps[0]:  # a mean over far fewer steps than the others
+            del trained[steps[-1]]
         panels[0].plot(list(trained), list(trained.values()), color=colour, linewidth=1.1, label=f"{of}training")
         dots: dict[str, Any] = {"color": other, "markersize": 3.5, "linewidth": 1.1, "label": f"{of}validation"}
         if judged:

@@ -77,6 +77,8 @@ class RunReport:
     results: Mapping[str, Any]
     """What results.json holds; of it "forecast" (beside "loo_top1", "images", "interval"), "gains" and "copies" are
     shown."""
+    foretold_by: str = ""
+    """Whose "forecast" that is, in words, where it is another model's."""
     keep: int = 0
     """How many of the images it was judged on are kept beside the model, for the page of `serve`."""
     suspects: Sequence[Suspect] = ()
@@ -110,7 +112,7 @@ def use_commands(run: str, *, exported: bool = False) -> list[tuple[str, str]]:
         ("look inside", f"vitascope inspect {run} --out inside"),
         ("use it from other programs, or in the browser", f"vitascope serve {run}"),
     ]
-    return every[:2] if exported else every  # one that is exported has no inside, and is not served
+    return [use for use in every if not (exported and use[1].startswith("vitascope inspect"))]  # which has no inside
 
 
 def model_text(checkpoint: Checkpoint | Exported) -> str:

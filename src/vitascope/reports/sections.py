@@ -80,7 +80,8 @@ def accuracy(report: RunReport) -> Section:
         )
     if len(report.judged) > 1 and "top1" in found:
         rows: list[list[str | Share]] = [
-            [j.told, f"{j.figures['images']:,}", Share(j.figures["top1"]), _range(j)] for j in report.judged
+            [j.told, f"{j.figures['images']:,}", Share(j.figures["top1"]), _range(j) if j.unseen else "–"]
+            for j in report.judged
         ]
         parts.append(table(["judged on", "images", "right", "others may show"], rows))
     elif "top1" not in found:
@@ -191,6 +192,8 @@ def forecast(report: RunReport) -> Section:
     line = f"{'; '.join(told)}.".capitalize()
     if now is not None:
         line = f"Now {percent(now['top1'])} of the images left out, of {now['images']:,}; {'; '.join(told)}."
+    if report.foretold_by:
+        line = f"By {report.foretold_by}: {line[0].lower()}{line[1:]}"
     body = text(line) + drawing(forecast_figure(now, results["forecast"]), line)
     gains = {name: gain for name, gain in sorted(results["gains"].items(), key=lambda g: -g[1]) if gain >= 0.005}
     if gains:

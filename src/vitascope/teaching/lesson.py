@@ -58,13 +58,14 @@ class Lesson:
     """The images that it was taught with."""
     head: Taught
     """In closed form."""
-    sets: PredictionSets
-    """Which labels an image may have."""
+    sets: PredictionSets | None
+    """Which labels an image may have; None where the features were fitted to the labels of images it is taught with."""
     suspects: tuple[Suspect, ...]
     """Surest first."""
     results: dict[str, Any]
     """JSON-able: "loo_top1", its "interval" and "baseline", by class, "l2", "temperature", "suspects", "test", …; of
-    several labels an image "loo_map", by label, and no forecast."""
+    several labels an image "loo_map", by label, and no forecast. "trained_on": to the labels of how many of the images
+    the features were fitted, which flatters all of it; then neither sets nor forecast are made."""
 
     def logits(self, features: npt.NDArray[np.floating]) -> Float64:
         """Of features (n, d), (n, K)."""
@@ -110,10 +111,11 @@ class Lesson:
         return counts / counts.sum()
 
 
-def learn(known: Known, settings: Teaching) -> Lesson:
+def learn(known: Known, settings: Teaching, shown: Shown | None = None) -> Lesson:
     """The head for all that is known; raises `DataError` where there is nothing to tell apart.
 
-    Images of one group, copies of one another or what the user says, are left out together.
+    Images of one group, copies of one another or what the user says, are left out together. `shown` is what the
+    features' model was.
     """
     targets = known.targets
     if known.keys is not None and len(np.unique(known.groups)) < 2:
@@ -131,13 +133,17 @@ def learn(known: Known, settings: Teaching) -> Lesson:
         head, balance = teach_head(known.features, targets, groups=known.groups, likelihood="sigmoid"), False
     else:
         head, balance = decided(known.features, targets, known.groups, settings.balance)
-    likely = probabilities(torch.from_numpy(head.left_out), _activation(known)).numpy()
-    sets = PredictionSets.fit(likely, known.labels, settings.coverage, by_class=settings.by_class)
+    trained_on = 0 if shown is None else int(np.isin(known.marks, shown.features).sum())
+    sets = None
+    if not trained_on:
+        likely = probabilities(torch.from_numpy(head.left_out), _activation(known)).numpy()
+        sets = PredictionSets.fit(likely, known.labels, settings.coverage, by_class=settings.by_class)
     results = _judged(head.left_out, known.labels, known, sets)
     score = next(name for name in SCORES if name in results)
     results[f"loo_{score}"] = results.pop(score)
     results |= {"l2": head.l2, "temperature": np.asarray(head.temperature).tolist(), "balance": balance}
-    results |= _foretold(known, head)
+    results |= _NOTHING_FORETOLD if known.several or trained_on else _foretold(known, head)
+    results |= {"trained_on": trained_on}
     suspects = _suspects(head, known)
     results |= {"wrong_labels": head.noise, "suspects": [_as_json(suspect, known) for suspect in suspects]}
     return Lesson(known=known, head=head, sets=sets, suspects=suspects, results=results)
@@ -175,7 +181,7 @@ def _as_json(suspect: Suspect, known: Known) -> dict[str, Any]:
     return {"file": known.names[suspect.place], "label": label, "looks_like": instead, "wrong": suspect.wrong}
 
 
-def _judged(logits: Float64, labels: Labels, known: Known, sets: PredictionSets) -> dict[str, Any]:
+def _judged(logits: Float64, labels: Labels, known: Known, sets: PredictionSets | None) -> dict[str, Any]:
     """Figures of logits (n, K), JSON-able, as `evaluate` gives them."""
     tally = (LabelTally if known.several else Tally)(len(known.classes), sets)
     tally.add(torch.from_numpy(logits), torch.from_numpy(labels))
@@ -186,10 +192,12 @@ def _activation(known: Known) -> Activation:
     return "sigmoid" if known.several else "softmax"
 
 
+_NOTHING_FORETOLD: dict[str, Any] = {"forecast": [], "gains": {}}
+"""As of several labels an image, on which the forecast was not measured."""
+
+
 def _foretold(known: Known, head: Taught) -> dict[str, Any]:
-    """What more images would bring, JSON-able; nothing of several labels, on which it was not measured."""
-    if known.several:
-        return {"forecast": [], "gains": {}}
+    """What more images would bring, JSON-able."""
     told, gains = forecast(known.features, known.labels.astype(np.int64, copy=False), head.left_out, known.groups)
     by_class = zip(known.classes, gains.tolist(), strict=True) if told else ()
     foretold = {name: gain for name, gain in by_class if np.isfinite(gain)}

@@ -146,9 +146,8 @@ def routes(service: Service) -> APIRouter:
                 size, lambda: (teacher.answer(found, row, _SHOWN), teacher.like(found, row))
             )
             told = [{"place": i, "cosine": cosine, "lead": lead} for i, cosine, lead in like]
-            return json_response(
-                {"version": session.version, **answer.as_json(), "coverage": found.sets.coverage, "like": told}
-            )
+            coverage = None if found.sets is None else found.sets.coverage
+            return json_response({"version": session.version, **answer.as_json(), "coverage": coverage, "like": told})
 
     @router.get("/{id}/photos/{mark}", summary="a photograph, small")
     async def picture(id: str, mark: str) -> Response:

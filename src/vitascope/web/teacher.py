@@ -122,7 +122,7 @@ class Teacher:
 
     def learn(self, known: Known, photos: dict[int, Photo]) -> Lesson:
         """The lesson, with copies among the photographs left out together; raises `DataError`."""
-        return learn(_grouped(known, photos), self.settings)
+        return learn(_grouped(known, photos), self.settings, self.checkpoint.shown)
 
     def answer(self, lesson: Lesson, row: Float32, top: int) -> Answer:
         """Of an image's features (1, D'), as the saved run answers."""
@@ -148,6 +148,7 @@ class Teacher:
             "forecast": results["forecast"],
             "gains": results["gains"],
             "sets": results["sets"],
+            "trained_on": results["trained_on"],
             "suspects": [
                 {"place": suspect.place, "looks_like": known.classes[suspect.instead], "wrong": suspect.wrong}
                 for suspect in lesson.suspects
@@ -160,7 +161,7 @@ class Teacher:
 
         The run itself is on the disk while the zip is made of it.
         """
-        shown = shown_marks(lesson.known.marks, self.checkpoint.shown, chosen=False)
+        shown = shown_marks(lesson.known.marks, self.checkpoint.shown, chosen=False, features=False)
         taught = lesson.onto(self.checkpoint, shown=shown, card={"checkpoint": name})
         with ExitStack() as undone:
             file: BinaryIO = undone.enter_context(tempfile.TemporaryFile())

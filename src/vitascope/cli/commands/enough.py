@@ -41,7 +41,9 @@ def run(asked: Enough, console: Console) -> dict[str, Any]:
     columns = ["class", "images", "right now", *(["twice its images: points"] if gains else [])]
     title = "classes" if len(by_class) <= _ROWS else f"{_ROWS} of {len(by_class)} classes, those that gain most"
     console.table(title, columns, shown)
-    if not told["forecast"]:
+    if told["trained_on"]:
+        console.say(f"{asked.start} was trained on {told['trained_on']:,} of them, so nothing is foretold: try another")
+    elif not told["forecast"]:
         console.say(
             f"of so few nothing is foretold: there are {told['images']:,} images, expected at least {told['least']:,} "
             f"for {count(len(told['per_class']), 'class')}, no copies of one another"

@@ -30,6 +30,8 @@ def run(asked: Evaluate, console: Console) -> dict[str, Any]:
     part = "" if result["part"] == "all" else f", {result['part']}"
     out = f"; {result['left_out']:,} images that were trained on are left out" if result["left_out"] else ""
     told = {"macro_f1": "macro F1", "top5": "top-5", "calibration_error": "calibration error"}
+    if len(by) <= 5:
+        del told["top5"]  # always all of them
     percent = {name: f"{100 * result[key]:.2f} %" for key, name in told.items() if key in result}
     shown = {"images": result["images"]} | {k: v for k, v in figures(result).items() if k != "loss"} | percent
     shown |= {"loss": f"{result['loss']:.4f}", "unreadable": result["skipped"]}

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
 from vitascope.errors import CheckpointError, ConfigError, DataError, UnlabelledError
 from vitascope.fields import DataName, FileName, Range, refuse_idle
-from vitascope.inference.format_names import CALIBRATED, PHOTOGRAPHS, PRECISIONS, ExportPrecision, FormatName
+from vitascope.inference.format_names import (
+    CALIBRATED,
+    DROP,
+    OPSET,
+    PHOTOGRAPHS,
+    PRECISIONS,
+    SAMPLES,
+    ExportPrecision,
+    Form,
+    FormatName,
+)
 from vitascope.recipes.asked import Stated
 from vitascope.wording import count, memory_text
 
@@ -37,19 +47,19 @@ class Export(Stated):
     """Of a page: leave out the photographs that the run keeps, which otherwise go to whoever gets the page."""
     runtime: FileName | None = None
     """Of a page: npm's package onnxruntime-web as a folder or .tgz; none: npm fetches it, once."""
-    input: Literal["image", "batch"] | None = None
+    input: Form | None = None
     """One photograph of any size, which the graph resizes itself, or a batch already resized; none: image for onnx
     and web, batch for the others."""
     rollout: bool = False
     """Give the attention rollout of a photograph too, the share of each patch in what the head reads; of ViTs."""
-    opset: int = 18
+    opset: int = OPSET
     """Version of the ONNX operators, 18 to 23."""
     precision: ExportPrecision = "float32"
     """Of the products; onnx: float32, float16, int8; openvino: float32, bfloat16, int8; pt2: float32; web: float32,
     float16."""
     calibration: DataName | None = None
     """For int8: images like those to come (`vitascope data` lists the kinds)."""
-    samples: int = 300
+    samples: int = SAMPLES
     """For int8: images that calibrate, and without --verify as many that judge."""
     verify: DataName | None = None
     """Labelled images on which accuracy before and after is told, at most 2,000; an export that falls too low is not
@@ -57,7 +67,7 @@ class Export(Stated):
     compare: DataName | None = None
     """Make every format that can be made here, show what each keeps of the labels of this data, its times and its size,
     and keep the one to take; a table, and formats.json in OUT."""
-    drop: Annotated[float, Range(0, 100)] = 1.0
+    drop: Annotated[float, Range(0, 100)] = DROP
     """Largest loss of accuracy that --verify and --compare accept, in percentage points."""
     tolerance: float | None = None
     """Largest difference accepted, as a share of the largest logit; none: 0.0001, of float16 0.01, of bfloat16 0.05;
@@ -97,7 +107,7 @@ class Export(Stated):
             raise ConfigError("--precision int8 and --calibration DATA belong together; give both or neither")
 
     @property
-    def form(self) -> Literal["image", "batch"]:
+    def form(self) -> Form:
         """Of the input."""
         return self.input or ("image" if self.format in PHOTOGRAPHS else "batch")
 
@@ -168,10 +178,12 @@ def _compare(asked: Export, checkpoint: Any, console: Console) -> dict[str, Any]
     from vitascope.recipes.evaluation import to_judge_on
 
     assert asked.compare
-    calibration = _calibration(asked.calibration or asked.compare, checkpoint.labels)
-    samples, source = min(asked.samples, len(calibration)), to_judge_on(asked.compare, checkpoint, asked.checkpoint)[1]
-    positions = None
-    if asked.calibration is None and len(source) > 1 and len(open_data(asked.compare).present()) == 1:
+    opened = open_data(asked.compare)
+    source = to_judge_on(asked.compare, checkpoint, asked.checkpoint, splits=opened)[1]
+    theirs = asked.calibration
+    calibration = _calibration(theirs or asked.compare, checkpoint.labels, None if theirs else opened)
+    samples, positions = min(asked.samples, len(calibration)), None
+    if theirs is None and len(source) > 1 and len(opened.present()) == 1:
         samples = min(samples, max(len(source) // 4, 1))  # what int8 takes its ranges from judges nothing
         calibration, positions = source, drawn(source)[samples:][:MOST]
     found = contest(
@@ -215,13 +227,14 @@ def _say(asked: Export, record: dict[str, Any], console: Console) -> None:
         console.say(f"{record['trained_on']:,} of these images were trained on, which flatters the figures")
 
 
-def _calibration(data: str, labels: tuple[str, ...]) -> Any:
-    """The training split, else another, with its labels where it has some and they are the checkpoint's."""
+def _calibration(data: str, labels: tuple[str, ...], splits: Any = None) -> Any:
+    """The training split, else another, with its labels where it has some and they are the checkpoint's; `splits` are
+    those of `data` where they are open already."""
     from vitascope.data.open import open_data
     from vitascope.recipes.evaluation import relabelled
 
     try:
-        splits = open_data(data)
+        splits = splits or open_data(data)
     except UnlabelledError:
         splits = open_data(data, labels=False)
     found = splits.first("train", "validation", "test")

@@ -72,13 +72,15 @@ def run(asked: Predict, console: Console) -> dict[str, Any]:
     if len(results) > _FEW and not asked.all:
         for line in summed_lines(found, sets, classes=len(predictor.checkpoint.labels), several=several):
             console.tell(line)
-        there = f"is in {asked.csv}" if asked.csv else "with --csv FILE, for a spreadsheet, or --all"
-        console.tell(f"each file's answer {there}")
+        if not asked.csv:
+            console.tell("each file's answer with --csv FILE, for a spreadsheet, or --all")
     else:
         console.table("predictions", *each_row(results, sets))
         for result in results:
             if result.error is not None:
                 console.say(f"error: {result.error}")
+    if asked.csv:
+        console.tell(f"each file's answer is in {asked.csv}")
     failed = len(found.unreadable)
     if failed:
         console.say(f"{failed} of {len(results)} files could not be read; `vitascope check` says why")

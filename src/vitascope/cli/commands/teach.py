@@ -54,7 +54,8 @@ def run(asked: Teach, console: Console) -> dict[str, Any]:
     judged = results.get("test", results.get("validation", results))
     if "selective" in judged:
         console.say(selective_text(judged["selective"]))
-    console.say(sets_text(judged["sets"], several="per_label" in results))
+    if judged["sets"]:
+        console.say(sets_text(judged["sets"], several="per_label" in results))
     where = f"the model is in {asked.out}/{MODEL}; open {asked.out}/{REPORT} in a browser"
     console.say(f"taught in {duration(results['seconds'])}; {where}")
     return {"model": f"{asked.out}/{MODEL}", **results}

@@ -100,6 +100,7 @@ def _what_helps(results: dict[str, Any]) -> str:
         more = ""
     if not results["forecast"]:
         few = "several labels an image" if "map" in results["validation"] else "so few"
+        few = "images that the start was trained on" if results["trained_on"] else few
         return f"what would help: more photographs; of {few} nothing can be foretold{more}"
     said = results["forecast"][0]
     low, high = (100 * each for each in said["interval"])

@@ -147,7 +147,8 @@ class Auto:
         engine(images[:1])  # the first call of an engine is slower
         self.name, self._engine = name, engine
         result = torch.cat([self._timed(times, part) for part in images.chunk(2)])
-        log.info("milliseconds an image: %s", {name: round(1000 * s, 2) for name, (s, _) in times.items()})
+        told = ", ".join(f"{1000 * seconds:.3g} by {name}" for name, (seconds, _) in times.items())
+        log.debug("milliseconds an image: %s", told)
         if times[name][0] > (1 - _MARGIN) * times[before[0]][0]:
             self.name, self._engine = before
         del self._ready[name]

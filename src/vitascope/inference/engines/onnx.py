@@ -17,11 +17,10 @@ from vitascope.inference.contract import IMAGE, IMAGES, LOGITS, facts, given
 from vitascope.inference.engines.onnx_smaller import halve, quantise
 from vitascope.inference.engines.pytorch import Engine
 from vitascope.inference.engines.traced import Further, traceable
-from vitascope.inference.format_names import Form
+from vitascope.inference.format_names import OPSET, Form
 from vitascope.inference.photograph import check_photographs, take_photographs
 from vitascope.optional import needed
 
-OPSET = 18
 FILES = ("model.onnx",)
 """Of an export: first what is opened."""
 _ONE_FILE = 1_800_000_000  # bytes of weights; ONNX files end at 2 GiB, beyond it weights lie beside them

@@ -130,8 +130,9 @@ export class Attempt {
   }
 }
 
-/** The prediction set in words; of few photographs it can leave nothing out. */
+/** The prediction set in words, where there is one; of few photographs it can leave nothing out. */
 function spoken(set, labels, coverage, photos) {
+  if (!set) return [`Probably ${labels[0].label}`, "How far that holds is not known of photographs it was trained on."];
   const few = Math.ceil(1 / (1 - coverage) - 1e-9) - 1;
   if (photos >= few) return inWords(set, coverage);
   return [`Probably ${labels[0].label}`, `With fewer than ${few} photographs nothing can be ruled out.`];

@@ -35,15 +35,14 @@ export class Verdict {
       return this.say("Put photographs into two boxes or more. Five in each are a beginning, thirty are good.");
     const [low, high] = lesson.interval;
     const share = h("p", { class: "big", testid: "top1" }, percent(lesson.top1));
+    const expected = lesson.trained_on
+      ? `The model was trained on ${lesson.trained_on} of them before, which flatters it: try it on others.`
+      : `For new ones like these expect ${percent(low)} to ${percent(high)}.`;
     const baseline = `Always saying “${lesson.baseline.class}” would be right in ${percent(lesson.baseline.top1)}.`;
     this.body.replaceChildren(
       share,
       h("p", {}, "of your photographs are recognised, each by what the others taught."),
-      h(
-        "p",
-        { class: "note", testid: "interval" },
-        `For new ones like these expect ${percent(low)} to ${percent(high)}. ${baseline}`,
-      ),
+      h("p", { class: "note", testid: "interval" }, `${expected} ${baseline}`),
       h("ul", { class: "bars settled", testid: "per-class" }, Object.entries(lesson.per_class).map(ofClass)),
       ...foretold(lesson),
     );
