@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import vitascope as vs
+from lessons import taught
 from tiny import PLAIN, evaluated, finetune_recipe, image_folder, pretrain_recipe
 from vitascope.checkpoints import shown as module
 from vitascope.checkpoints.shown import FILE
@@ -148,3 +149,27 @@ def test_given_splits_that_share_copies_are_counted(tmp_path: Path, caplog: pyte
         shutil.copy(file, val / file.parent.name / f"again {file.name}")
     prepare_data(pretrain_recipe(tmp_path / "run", data=str(tmp_path / "d")))
     assert "4 of 13 validation images have copies or near copies in training" in caplog.text
+
+
+def test_images_that_the_features_learned_with_their_labels_judge_nothing(
+    start: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    image_folder(tmp_path / "data" / "train", 24)
+    data = image_folder(tmp_path / "data" / "test", 9, seed=1).parent
+    pretrain(pretrain_recipe(tmp_path / "trained", data=str(data), steps=1, holdout=0.0))
+    with caplog.at_level("WARNING"):
+        lesson = taught(tmp_path / "trained", data, tmp_path / "run")
+    (told,) = [record.getMessage() for record in caplog.records if "before:" in record.getMessage()]
+    assert told.startswith("this model was trained on 24 of these 24 images before: its leave-one-out figures flatter")
+    assert (lesson.results["trained_on"], lesson.results["forecast"], lesson.sets) == (24, [], None)
+    assert vs.load(tmp_path / "run").sets is None
+    assert lesson.results["test"]["sets"] is None
+    image_folder(tmp_path / "more", 6, seed=5)
+    again = taught(tmp_path / "run", tmp_path / "more", tmp_path / "again").results
+    assert (again["images"], again["trained_on"]) == (30, 24)
+    # What a head alone was taught, or what was learned without labels, can be left out.
+    taught(start, data, tmp_path / "clean")
+    assert taught(tmp_path / "clean", data, tmp_path / "cleaner").results["trained_on"] == 0
+    pretrain(pretrain_recipe(tmp_path / "masked", data=str(data), objective="masked", steps=1, holdout=0.0))
+    assert len(vs.load(tmp_path / "masked").shown.trained) == 24  # type: ignore[union-attr]
+    assert taught(tmp_path / "masked", data, tmp_path / "on masked").results["trained_on"] == 0

@@ -228,30 +228,6 @@ def test_a_run_of_training_is_taught_too(data: Path, tmp_path: Path) -> None:
     assert set(before.trained.tolist()) < set(shown.trained.tolist())
 
 
-def test_images_that_the_features_learned_with_their_labels_judge_nothing(
-    start: str, data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    from vitascope.recipes.pretrain import pretrain
-
-    pretrain(pretrain_recipe(tmp_path / "trained", data=str(data), steps=1, holdout=0.0))
-    with caplog.at_level("WARNING"):
-        lesson = taught(tmp_path / "trained", data, tmp_path / "run")
-    (told,) = [record.getMessage() for record in caplog.records if "before:" in record.getMessage()]
-    assert told.startswith("this model was trained on 24 of these 24 images before: its leave-one-out figures flatter")
-    assert (lesson.results["trained_on"], lesson.results["forecast"], lesson.sets) == (24, [], None)
-    assert vs.load(tmp_path / "run").sets is None
-    assert lesson.results["test"]["sets"] is None
-    image_folder(tmp_path / "more", 6, seed=5)
-    again = taught(tmp_path / "run", tmp_path / "more", tmp_path / "again").results
-    assert (again["images"], again["trained_on"]) == (30, 24)
-    # What a head alone was taught, or what was learned without labels, can be left out.
-    taught(start, data, tmp_path / "clean")
-    assert taught(tmp_path / "clean", data, tmp_path / "cleaner").results["trained_on"] == 0
-    pretrain(pretrain_recipe(tmp_path / "masked", data=str(data), objective="masked", steps=1, holdout=0.0))
-    assert len(vs.load(tmp_path / "masked").shown.trained) == 24  # type: ignore[union-attr]
-    assert taught(tmp_path / "masked", data, tmp_path / "on masked").results["trained_on"] == 0
-
-
 def test_from_python(start: str, data: Path, tmp_path: Path) -> None:
     taught(start, data, tmp_path / "run", coverage=0.9, balance=True)
     expected = head(tmp_path / "run")
