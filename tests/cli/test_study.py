@@ -14,6 +14,7 @@ from tiny_study import BIT, SOURCE, VIT, shrink, target, words
 from vitascope.cli import COMMANDS, main
 from vitascope.cli.arguments import Arguments
 from vitascope.cli.commands import study
+from vitascope.errors import UserError
 from vitascope.studies import workers
 from vitascope.studies.settings import Compute, DataScaling, Study
 
@@ -227,6 +228,25 @@ def test_a_config_file_may_hold_everything_and_options_change_it(tmp_path: Path)
     assert (study.source, study.target, study.lr, study.shots) == (SOURCE, "digits", 0.5, (3,))
     assert study.sizes == (30, 60)
     assert settings("other", "--config", file).source == "other"
+
+
+def test_time_for_rates_is_not_taken_for_that_of_runs(
+    tmp_path: Path, images: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+
+    def one_run(asked: Study, plan: Any, done: Any, watch: Any) -> None:
+        clock[0] += 2000  # both models' trials
+        done(plan.left[0], {})
+        raise UserError("stop here")
+
+    monkeypatch.setattr("vitascope.studies.study.cell_seconds", lambda *_: 100.0)
+    monkeypatch.setattr("vitascope.studies.study.trial_seconds", lambda *_: 1000.0)
+    monkeypatch.setattr("vitascope.studies.study.run_study", one_run)
+    monkeypatch.setattr(study.time, "monotonic", lambda: clock[0])
+    given = words("data-scaling", tmp_path / "out", images, sizes=(20,), seeds=1, steps=4, rates=(1e-3, 3e-3))
+    _, out, err = run(*given)
+    assert "about 1m35s left" in " ".join((out + err).split())  # of 2,200 s in all, 2,100 told by 2,000
 
 
 @pytest.mark.usefixtures("nothing_runs")

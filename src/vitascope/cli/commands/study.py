@@ -59,20 +59,22 @@ def _run(study: Study, schedule: Schedule, console: Console) -> dict[str, Any]:
             f"about {duration(plan.seconds_left)}; give --time-budget 8h, fewer --steps or --seeds, smaller --models, "
             "or --yes to start it so"
         )
-    begun, finished, whole = time.monotonic(), 0.0, sum(plan.seconds[cell.key] for cell in plan.left)
+    # In seconds of one job; rates are tried before any cell is done, by one alone.
+    begun, tried = time.monotonic(), plan.trials * plan.jobs
+    finished, whole = tried, tried + sum(plan.seconds[cell.key] for cell in plan.left)
 
     def done(cell: Cell, found: dict[str, Any]) -> None:
         nonlocal finished
         finished += plan.seconds[cell.key]
         # The estimate is corrected by how long what is done really took.
-        left = (whole - finished) / max(finished, 1e-9) * (time.monotonic() - begun)
+        left = (whole - finished) / finished * (time.monotonic() - begun)
         said = f"{100 * found['finetuning']['top1']:.1f} % fine-tuned" if "finetuning" in found else "diverged"
         console.say(f"{cell.key}: {said}, about {duration(left)} left")
 
     try:
         run_study(study, plan, done, lambda cell: console.observer(cell.key))
     finally:
-        if finished or plan.done:
+        if finished > tried or plan.done:
             result = write_ablation(study, plan) if isinstance(study, Ablation) else write_report(study, plan)
     _show_result(study, result, console)
     return result
