@@ -181,7 +181,7 @@ def test_too_slow(hub: Depot, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.slow = 0.3
     assert vs.load(NAME).config == checkpoint().config
     shutil.rmtree(constants.HF_HUB_CACHE)
-    monkeypatch.setattr("vitascope.checkpoints.hub._TIMEOUT", 0.1)
+    monkeypatch.setattr("vitascope.checkpoints.hub.TIMEOUT", 0.1)
     assert "cannot be reached (ReadTimeout" in refusal()
 
 

@@ -17,6 +17,7 @@ from vitascope.checkpoints.formats.names import WEIGHT_ENDINGS
 from vitascope.checkpoints.in_folder import shards, weights_among
 from vitascope.checkpoints.json_file import read_json
 from vitascope.checkpoints.named import Located, UnreachableError, nearest, offline
+from vitascope.download import TIMEOUT
 from vitascope.errors import CheckpointError
 from vitascope.whole import sha256
 from vitascope.wording import first_line, memory_text, some
@@ -25,8 +26,6 @@ log = logging.getLogger(__name__)
 
 _BESIDE = ("config.json", "preprocessor_config.json", "processor_config.json", "preprocessor.json", "shown.bin")
 """What is taken beside the weights where it is there: descriptions of every format that is read from folders."""
-_TIMEOUT = 30.0
-"""Seconds in which the Hub must answer what a repository holds."""
 _LARGE = 1e6
 """Bytes of a file whose fetching is said."""
 _SAID = 5.0
@@ -64,8 +63,8 @@ def _fetched(repository: str, revision: str, inside: str, name: str) -> Located:
     from huggingface_hub import HfApi, hf_hub_download
 
     with _worded(repository, revision, name):
-        found = HfApi().model_info(repository, revision=revision or None, files_metadata=True, timeout=_TIMEOUT)
-        sizes, stated = _listed(found)
+        found = HfApi().model_info(repository, revision=revision or None, files_metadata=True, timeout=TIMEOUT)
+        sizes, stated = listed(found)
     log_bar = _progress()
     at = revision or "main"
 
@@ -84,7 +83,7 @@ def _fetched(repository: str, revision: str, inside: str, name: str) -> Located:
     return _gathered(name, sizes, inside, fresh, stated)
 
 
-def _listed(found: Any) -> tuple[dict[str, int], dict[str, str]]:
+def listed(found: Any) -> tuple[dict[str, int], dict[str, str]]:
     """Sizes of a repository's files, and SHA-256 of those that have one; raises for what is no list of files."""
     told = {each.rfilename: each for each in found.siblings or ()}
     sizes = {file: each.size or 0 for file, each in told.items()}

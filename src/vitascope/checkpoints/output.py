@@ -27,15 +27,16 @@ FILE_MARK = b"vitascope"
 """In the header of a safetensors file of ours, and the comment that ends a .npz or .pth."""
 PAGE_MARK = b'id="data-classifier"'
 """In the HTML of a classifier as a page, alone or in its folder."""
-_SETTLED = r"model\.safetensors|config\.json|preprocessor\.json|README\.md|shown\.bin"
+SETTLED = r"model\.safetensors|config\.json|preprocessor\.json|README\.md|shown\.bin"
+"""What `store.py` writes."""
 _PEOPLE = r"report\.html|answers\.csv|examples\.json"
 _RUN = (
     rf"(config\.yaml|(labels|environment|results)\.json|(metrics|speed)\.jsonl|curves\.png|{_PEOPLE}"
     r"|tensorboard/events\.[^/]+"
     r"|checkpoints/(best\.safetensors|step-\d+/((model|optimizer|ema)\.safetensors|counters\.json))"
-    rf"|model/({_SETTLED}))"
+    rf"|model/({SETTLED}))"
 )
-_TAUGHT = rf"(results|environment)\.json|taught\.safetensors|{_PEOPLE}|model/({_SETTLED})"
+_TAUGHT = rf"(results|environment)\.json|taught\.safetensors|{_PEOPLE}|model/({SETTLED})"
 _REPORT = (
     r"report(\.schema)?\.json"
     r"|figures/(filters|position_similarity|attention_distance|attended_share)\.(png|svg)"
@@ -46,7 +47,7 @@ _REPORT = (
 Kind = tuple[str, bytes, str]
 KINDS: dict[str, tuple[Kind, ...]] = {
     "checkpoint": (
-        ("config.json", b'"vitascope":', _SETTLED),
+        ("config.json", b'"vitascope":', SETTLED),
         ("config.json", b'"written_by": "vitascope', r"model\.safetensors|config\.json|preprocessor_config\.json"),
     ),
     "export": (

@@ -15,8 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
+from vitascope.checkpoints.hub import listed
 from vitascope.checkpoints.named import offline
+from vitascope.checkpoints.output import SETTLED
 from vitascope.checkpoints.starts import STARTS
+from vitascope.download import TIMEOUT
 from vitascope.errors import CheckpointError
 from vitascope.whole import sha256
 from vitascope.wording import first_line, memory_text, some
@@ -26,10 +29,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TIMEOUT = 30.0
-"""Seconds in which the Hub must answer what a repository holds."""
-_OURS = {"README.md", "config.json", "preprocessor.json", "model.safetensors", "shown.bin"}
-"""What `store.py` writes."""
 _THEIRS = ".gitattributes"
 """What the Hub puts into every repository."""
 _LOGIN = "`hf auth login` or set HF_TOKEN, with a token that may write"
@@ -73,15 +72,13 @@ def target(repository: str, *, overwrite: bool = False) -> Target:
         raise CheckpointError(f"{repository} cannot be pushed without a token; {_LOGIN}")
     with _worded(repository):
         try:
-            found = HfApi().model_info(repository, timeout=_TIMEOUT)
+            found = HfApi().model_info(repository, timeout=TIMEOUT)
         except RepositoryNotFoundError:
             return Target(repository=repository, parent=None)
-        files = {each.rfilename for each in found.siblings or ()} - {_THEIRS}
+        files = sorted(listed(found)[0].keys() - {_THEIRS})
     if files and not overwrite:
-        raise CheckpointError(
-            f"{repository} exists and holds {some(sorted(files), 3)}; give --overwrite, or another name"
-        )
-    if strangers := sorted(files - _OURS):
+        raise CheckpointError(f"{repository} exists and holds {some(files, 3)}; give --overwrite, or another name")
+    if strangers := [file for file in files if not re.fullmatch(SETTLED, file)]:
         told = f"{repository} holds {some(strangers, 3)}, which this did not write"
         raise CheckpointError(f"{told}; choose another name")
     return Target(repository=repository, parent=found.sha)
@@ -114,9 +111,8 @@ def push(checkpoint: Checkpoint, to: Target, *, public: bool = False, half: bool
                 commit_message="A checkpoint of vitascope",
                 parent_commit=to.parent,
             )
-            held = api.model_info(name, revision=sent.oid, files_metadata=True, timeout=_TIMEOUT)
-        sums = {each.rfilename: each.lfs.sha256 for each in held.siblings or () if each.lfs is not None}
-        there = {each.rfilename for each in held.siblings or ()}
+            held = api.model_info(name, revision=sent.oid, files_metadata=True, timeout=TIMEOUT)
+            there, sums = listed(held)
         wrong = [file for file in files if file not in there or sums.get(file, "") not in ("", sha256(folder / file))]
     if wrong:
         raise CheckpointError(f"{name}: what the Hub holds of {some(wrong)} is not what was sent; push it again")
