@@ -6,6 +6,7 @@ import re
 import shlex
 from base64 import b64encode
 from collections.abc import Iterator
+from dataclasses import replace
 from html import unescape
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from browsing import Tab, browser
 from serving import Served, png, served
-from tiny_checkpoint import checkpoint
+from tiny_checkpoint import TINY, checkpoint
 from vitascope.evaluation.sets import PredictionSets
 from vitascope.web.reference import reference
 
@@ -53,6 +54,24 @@ def test_examples_have_the_form_of_answers(server: Served, schema: dict[str, Any
     keys_of(example_of(schema, "post", "/predict"), server.client.post("/predict", files=form).json())
     keys_of(example_of(schema, "get", "/labels"), server.client.get("/labels").json())
     keys_of(example_of(schema, "get", "/v2/models/{model}"), server.client.get("/v2/models/tiny").json())
+
+
+def test_examples_are_of_the_model_that_is_served(server: Served, schema: dict[str, Any]) -> None:
+    assert example_of(schema, "get", "/labels") == server.client.get("/labels").json()
+    assert example_of(schema, "get", "/v2/models/{model}") == server.client.get("/v2/models/tiny").json()
+    said = example_of(schema, "post", "/predict")
+    assert said["model"] == "tiny"
+    assert {each["label"] for each in said["predictions"][0]["labels"]} == {"ant", "bee", "cat"}
+    assert example_of(schema, "post", "/v2/models/{model}/infer")["outputs"][0]["data"][0] in ("ant", "bee", "cat")
+
+
+def test_a_model_without_a_head_has_examples_too_and_of_many_labels_some() -> None:
+    with served(checkpoint(replace(TINY, classes=0))) as running:
+        schema = running.client.get("/openapi.json").json()
+        (output,) = example_of(schema, "post", "/v2/models/{model}/infer")["outputs"]
+        assert (output["name"], output["shape"], output["data"][-1]) == ("features", [1, 16], "…")
+    with served(checkpoint(replace(TINY, classes=30))) as running:
+        assert example_of(running.client.get("/openapi.json").json(), "get", "/labels")["labels"][2:] == ["2", "…"]
 
 
 def test_every_operation_has_words_and_one_kind_of_error(schema: dict[str, Any]) -> None:

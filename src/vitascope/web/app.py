@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 from importlib.abc import Traversable
 from importlib.resources import files
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Query, Request
 from starlette.responses import Response
 
 from vitascope.version import __version__
 from vitascope.web import page, protocol, teach
-from vitascope.web.described import LABELS, PREDICT, described
+from vitascope.web.described import LABELS, PREDICT, described, examples
 from vitascope.web.errors import HANDLERS, Refusal, json_response
 from vitascope.web.guard import Guard
 from vitascope.web.intake import BODY
@@ -50,8 +50,13 @@ def application(service: Service, folder: Traversable | None = None) -> FastAPI:
     if settings.teach:
         app.include_router(teach.routes(service))
     app.include_router(_reference_route(app, settings.name))
-    schema = functools.cache(lambda: described(app))
-    app.openapi = schema  # type: ignore[method-assign]
+
+    @functools.cache
+    def schema(ready: bool) -> dict[str, Any]:  # its examples are of the model, once that is there
+        known = examples(settings.name, service.engine, protocol.metadata(service)) if ready else {}
+        return described(app, known)
+
+    app.openapi = lambda: schema(service.ready)  # type: ignore[method-assign]
     app.include_router(page.file_routes(folder or files("vitascope.web") / "static", teach=settings.teach))
     return app
 

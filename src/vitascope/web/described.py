@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+
+if TYPE_CHECKING:
+    from vitascope.web.engine import Engine
 
 _ABOUT = (
     "One model, chosen when the server started. /predict is for images and answers with labels; below /v2 is the Open "
@@ -36,56 +41,25 @@ _PREDICTION = {
         "known": {"type": "boolean", "description": "whether there is one; false says: none of these"},
     },
 }
-_BEES = {
-    "name": "a.jpg",
-    "labels": [{"label": "bees", "index": 1, "probability": 0.93}],
-    "set": ["bees"],
-    "known": True,
-}
+_MOST, _FIRST = 6, 3  # entries of a list in an example: all, or the first where there are more
 
 
-def _answer(what: str, example: Any, schema: Any = None) -> dict[int | str, dict[str, Any]]:
-    content = {"example": example} if schema is None else {"schema": schema, "example": example}
-    return {200: {"description": what, "content": {"application/json": content}}}
+def _answer(what: str, schema: Any = None) -> dict[int | str, dict[str, Any]]:
+    return {200: {"description": what, "content": {"application/json": {"schema": schema or {}}}}}
 
 
 PREDICT = _answer(
     "One prediction for each image, in the order in which they were sent.",
-    {"model": "flowers", "predictions": [_BEES]},
     {
         "type": "object",
         "properties": {"model": {"type": "string"}, "predictions": {"type": "array", "items": _PREDICTION}},
     },
 )
-LABELS = _answer(
-    "Names in the order of the probabilities; how these come of the logits; the prediction sets, or null.",
-    {
-        "model": "flowers",
-        "labels": ["ants", "bees"],
-        "activation": "softmax",
-        "sets": {"coverage": 0.95, "least": [0.31], "images": 153},
-    },
-)
-METADATA = _answer(
-    "As the protocol has it; -1 is any number of images.",
-    {
-        "name": "flowers",
-        "versions": ["1"],
-        "platform": "pytorch_vitascope",
-        "inputs": [{"name": "pixel_values", "datatype": "FP32", "shape": [-1, 3, 224, 224]}],
-        "outputs": [{"name": "probabilities", "datatype": "FP32", "shape": [-1, 2]}],
-    },
-)
+LABELS = _answer("Names in the order of the probabilities; how these come of the logits; the prediction sets, or null.")
+METADATA = _answer("As the protocol has it; -1 is any number of images.")
 _TENSOR = {"name": "image", "datatype": "BYTES", "shape": [1], "data": ["BASE64 OF A FILE"]}
 INFER: dict[str, Any] = {
-    "responses": _answer(
-        "The outputs that were asked for, or all.",
-        {
-            "model_name": "flowers",
-            "model_version": "1",
-            "outputs": [{"name": "label", "datatype": "BYTES", "shape": [1], "data": ["bees"]}],
-        },
-    ),
+    "responses": _answer("The outputs that were asked for, or all."),
     "openapi_extra": {
         "requestBody": {
             "required": True,
@@ -104,10 +78,36 @@ INFER: dict[str, Any] = {
 }
 
 
-def described(app: FastAPI) -> dict[str, Any]:
+def examples(name: str, engine: Engine, metadata: dict[str, Any]) -> dict[tuple[str, str], Any]:
+    """What the served model answers, by address and method: of an empty image, long lists cut short."""
+    told: dict[tuple[str, str], Any] = {
+        ("/labels", "get"): {"model": name, **engine.described()},
+        ("/v2/models/{model}", "get"): metadata,
+    }
+    said = next(output for output in metadata["outputs"] if output["name"] in ("label", "features"))
+    of_it = engine.first[said["name"]]
+    output = {**said, "shape": list(of_it.shape), "data": of_it.ravel().tolist()}
+    told["/v2/models/{model}/infer", "post"] = {"model_name": name, "model_version": "1", "outputs": [output]}
+    if engine.labels:
+        (answer,) = engine.answers(np.asarray(engine.first["logits"], np.float32), _FIRST)
+        told["/predict", "post"] = {"model": name, "predictions": [{"name": "a.jpg", **answer.as_json()}]}
+    return {where: _shortened(example) for where, example in told.items()}
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _shortened(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shortened(each) for each in value] if len(value) <= _MOST else [*value[:_FIRST], "…"]
+    return value
+
+
+def described(app: FastAPI, examples: Mapping[tuple[str, str], Any]) -> dict[str, Any]:
     """The schema, once the routes are there: errors are {"error": one line} everywhere."""
     told = get_openapi(title=app.title, version=app.version, description=_ABOUT, routes=app.routes)
     refusal = {"description": _STATUSES, "content": {"application/json": {"schema": _ERROR}}}
+    for (path, method), example in examples.items():
+        told["paths"][path][method]["responses"]["200"]["content"]["application/json"]["example"] = example
     for operations in told["paths"].values():
         for operation in operations.values():
             operation["responses"].pop("422", None)

@@ -65,6 +65,21 @@ def routes(service: Service) -> APIRouter:
     return router
 
 
+def metadata(service: Service) -> dict[str, Any]:
+    """What is said of the model; raises Refusal (503) until it is loaded."""
+    signature = _signature(service)
+    alternative = {"alternative_input": IMAGE, "alternative_datatype": "BYTES"} if PIXELS in signature.inputs else {}
+    return {
+        "name": service.settings.name,
+        "versions": [VERSION],
+        "platform": service.engine.platform,
+        # Clients send every input that is listed, so the alternative is told as a parameter.
+        "inputs": _described(dict([next(iter(signature.inputs.items()))])),
+        "outputs": _described(signature.outputs),
+        "parameters": {**alternative, "max_images": signature.max_images},
+    }
+
+
 def _model_routes(service: Service) -> APIRouter:
     """Of the one model, with or without its version in the address."""
     name = service.settings.name
@@ -78,26 +93,8 @@ def _model_routes(service: Service) -> APIRouter:
     router = APIRouter(dependencies=[Depends(is_served)])
 
     @router.get("", summary="the model's inputs and outputs", responses=METADATA)
-    async def metadata() -> Response:
-        signature = _signature(service)
-        return json_response(
-            {
-                "name": name,
-                "versions": [VERSION],
-                "platform": service.engine.platform,
-                # Clients send every input that is listed, so the alternative is told as a parameter.
-                "inputs": _described(dict([next(iter(signature.inputs.items()))])),
-                "outputs": _described(signature.outputs),
-                "parameters": {
-                    **(
-                        {"alternative_input": IMAGE, "alternative_datatype": "BYTES"}
-                        if PIXELS in signature.inputs
-                        else {}
-                    ),
-                    "max_images": signature.max_images,
-                },
-            }
-        )
+    async def told() -> Response:
+        return json_response(metadata(service))
 
     @router.get("/ready", summary="200 when the model is loaded, 503 before")
     async def ready() -> Response:
