@@ -28,6 +28,7 @@ from vitascope.data.preprocess import Preprocess
 from vitascope.inference.files import find_images
 from vitascope.inference.predictor import Predictor
 from vitascope.precision import processor
+from vitascope.version import source_commit
 from vitascope.web.classifier import write_classifier
 from vitascope.web.runtime import VERSION, browser_runtime
 
@@ -175,6 +176,9 @@ def main() -> None:
         predictor = Predictor(checkpoint, "eager")
         kinds = {kind: compared(rows, each, predictor) for kind, each in found.items()}
     told = {
+        "command": f"agreement.py {Path(asked.checkpoint).name} {Path(asked.folder).name} "
+        f"--photographs {asked.photographs} --each {asked.each} --size {asked.size}",
+        **source_commit(),
         "model": f"{sum(p.numel() for p in checkpoint.model.parameters()) / 1e6:.1f} M parameters",
         "pixels": list(checkpoint.preprocess.size),
         "classes": len(checkpoint.labels),
