@@ -86,8 +86,8 @@ class Page(Tab):
         self.page.wait_for_selector('#page:not([aria-busy="true"])')
 
     def give(self, photographs: dict[str, bytes]) -> None:
-        kinds = {name: "image/jpeg" if name.endswith("jpg") else "image/png" for name in photographs}
-        files = [{"name": n, "mimeType": kinds[n], "buffer": content} for n, content in photographs.items()]
+        kinds = {"jpg": "image/jpeg", "png": "image/png", "txt": "text/plain"}
+        files = [{"name": n, "mimeType": kinds[n[-3:]], "buffer": content} for n, content in photographs.items()]
         self["files"].set_input_files(files)
         self.settle()
 

@@ -21,13 +21,15 @@ from vitascope.errors import ConfigError, ExportError
 from vitascope.evaluation.sets import PredictionSets
 from vitascope.inference import agreement
 from vitascope.inference.agreement import LEVELS, of_photographs, pieces
+from vitascope.inference.engines.traced import Further
 from vitascope.inference.export import export
 from vitascope.inference.photograph import preparation
 from vitascope.models.config import BiTConfig
-from vitascope.views.attention_rollout import rollout, rollout_in_graph
+from vitascope.views.attention_rollout import logits_and_rollout, rollout
 
 needs("onnxruntime")
 
+LOOKED = Further("rollout", logits_and_rollout)
 WAYS: dict[str, dict[str, Any]] = {
     "official": {"antialias": False, "fit": "squash"},
     "bilinear": {},
@@ -84,7 +86,7 @@ def calibrated() -> Checkpoint:
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("exported") / "out"
-    record = export(calibrated(), out, "onnx", form="image", further={"rollout": rollout_in_graph})
+    record = export(calibrated(), out, "onnx", form="image", further=LOOKED)
     assert record["input"] == {"name": "image", "type": "uint8", "shape": ["height", "width", 3]}
     assert max(record["differences"].values()) < 1e-5
     assert len(record["photographs"]) == 7
@@ -108,6 +110,17 @@ def test_it_answers_as_the_predictor_does(exported: Path) -> None:
         torch.testing.assert_close(
             torch.from_numpy(said["rollout"]), rollout(ck.model, ck.preprocess(image)[None]), atol=2e-3, rtol=0
         )
+
+
+def test_looking_where_it_looked_computes_no_block_twice(exported: Path) -> None:
+    import onnx
+
+    operators = [node.op_type for node in onnx.load(exported / "model.onnx", load_external_data=False).graph.node]
+    of_a_block = 6  # qkv, q kᵀ, A v, out and two of the MLP
+    for_its_rollout = 2  # A once more, which fused attention never shows, and what is handed on by it
+    depth = calibrated().model.config.depth
+    assert operators.count("MatMul") + operators.count("Gemm") <= depth * (of_a_block + for_its_rollout) + 1  # the head
+    assert operators.count("Conv") == 1
 
 
 def test_it_says_all_that_one_has_to_know_and_nothing_of_this_machine(exported: Path) -> None:
@@ -155,12 +168,12 @@ def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
             form="image",
         )
     with pytest.raises(ConfigError, match=r"rollout is given of one photograph.*--input image"):
-        export(checkpoint(), tmp_path / "out", "onnx", further={"rollout": rollout_in_graph})
+        export(checkpoint(), tmp_path / "out", "onnx", further=LOOKED)
     with pytest.raises(ConfigError, match="openvino takes batches"):
         export(checkpoint(), tmp_path / "out", "openvino", form="image")
     bit = checkpoint(BiTConfig(units=(1, 1, 1, 1), base_width=32, image_size=(32, 32), classes=3))
     with pytest.raises(ConfigError, match="BiT has no attention"):
-        export(bit, tmp_path / "out", "onnx", form="image", further={"rollout": rollout_in_graph})
+        export(bit, tmp_path / "out", "onnx", form="image", further=LOOKED)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -18,17 +18,16 @@ from browsing import LABELS, browser, model
 from classifying import PHOTOGRAPHS, Page, page_runtime
 from optional import needs
 from serving import png
-from tiny_checkpoint import TINY, checkpoint
+from tiny_checkpoint import checkpoint
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.kept_examples import KeptExample
 from vitascope.cli import main
-from vitascope.errors import CheckpointError, ConfigError
+from vitascope.errors import ConfigError
 from vitascope.evaluation.sets import PredictionSets
 from vitascope.inference.files import FilePrediction
 from vitascope.inference.partial import as_rows
 from vitascope.inference.predictor import Predictor
 from vitascope.views.attention_rollout import rollout
-from vitascope.web import classifier
 from vitascope.web.classifier import write_classifier
 from vitascope.web.runtime import BrowserRuntime
 
@@ -130,6 +129,7 @@ def test_the_page_begins_with_an_example_and_speaks_of_it(page: Page, knowing: C
     from playwright.sync_api import expect
 
     expect(page["example"]).to_have_text("café")
+    expect(page["examples-note"]).to_have_text("Held out, with their true labels:")
     expect(page.page.locator("h1")).to_have_text("<b>Which?</b>")
     predictor = Predictor(knowing, "eager")
     members = predictor.answers(predictor.probabilities(png(1)))[0].members
@@ -175,6 +175,8 @@ def test_where_it_looked_is_the_rollout(page: Page, knowing: Checkpoint) -> None
 
 
 def test_what_cannot_be_read_costs_no_other_its_answer(page: Page) -> None:
+    from playwright.sync_api import expect
+
     page.give({"torn.png": png()[:60], "good.png": png(7)})
     page.give({"later.png": png(8)})
     header, *table = page.table()
@@ -186,8 +188,21 @@ def test_what_cannot_be_read_costs_no_other_its_answer(page: Page) -> None:
     ]
     assert [row["error"] for row in rows] == ["This browser cannot read it as an image.", "", ""]
     assert re.fullmatch(r"3 photographs: .*, 1 cannot be read\.", page["sum"].text_content())
+    page["row"].first.click()
+    expect(page["spoken"]).to_have_text("Cannot be read")
+    expect(page["answer"]).to_contain_text("torn.png: This browser cannot read it as an image.")
     page["clear"].click()
     assert page["row"].count() == 0
+
+
+def test_files_that_are_no_images_are_counted(page: Page) -> None:
+    from playwright.sync_api import expect
+
+    page.give({"notes.txt": b"?", "list.txt": b"?", "one.png": png(1)})
+    expect(page["notice-says"]).to_have_text("2 files left out: they are no images.")
+    expect(page["row"]).to_have_count(1)
+    page.give({"notes.txt": b"?"})
+    expect(page["notice-says"]).to_have_text("1 file left out: it is no image.")
 
 
 def test_files_are_dropped_or_pasted(page: Page) -> None:
@@ -271,17 +286,6 @@ def test_licences_lie_beside_the_page_and_in_it(folder: Path, one_file: Path) ->
     assert names == {"onnxruntime-LICENSE.txt", "onnxruntime-ThirdPartyNotices.txt"}
     assert "Permission is hereby granted" in (folder / "licences/onnxruntime-LICENSE.txt").read_text()
     assert "Permission is hereby granted" in one_file.read_text("utf-8")
-
-
-def test_no_page_of_what_names_nothing_or_is_too_large(
-    runtime: BrowserRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(CheckpointError, match="no classes"):
-        write_classifier(checkpoint(activation="none"), tmp_path / "out", runtime, title="")
-    monkeypatch.setattr(classifier, "LARGEST", 1000)
-    with pytest.raises(ConfigError, match="choose a smaller model"):
-        write_classifier(checkpoint(TINY), tmp_path / "out", runtime, title="")
-    assert not (tmp_path / "out").exists()
 
 
 def test_only_an_earlier_page_is_replaced(folder: Path, one_file: Path, tmp_path: Path) -> None:

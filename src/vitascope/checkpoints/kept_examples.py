@@ -63,6 +63,14 @@ def write_examples(folder: Path, examples: Sequence[KeptExample]) -> None:
     write_json(folder / EXAMPLES, {"examples": rows})
 
 
+def captioned(examples: Sequence[KeptExample]) -> str:
+    """What they are, for people; "" of none."""
+    if not examples:
+        return ""
+    taught = any(each.split == "left out" for each in examples)
+    return "Taught, with their labels:" if taught else "Held out, with their true labels:"
+
+
 def read_examples(checkpoint: str) -> list[KeptExample]:
     """Those beside the model of a run; none of anything else, nor, with a warning, of a file that is damaged."""
     place = locate(checkpoint).place

@@ -63,7 +63,7 @@ def export(
 ) -> dict[str, Any]:
     """Writes the folder `out` in a format and precision of `PRECISIONS` and returns what export.json holds.
 
-    `form` is of the input, `further` what a graph of a photograph gives besides (`rollout_in_graph` of the views),
+    `form` is of the input, `further` what a graph of a photograph gives besides (`logits_and_rollout` of the views),
     `opset` of ONNX. int8 takes its ranges from `samples` images of `calibration`. Rounding to 8 bits moves logits
     beyond any small `tolerance` (None: of the precision), so that there as many others tell how often the label stays
     the same, and where the source's classes are the checkpoint's, what is right. A `judge` tells that of any export.

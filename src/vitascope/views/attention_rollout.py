@@ -16,7 +16,7 @@ from torch.nn import functional
 from vitascope.data.preprocess import Preprocess
 from vitascope.errors import ConfigError
 from vitascope.layers.attention import attention_weights
-from vitascope.views.capture import Capture, by_image, captures
+from vitascope.views.capture import Capture, as_vit, by_image, captures
 from vitascope.views.drawing import HEAT, figure
 from vitascope.views.pixels import Images, as_pixels
 
@@ -66,12 +66,15 @@ def _gathered(reached: Tensor, weights: Tensor) -> Tensor:
     return (reached[:, None, None] @ weights).squeeze(2).mean(1)
 
 
-def rollout_in_graph(model: nn.Module, images: Tensor) -> Tensor:
-    """`rollout` of one image, (1, C, H, W) → (1, r, c), in operations that an exporter can write down.
+def logits_and_rollout(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    """The model's logits and `rollout` of one image, (1, C, H, W) → (1, K) and (1, r, c), from one pass.
 
-    No part of a tensor is written to, and each layer's attention is computed whole. Raises `ConfigError`.
+    In operations that an exporter can write down: no part of a tensor is written to, and each layer's attention is
+    computed whole. Raises `ConfigError`.
     """
-    (capture,) = captures(model, images)
+    model = as_vit(model)
+    (capture,) = captures(model, images, tokens=True)
+    logits = model.head(model.encoder.norm(capture.tokens[-1]))
     if capture.pooled is not None:
         reached = functional.pad(capture.pooled, (capture.patches.start, 0))
     else:
@@ -80,7 +83,7 @@ def rollout_in_graph(model: nn.Module, images: Tensor) -> Tensor:
         reached = functional.pad(shares, (first, capture.patches.stop - last))
     for q, k in zip(reversed(capture.q), reversed(capture.k), strict=True):
         reached = (_gathered(reached, attention_weights(q, k)) + reached) / 2
-    return reached[:, capture.patches].reshape(1, *capture.grid)
+    return logits, reached[:, capture.patches].reshape(1, *capture.grid)
 
 
 def draw_rollout(rolled: npt.ArrayLike | Tensor, images: Images, preprocess: Preprocess | None = None) -> Figure:

@@ -18,19 +18,20 @@ from typing import Any
 from vitascope.checkpoints.answer import NONE_OF_THESE, Answer
 from vitascope.checkpoints.checkpoint import Checkpoint, are_named
 from vitascope.checkpoints.checkpoint_html import judgements
-from vitascope.checkpoints.kept_examples import KeptExample
+from vitascope.checkpoints.kept_examples import KeptExample, captioned
 from vitascope.checkpoints.output import atomic_file, atomic_folder
 from vitascope.data.images import MAX_PIXELS
 from vitascope.errors import CheckpointError, ConfigError
 from vitascope.evaluation.interval import wilson
 from vitascope.inference.contract import ROLLOUT, classifies
 from vitascope.inference.engines import onnx
+from vitascope.inference.engines.traced import Further
 from vitascope.inference.export import export
 from vitascope.inference.files import FilePrediction
 from vitascope.inference.partial import as_rows
 from vitascope.models.vit import ViT
 from vitascope.version import __version__
-from vitascope.views.attention_rollout import rollout_in_graph
+from vitascope.views.attention_rollout import logits_and_rollout
 from vitascope.web.one_page import module, one_page
 from vitascope.web.runtime import VERSION, BrowserRuntime, licences
 from vitascope.wording import count, memory_text
@@ -73,7 +74,7 @@ def write_classifier(
             "choose a smaller model, or `vitascope serve` for this one"
         )
     with tempfile.TemporaryDirectory() as folder:
-        further = {ROLLOUT: rollout_in_graph} if isinstance(checkpoint.model, ViT) else None
+        further = Further(ROLLOUT, logits_and_rollout) if isinstance(checkpoint.model, ViT) else None
         graph = Path(folder, "graph")
         record = export(checkpoint, graph, "onnx", form="image", further=further, **how)
         model = (graph / onnx.FILES[0]).read_bytes()
@@ -101,6 +102,7 @@ def write_classifier(
         "none": NONE_OF_THESE,
         "top": _TOP,
         "examples": [{"name": e.label, "content": base64.b64encode(e.content).decode()} for e in examples],
+        "examples_note": captioned(examples),
         "facts": _facts(checkpoint),
         "licence": texts["LICENSE"],
         "pieces": {name: len(pieces) for name, pieces in parts.items()},
@@ -169,9 +171,10 @@ def _facts(checkpoint: Checkpoint) -> list[str]:
     for found in list(judgements(results if isinstance(results, dict) else {}).values())[-1:]:
         if "top1" in found:
             low, high = (100 * share for share in wilson(found["top1"], found["images"]))
+            chosen = " The model was chosen by these, which flatters it." if found.get("chosen_on") else ""
             told.insert(
                 0,
                 f"Of {count(found['images'], 'photograph')} that it had not learned from it named "
-                f"{100 * found['top1']:.0f} % rightly; of others like them expect {low:.0f} to {high:.0f} %.",
+                f"{100 * found['top1']:.0f} % rightly; of others like them expect {low:.0f} to {high:.0f} %.{chosen}",
             )
     return told

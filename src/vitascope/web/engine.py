@@ -15,7 +15,7 @@ import torch
 from vitascope.checkpoints.adapt import replace_head
 from vitascope.checkpoints.answer import Answer, answers
 from vitascope.checkpoints.checkpoint import Checkpoint, probabilities
-from vitascope.checkpoints.kept_examples import KeptExample
+from vitascope.checkpoints.kept_examples import KeptExample, captioned
 from vitascope.data.images import UInt8
 from vitascope.device import resolve_device
 from vitascope.errors import CheckpointError, ConfigError
@@ -101,10 +101,7 @@ class Engine:
     @property
     def examples_note(self) -> str:
         """What they are, where they are the run's own."""
-        if not self._kept:
-            return ""
-        taught = any(each.split == "left out" for each in self._kept)
-        return "Taught, with their labels:" if taught else "Held out, with their true labels:"
+        return captioned(self._kept)
 
     def decode(self, content: bytes) -> UInt8:
         """Bytes of a file → uint8 (h, w, C) of the model's size, so that no large image waits; raises ImageError."""

@@ -67,13 +67,10 @@ def one_page(
     return re.sub("|".join(map(re.escape, inside)), lambda match: inside[match[0]], bare)
 
 
-def module(text: str, near: Mapping[str, str] | None = None) -> str:
-    """A module as data: address, which has no folder: its neighbours are asked for by bare name, or stand in `near`."""
-
-    def renamed(found: re.Match[str]) -> str:
-        return f'{found[1]}"{(near or {}).get(found[2], _PREFIX + found[2])}"'
-
-    return f"data:text/javascript;base64,{base64.b64encode(_IMPORT.sub(renamed, text).encode()).decode()}"
+def module(text: str) -> str:
+    """A module as data: address, which has no folder: its neighbours are asked for by bare name."""
+    renamed = _IMPORT.sub(rf'\1"{_PREFIX}\2"', text)
+    return f"data:text/javascript;base64,{base64.b64encode(renamed.encode()).decode()}"
 
 
 def _element(name: str, value: Any) -> str:

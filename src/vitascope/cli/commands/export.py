@@ -119,10 +119,11 @@ def run(asked: Export, console: Console) -> dict[str, Any]:
     check_output(asked.out, what, overwrite=asked.overwrite, sources=sources)
     from vitascope.checkpoints.load import load
     from vitascope.inference.contract import ROLLOUT
+    from vitascope.inference.engines.traced import Further
     from vitascope.inference.export import export
     from vitascope.inference.judge import Judge
     from vitascope.recipes.evaluation import to_judge_on
-    from vitascope.views.attention_rollout import rollout_in_graph
+    from vitascope.views.attention_rollout import logits_and_rollout
 
     checkpoint = load(asked.checkpoint, **asked.stated)
     if asked.compare:
@@ -140,7 +141,7 @@ def run(asked: Export, console: Console) -> dict[str, Any]:
     }
     if asked.format == "web":
         return _page(asked, checkpoint, how, console)
-    further = {ROLLOUT: rollout_in_graph} if asked.rollout else None
+    further = Further(ROLLOUT, logits_and_rollout) if asked.rollout else None
     record = export(checkpoint, Path(asked.out), asked.format, form=asked.form, further=further, **how)
     _say(asked, record, console)
     return {"out": asked.out, **record}

@@ -52,7 +52,7 @@ def write(
     form: Form = "batch",
     further: Further | None = None,
 ) -> None:
-    """The checkpoint's model as an ONNX file of a form of `contract.py`; `further` outputs of one photograph only.
+    """The checkpoint's model as an ONNX file of a form of `contract.py`; a `further` output is of one photograph only.
 
     int8 takes its ranges from normalised `images` (n, C, h, w). Raises `ConfigError`.
     """
@@ -62,9 +62,10 @@ def write(
     if form == "image":
         check_photographs(checkpoint.preprocess)
     elif further:
-        raise ConfigError(f"{' and '.join(further)} is given of one photograph, not of a batch; choose --input image")
+        raise ConfigError(f"{further.name} is given of one photograph, not of a batch; choose --input image")
     with traceable(checkpoint, single=form == "image", further=further) as (model, example, shapes):
-        names: dict[str, Any] = {"input_names": [IMAGES], "output_names": [LOGITS, *(further or {})]}
+        given_back = [LOGITS, further.name] if further else [LOGITS]
+        names: dict[str, Any] = {"input_names": [IMAGES], "output_names": given_back}
         program = torch.onnx.export(model, example, dynamo=True, opset_version=opset, verbose=False, **names, **shapes)
         assert program is not None
         # What each operator comes from, with paths of this machine: ten times a small model's size, of use to nobody.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,19 +16,24 @@ from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.inference.class_token import for_prediction
 from vitascope.models.evaluated import evaluated
 
-Further = Mapping[str, Callable[[nn.Module, Tensor], Tensor]]
-"""By name, what a graph of one image gives besides logits: functions of the model and (1, C, h, w) images."""
+
+class Further(NamedTuple):
+    """What a graph of one image gives besides logits."""
+
+    name: str
+    compute: Callable[[nn.Module, Tensor], tuple[Tensor, Tensor]]
+    """Of the model and (1, C, h, w) images: logits, and this; both from one pass."""
 
 
 class WithFurther(nn.Module):
-    """A model's logits, then what the functions make of it; the weights are shared."""
+    """A model's logits and what is given besides; the weights are shared."""
 
-    def __init__(self, model: nn.Module, short: nn.Module, further: Further) -> None:
+    def __init__(self, model: nn.Module, further: Further) -> None:
         super().__init__()
-        self.model, self.short, self.further = model, short, further
+        self.model, self.further = model, further
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        return self.short(images), *(make(self.model, images) for make in self.further.values())
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return self.further.compute(self.model, images)
 
 
 @contextmanager
@@ -39,9 +44,8 @@ def traceable(
 
     A `single` image only on wish, as `further` needs it.
     """
-    model, preprocess = for_prediction(checkpoint.model), checkpoint.preprocess
-    if further:
-        model = WithFurther(evaluated(checkpoint.model), model, further).eval()
+    own, preprocess = checkpoint.model, checkpoint.preprocess
+    model = WithFurther(evaluated(own), further).eval() if further else for_prediction(own)
     # Otherwise two images: the exporters take a batch of 1 for a constant. Run once before, so that computed positions
     # are constants of the graph and not the exporter's placeholders in the model's memory.
     images = torch.zeros(1 if single else 2, preprocess.channels, *preprocess.size)

@@ -42,6 +42,11 @@ export class Said {
     this.element.replaceChildren(h("p", { class: "note" }, words));
   }
 
+  /** Of a photograph that cannot be read: why. */
+  fail(why) {
+    this.element.replaceChildren(h("p", { class: "big", testid: "spoken" }, "Cannot be read"), h("p", { class: "note" }, why));
+  }
+
   show(answer) {
     const [words, note] = spoken(this.about, answer);
     this.element.replaceChildren(

@@ -3,7 +3,7 @@
 import { face } from "./boxes.js";
 import { Camera } from "./camera.js";
 import { h, section } from "./dom.js";
-import { images, target } from "./dropped.js";
+import { isImage, leftOut, target } from "./dropped.js";
 import { icon } from "./icons.js";
 import { bar } from "./predictions.js";
 import { inWords, short } from "./words.js";
@@ -20,7 +20,7 @@ export class Attempt {
       testid: "try-file",
       "aria-hidden": "true",
       change: () => {
-        this.file(images(input.files)[0]);
+        this.take([...input.files]);
         input.value = "";
       },
     });
@@ -43,8 +43,8 @@ export class Attempt {
       this.picture,
       this.says,
     );
-    target(this.element, (found) => this.file(found[0]?.file));
-    document.addEventListener("paste", (event) => this.file(images(event.clipboardData?.files ?? [])[0]));
+    target(this.element, (found) => this.take(found.map(({ file }) => file)));
+    document.addEventListener("paste", (event) => this.take([...(event.clipboardData?.files ?? [])]));
     this.ready(false);
   }
 
@@ -62,8 +62,10 @@ export class Attempt {
     this.say("As soon as two boxes have photographs.");
   }
 
-  async file(file) {
-    if (!file) return;
+  /** Tries the first image of the files that a person gives. */
+  async take(files) {
+    const file = files.find(isImage);
+    if (!file) return files.length ? this.on.complain(`${leftOut(files.length)}.`) : undefined;
     if (!this.possible) return this.wait();
     this.camera.stop();
     this.say("Looking …");

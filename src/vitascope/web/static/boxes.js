@@ -1,7 +1,7 @@
 /** A box for each class: its name, its photographs, and how more come into it. */
 
 import { h } from "./dom.js";
-import { images, target } from "./dropped.js";
+import { target } from "./dropped.js";
 import { icon } from "./icons.js";
 import { plural } from "./words.js";
 
@@ -112,7 +112,7 @@ class Box {
       tabindex: -1,
       "aria-hidden": "true",
       change: () => {
-        boxes.on.add(this.name, images(this.input.files));
+        boxes.on.add(this.name, [...this.input.files]);
         this.input.value = "";
       },
     });

@@ -4,7 +4,7 @@ import { Said, understood } from "./answer.js";
 import { bytes } from "./arrays.js";
 import { Camera } from "./camera.js";
 import { h } from "./dom.js";
-import { images, target } from "./dropped.js";
+import { isImage, leftOut, listed, target } from "./dropped.js";
 import { Engine } from "./engine.js";
 import { icon, logo } from "./icons.js";
 import { colophon } from "./made.js";
@@ -25,7 +25,7 @@ class Classifier {
     this.photographs = new Photographs(about, { open: (photograph) => this.open(photograph), clear: () => this.clear() });
     this.camera = new Camera({
       frame: (file) => this.glance(file),
-      add: (_, files) => this.take(files.map((file) => ({ file, folder: null }))),
+      add: (_, files) => this.take(listed(files)),
       complain: (words) => this.notice.show(words),
       stopped: () => this.rest(),
       boxes: false,
@@ -42,9 +42,7 @@ class Classifier {
       colophon(about),
     );
     target(document.body, (found) => this.take(found));
-    document.addEventListener("paste", (event) => {
-      this.take(images(event.clipboardData?.files ?? []).map((file) => ({ file, folder: null })));
-    });
+    document.addEventListener("paste", (event) => this.take(listed(event.clipboardData?.files ?? [])));
     this.said.say("");
     this.ready = this.start();
     if (this.chips.length) this.chips[0].click();
@@ -67,7 +65,8 @@ class Classifier {
 
   shelf() {
     if (!this.chips.length) return null;
-    return h("div", { class: "chips", role: "group", "aria-label": "Examples" }, this.chips);
+    const note = h("span", { class: "note", testid: "examples-note" }, about.examples_note);
+    return h("div", { class: "chips", role: "group", "aria-label": "Examples" }, note, this.chips);
   }
 
   chip({ name, content }) {
@@ -84,7 +83,7 @@ class Classifier {
         ...{ type: "file", class: "unseen", tabindex: -1, testid, "aria-hidden": "true", multiple: true },
         ...attributes,
         change: () => {
-          this.take(images(element.files).map((file) => ({ file, folder: folderOf(file) })));
+          this.take(listed(element.files));
           element.value = "";
         },
       });
@@ -106,9 +105,12 @@ class Classifier {
   }
 
   /** [{file, folder}] that a person gives. */
-  take(found) {
-    if (!found.length) return;
+  take(given) {
+    if (!given.length) return;
     this.notice.hide();
+    const found = given.filter(({ file }) => isImage(file));
+    if (found.length < given.length) this.notice.show(`${leftOut(given.length - found.length)}.`);
+    if (!found.length) return;
     const taken = found.map(({ file, folder }) => ({ file, name: folder ? `${folder}/${file.name}` : file.name }));
     for (const photograph of taken) this.photographs.add(photograph);
     if (!this.camera.on) this.open(taken[0]);
@@ -152,7 +154,7 @@ class Classifier {
   answered(photograph) {
     this.photographs.update(photograph);
     if (this.chosen !== photograph || this.camera.on) return;
-    if (photograph.error) this.said.say(`${photograph.name}: ${photograph.error}`);
+    if (photograph.error) this.said.fail(`${photograph.name}: ${photograph.error}`);
     if (!photograph.answer) return;
     this.said.show(photograph.answer);
     if (this.shown === photograph) this.seen.rolled(photograph.rollout);
@@ -225,11 +227,6 @@ function introduction() {
   const asks = several ? "Says which of these a photograph shows" : "Tells which of these a photograph shows";
   const always = mayBeNone ? "" : " It knows nothing else, and calls a photograph of something else one of these too.";
   return `${asks}: ${named}.${always} Everything happens in this browser: no photograph leaves it.`;
-}
-
-/** Of a file out of a chosen folder: its folder's name. */
-function folderOf(file) {
-  return file.webkitRelativePath?.split("/").slice(0, -1).at(-1) ?? null;
 }
 
 new Classifier();

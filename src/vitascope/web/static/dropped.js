@@ -1,4 +1,7 @@
-/** Which image files come with a drop or a choice, those of folders too: each with the name of its folder. */
+/** Which files come with a drop or a choice, those of folders too, each with the name of its folder; and which of them
+ * are images. Hidden files are passed over. */
+
+import { plural } from "./words.js";
 
 const ENDINGS = /\.(jpe?g|png|webp|avif|bmp|gif|tiff?|heic|heif)$/i;
 
@@ -11,9 +14,20 @@ export async function dropped(transfer) {
   return found;
 }
 
-/** Files that may be images, by what the system or their ending says. */
-export function images(files) {
-  return [...files].filter((file) => file.type.startsWith("image/") || ENDINGS.test(file.name));
+/** The same of a list of files: chosen ones, of a chosen folder maybe, or pasted ones. */
+export function listed(files) {
+  const shown = [...files].filter(({ name }) => !name.startsWith("."));
+  return shown.map((file) => ({ file, folder: file.webkitRelativePath?.split("/").slice(0, -1).at(-1) ?? null }));
+}
+
+/** Whether it may be one, by what the system or its ending says. */
+export function isImage(file) {
+  return file.type.startsWith("image/") || ENDINGS.test(file.name);
+}
+
+/** Of so many files that are none, in words. */
+export function leftOut(number) {
+  return `${plural(number, "file")} left out: ${number === 1 ? "it is no image" : "they are no images"}`;
 }
 
 /** Lets an element take drops; `take` gets [{file, folder}]. */
@@ -38,12 +52,12 @@ export function target(element, take) {
 
 async function walk(entry, folder, found) {
   if (!entry || entry.name.startsWith(".")) return;
-  if (entry instanceof File) return void found.push(...images([entry]).map((file) => ({ file, folder })));
+  if (entry instanceof File) return void found.push({ file: entry, folder });
   if (entry.isDirectory) {
     for (const inner of await read(entry.createReader())) await walk(inner, entry.name, found);
   } else {
     const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
-    found.push(...images([file]).map((image) => ({ file: image, folder })));
+    found.push({ file, folder });
   }
 }
 

@@ -28,21 +28,26 @@ export function fit(canvas, [height, width], side) {
   return canvas.getContext("2d");
 }
 
-/** The image, grey and dimmed as far as a map covers it, under the map. `opacity` is from 0 to 1; `map` may be null. */
-export function layOver(context, image, map, opacity) {
-  const { width, height } = context.canvas;
+/** The image, grey and dimmed as far as a map covers it, under the map. `opacity` is from 0 to 1; `map` may be null.
+ * Only `box`, [left, top, width, height] of the canvas, is drawn on, and the map is of that. */
+export function layOver(context, image, map, opacity, box = [0, 0, context.canvas.width, context.canvas.height]) {
+  context.save();
+  context.beginPath();
+  context.rect(...box);
+  context.clip();
   context.globalAlpha = 1;
   context.imageSmoothingEnabled = image.naturalWidth > 100;
-  context.drawImage(image, 0, 0, width, height);
-  if (!map || opacity === 0) return;
-  context.globalCompositeOperation = "saturation";
-  context.fillStyle = "#808080";
-  context.fillRect(0, 0, width, height);
-  context.globalCompositeOperation = "source-over";
-  context.imageSmoothingEnabled = false;
-  context.globalAlpha = opacity;
-  context.drawImage(map, 0, 0, width, height);
-  context.globalAlpha = 1;
+  context.drawImage(image, 0, 0, context.canvas.width, context.canvas.height);
+  if (map && opacity > 0) {
+    context.globalCompositeOperation = "saturation";
+    context.fillStyle = "#808080";
+    context.fillRect(...box);
+    context.globalCompositeOperation = "source-over";
+    context.imageSmoothingEnabled = false;
+    context.globalAlpha = opacity;
+    context.drawImage(map, ...box);
+  }
+  context.restore();
 }
 
 /** Thin lines between patches. */

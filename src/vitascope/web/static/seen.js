@@ -2,7 +2,7 @@
 
 import { Legend } from "./colormap.js";
 import { h, segmented } from "./dom.js";
-import { fit, heat } from "./paint.js";
+import { fit, heat, layOver } from "./paint.js";
 import { percent } from "./words.js";
 
 const SIDE = 1024; // pixels of the canvas
@@ -68,19 +68,11 @@ export class Seen {
     if (!looked) return;
     const { values, grid } = this.rollout;
     const [low, high] = [Math.min(...values), Math.max(...values)];
-    const box = cut([height, width], this.shape);
     context.globalAlpha = OPACITY; // what the model does not see fades
     context.fillStyle = "#808080";
     context.fillRect(0, 0, width, height);
     context.globalAlpha = 1;
-    context.drawImage(this.picture, ...box, ...box);
-    context.globalCompositeOperation = "saturation";
-    context.fillRect(...box);
-    context.globalCompositeOperation = "source-over";
-    context.imageSmoothingEnabled = false;
-    context.globalAlpha = OPACITY;
-    context.drawImage(heat(values, grid, "heat", low, high), ...box);
-    context.globalAlpha = 1;
+    layOver(context, this.picture, heat(values, grid, "heat", low, high), OPACITY, cut([height, width], this.shape));
     this.legend.set("heat", percent(low), percent(high), "share of the whole");
   }
 }

@@ -4,7 +4,7 @@ import { taught } from "./archive.js";
 import { Attempt } from "./attempt.js";
 import { Boxes } from "./boxes.js";
 import { h } from "./dom.js";
-import { target } from "./dropped.js";
+import { isImage, leftOut, target } from "./dropped.js";
 import { icon, logo } from "./icons.js";
 import { Notice } from "./notice.js";
 import { tabs } from "./tabs.js";
@@ -141,7 +141,9 @@ class Page {
 
   /** [[name of a box, files], …], then one lesson of them all. */
   add(drops) {
-    const wanted = drops.filter(([, files]) => files.length);
+    const wanted = drops.map(([name, files]) => [name, files.filter(isImage)]).filter(([, files]) => files.length);
+    const number = (of) => of.reduce((sum, [, files]) => sum + files.length, 0);
+    const others = number(drops) - number(wanted);
     if (!wanted.length) return this.notice.show("There is no photograph among these files.");
     return this.do(async () => {
       const refused = [];
@@ -159,6 +161,7 @@ class Page {
       const told = [];
       if (refused.length) told.push(`${refused[0].name}: ${refused[0].why}`);
       if (refused.length > 1) told.push(`and ${plural(refused.length - 1, "other")} left out`);
+      if (others) told.push(leftOut(others));
       if (again) told.push(`${plural(again, "photograph")} known already`);
       if (told.length) this.notice.show(`${told.join("; ").replace(/\.$/, "")}.`);
     });
