@@ -45,7 +45,7 @@ from vitascope.teaching.known import FILE as TAUGHT_FILE
 from vitascope.training.observer import Observer
 from vitascope.training.train_settings import seconds
 from vitascope.version import __version__
-from vitascope.wording import duration
+from vitascope.wording import count, duration
 
 log = logging.getLogger(__name__)
 
@@ -216,8 +216,8 @@ def _rows(asked: Train, chosen: Chosen, left: float, steps: int, tunes: bool) ->
     elif asked.way == "teach":
         way = "teach: as asked"
     else:
-        least = f"fewer than {LEAST_IMAGES:,} images shown spoil more than they gain"
-        way = f"teach alone: the {duration(max(left, 0))} left are {steps} steps of {chosen.batch}, and {least}"
+        fit = f"about {count(steps, 'step')} of {chosen.batch} images fit in the {duration(max(left, 0))} left"
+        way = f"teach alone: {fit}; fine-tuning that is shown fewer than {LEAST_IMAGES:,} spoils more than it gains"
     return [*rows, ("way", way)]
 
 
