@@ -19,6 +19,9 @@ from vitascope.studies import workers
 from vitascope.studies.settings import Compute, DataScaling, Study
 
 
+ROOT = Path(__file__).parents[2]
+
+
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     shrink(monkeypatch)
@@ -228,6 +231,13 @@ def test_a_config_file_may_hold_everything_and_options_change_it(tmp_path: Path)
     assert (study.source, study.target, study.lr, study.shots) == (SOURCE, "digits", 0.5, (3,))
     assert study.sizes == (30, 60)
     assert settings("other", "--config", file).source == "other"
+
+
+def test_the_comparison_on_a_gpu_is_a_grid() -> None:
+    study = settings("SOURCE", "TARGET", "--config", ROOT / "results" / "comparison" / "large.yaml", "--out=large")
+    assert len(study.grid(13_000_000)) == 4 * (4 + 3 + 2)
+    assert {contender.kind for contender in study.contenders} == {"ViT", "ResNet"}
+    assert (study.precision, study.compile) == ("bfloat16", True)
 
 
 def test_time_for_rates_is_not_taken_for_that_of_runs(
