@@ -18,7 +18,6 @@ from vitascope.errors import UserError
 from vitascope.studies import workers
 from vitascope.studies.settings import Compute, DataScaling, Study
 
-
 ROOT = Path(__file__).parents[2]
 
 
