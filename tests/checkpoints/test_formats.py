@@ -76,11 +76,15 @@ REFUSALS: list[tuple[str, ModelConfig, str]] = [
     ("torchvision", replace(TINY, gelu="erf", classes=0), "no head"),
     ("torchvision", BiTConfig(units=(1, 1, 1, 1), base_width=32), "BiT-ResNet"),
     ("timm", OFFICIAL, r"stem\.norm_eps 1e-06 .* 1e-05; stem\.kernel_rule std .* variance; stem\.kernel_eps 1e-05"),
-    ("timm", replace(OFFICIAL, stem=StemConfig(units=(1,), width_factor=0.5)), "of other units or width than timm's"),
+    (
+        "timm",
+        replace(OFFICIAL, stem=StemConfig(units=(1,), width_factor=0.5)),
+        "of another root, units or width than timm's",
+    ),
     (
         "timm",
         replace(OFFICIAL, patch=8, stem=replace(TIMM_STEM, small_images=True)),
-        "of other units or width than timm's",
+        "of another root, units or width than timm's",
     ),
     ("google", replace(OFFICIAL, stem=TIMM_STEM), r"stem\.norm_eps 1e-05 .* 1e-06"),
     ("huggingface", OFFICIAL, "stem of a hybrid"),

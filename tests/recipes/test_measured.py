@@ -175,7 +175,7 @@ def test_a_step_in_bfloat16_tells_less_than_judging_in_float32_takes(tmp_path: P
             recipe = budgeted(tmp_path / "run", precision=precision)
             image[precision] = plan.by_the_clock(recipe, data, w, 6.0, 1000, 0.0, 3.0)[1].image
     assert image["float32"] == pytest.approx(6.0 / recipe.batch / 3)
-    assert image["bfloat16"] == pytest.approx(plan._FLOAT32 * image["float32"])
+    assert image["bfloat16"] == pytest.approx(speed._FLOAT32 * image["float32"])
 
 
 def test_the_time_before_training_counts(tmp_path: Path, measured: Any, monkeypatch: pytest.MonkeyPatch) -> None:

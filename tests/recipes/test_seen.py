@@ -15,6 +15,7 @@ import vitascope as vs
 from lessons import taught
 from tiny import PLAIN, evaluated, finetune_recipe, image_folder, pretrain_recipe
 from vitascope.checkpoints import shown as module
+from vitascope.checkpoints.checkpoint_html import judgements
 from vitascope.checkpoints.shown import FILE
 from vitascope.data.copies import find_copies
 from vitascope.inference.export import export
@@ -22,6 +23,7 @@ from vitascope.recipes.finetune import finetune
 from vitascope.recipes.prepare import prepare_data
 from vitascope.recipes.pretrain import pretrain
 from vitascope.recipes.sweep import finetune_with_sweep
+from vitascope.teaching import lesson as lesson_module
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -164,6 +166,8 @@ def test_images_that_the_features_learned_with_their_labels_judge_nothing(
     assert (lesson.results["trained_on"], lesson.results["forecast"], lesson.sets) == (24, [], None)
     assert vs.load(tmp_path / "run").sets is None
     assert lesson.results["test"]["sets"] is None
+    assert "left out, each in turn" not in judgements(lesson.results)
+    assert "left out, each in turn" in judgements({**lesson.results, "trained_on": 0})
     image_folder(tmp_path / "more", 6, seed=5)
     again = taught(tmp_path / "run", tmp_path / "more", tmp_path / "again").results
     assert (again["images"], again["trained_on"]) == (30, 24)
@@ -173,3 +177,17 @@ def test_images_that_the_features_learned_with_their_labels_judge_nothing(
     pretrain(pretrain_recipe(tmp_path / "masked", data=str(data), objective="masked", steps=1, holdout=0.0))
     assert len(vs.load(tmp_path / "masked").shown.trained) == 24  # type: ignore[union-attr]
     assert taught(tmp_path / "masked", data, tmp_path / "on masked").results["trained_on"] == 0
+
+
+def test_hardly_any_image_that_the_features_learned_takes_nothing_away(
+    start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretrain(pretrain_recipe(tmp_path / "trained", data=str(image_folder(tmp_path / "one", 6)), steps=1, holdout=0.0))
+    both = image_folder(tmp_path / "data", 24, seed=1)
+    for image in sorted((tmp_path / "one").rglob("*.png"))[:1]:
+        shutil.copy(image, both / image.parent.name / "seen.png")
+    assert taught(tmp_path / "trained", both, tmp_path / "strict").sets is None
+    monkeypatch.setattr(lesson_module, "_HARDLY", 0.05)  # 1 of 25
+    lesson = taught(tmp_path / "trained", both, tmp_path / "run")
+    assert lesson.results["trained_on"] == 0
+    assert lesson.sets is not None

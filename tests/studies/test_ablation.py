@@ -153,6 +153,8 @@ def test_heads_that_want_other_rates_are_told(tmp_path: Path) -> None:
     assert outcomes(study, means) == ["holds", "holds"]
     at_an_end = outcomes(study, means | {"mean of patches, 0.00025": 0.6})
     assert at_an_end == ["not decidable here", "holds"]
+    unrun = {name: value for name, value in means.items() if not name.endswith((" 0.002", " 0.004", " 0.008"))}
+    assert outcomes(study, unrun | {"mean of patches, 0.001": 0.6})[0] == "not decidable here"
     same = {name: value for name, value in means.items() if "class" in name}
     same |= {name.replace("class token", "mean of patches"): value - 0.05 for name, value in same.items()}
     assert outcomes(study, same) == ["does not hold", "does not hold"]
@@ -212,6 +214,12 @@ def test_masked_images_are_compared_with_labels_and_none(tmp_path: Path) -> None
 
 def test_without_rows_nothing_is_said(tmp_path: Path) -> None:
     assert set(outcomes(ablation("shape", tmp_path, "x"), {})) == {"not decidable here"}
+
+
+def test_one_target_is_all_that_one_from_scratch_begins_with(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="leave out further_targets"):
+        ablation("self-supervision", tmp_path, "x", further_targets=("y",))
+    ablation("head", tmp_path, "x", further_targets=("y",))
 
 
 def test_one_that_learns_from_the_target_has_its_images(tmp_path: Path) -> None:

@@ -186,6 +186,22 @@ def test_a_study_goes_on_with_its_own_settings_only(
         plan_study(compute(tmp_path / "out", images))
 
 
+def test_settings_that_came_later_were_what_they_are_by_themselves(tmp_path: Path, images: Path) -> None:
+    first = data_scaling(tmp_path / "out", images)
+    pretend(first, plan_study(first))
+    path = tmp_path / "out" / study_module.SETTINGS
+    stored = json.loads(path.read_text())
+    path.write_text(
+        json.dumps({n: v for n, v in stored.items() if n not in ("precision", "further_targets", "augment")})
+    )
+    plan_study(first)
+    later: tuple[dict[str, Any], ...] = ({"precision": "bfloat16"}, {"further_targets": ("digits",)})
+    for changes in later:
+        (name,) = changes
+        with pytest.raises(ConfigError, match=rf"started with other settings \({name}: "):
+            plan_study(data_scaling(tmp_path / "out", images, **changes))
+
+
 def test_a_grid_may_grow(tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(LINEUPS, "small", TINY[:1])
     do(data_scaling(tmp_path / "out", images, sizes=(20,), steps=2))

@@ -21,7 +21,7 @@ from vitascope.training.job import Budget, Job
 from vitascope.training.parallel import World
 from vitascope.training.record import tensorboard_writer
 from vitascope.training.schedule import warmup_steps
-from vitascope.training.speed import fitting_micro_batch, measure_step
+from vitascope.training.speed import fitting_micro_batch, judged_at_once, measure_step
 from vitascope.training.train_settings import seconds
 from vitascope.wording import duration, memory_text, until
 
@@ -32,9 +32,6 @@ _NOISE = 3
 """How many times as long a step may be measured as it really takes, where other work interferes."""
 _WRITING = 3.2
 """Seconds for the files of a result besides the model, its page among them, and for the process to end."""
-_FLOAT32 = 2.0
-"""How much longer an image takes to be judged, in float32, than a step in bfloat16 tells: products are up to five times
-as long, but all else is not."""
 _KEPT, _WRITTEN = 20, 2e8
 """Bytes a parameter of the last checkpoint and the model, and bytes written and hashed in a second, at least."""
 
@@ -99,7 +96,7 @@ def resolve(
     _warn(recipe, steps, len(data.train))
     recipe = replace(recipe, eval_every=job.every(recipe.eval_every), save_every=job.every(recipe.save_every))
     judged = (steps // job.every(recipe.eval_every) + 1) * len(data.validation or ()) + len(data.test or ())
-    takes = (steps + judged / recipe.batch / passes) * step * limits.runs
+    takes = (steps + judged / recipe.batch / judged_at_once(passes, recipe.precision)) * step * limits.runs
     times = f", {limits.runs} times" if limits.runs > 1 else ""
     plan = f"{shape}: {steps:,} steps of {each}{times}"
     plan += f": about {duration(takes)}" if step else ""
@@ -119,7 +116,7 @@ def by_the_clock(
     budget = Budget(
         begun=begun,
         total=seconds(str(recipe.time_budget)),
-        image=step / math.ceil(recipe.batch / world.size) / passes * (_FLOAT32 if recipe.precision != "float32" else 1),
+        image=step / math.ceil(recipe.batch / world.size) / judged_at_once(passes, recipe.precision),
         judged=tuple(math.ceil(len(s) / world.size) for s in (data.validation, data.test) if s is not None),
         writing=_WRITING + parameters * _KEPT / _WRITTEN,
     )

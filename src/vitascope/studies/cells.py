@@ -93,10 +93,8 @@ def run_cell(study: Study, cell: Cell, data: StudyData, observer: Observer | Non
         row["diverged"] = str(error)
     row |= {"processor": processor(), **source_commit()}
     write_json(row_file(study.out, cell), row)
-    for part in (
-        "pretrain",
-        *map(_finetuned, range(len(study.targets))),
-    ):  # what a resume would have needed; the models stay
+    # What a resume would have needed; the models stay.
+    for part in ("pretrain", *map(_finetuned, range(len(study.targets)))):
         shutil.rmtree(run.folder / part / "checkpoints", ignore_errors=True)
     return row
 

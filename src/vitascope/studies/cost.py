@@ -12,7 +12,7 @@ from vitascope.models.catalogue import count_parameters, forward_flops
 from vitascope.recipes.pretrain import pretraining_config
 from vitascope.studies.cells import pretrain_recipe
 from vitascope.studies.settings import Cell, Study
-from vitascope.training.speed import training_rate
+from vitascope.training.speed import judged_at_once, training_rate
 
 _ROUNDS = 3
 _BACKWARD = 3.0  # a training step against a forward pass, in operations and roughly in time
@@ -57,7 +57,8 @@ def measure_costs(study: Study, cells: Sequence[tuple[Cell, int]], threads: int)
 
 def trial_seconds(study: Study, cell: Cell, cost: Cost, pretraining: int, finetuning: int) -> float:
     """About how long trials of so many rates take, in a model's middle cell."""
-    images = (cell.steps * study.batch + study.evaluations * study.validation_images / _BACKWARD) * pretraining
+    judged = study.evaluations * study.validation_images / judged_at_once(_BACKWARD, study.precision)
+    images = (cell.steps * study.batch + judged) * pretraining
     return (images + study.finetune_steps * study.batch * finetuning) / cost.images_per_second
 
 
@@ -65,4 +66,5 @@ def cell_seconds(study: Study, cell: Cell, cost: Cost, targets: Sequence[tuple[i
     """About how long one job takes for a cell; `targets` are classes and test images of each."""
     training = (cell.steps + study.finetune_steps * len(targets)) * study.batch
     judged = sum(2 * tests + study.draws * max(study.shots) * classes for classes, tests in targets)
-    return (training + (study.evaluations * study.validation_images + judged) / _BACKWARD) / cost.images_per_second
+    judged += study.evaluations * study.validation_images
+    return (training + judged / judged_at_once(_BACKWARD, study.precision)) / cost.images_per_second

@@ -102,7 +102,7 @@ def _without_copies(source: Source, test: Source) -> Source:
     again = np.isin(copies.of(source), copies.of(test))
     if not again.any():
         return source
-    log.info("%d of %d images of %s are test images of the target too: left out", again.sum(), len(source), source.name)
+    log.info("%d of %d images of %s are also in %s: left out", again.sum(), len(source), source.name, test.name)
     return View(source, np.flatnonzero(~again).astype(np.int64), source.name)
 
 

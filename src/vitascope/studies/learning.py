@@ -14,7 +14,7 @@ Rate = Annotated[float, Range(1e-9)]
 OWN_RATES = ("lr", "finetune_lr")
 """What every model learns at, in pre-training and fine-tuning, and may have of its own."""
 FINETUNING = ("finetune_lr", "bit_lr")
-"""The second by one set-up or the other, which is BiT's: a model has one of them."""
+"""The second by one set-up or the other, which is BiT's; where a model has both, the other's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Learning:
     precision: Literal["float32", "bfloat16"] = "float32"
     """Format of the products in training, the same on every machine that has a part in it."""
     compile: bool = False
-    """Compile every model with torch.compile for training: half a minute's wait once, then faster steps."""
+    """Compile the models with torch.compile for training: up to half a minute's wait in each run, then faster steps."""
     augment: AugmentConfig = field(default_factory=lambda: AugmentConfig(crop="shift"))
     """Of training images, for every model and size, at both; moved and mirrored unless told otherwise."""
     mean: tuple[float, ...] = (0.5,)
@@ -61,10 +61,10 @@ class Learning:
     """Rates of pre-training that every model tries before all else, on images kept out; the best is its own, further
     ones are tried where it lies at an end. None: `lr` for all."""
     finetune_rates: Annotated[tuple[Rate, ...], Several(0)] = ()
-    """The same of fine-tuning, on a tenth of the target's training images."""
+    """The same of fine-tuning, on a tenth of the first target's training images."""
     bit_lr: Rate | None = None
     """Also fine-tune every ResNet by BiT's own set-up (Appendix B.1.1): at this rate, BiT's is 0.003, in stairs; the
-    better on a tenth of the target's training images counts."""
+    better on a tenth of the first target's training images counts."""
     own_rates: dict[str, dict[str, float]] = field(default_factory=dict)
     """Rates of single models, which then try none: {ViT-96/4: {lr: 0.0003, finetune_lr: 0.03}}."""
 
@@ -73,7 +73,8 @@ class Learning:
         for name, own in self.own_rates.items():
             good = isinstance(own, dict) and set(own) <= {*OWN_RATES, *FINETUNING}
             if not good or not all(isinstance(rate, int | float) and rate > 0 for rate in own.values()):
-                raise ConfigError(f"own_rates has {name}: {own}, expected rates above 0 by {' and '.join(OWN_RATES)}")
+                names = f"{' and '.join(OWN_RATES)}, or {FINETUNING[1]}, which goes before the second"
+                raise ConfigError(f"own_rates has {name}: {own}, expected rates above 0 by {names}")
 
     def rate(self, model: str, name: str) -> float:
         """Of a model by its name: its own `lr` or `finetune_lr`, else that of all."""

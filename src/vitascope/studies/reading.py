@@ -61,13 +61,14 @@ def _how(study: Study, result: dict[str, Any]) -> str:
         f"{runs['done']} runs are done, {runs['left']} are left{dropped}. "
         f"Every model and size has the same settings (settings.json) but for rates: batch {study.batch}, AdamW, the "
         f"step that is best by {study.best_by} on {study.validation_images:,} images kept out{_patience(study)}; "
-        f"then {study.finetune_steps:,} steps of SGD on {_onto(study)}, and ridge regression on the frozen features. "
+        f"then {study.finetune_steps:,} steps of SGD on {onto(study)}, and ridge regression on the frozen features. "
         f"Written by `{' '.join(where['command'])}` on {where['processor']}, torch {where['torch']}, "
         f"commit {where.get('commit', 'unknown')}.{diverged}"
     )
 
 
-def _onto(study: Study) -> str:
+def onto(study: Study) -> str:
+    """What models are fine-tuned on, in words."""
     several = len(study.targets)
     return "the target" if several == 1 else f"each of {several} targets, of which accuracies are the means"
 

@@ -61,11 +61,11 @@ class Study(Learning):
     l2: Annotated[tuple[Annotated[float, Range(1e-12)], ...], Several()] = (1024.0,)
     """λ of the ridge regression on shots; the first is what statements are judged by."""
     target_images: Count | None = None
-    """So many of the target's training images, drawn once; none: all."""
+    """So many of each target's training images, drawn once; none: all."""
     test_images: Count | None = None
-    """So many of the target's test images, drawn once; none: all."""
+    """So many of each target's test images, drawn once; none: all."""
     keep_copies: bool = False
-    """Pre-train on images that are also among the target's test images, exactly or nearly, instead of leaving them out
+    """Pre-train on images that are also among a target's test images, exactly or nearly, instead of leaving them out
     (Section 4.1)."""
 
     def __post_init__(self) -> None:

@@ -7,10 +7,10 @@ import logging
 import math
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -151,14 +151,22 @@ def refuse_other(study: Study, contents: dict[str, str] | None = None) -> None:
     stored = read_json(folder / SETTINGS, "put it back as it was, or choose another --out")
     given = json.loads(json.dumps(study.kept()))
     before = stored.pop("data", contents) or {}
-    # A setting that the program did not have then was not changed.
-    changed = [f"{n}: {given.get(n)}, was {was}" for n, was in stored.items() if was != given.get(n)]
+    # A setting that the program did not have then was what it is by itself.
+    before_then = {n: usual for n, usual in _usual(study).items() if n in given}
+    changed = [f"{n}: {given.get(n)}, was {was}" for n, was in {**before_then, **stored}.items() if was != given.get(n)]
     other = [name for name, told in (contents or {}).items() if before.get(name, told) != told]
     changed += [f"data: other files, names or sizes in {' and '.join(other)}"] if other else []
     if changed:
         raise ConfigError(
             f"{folder} was started with other settings ({'; '.join(changed)}); repeat those, or choose another --out"
         )
+
+
+def _usual(study: Study) -> dict[str, Any]:
+    """Its settings that have a default, as they are by themselves, as JSON values."""
+    made = {f.name: f.default_factory() for f in fields(study) if f.default_factory is not MISSING}
+    told = {f.name: f.default for f in fields(study) if f.default is not MISSING}
+    return cast("dict[str, Any]", json.loads(json.dumps({**made, **told}, default=asdict)))
 
 
 def known_costs(study: Study, grid: list[Cell], data: StudyData, jobs: int) -> dict[str, Cost]:

@@ -134,6 +134,9 @@ def learn(known: Known, settings: Teaching, shown: Shown | None = None) -> Lesso
     else:
         head, balance = decided(known.features, targets, known.groups, settings.balance)
     trained_on = 0 if shown is None else int(np.isin(known.marks, shown.features).sum())
+    if 0 < trained_on <= _HARDLY * len(known):
+        log.info("the features were fitted to %d of these %s images, too few to flatter", trained_on, f"{len(known):,}")
+        trained_on = 0
     sets = None
     if not trained_on:
         likely = probabilities(torch.from_numpy(head.left_out), _activation(known)).numpy()
@@ -192,6 +195,8 @@ def _activation(known: Known) -> Activation:
     return "sigmoid" if known.several else "softmax"
 
 
+_HARDLY = 0.01
+"""Share of the images that features may have been fitted to without being told: it moves a figure by that at most."""
 _NOTHING_FORETOLD: dict[str, Any] = {"forecast": [], "gains": {}}
 """As of several labels an image, on which the forecast was not measured."""
 

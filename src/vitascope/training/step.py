@@ -24,15 +24,18 @@ from vitascope.training.train_settings import TrainSettings
 
 def compiled_and_shared(model: nn.Module, settings: TrainSettings, world: World) -> nn.Module:
     """`model` as the forward pass calls it: compiled where that is asked for, gradients averaged over processes."""
-    runner = model
-    if settings.compile:
-        torch.compiler.reset()  # of a process's runs the ninth would be left uncompiled
-        runner = torch.compile(model)  # type: ignore[assignment]
+    runner = compiled(model) if settings.compile else model
     if world.size == 1:
         return runner
     return nn.parallel.DistributedDataParallel(
         runner, device_ids=[world.device.index] if world.device.type == "cuda" else None
     )
+
+
+def compiled(model: nn.Module) -> nn.Module:
+    """`model` compiled; what was before is forgotten, or the ninth model of a process would be left as it is."""
+    torch.compiler.reset()
+    return torch.compile(model)  # type: ignore[return-value]
 
 
 def training_step(

@@ -229,7 +229,7 @@ def unsaid(c: ViTConfig) -> dict[str, bool]:
     """What timm has no name for, or its distilled class cannot be, though the tensors could be written."""
     nameless, distilled = c.stem is not None and not _architecture(c), c.pooling == "token+distillation"
     return {
-        "a hybrid's stem of other units or width than timm's": nameless,
+        "a hybrid's stem of another root, units or width than timm's": nameless,
         "a distillation token behind a hybrid's stem": distilled and c.stem is not None,
         "registers beside a distillation token": distilled and c.registers > 1,
         "a distillation token without positions for class token and patches": distilled and not c.has_class_row,

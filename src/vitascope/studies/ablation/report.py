@@ -11,7 +11,7 @@ from vitascope.studies.ablation.settings import Ablation
 from vitascope.studies.ablation.variant import Found
 from vitascope.studies.analysis import FINETUNED, Row, Table
 from vitascope.studies.evidence import Claim, Evidence
-from vitascope.studies.reading import listed, table, told_verdict
+from vitascope.studies.reading import listed, onto, table, told_verdict
 from vitascope.studies.report import Form, write_result
 from vitascope.studies.study import Plan
 from vitascope.studies.verdicts import Verdict, verdict
@@ -55,7 +55,7 @@ def ablation_text(study: Ablation, result: dict[str, Any], rows: Sequence[Row]) 
         f"# Ablation {study.name} ({study.ablation.where}): {study.source} to {', '.join(study.targets)}",
         _how(study, result),
         table(head, body),
-        "Test accuracies on the target, of pre-training on images kept out of it; mean and 95 % interval from the "
+        f"Test accuracies on {onto(study)}, of pre-training on images kept out of it; mean and 95 % interval from the "
         f"scatter of all variants of a kind, in brackets seeds. Judged is {study.measure} accuracy"
         + (", as in the paper, whose values are of its own models and data." if beside else "."),
         listed("The paper's statements, here", map(told_verdict, result["verdicts"])),
@@ -70,8 +70,9 @@ def _how(study: Ablation, result: dict[str, Any]) -> str:
     return (
         f"{runs['done']} runs are done, {runs['left'] + len(runs['dropped'])} are left. Every variant is pre-trained "
         f"at {study.image_size} px for {study.steps:,} steps of {study.batch}, the step kept that is best on "
-        f"{study.validation_images:,} images kept out, then fine-tuned for {study.finetune_steps:,} steps on the "
-        f"target, or its frozen features taken for ridge regression; seed by seed on the same images in the same "
-        f"order. Settings are in settings.json. Written by `{' '.join(where['command'])}` on {where['processor']}, "
+        f"{study.validation_images:,} images kept out, then fine-tuned for {study.finetune_steps:,} steps on "
+        f"{onto(study)}, or its frozen features taken for ridge regression; seed by seed on the same images in the "
+        f"same order. Settings are in settings.json. "
+        f"Written by `{' '.join(where['command'])}` on {where['processor']}, "
         f"torch {where['torch']}, commit {where.get('commit', 'unknown')}.{diverged}"
     )

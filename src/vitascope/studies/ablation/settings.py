@@ -50,6 +50,10 @@ class Ablation(Study):
         if self.ablation.own_models and (self.model, self.model_fields) != (_MODEL, _FIELDS):
             raise ConfigError(f"the models of {self.name} are its own; leave out --model and --model-fields")
         super().__post_init__()
+        if self.further_targets and any(variant.of_target for variant in self.variants):
+            raise ConfigError(
+                f"{self.name} also begins with the target's own images, of one; leave out further_targets"
+            )
         if self.rates and any("lr" in contender.learning for contender in self.contenders):
             raise ConfigError(f"rates is {list(self.rates)}, but the variants of {self.name} have rates already")
 

@@ -107,18 +107,20 @@ class Found:
         return max(means, key=lambda name: means[name], default=None)
 
     def compare_best(self, group: str, other: str, judge: Judge) -> list[Claim]:
-        """What `judge` says of two groups, each at its best, which must not lie at an end of what was tried."""
+        """What `judge` says of two groups, each at its best, which must not lie at an end of what was run."""
         first, second = self.best(group), self.best(other)
         if first is None or second is None:
             return [Claim(text=f"{group} or {other} was not run")]
         ends = {name for each in (group, other) for name in (self._of(each)[0], self._of(each)[-1])}
         if last := [name for name in (first, second) if name in ends]:
-            return [Claim(text=f"{name} is the best of its kind and the last that was tried") for name in last]
+            return [Claim(text=f"{name} is the best of its kind and at an end of what was run") for name in last]
         return [self.compare(first, second, judge)]
 
     def _of(self, group: str) -> list[str]:
-        """Its variants in the order of what is varied."""
-        return [v.contender.name for v in sorted(self.variants, key=lambda v: v.x or 0.0) if v.group == group]
+        """Its variants that were run, in the order of what is varied."""
+        names = [v.contender.name for v in sorted(self.variants, key=lambda v: v.x or 0.0) if v.group == group]
+        ran = {row["model"] for row in self.evidence.rows}
+        return [name for name in names if name in ran]
 
 
 Claims = Callable[[Found], list[Claim]]
