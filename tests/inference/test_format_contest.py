@@ -46,7 +46,7 @@ def test_the_table_has_what_can_be_made_and_says_why_not(tmp_path: Path, monkeyp
     each = [("onnx", "float32"), ("onnx", "int8"), ("openvino", "float32"), ("pt2", "float32")]
     monkeypatch.setattr(format_contest, "candidates", lambda: iter(each))
 
-    def missing() -> None:
+    def missing(precision: str) -> None:
         raise ConfigError("run: pip install it")
 
     monkeypatch.setattr(format_contest.RUNTIMES["openvino"], "library", missing)

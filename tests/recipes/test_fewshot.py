@@ -120,6 +120,8 @@ def test_what_flatters_is_counted_and_said(
     assert (result["test_copies"], result["trained_on"]) == (2, 7)  # of 11, four were held out
     assert "2 of the 11 images that are judged have copies" in caplog.text
     assert "7 of the 11 images that are judged were trained on" in caplog.text
+    (tmp_path / "run" / "model" / "shown.bin").write_bytes(b"\0" * 8)  # damaged, so that nothing is known
+    assert judge(str(tmp_path / "run"), data)["trained_on"] is None
 
 
 def test_one_draw_has_the_interval_of_the_test_images(model: str, data: str) -> None:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from vitascope.checkpoints.checkpoint import Prediction
-    from vitascope.evaluation.sets import PredictionSets
 
 NONE_OF_THESE = "none of these"
 """What is said of an image whose prediction set is empty."""
@@ -34,7 +33,13 @@ class Answer:
         return told if self.members is None else {**told, "set": list(self.members), "known": bool(self.members)}
 
 
-def answers(probabilities: Tensor, labels: Sequence[str], sets: PredictionSets | None, top: int = 5) -> list[Answer]:
+class Sets(Protocol):
+    """Says of probabilities (m, K) which labels are in the set of each row, (m, K)."""
+
+    def members(self, probabilities: Any, /) -> Any: ...
+
+
+def answers(probabilities: Tensor, labels: Sequence[str], sets: Sets | None, top: int = 5) -> list[Answer]:
     """Of each row (n, K); raises `ConfigError` for no `top`."""
     from vitascope.checkpoints.checkpoint import ranked
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vitascope.data.copies import LIMIT, digests
 from vitascope.data.source import Int64, Source
@@ -42,6 +43,10 @@ class Shown:
     def known(self) -> bool:
         """Whether anything is known of what it was trained on."""
         return self.complete or len(self.trained) > 0
+
+    def among(self, marks: Int64 | None) -> npt.NDArray[np.bool_] | None:
+        """Which images of these digests it was trained on; None where nothing is known, of it or of them."""
+        return None if marks is None or not self.known else np.isin(marks, self.trained)
 
     def write(self, folder: Path) -> dict[str, Any]:
         """Writes `shown.bin`; returns what the folder's description has to say of it. Raises OSError."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from vitascope.data.labels import indicator
 from vitascope.errors import ConfigError
 
 Float64 = npt.NDArray[np.float64]
@@ -130,7 +131,7 @@ class Standard:
 
 def signs(labels: Int64, classes: int) -> Float64:
     """Targets Y (n, K): +1 for an image's class, −1 for the others."""
-    return np.where(labels[:, None] == np.arange(classes), 1.0, -1.0)
+    return np.where(indicator(labels, classes), 1.0, -1.0)
 
 
 def training_set(

@@ -11,6 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from vitascope.data.labels import indicator
 from vitascope.errors import ConfigError
 from vitascope.evaluation.fewshot import Float64, Int64, feature_rows, training_set
 
@@ -42,7 +43,7 @@ def neighbour_predict(
     features, labels = training_set(train_x, train_y, classes)
     test = feature_rows(test_x, features.shape[1])
     known = _directions(features)  # (n, d)
-    one_hot = (labels[:, None] == np.arange(classes)).astype(np.float64)  # (n, K)
+    one_hot = indicator(labels, classes).astype(np.float64)  # (n, K)
     farthest = max(len(known) - neighbours, 0)  # place of the k-th largest among n
     predicted = np.empty(len(test), dtype=np.int64)
     for first in range(0, len(test), _ROWS):

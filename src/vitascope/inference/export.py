@@ -21,10 +21,9 @@ from vitascope.errors import ConfigError, ExportError, VitascopeError
 from vitascope.inference.agreement import agreement, of_photographs
 from vitascope.inference.contract import LOGITS, input_of
 from vitascope.inference.engines import onnx
-from vitascope.inference.engines.pytorch import Engine
 from vitascope.inference.engines.table import TOLERANCES
 from vitascope.inference.engines.traced import Further
-from vitascope.inference.exported import LABELS, RECORD, RUNTIMES
+from vitascope.inference.exported import LABELS, RECORD, RUNTIMES, read_back
 from vitascope.inference.format_names import (
     CALIBRATED,
     DROP,
@@ -85,11 +84,9 @@ def export(
         raise ConfigError(f"{format} takes batches and gives logits alone; choose --format onnx, or --input batch")
     if (precision == CALIBRATED) != (calibration is not None):
         raise ConfigError(f"images calibrate {CALIBRATED} and nothing else; give both or neither")
-    runtime.library()
+    runtime.library(precision)
     images, others = None, judge
     if calibration is not None:
-        if precision_library := getattr(runtime, "calibrating_library", None):
-            precision_library()
         most = len(calibration) if judge else len(calibration) // 2
         if not 1 <= samples <= most:
             others_judge = "" if judge else f", half of the {len(calibration)} images: the others judge the result"
@@ -106,7 +103,7 @@ def export(
                 onnx.write(checkpoint, path, precision, images, opset=opset, form=form, further=further)
             else:
                 runtime.write(checkpoint, path, precision, images)
-            engine = _reread(runtime, path, checkpoint, precision, form)
+            engine = read_back(folder, format, checkpoint.preprocess, precision, form)
             said |= agreement(engine, checkpoint, tolerance or {**TOLERANCES, CALIBRATED: NONSENSE}[precision])
             if calibration is not None:
                 said["calibration"] = {"data": calibration.name, "images": samples}
@@ -122,11 +119,6 @@ def export(
         except Exception as error:
             raise ExportError(f"the model cannot be exported to {format}: {first_line(error)}") from error
         return _described(checkpoint, folder, {"format": format, "input": input_of(checkpoint.preprocess, form)}, said)
-
-
-def _reread(runtime: Any, path: Path, checkpoint: Checkpoint, precision: str, form: Form) -> Engine:
-    """What was written, as an engine."""
-    return onnx.read_photographs(path, checkpoint.preprocess) if form == "image" else runtime.read(path, precision)
 
 
 def _refuse_worse(said: dict[str, Any], drop: float) -> None:

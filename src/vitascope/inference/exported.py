@@ -71,16 +71,20 @@ class Exported:
             raise ConfigError(f"{self.folder} runs on the CPU, not on {device}; {instead}")
         if precision not in ("auto", "float32"):
             raise ConfigError(f"{self.folder} has its own precision; {instead} for {precision}")
-        runtime = RUNTIMES[self.format]
-        runtime.library()
-        path = self.folder / runtime.FILES[0]
+        RUNTIMES[self.format].library()
         try:
-            if self.form == "image":
-                return onnx.read_photographs(path, self.preprocess)
-            engine: Engine = runtime.read(path, self.precision)
+            return read_back(self.folder, self.format, self.preprocess, self.precision, self.form)
         except Exception as error:
+            path = self.folder / RUNTIMES[self.format].FILES[0]
             raise CheckpointError(f"{path} cannot be read ({first_line(error)}); export it again") from error
-        return engine
+
+
+def read_back(folder: Path, format: FormatName, preprocess: Preprocess, precision: str, form: Form) -> Engine:
+    """The engine of what was written into a folder; raises what its runtime raises."""
+    runtime = RUNTIMES[format]
+    path = folder / runtime.FILES[0]
+    engine: Engine = onnx.read_photographs(path, preprocess) if form == "image" else runtime.read(path, precision)
+    return engine
 
 
 def open_model(

@@ -21,7 +21,7 @@ from vitascope.data.source import Source
 from vitascope.errors import ExportError, VitascopeError
 from vitascope.inference.engines.pytorch import Engine, eager
 from vitascope.inference.export import export
-from vitascope.inference.exported import RUNTIMES
+from vitascope.inference.exported import RUNTIMES, read_back
 from vitascope.inference.format_names import CALIBRATED, DROP, PRECISIONS, SAMPLES, ExportPrecision, FormatName
 from vitascope.inference.judge import Judge
 from vitascope.precision import processor
@@ -70,7 +70,7 @@ def contest(
                     {"calibration": calibration, "samples": samples} if precision == CALIBRATED else {}
                 )
                 record = export(checkpoint, place, format, precision=precision, judge=judge, drop=100, **calibrated)
-                engines[name] = RUNTIMES[format].read(place / RUNTIMES[format].FILES[0], precision)
+                engines[name] = read_back(place, format, checkpoint.preprocess, precision, "batch")
                 row |= {key: record[key] for key in _JUDGED if key in record}
                 row["megabytes"] = sum((place / file).stat().st_size for file in record["sha256"]) / 1e6
             except VitascopeError as error:

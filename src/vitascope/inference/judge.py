@@ -9,6 +9,7 @@ import torch
 
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.data.copies import digests
+from vitascope.data.labels import indicator
 from vitascope.data.preprocess import to_tensor
 from vitascope.data.source import Source
 from vitascope.errors import ExportError
@@ -35,7 +36,7 @@ class Judge:
     """Holds images as the model sees them, and what the model says of each. Raises ImageError, `ExportError`."""
 
     def __init__(self, checkpoint: Checkpoint, source: Source, positions: np.ndarray | None = None) -> None:
-        self.source, self.preprocess, self.shown = source, checkpoint.preprocess, checkpoint.shown
+        self.source, self.preprocess = source, checkpoint.preprocess
         self.positions = drawn(source)[:MOST] if positions is None else positions
         self.pixels = to_tensor([checkpoint.preprocess.pixels(source[int(i)]) for i in self.positions])
         self.right: np.ndarray | None = None
@@ -43,8 +44,11 @@ class Judge:
         if source.classes and source.classes == checkpoint.labels and source.several <= self.several:
             self.right = np.asarray(source.labels)[self.positions]
             if self.several and not source.several:
-                self.right = self.right[:, None] == np.arange(len(source.classes))
+                self.right = indicator(self.right, len(source.classes))
         self.labels = self._labels(for_prediction(checkpoint.model))
+        among = None if checkpoint.shown is None else checkpoint.shown.among(digests(source))
+        self.trained_on = None if among is None else int(among[self.positions].sum())
+        """How many of them the checkpoint is known to have been trained on; None where nothing is known."""
 
     def batch(self, size: int) -> torch.Tensor:
         """So many of its images, normalised float32 (B, C, h, w), again from the first where there are fewer."""
@@ -53,13 +57,11 @@ class Judge:
     def of(self, engine: Engine) -> dict[str, Any]:
         """The share that keeps its label, or all of its labels where there may be several, and, where labels are known,
         the shares that are right.
-
-        "trained_on" is how many the checkpoint is known to have been trained on; None where nothing is known.
         """
         labels = self._labels(engine)
         result: dict[str, Any] = {
             "judged_on": len(self.positions),
-            "trained_on": self._trained_on(),
+            "trained_on": self.trained_on,
             "same_label": _share(labels, self.labels),
         }
         if self.right is not None:
@@ -76,12 +78,6 @@ class Judge:
                 raise ExportError("the outputs are not finite (NaN or infinity); nothing was written")
             found.append((logits >= 0 if self.several else logits.argmax(1)).numpy())
         return np.concatenate(found)
-
-    def _trained_on(self) -> int | None:
-        marks = None if self.shown is None else digests(self.source)
-        if self.shown is None or marks is None or not self.shown.known:
-            return None
-        return int(np.isin(marks[self.positions], self.shown.trained).sum())
 
 
 def _share(one: np.ndarray, other: np.ndarray) -> float:

@@ -97,16 +97,21 @@ class Partial:
             raise DataError(f"{told}, and it goes on") from error
 
 
+def header(labels: int) -> list[str]:
+    """Names of the columns, of so many labels a file."""
+    ranks = ["", *(f"_{rank}" for rank in range(2, labels + 1))]
+    return ["file", *(name + rank for rank in ranks for name in ("label", "probability")), "set", "error"]
+
+
 def as_rows(results: Sequence[FilePrediction]) -> Iterator[list[str]]:
     """A header and a row a file: its labels, the likeliest first, and those of its prediction set with ";" between."""
     answers = [result.answer or Answer(predictions=[]) for result in results]
     most = max((len(answer.predictions) for answer in answers), default=1)
-    ranks = ["", *(f"_{rank}" for rank in range(2, most + 1))]
-    yield ["file", *(name + rank for rank in ranks for name in ("label", "probability")), "set", "error"]
+    yield header(most)
     for result, answer in zip(results, answers, strict=True):
         best = [text for label, _, p in answer.predictions for text in (label, f"{p:.6f}")]
         members = "" if answer.members is None else "; ".join(answer.members) or NONE_OF_THESE
-        yield [result.file, *best, *[""] * (2 * len(ranks) - len(best)), members, result.error or ""]
+        yield [result.file, *best, *[""] * (2 * most - len(best)), members, result.error or ""]
 
 
 @contextmanager

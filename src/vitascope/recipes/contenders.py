@@ -57,8 +57,7 @@ class Contender:
 
     def trained_on(self, marks: Int64 | None) -> npt.NDArray[np.bool_] | None:
         """Which images of these digests it was trained on; None where nothing is known."""
-        shown = self.model.shown
-        return None if shown is None or marks is None or not shown.known else np.isin(marks, shown.trained)
+        return None if self.model.shown is None else self.model.shown.among(marks)
 
     def chosen_by(self, marks: Int64) -> npt.NDArray[np.bool_]:
         """By which images of these digests its weights, or it rather than another, were chosen, as far as is known."""

@@ -39,8 +39,8 @@ def fewshot_checkpoint(
     split, judged = _judged(asked.data, asked.test, train)
     copies = find_copies([train, judged])
     twice = int(np.isin(copies.of(judged), copies.of(train)).sum())
-    marks = None if ck.shown is None else digests(judged)
-    trained = None if ck.shown is None or marks is None else int(np.isin(marks, ck.shown.trained).sum())
+    among = None if ck.shown is None else ck.shown.among(digests(judged))
+    trained = None if among is None else int(among.sum())
     for count, what in (
         (twice, "have copies or near copies among the images to learn from"),
         (trained, "were trained on"),

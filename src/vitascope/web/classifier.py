@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from vitascope.checkpoints.answer import NONE_OF_THESE, Answer
+from vitascope.checkpoints.answer import NONE_OF_THESE
 from vitascope.checkpoints.checkpoint import Checkpoint, are_named
 from vitascope.checkpoints.checkpoint_html import judgements
 from vitascope.checkpoints.kept_examples import KeptExample, captioned
@@ -27,8 +27,7 @@ from vitascope.inference.contract import ROLLOUT, classifies
 from vitascope.inference.engines import onnx
 from vitascope.inference.engines.traced import Further
 from vitascope.inference.export import export
-from vitascope.inference.files import FilePrediction
-from vitascope.inference.partial import as_rows
+from vitascope.inference.partial import header
 from vitascope.models.vit import ViT
 from vitascope.version import __version__
 from vitascope.views.attention_rollout import logits_and_rollout
@@ -88,8 +87,6 @@ def write_classifier(
         "notices": _packed(texts["ThirdPartyNotices.txt"].encode()),
     }
     preprocess = checkpoint.preprocess
-    best = [(label, n, 0.0) for n, label in enumerate(checkpoint.labels[:_TOP])]
-    columns = next(as_rows([FilePrediction("", Answer(predictions=best))]))
     about = {
         "title": title,
         "labels": checkpoint.labels,
@@ -98,7 +95,7 @@ def write_classifier(
         "may_be_none": _may_be_none(checkpoint),
         "shape": {"size": preprocess.size, "fit": preprocess.fit, "crop_fraction": preprocess.crop_fraction},
         "most_pixels": MAX_PIXELS,
-        "columns": columns,
+        "columns": header(min(_TOP, len(checkpoint.labels))),
         "none": NONE_OF_THESE,
         "top": _TOP,
         "examples": [{"name": e.label, "content": base64.b64encode(e.content).decode()} for e in examples],

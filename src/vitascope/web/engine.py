@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from vitascope.checkpoints.adapt import replace_head
-from vitascope.checkpoints.answer import Answer, answers
+from vitascope.checkpoints.answer import Answer, Sets, answers
 from vitascope.checkpoints.checkpoint import Checkpoint, probabilities
 from vitascope.checkpoints.kept_examples import KeptExample, captioned
 from vitascope.data.images import UInt8
@@ -34,6 +34,17 @@ Float32 = npt.NDArray[np.float32]
 
 PLATFORMS = {"onnx": "onnxruntime_onnx", "openvino": "openvino_ir"}
 """By format of an export."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AtLeast:
+    """Sets of the classes that are at least so probable."""
+
+    threshold: float
+
+    def members(self, likely: Float32) -> npt.NDArray[np.bool_]:
+        """See `Sets`."""
+        return np.asarray(likely >= np.float32(self.threshold))
 
 
 class Engine:
@@ -132,32 +143,26 @@ class Engine:
 
     def results(self, outputs: Float32, threshold: float | None = None) -> dict[str, Array]:
         """Of `forward` (n, …) → all that may be asked for, by name: `label` is the most probable one's, `set` says of
-        each class whether it is in the prediction set, `known` whether any is; see `members`.
+        each class whether it is in the prediction set, `known` whether any is; see `sets`.
         """
         if not self.labels:
             return {"features": outputs}
         best = np.array([self.labels[i] for i in outputs.argmax(axis=1)], dtype=object)
         likely = self.probabilities(outputs)
         told: dict[str, Array] = {"logits": outputs, "probabilities": likely, "label": best}
-        members = self.members(likely, threshold)
-        return told if members is None else {**told, "set": members, "known": np.asarray(members.any(axis=1))}
+        if (sets := self.sets(threshold)) is None:
+            return told
+        members = sets.members(likely)
+        return {**told, "set": members, "known": np.asarray(members.any(axis=1))}
 
-    def members(self, likely: Float32, threshold: float | None) -> npt.NDArray[np.bool_] | None:
-        """Of probabilities (n, K) → which classes an image may have, (n, K): those of at least `threshold`, or without
-        one by the prediction sets; None where there are none of these either.
-        """
-        if threshold is not None:
-            return np.asarray(likely >= np.float32(threshold))
-        return None if self.checkpoint.sets is None else self.checkpoint.sets.members(likely)
+    def sets(self, threshold: float | None) -> Sets | None:
+        """What says which classes an image may have: those of at least `threshold`, or without one the checkpoint's
+        prediction sets; None where it has none."""
+        return self.checkpoint.sets if threshold is None else AtLeast(threshold)
 
     def answers(self, logits: Float32, top: int, threshold: float | None = None) -> list[Answer]:
-        """float32 (n, K) → the `top` labels of each, best first, and its set; see `members`."""
-        likely = self.probabilities(logits)
-        found = answers(torch.from_numpy(likely), self.labels, None, top)
-        if (inside := self.members(likely, threshold)) is None:
-            return found
-        sets = [tuple(label for label, is_in in zip(self.labels, row, strict=True) if is_in) for row in inside]
-        return [dataclasses.replace(each, members=members) for each, members in zip(found, sets, strict=True)]
+        """float32 (n, K) → the `top` labels of each, best first, and its set; see `sets`."""
+        return answers(torch.from_numpy(self.probabilities(logits)), self.labels, self.sets(threshold), top)
 
     def described(self) -> dict[str, Any]:
         """What answers are made of, as JSON: names in the order of the probabilities, how these come to be, sets."""

@@ -37,8 +37,8 @@ def onnx(checkpoint: Checkpoint, device: torch.device, precision: str, batch: in
         return read(path)
 
 
-def library() -> Any:
-    """Raises `ConfigError` that names the extra, where it is absent."""
+def library(precision: str = "float32") -> Any:
+    """The runtime, the same for every precision; raises `ConfigError` that names the extra."""
     return needed("this needs ONNX and its runtime", "onnx", "onnxruntime", "onnx", "onnxscript")
 
 

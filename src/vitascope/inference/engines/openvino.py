@@ -15,6 +15,7 @@ from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.inference.engines.openvino_int8 import nncf_library, quantised
 from vitascope.inference.engines.pytorch import Engine
 from vitascope.inference.engines.traced import traceable
+from vitascope.inference.format_names import CALIBRATED
 from vitascope.optional import needed
 
 FILES = ("model.xml", "model.bin")
@@ -47,11 +48,14 @@ class OpenVinoEngine:
         return torch.from_numpy(result[0])
 
 
-def library() -> Any:
-    """The package; raises `ConfigError` that names the extra."""
+def library(precision: str = "float32") -> Any:
+    """The package; raises `ConfigError` that names the extra, of what int8 needs besides too."""
     # Imported first, it reports every use to its makers unless a user has declined; without it OpenVINO stays silent.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    return needed("this needs OpenVINO", "openvino", "openvino")
+    package = needed("this needs OpenVINO", "openvino", "openvino")
+    if precision == CALIBRATED:
+        nncf_library()
+    return package
 
 
 def convert(checkpoint: Checkpoint) -> Any:
@@ -62,11 +66,6 @@ def convert(checkpoint: Checkpoint) -> Any:
     converted.inputs[0].get_tensor().set_names({"images"})
     converted.outputs[0].get_tensor().set_names({"logits"})
     return converted
-
-
-def calibrating_library() -> Any:
-    """What int8 needs besides; raises `ConfigError` that names the extra."""
-    return nncf_library()
 
 
 def write(checkpoint: Checkpoint, path: Path, precision: str = "float32", images: np.ndarray | None = None) -> None:

@@ -20,7 +20,7 @@ from vitascope.inference.engines.traced import quiet, traceable
 FILES = ("model.pt2",)
 
 
-def library() -> Any:
+def library(precision: str = "float32") -> Any:
     """PyTorch, which is always there."""
     return torch
 

@@ -4,6 +4,7 @@ import { h } from "./dom.js";
 import { bar } from "./predictions.js";
 import { inWords } from "./words.js";
 
+export const UNREAD = "Cannot be read";
 const LIKELY = 0.5; // from which a label of several is named where nothing was calibrated
 
 /** {ranked: [{label, index, probability, inSet}] the best first, set: [label] | null, named: [label] of several} of what
@@ -44,7 +45,7 @@ export class Said {
 
   /** Of a photograph that cannot be read: why. */
   fail(why) {
-    this.element.replaceChildren(h("p", { class: "big", testid: "spoken" }, "Cannot be read"), h("p", { class: "note" }, why));
+    this.element.replaceChildren(h("p", { class: "big", testid: "spoken" }, UNREAD), h("p", { class: "note" }, why));
   }
 
   show(answer) {

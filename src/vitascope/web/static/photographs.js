@@ -1,6 +1,6 @@
 /** Many photographs: a row each, what they come to, and a table of them for a spreadsheet. */
 
-import { spoken } from "./answer.js";
+import { UNREAD, spoken } from "./answer.js";
 import { h, section } from "./dom.js";
 import { icon } from "./icons.js";
 import { save } from "./save.js";
@@ -56,7 +56,7 @@ export class Photographs {
   update(photograph) {
     const { answer, error, says, number } = photograph;
     if (says && (answer || error)) {
-      says.textContent = error ?? spoken(this.about, answer)[0];
+      says.textContent = error ? UNREAD : spoken(this.about, answer)[0];
       number.textContent = answer && !this.about.several ? percent(answer.ranked[0].probability) : "";
     }
     this.sum.textContent = this.summed();
