@@ -152,8 +152,8 @@ def refuse_other(study: Study, contents: dict[str, str] | None = None) -> None:
     given = json.loads(json.dumps(study.kept()))
     before = stored.pop("data", contents) or {}
     # A setting that the program did not have then was what it is by itself.
-    before_then = {n: usual for n, usual in _usual(study).items() if n in given}
-    changed = [f"{n}: {given.get(n)}, was {was}" for n, was in {**before_then, **stored}.items() if was != given.get(n)]
+    later = {n: usual for n, usual in _usual(study).items() if n in given and n not in stored}
+    changed = [f"{n}: {given.get(n)}, was {was}" for n, was in {**stored, **later}.items() if was != given.get(n)]
     other = [name for name, told in (contents or {}).items() if before.get(name, told) != told]
     changed += [f"data: other files, names or sizes in {' and '.join(other)}"] if other else []
     if changed:
