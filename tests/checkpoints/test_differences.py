@@ -50,7 +50,10 @@ NEEDS: dict[str, dict[str, Any]] = {
     "representation_activation": {"representation_size": 4},
 }
 """What else file and statement have, for the field to be possible or to matter."""
-IN_THE_STEM = {"units": (2,), "width_factor": 1.0, "norm_eps": 1e-5, "kernel_rule": "variance", "kernel_eps": 1e-8}
+IN_THE_STEM = {
+    "units": (2,), "width_factor": 1.0, "small_images": True, "norm_eps": 1e-5, "kernel_rule": "variance",
+    "kernel_eps": 1e-8,
+}  # fmt: skip
 IN_A_RESNET = {
     "channels": 1, "units": (1, 2), "base_width": 64, "width_factor": 2, "small_images": True, "kernel_eps": 1e-8
 }  # fmt: skip
