@@ -17,6 +17,7 @@ import torch
 
 from tiny import image_folder
 from vitascope.cli import main
+from vitascope.precision import processor
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -74,9 +75,9 @@ RECIPES: dict[str, list[str]] = {
 }
 
 
-def processor() -> str:
-    """What the last digits depend on."""
-    return f"torch {torch.__version__.split('+')[0]}, {torch.backends.cpu.get_cpu_capability()}"
+def here() -> str:
+    """What the last digits depend on; two makers' processors of the same instructions differ in the ninth."""
+    return f"torch {torch.__version__.split('+')[0]}, {processor()}"
 
 
 def curve(name: str, folder: Path) -> list[dict[str, Any]]:
@@ -85,6 +86,12 @@ def curve(name: str, folder: Path) -> list[dict[str, Any]]:
     out = folder / name.replace(" ", "-")
     assert main([str(places.get(word, word)) for word in [*RECIPES[name], "--out", out]]) == 0
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def flat(line: dict[str, Any]) -> dict[str, Any]:
+    """A line of metrics.jsonl without the level of "validation"."""
+    judged = {f"validation {name}": value for name, value in line.get("validation", {}).items()}
+    return {name: value for name, value in line.items() if name != "validation"} | judged
 
 
 def _prepare(folder: Path) -> Path:
@@ -101,16 +108,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_losses_are_those_of_before(name: str, place: Path) -> None:
     golden = json.loads(GOLDEN.read_text())
     expected, got = golden["curves"][name], curve(name, place)
-    if processor() == golden["processor"]:
+    if here() == golden["processor"]:
         assert got == expected
         return
-    assert [row.keys() for row in got] == [row.keys() for row in expected]
     for mine, theirs in zip(got, expected, strict=True):
-        assert mine == pytest.approx(theirs, rel=1e-3, abs=1e-4)
+        assert flat(mine) == pytest.approx(flat(theirs), rel=1e-3, abs=1e-4)
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
         curves = {name: curve(name, _prepare(Path(temporary))) for name in RECIPES}
-    GOLDEN.write_text(json.dumps({"processor": processor(), "curves": curves}, indent=1) + "\n")
+    GOLDEN.write_text(json.dumps({"processor": here(), "curves": curves}, indent=1) + "\n")
     sys.exit(0)
