@@ -1,7 +1,8 @@
 """Every recipe trained for a few steps gives the losses it always gave: the order of images, augmentation, initial
 values, optimisers and schedules, held together, to the last digit on the processors whose curves are stored.
 
-`python tests/recipes/test_golden_curves.py` writes this processor's into tests/golden/curves.json, for changes that are meant.
+`python tests/recipes/test_golden_curves.py` writes this processor's into tests/golden/curves.json, for changes that are
+meant.
 """
 
 from __future__ import annotations
