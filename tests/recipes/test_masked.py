@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 import vitascope as vs
 from ranks import begin, ended
-from short_run import differ, weights
+from short_run import Clock, differ, weights
 from tiny import FIELDS, PRETRAIN_WORDS, evaluated, finetune_recipe, image_folder, pretrain_recipe, source, splits
 from vitascope.cli import main
 from vitascope.data.source import Splits, without_labels
@@ -113,11 +113,14 @@ def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
         assert mine == pytest.approx(theirs, rel=1e-5)
 
 
-def test_a_budget_of_time_and_a_plan(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_budget_of_time_and_a_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO")
-    changes = {"steps": None, "time_budget": "8s", "checkpoint_activations": True, "micro_batch": 2}
+    Clock(monkeypatch, step=10.0)
+    changes = {"steps": None, "time_budget": "10m", "checkpoint_activations": True, "micro_batch": 2}
     model = pretrain(recipe(tmp_path / "run", workers=1, **changes), splits=splits())
-    assert json.loads((model.parent / "results.json").read_text())["steps"] > 1
+    assert 50 < json.loads((model.parent / "results.json").read_text())["steps"] <= 60
     assert "in parts of 2" in caplog.text
 
 

@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +17,7 @@ import pytest
 import yaml
 
 import vitascope as vs
-from short_run import BASE, differ, weights
+from short_run import BASE, Clock, differ, weights
 from tiny import CLASSES, pretrain_recipe, source, splits
 from vitascope.data.source import Splits
 from vitascope.errors import ConfigError, Stopped
@@ -121,22 +120,6 @@ def test_measuring_leaves_the_result_as_it_is(tmp_path: Path, measured: Any) -> 
     assert not differ(weights(with_probe), weights(without))
 
 
-class Clock:
-    """Time that passes in training steps alone: each takes `step` seconds."""
-
-    def __init__(self, patch: pytest.MonkeyPatch, step: float, stop_at: int = 0) -> None:
-        self.now, real = 1000.0, loop.training_step
-
-        def training_step(job: Any, state: Any, *rest: Any) -> None:
-            real(job, state, *rest)
-            self.now += step
-            if state.counters.step == stop_at:
-                os.kill(os.getpid(), signal.SIGTERM)
-
-        patch.setattr(loop, "training_step", training_step)
-        patch.setattr(time, "monotonic", lambda: self.now)
-
-
 def budgeted(out: Path, **changes: Any) -> Any:
     return pretrain_recipe(
         out, **{"steps": None, "time_budget": "60s", "eval_every": None, "save_every": None, **changes}
@@ -224,6 +207,18 @@ def test_a_budget_too_small_for_a_step_says_so(tmp_path: Path, measured: Any) ->
     with pytest.raises(ConfigError, match=r"a step takes 50\.00s .* give more time"):
         pretrain(budgeted(tmp_path / "run", time_budget="9s"), splits=splits())
     assert not (tmp_path / "run").exists()
+
+
+def test_a_moment_of_other_work_while_measuring_refuses_no_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    tries = [300.0, 0.1]
+    Clock(monkeypatch, step=1.0)
+    monkeypatch.setattr(plan, "measure_step", lambda *_: (tries.pop(0), 6))
+    pretrain(budgeted(tmp_path / "run"), splits=splits())
+    assert not tries
+    assert "0.1s each" in caplog.text
 
 
 def test_a_signal_while_measuring_stops_with_its_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

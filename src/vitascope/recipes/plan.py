@@ -67,25 +67,29 @@ def resolve(
     share = math.ceil(recipe.batch / world.size)
     fitting, memory = fitting_micro_batch(replace(job, settings=recipe), model, world)
     step, micro = 0.0, fitting
+    measured = replace(job, settings=replace(recipe, micro_batch=fitting))
     if limits is not None or recipe.time_budget is not None or recipe.micro_batch == "auto":
-        step, micro = measure_step(replace(job, settings=replace(recipe, micro_batch=fitting)), model, world)
+        step, micro = measure_step(measured, model, world)
     if recipe.micro_batch == "auto" or micro < min(recipe.micro_batch or share, share):
         recipe = replace(recipe, micro_batch=micro)
     shape = f"{count_parameters(model.config) / 1e6:.3g} M parameters at {model.config.image_size[0]} px"
     if job.learned != ALL:
         shape += f", {sum(p.numel() for p in model.parameters() if p.requires_grad) / 1e6:.3g} M of them learn"
-    each = f"{recipe.batch} images{f' in parts of {micro}' if micro < share else ''}"
-    each += f", {_short(step)} each" if step else ""
+    images = f"{recipe.batch} images{f' in parts of {micro}' if micro < share else ''}"
     limits, passes = limits or Limits(), job.learned.passes(model.config)
     if recipe.time_budget is not None:
         parameters = sum(p.numel() for p in model.parameters())
         steps, budget = by_the_clock(recipe, data, world, step, parameters, limits.begun, passes)
+        if steps < 1 / _NOISE:  # a moment in which other work held the machine up refuses nothing
+            step = min(step, measure_step(measured, model, world)[0])
+            steps, budget = by_the_clock(recipe, data, world, step, parameters, limits.begun, passes)
         if steps < 1 / _NOISE:
             raise ConfigError(
                 f"time_budget {recipe.time_budget}: a step takes {step:.2f}s and the last evaluation "
                 f"{budget.judging(budget.image):.0f}s, so none fits; give more time, a smaller --batch or model"
             )
         left = until(budget.begun + budget.total - time.monotonic())
+        each = f"{images}, {_short(step)} each"
         log.info("%s: %s steps or so of %s, %s; %s of memory", shape, f"{steps:,.0f}", each, left, memory_text(memory))
         _warn(recipe, max(round(steps), 1), len(data.train))
         return recipe, step
@@ -98,7 +102,7 @@ def resolve(
     judged = (steps // job.every(recipe.eval_every) + 1) * len(data.validation or ()) + len(data.test or ())
     takes = (steps + judged / recipe.batch / judged_at_once(passes, recipe.precision)) * step * limits.runs
     times = f", {limits.runs} times" if limits.runs > 1 else ""
-    plan = f"{shape}: {steps:,} steps of {each}{times}"
+    plan = f"{shape}: {steps:,} steps of {images}{f', {_short(step)} each' if step else ''}{times}"
     plan += f": about {duration(takes)}" if step else ""
     if takes > limits.longest:
         raise ConfigError(f"{plan}; give --time-budget 8h, a smaller model or --image-size, or --yes to start it so")
