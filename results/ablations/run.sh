@@ -19,7 +19,7 @@ ablation() {
 for name in ${*:-head positions self-supervision shape optimiser cost}; do
   case $name in
     shape) ablation shape --model-fields '{width: 32, depth: 4, heads: 2, hidden: 64}' ;;
-    optimiser) ablation optimiser --image-size 8 --steps 500 ;;
+    optimiser) ablation optimiser --image-size 8 --augment.pad-shift 1 --steps 500 ;;
     cost) [ -e cost ] || ${VITASCOPE:-vitascope} study cost --out cost ;; # nothing else should run
     positions) ablation positions --seeds 6 ;; # by three of them three more would decide; see README
     *) ablation "$name" ;;
