@@ -16,6 +16,7 @@ FILES = {
     "train": "train/ants_bees.json",
     "fractals_demo": "demo/fractals.json",
     "transfer": "cifar_transfer/summary.json",
+    "comparison": "comparison/study/study.json",
     "cifar": "data_scaling_cifar100_2026-11-23/study.json",
     "drawn": "data_scaling_fractals_2026-11-23/study.json",
     "record": "cifar10_record/results.json",

@@ -1,9 +1,10 @@
-"""The tables of results/benchmarks, and the two in README.md, made from the result files.
+"""The tables of results/benchmarks, README.md and docs/comparison.md, made from the result files.
 
 python benchmarks/table.py
 
-Writes results/benchmarks/PROCESSOR/README.md, all that was measured there, and what stands in README.md between marks:
-the results (`findings.py`), and of speed one line for each ratio that something is aimed at, from every processor.
+Writes results/benchmarks/PROCESSOR/README.md, all that was measured there, and what stands between marks: in README.md
+the results (`findings.py`), and of speed one line for each ratio that something is aimed at, from every processor; in
+docs/comparison.md the models of that study and the paper's statements.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from typing import Any
 import findings
 from contest import FOLDER
 from rows import ROWS, Row
+from vitascope.studies.reading import told_models, told_verdict
 from vitascope.whole import written_whole
 
 README = Path(__file__).parent.parent / "README.md"
+COMPARISON = README.parent / "docs" / "comparison.md"
 HEAD = "| measure | beside | times as fast (quartiles) | aim | products alone |\n|---|---|---|---|---|\n"
 
 
@@ -39,6 +42,9 @@ def made() -> Iterator[tuple[Path, str]]:
                 parts.append(section(results, aimed=True))
     text = between(README.read_text(encoding="utf-8"), "results", "\n".join(findings.lines()))
     yield README, between(text, "speed", "\n".join(parts).rstrip())
+    study = json.loads((findings.RESULTS / findings.FILES["comparison"]).read_text(encoding="utf-8"))
+    text = between(COMPARISON.read_text(encoding="utf-8"), "models", told_models(study))
+    yield COMPARISON, between(text, "statements", "\n".join(map(told_verdict, study["verdicts"])))
 
 
 def between(text: str, name: str, table: str) -> str:
@@ -47,12 +53,12 @@ def between(text: str, name: str, table: str) -> str:
     before, _, rest = text.partition(begin)
     _, mark, after = rest.partition(end)
     if not mark:
-        raise SystemExit(f"README.md has no place for the table: expected {begin} and {end}")
+        raise SystemExit(f"no place for the table: expected {begin} and {end}")
     return f"{before}{begin}\n{table}\n{end}{after}"
 
 
 def marks(name: str) -> tuple[str, str]:
-    """What stands before and after a table of README.md."""
+    """What stands before and after a table."""
     return f"<!-- {name}: made by benchmarks/table.py -->", f"<!-- end of {name} -->"
 
 

@@ -1,4 +1,4 @@
-"""The tables: a line for each peer, the aim of this processor, nothing of the README touched but its table."""
+"""The tables: a line for each peer, the aim of this processor, nothing of a page touched but its table."""
 
 from __future__ import annotations
 
@@ -42,6 +42,10 @@ def result(processor: str) -> dict[str, Any]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(table, "FOLDER", tmp_path / "results")
     monkeypatch.setattr(table, "README", tmp_path / "README.md")
+    monkeypatch.setattr(table, "COMPARISON", tmp_path / "comparison.md")
+    (tmp_path / "comparison.md").write_text(
+        "".join(f"{b}\n{e}\n" for b, e in map(table.marks, ("models", "statements")))
+    )
     monkeypatch.setattr(findings, "lines", lambda: ["| found |"])
     for slug, processor in (("one", "CPU (avx2)"), ("two", "CPU (amx_bf16)")):
         (tmp_path / "results" / slug).mkdir(parents=True)
@@ -65,6 +69,11 @@ def test_tables(folder: Path) -> None:
     assert "What limits it." in page
     assert "python benchmarks/training.py --model ViT-Ti/4" in page
     assert "| timm | 20 | 0.5 |" in page
+    comparison = (folder / "comparison.md").read_text()
+    assert "| ViT-64/2 | ViT | 0.31 M |" in comparison
+    assert (
+        "\n- Small sets, fine-tuned: larger ViTs below the smaller one, ViTs below ResNets (Fig. 3): **" in comparison
+    )
 
 
 def test_a_readme_without_marks_is_left_alone(folder: Path) -> None:

@@ -152,7 +152,7 @@ def test_heads_that_want_other_rates_are_told(tmp_path: Path) -> None:
     means |= {f"mean of patches, {rate:g}": value for rate, value in mean.items()}
     assert outcomes(study, means) == ["holds", "holds"]
     at_an_end = outcomes(study, means | {"mean of patches, 0.00025": 0.6})
-    assert at_an_end == ["not decidable here", "holds"]
+    assert at_an_end == ["not decidable here", "not decidable here"]
     unrun = {name: value for name, value in means.items() if not name.endswith((" 0.002", " 0.004", " 0.008"))}
     assert outcomes(study, unrun | {"mean of patches, 0.001": 0.6})[0] == "not decidable here"
     same = {name: value for name, value in means.items() if "class" in name}
@@ -225,9 +225,9 @@ def test_one_target_is_all_that_one_from_scratch_begins_with(tmp_path: Path) -> 
 def test_one_that_learns_from_the_target_has_its_images(tmp_path: Path) -> None:
     study = ablation("self-supervision", tmp_path, "target", target_images=15)
     assert study.sources == (tiny_study.SOURCE, "target")
-    of_target = [cell for cell in study.grid(48, 30) if cell.source]
+    of_target = [cell for cell in study.grid(48, 15) if cell.source]
     assert [(cell.contender.name, cell.size) for cell in of_target] == [("from scratch", 15)]
-    assert ablation("self-supervision", tmp_path, "target").grid(48, 30)[0].size == 30
+    assert ablation("self-supervision", tmp_path, "target").grid(10, 30)[0].size == 30  # the source may have fewer
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,22 @@ import pytest
 
 from tiny_study import diverged, row, rows
 from vitascope.evaluation.interval import Interval, interval, student_t
-from vitascope.studies.analysis import Row, Table, crossover, measures, rises
+from vitascope.studies.analysis import Row, Table, crossover, measured, rises
 
 
 def test_measures_of_a_row() -> None:
-    found = measures(row("ViT-a", 0.75, few=0.25, rise=0.125))
+    ((_, found),) = measured([row("ViT-a", 0.75, few=0.25, rise=0.125), diverged("ViT-a")], "size")
     assert found == {"fine-tuned": 0.75, "2-shot": 0.25, "pre-training": 0.4, "overfit": 0.125}
-    assert measures(diverged("ViT-a")) == {}
+
+
+def test_overfitting_is_told_after_as_many_steps() -> None:
+    made = [row(name, 0.5, rise=0.5) for name in ("ViT-short", "BiT-long", "BiT-unknown")]
+    made += [row("BiT-long", 0.5, rise=0.25, seed=1)]
+    for one, taken in zip(made, (6, 10, 10, 10), strict=True):
+        one["pretraining"]["steps"] = taken
+    made[1]["pretraining"]["looks"] = [[2, 1.5], [4, 1.0], [6, 1.125], [8, 0.75], [10, 1.25]]
+    values = [found.get("overfit") for _, found in measured(made, "size")]
+    assert values == [0.5, 0.125, None, 0.25]  # of the other seed no run ended before
 
 
 def test_scatter_is_that_of_a_kind_at_a_place() -> None:

@@ -18,7 +18,7 @@ from tiny_study import BIT, SOURCE, TINY, VIT, data_scaling, shrink
 from vitascope.data.open import open_data
 from vitascope.errors import ConfigError, DataError
 from vitascope.recipes.recipe import to_dict
-from vitascope.studies.analysis import measures
+from vitascope.studies.analysis import measured
 from vitascope.studies.cells import finetune_recipe, pretrain_recipe, read_row, run_cell
 from vitascope.studies.data import nested_subset, open_study
 from vitascope.studies.settings import Cell, DataScaling
@@ -95,15 +95,17 @@ def test_a_row_says_all_that_was_found(done: tuple[DataScaling, dict[str, Any]])
     assert "diverged" not in row
     first = row["pretraining"]
     assert set(first) == {
-        "top1", "loss", "images", "last_training_loss", "last_loss", "least_loss", "best_step", "steps",
+        "top1", "loss", "images", "last_training_loss", "last_loss", "least_loss", "looks", "best_step", "steps",
     }  # fmt: skip
     assert first["images"] == 12
     assert first["least_loss"] <= first["last_loss"]
+    assert [step for step, _ in first["looks"]] == [1, 2, 3, 4]
+    assert first["looks"][-1][1] == first["last_loss"]
     assert row["finetuning"]["images"] == 30
     assert [(entry["shots"], entry["method"], len(entry["accuracies"])) for entry in row["fewshot"]] == [
         (2, "ridge", 2)
     ]
-    assert measures(row) == {
+    assert measured([row], "size")[0][1] == {
         "fine-tuned": row["finetuning"]["top1"],
         "2-shot": row["fewshot"][0]["mean"],
         "pre-training": first["top1"],
@@ -173,7 +175,7 @@ def test_a_run_that_diverges_is_a_result_without_accuracies(
     row = run_cell(study, cell, open_study(study))
     assert "loss nan" in row["diverged"]
     assert not {"pretraining", "finetuning", "fewshot"} & set(row)
-    assert measures(row) == {}
+    assert measured([row], "size") == []
     assert read_row(study.out, cell) == row
     assert f"{cell.key} diverged" in caplog.text
     assert not (Path(study.out) / "runs" / cell.key / "pretrain" / "checkpoints").exists()
@@ -204,7 +206,7 @@ def test_a_fine_tuning_that_diverges_is_a_result_too(images: Path, tmp_path: Pat
     row = run_cell(study, CELL, open_study(study))
     assert row["diverged"]
     assert row["pretraining"]["images"] == 12
-    assert measures(row) == {}
+    assert measured([row], "size") == []
 
 
 def test_all_models_are_trained_alike() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 from tiny import image_folder
-from tiny_study import data_scaling
+from tiny_study import data_scaling, values
+from vitascope.studies.ablation.settings import Ablation
 from vitascope.studies.data import StudyData, open_study
 
 
@@ -46,3 +48,23 @@ def test_parts_of_the_target_are_drawn_once(folders: Path) -> None:
     assert [len(part) for d in (one, whole) for part in (d.targets[0].train, d.targets[0].test)] == [24, 9, 30, 30]
     learned, again = one.targets[0].train, other.targets[0].train
     assert np.array_equal(np.stack([learned[i] for i in range(24)]), np.stack([again[i] for i in range(24)]))
+
+
+def test_a_source_that_is_the_target_too_has_what_is_learned_of_it(folders: Path) -> None:
+    study = Ablation(
+        name="self-supervision",
+        **values(folders / "out", folders / "target", source=str(folders / "source"), target_images=15),
+    )
+    data = open_study(study)
+    pool, learned = data.pools[1], data.targets[0].train
+    assert pool.train.origin()[1].tolist() == learned.origin()[1].tolist()
+    assert len(pool.validation) == 12
+    assert not set(pool.validation.origin()[1].tolist()) & set(learned.origin()[1].tolist())
+    assert data.sizes == (60 - 12, 15)
+    whole = open_study(dataclasses.replace(study, target_images=None))
+    assert (len(whole.pools[1].train), len(whole.pools[1].validation)) == (30 - 12, 12)
+
+
+def test_a_target_with_fewer_images_than_asked_is_told(folders: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert len(opened(folders, target_images=50).targets[0].train) == 30
+    assert "has 30 images, fewer than 50: all are taken" in caplog.text

@@ -59,12 +59,32 @@ def test_names_may_be_of_line_ups_and_of_the_catalogue() -> None:
         ("", "''"),
         ("ViT-128/8,", "''"),
         ("ViT-128/8,BiT-R50x1,ViT-128/8", "each once"),
+        ("BiT-R50x0.5,BiT-R50x½", "each once"),
+        ("ViT-128/8,ViT-127/8", "besides there are small, paper"),
     ],
 )
 def test_what_is_unknown_or_doubled_is_refused(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
         lineup(text)
     assert "\n" not in str(caught.value)
+
+
+def test_a_half_is_one_name() -> None:
+    assert lineup("BiT-R50x0.5") == lineup("BiT-R50x½")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("small", "own_models has A, B, of which models 'small' has none"),
+        ("A,B", "own_models has B: .* leave image_size out"),
+        ("C", "besides there are small, paper, A, B"),
+    ],
+)
+def test_own_models_that_say_nothing_are_refused(text: str, said: str) -> None:
+    size = {"image_size": 16} if "B" in text else {}
+    with pytest.raises(ConfigError, match=said):
+        lineup(text, {"A": {"model": "ViT-Ti/4"}, "B": {"model": "ViT-Ti/4", **size}})
 
 
 def test_the_costs_of_small_are_what_its_comment_promises() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 import pytest
 
 from tiny_study import BIT, TINY, VIT, data_scaling, quicker, same_results, target
+from vitascope.errors import DivergedError
 from vitascope.recipes.run_folder import stored_config
 from vitascope.studies import rates
+from vitascope.studies import study as study_module
 from vitascope.studies.lineup import LINEUPS
 from vitascope.studies.rates import known_rates, templates, trials, widened, with_rates
 from vitascope.studies.report import write_report
@@ -106,7 +109,7 @@ def test_resnets_are_tuned_by_bits_own_set_up_too(
     cells = study.grid(48)
     assert [cell.contender.name for cell, *_ in trials(study, cells)] == [BIT]
     own = with_rates(study, cells)
-    assert tried == [f"BiT-R14x0.5 {name}" for name in ("lr-0.001", "finetune-lr-0.03", "finetune-bit-lr-0.003")]
+    assert tried == [f"BiT-R14x0.5-20-4 {name}" for name in ("lr-0.001", "finetune-lr-0.03", "finetune-bit-lr-0.003")]
     found = own.finetuning(BIT)
     assert (found["lr"], found["decay"]) == ((0.003, "stairs") if better else (0.03, "cosine"))
     assert own.finetuning(VIT)["decay"] == "cosine"
@@ -139,3 +142,34 @@ def test_the_set_up_of_fine_tuning_that_the_user_gave_goes_before_a_chosen_one(
     assert not trials(study, study.grid(48))
     found = with_rates(study, study.grid(48)).finetuning(BIT)
     assert (found["lr"], found["decay"]) == (lr, decay)
+
+
+def test_where_all_rates_diverge_the_study_goes_on(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverges(folder: Path, every: int | None, begin: Any) -> dict[str, Any]:
+        raise DivergedError("loss nan")
+
+    monkeypatch.setattr(rates, "once", diverges)
+    study = data_scaling(tmp_path / "out", images, **TRIED)
+    own = with_rates(study, study.grid(48))
+    assert own.rate(VIT, "finetune_lr") == study.finetune_lr
+    assert not trials(study, study.grid(48))
+
+
+def test_rates_are_tried_in_the_middle_of_the_whole_grid(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def result(folder: Path, every: int | None, begin: Any) -> dict[str, Any]:
+        tried.append(folder.parent.name)
+        return {"validation": {"top1": 0.5}}
+
+    monkeypatch.setattr(rates, "once", result)
+    monkeypatch.setattr(study_module, "run_cells", lambda *_: None)
+    study = data_scaling(tmp_path / "out", images, **{**TRIED, "sizes": (10, 20, 40)})
+    plan = plan_study(study)
+    cut = dataclasses.replace(plan, cells=plan.cells[:1], dropped=plan.cells[1:])
+    run_study(study, cut, lambda cell, row: None)
+    assert set(tried) == {"ViT-32_8-20-4"}

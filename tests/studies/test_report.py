@@ -169,7 +169,7 @@ def test_figures_are_drawn_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert [axes.get_ylabel() for axes in figure.axes] == [
         "test accuracy, fine-tuned (%)",
         "test accuracy, 2 per class (%)",
-        "rise of validation loss after its least",
+        "rise of validation loss from its least, after as many steps",
     ]
     assert tuned.get_xscale() == "log"
     assert [tick.get_text() for tick in tuned.get_xticklabels()] == ["10", "100", "1,000"]
@@ -288,7 +288,7 @@ def test_summary_of_places_and_seeds() -> None:
 
 
 def test_numbers_in_the_csv_have_six_digits() -> None:
-    text = csv_table(rows(VIT, (1 / 3,)), {VIT: {"parameters": 7, "flops": 9.0}})
+    text = csv_table(rows(VIT, (1 / 3,)), {VIT: {"parameters": 7, "flops": 9.0}}, "size")
     assert text.splitlines()[1] == f"{VIT},ViT,7,9.0,100,10,0,fine-tuned,0.333333"
 
 

@@ -58,6 +58,11 @@ def test_all_of_the_source_may_be_asked_for_and_not_one_more() -> None:
         scaling(sizes=(20, 49)).grid(48)
 
 
+def test_seeds_go_with_their_sizes() -> None:
+    grid = scaling(models="ViT-128/8", sizes=(20, 10), seeds=(1, 2)).grid(48)
+    assert [(cell.size, cell.seed) for cell in grid] == [(10, 0), (20, 0), (10, 1)]
+
+
 def test_further_sources_take_the_place_of_sizes() -> None:
     study = scaling(further=("b", "c"), seeds=(1,), models="ViT-128/8", steps=3)
     assert study.sources == (SOURCE, "b", "c")
@@ -174,6 +179,6 @@ def test_own_rates_go_before_those_of_all() -> None:
     study = scaling(lr=0.1, finetune_lr=0.2, own_rates={"ViT-128/8": {"lr": 0.3}})
     assert [study.rate(name, "lr") for name in ("ViT-128/8", "BiT-R14x½")] == [0.3, 0.1]
     assert study.rate("ViT-128/8", "finetune_lr") == 0.2
-    for wrong in ({"a": {"rate": 1.0}}, {"a": {"lr": 0.0}}, {"a": 3}):
+    for wrong in ({"a": {"rate": 1.0}}, {"a": {"lr": 0.0}}, {"a": 3}, {"a": {"lr": 0.1}}):
         with pytest.raises(ConfigError, match="own_rates has a"):
             scaling(own_rates=wrong)

@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
+from tiny import FIELDS
 from tiny_study import BIT, SOURCE, TINY, VIT, compute, data_scaling, do, row
 from vitascope.checkpoints.run_files import write_json
-from vitascope.errors import ConfigError
+from vitascope.errors import ConfigError, UserError
 from vitascope.studies import study as study_module
 from vitascope.studies.cells import row_file
 from vitascope.studies.cost import Cost, cell_seconds
 from vitascope.studies.lineup import LINEUPS, Contender
-from vitascope.studies.settings import Cell, DataScaling
+from vitascope.studies.settings import Cell, Compute, DataScaling
 from vitascope.studies.study import Plan, compared, fitting, plan_study, refuse_other, run_study
 from vitascope.training.observer import Observer
 
@@ -243,4 +244,30 @@ def test_everybody_hears_of_each_cell_and_its_row(tmp_path: Path, images: Path) 
         assert found == json.loads((tmp_path / "out" / "cells" / f"{key}.json").read_text())
     kept = json.loads((tmp_path / "out" / "settings.json").read_text())
     assert len(kept.pop("data")) == 3
+    assert kept.pop("grid")["steps"] == [2, 4]
+    assert kept.pop("contenders").keys() == {VIT}
     assert kept == json.loads(json.dumps(study.kept()))
+
+
+def test_a_model_may_join_but_must_stay_what_it_is(tmp_path: Path, images: Path) -> None:
+    def own(**fields: Any) -> dict[str, Any]:
+        return {"A": {"model": "ViT-Ti/8", **FIELDS, **fields}, "B": {"model": "ViT-Ti/8", **FIELDS}}
+
+    def study(models: str, **changes: Any) -> Compute:
+        return compute(
+            tmp_path / "out", images, models=models, seeds=1, **{"steps": (2,), "own_models": own(), **changes}
+        )
+
+    do(study("A"))
+    do(study("B"))  # joins; what A is stays known
+    for changed in ({"own_models": own(depth=1)}, {"own_rates": {"A": {"lr": 0.1}}}):
+        with pytest.raises(ConfigError, match=r"A: .*, was "):
+            do(study("A,B", **changed))
+    assert do(study("A,B"))["runs"] == {"done": 2, "left": 0, "dropped": []}
+
+
+def test_a_row_of_another_model_with_the_same_file_name_is_not_taken(tmp_path: Path, images: Path) -> None:
+    own = {name: {"model": "ViT-Ti/8", **FIELDS} for name in ("A b", "A-b")}
+    do(compute(tmp_path / "out", images, models="A b", own_models=own, seeds=1, steps=(2,)))
+    with pytest.raises(UserError, match="is of A b, whose name is the same for files as A-b"):
+        do(compute(tmp_path / "out", images, models="A-b", own_models=own, seeds=1, steps=(2,)))

@@ -249,6 +249,17 @@ def test_verdicts_on_planted_truth_are_right_at_their_rate() -> None:
     assert told / claims > 0.95
 
 
+def test_a_comparison_has_one_interval_wherever_it_is_told() -> None:
+    """Scatter is that of all pairs of the same kinds, whatever a statement compares besides."""
+    who = evidence(planted(np.random.default_rng(3), 3, (0.0, 0.02)))
+    pairs = [("ViT-l", "BiT-s"), ("ViT-l", "BiT-l")]
+    alone = [who.gains("fine-tuned", [pair])[0] for pair in pairs]
+    assert who.gains("fine-tuned", [*pairs, ("ViT-s", "BiT-s")])[:2] == alone
+    assert who.alike(("ViT-l", "BiT-l")) == [("ViT-s", "BiT-s")]
+    assert who.alike(("ViT-l", "BiT-s")) == [("ViT-s", "BiT-l")]
+    assert who.alike(("ViT-l", "ViT-s")) == []
+
+
 def test_what_would_decide_it_is_what_decides_it() -> None:
     """Seeds foretold from a few are enough in about half of the cases, since the difference itself is uncertain."""
     rng, enough, cases = np.random.default_rng(1), 0, 0

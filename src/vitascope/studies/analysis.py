@@ -18,10 +18,25 @@ Row = dict[str, Any]
 FINETUNED, OVERFIT = "fine-tuned", "overfit"
 
 
-def measures(row: Row) -> dict[str, float]:
-    """What is told of a run: shares in [0, 1], and by how much the validation loss rises from its least to the end."""
-    if "diverged" in row:
-        return {}
+def measured(rows: Iterable[Row], axis: str) -> list[tuple[Row, dict[str, float]]]:
+    """Each row, and what is told of it: shares in [0, 1], and by how much the validation loss rises from its least.
+
+    It has risen most where a run was longest, and patience ends each at another step; so that is told after as many
+    steps as all runs of a place and seed took.
+    """
+    found = [row for row in rows if "diverged" not in row]
+    ends: dict[tuple[int, int], int] = {}
+    for row in found:
+        place = row[axis], row["seed"]
+        ends[place] = min(ends.get(place, _taken(row)), _taken(row))
+    return [(row, _measures(row, ends[row[axis], row["seed"]])) for row in found]
+
+
+def _taken(row: Row) -> int:
+    return int(row["pretraining"].get("steps", row["steps"]))
+
+
+def _measures(row: Row, end: int) -> dict[str, float]:
     first = row["pretraining"]
     few: dict[str, float] = {}
     for entry in row["fewshot"]:  # the first λ is the one that is judged
@@ -31,8 +46,17 @@ def measures(row: Row) -> dict[str, float]:
         FINETUNED: row["finetuning"]["top1"],
         **few,
         **({"pre-training": first["top1"]} if "top1" in first else {}),
-        OVERFIT: first["last_loss"] - first["least_loss"],
+        **({OVERFIT: rise} if (rise := _rise(row, end)) is not None else {}),
     }
+
+
+def _rise(row: Row, end: int) -> float | None:
+    """Of the validation loss from its least to a step; None where it is not known of that step."""
+    first = row["pretraining"]
+    if _taken(row) == end:
+        return float(first["last_loss"] - first["least_loss"])
+    losses = [loss for step, loss in first.get("looks", ()) if step <= end]
+    return losses[-1] - min(losses) if losses else None
 
 
 Term = tuple[int, str, int]
@@ -52,8 +76,7 @@ class Table:
         self.measure, self.axis = measure, axis
         self._seeds: dict[tuple[str, int], dict[int, float]] = {}
         self._kinds: dict[str, str] = {}
-        for row in sorted(rows, key=lambda row: int(row["seed"])):
-            values = measures(row)
+        for row, values in sorted(measured(rows, axis), key=lambda told: int(told[0]["seed"])):
             if measure in values:
                 self._seeds.setdefault((row["model"], row[axis]), {})[row["seed"]] = values[measure]
                 self._kinds[row["model"]] = row["kind"]

@@ -51,6 +51,9 @@ def read_row(out: str | Path, cell: Cell) -> dict[str, Any] | None:
         return None
     try:
         row = read_json(path, "it is made again")
+        if row.get("model", cell.contender.name) != cell.contender.name:
+            other = f"{path} is of {row['model']}, whose name is the same for files as {cell.contender.name}"
+            raise UserError(f"{other}; give one of them another name")
         if row.get("seed") != cell.seed or not ({"finetuning", "fewshot"} <= row.keys() or "diverged" in row):
             raise ConfigError(f"{path} holds no row of this cell; it is made again")
         return row
@@ -109,8 +112,9 @@ def _pretraining(run: _Run) -> dict[str, Any]:
     return {
         **_result(results, "validation"),
         "last_training_loss": training[-1] if training else math.nan,
-        "last_loss": validation[-1],
-        "least_loss": min(validation),
+        "last_loss": validation[-1][1],
+        "least_loss": min(loss for _, loss in validation),
+        "looks": [list(look) for look in validation],
         "best_step": results["best_step"],
         "steps": results["steps"],
     }
@@ -243,8 +247,8 @@ def _result(results: dict[str, Any], split: str) -> dict[str, Any]:
     return told | {"seconds": results.get("seconds")}
 
 
-def _losses(folder: Path) -> tuple[list[float], list[float]]:
-    """On the held-out images and on training images, in order."""
+def _losses(folder: Path) -> tuple[list[tuple[int, float]], list[float]]:
+    """(step, loss) on the held-out images, and losses on training images, in order."""
     lines = read_metrics(folder)
-    validation = [line["validation"]["loss"] for line in lines if "validation" in line]
+    validation = [(line["step"], line["validation"]["loss"]) for line in lines if "validation" in line]
     return validation, [line["loss"] for line in lines if "loss" in line]

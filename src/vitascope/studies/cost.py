@@ -58,7 +58,7 @@ def measure_costs(study: Study, cells: Sequence[tuple[Cell, int]], threads: int)
 def trial_seconds(study: Study, cell: Cell, cost: Cost, pretraining: int, finetuning: int) -> float:
     """About how long trials of so many rates take, in a model's middle cell."""
     judged = study.evaluations * study.validation_images / judged_at_once(_BACKWARD, study.precision)
-    images = (cell.steps * study.batch + judged) * pretraining
+    images = (cell.steps * study.batch + judged) * max(pretraining, 1)  # one is fine-tuned from
     return (images + study.finetune_steps * study.batch * finetuning) / cost.images_per_second
 
 

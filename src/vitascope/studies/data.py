@@ -62,15 +62,18 @@ class StudyData:
 def open_study(study: Study) -> StudyData:
     """Opens sources and targets; raises `DataError` where the study cannot be made of them."""
     sources = {source: open_data(source).train for source in study.sources}
-    named, targets = dict(sources), []
+    named, targets, own = dict(sources), [], dict[str, Source]()
     for target in study.targets:
         learned, judged, test = _open_target(study, target)
+        own[target] = learned
         targets.append(Target(train=in_memory(learned, _MEMORY), test=in_memory(judged, _MEMORY)))
         named |= {f"{target} (train)": learned, f"{target} (test)": judged}
         if not study.keep_copies:
             sources = {name: source and _without_copies(source, test) for name, source in sources.items()}
     return StudyData(
-        pools=tuple(_open_pool(source, train, study.validation_images) for source, train in sources.items()),
+        pools=tuple(
+            _open_pool(source, train, study.validation_images, own.get(source)) for source, train in sources.items()
+        ),
         targets=tuple(targets),
         contents={name: source.contents() for name, source in named.items() if source is not None},
     )
@@ -91,6 +94,8 @@ def _open_target(study: Study, target: str) -> tuple[Source, Source, Source]:
 def _part(source: Source, count: int | None, stream: Stream) -> Source:
     """So many images of `source`, drawn once; all of them where `count` is None or there are no more."""
     if count is None or count >= len(source):
+        if count is not None and count > len(source):
+            log.warning("%s has %s images, fewer than %s: all are taken", source.name, f"{len(source):,}", f"{count:,}")
         return source
     chosen = generator(stream, 0).permutation(len(source))[:count]
     return View(source, np.sort(chosen), f"{source.name} ({count} images)")
@@ -99,6 +104,8 @@ def _part(source: Source, count: int | None, stream: Stream) -> Source:
 def _without_copies(source: Source, test: Source) -> Source:
     """`source` without what is among the test images too, as they are or nearly (Section 4.1)."""
     copies = find_copies([source, test])
+    if copies.limits:
+        log.info("%s and %s: %s", source.name, test.name, copies.limits)
     again = np.isin(copies.of(source), copies.of(test))
     if not again.any():
         return source
@@ -106,15 +113,19 @@ def _without_copies(source: Source, test: Source) -> Source:
     return View(source, np.flatnonzero(~again).astype(np.int64), source.name)
 
 
-def _open_pool(source: str, train: Source | None, validation: int) -> Pool:
+def _open_pool(source: str, train: Source | None, validation: int, own: Source | None = None) -> Pool:
+    """Of a source's training images, or of those that are learned of it where it is a target itself (`own`)."""
     if train is None or len(train) < 2 * validation:
         raise DataError(
             f"{source} has {0 if train is None else len(train)} training images, too few to keep {validation} of them "
             "for validation; give other data, or fewer --validation-images"
         )
     single_labels(train, "a study")
-    train = in_memory(train, _MEMORY)
     order = generator(Stream.STUDY_VALIDATION, 0).permutation(len(train))
+    if own is not None and len(train) - len(own) >= validation:
+        learned = np.isin(train.origin()[1], own.origin()[1])
+        order = np.concatenate([order[~learned[order]][:validation], np.flatnonzero(learned)])
+    train = in_memory(train, _MEMORY)
     held, rest = np.sort(order[:validation]), np.sort(order[validation:])
     return Pool(train=View(train, rest, train.name), validation=View(train, held, f"{train.name} (held out)"))
 

@@ -12,12 +12,14 @@ from vitascope.studies.analysis import OVERFIT, Row, Table, Term
 from vitascope.studies.settings import Study, passes
 
 Outcome = Literal["holds", "does not hold", "not reached at these sizes", "not decidable here"]
-"""Not reached: it does not hold at the largest size, but comes nearer with every image."""
+"""Not reached: it does not hold at the largest size, but is nearer there than at the smallest."""
 Pair = tuple[str, str]
+Terms = tuple[Term, ...]
 Judge = Callable[[Interval], Outcome]
 
 ALIKE = 0.02
 """Accuracies within two points of each other, interval included, are called alike."""
+ALIKE_TOLD = f"alike, within {100 * ALIKE:.0f} points"
 _OPEN: Outcome = "not decidable here"
 _BY_SIGN: tuple[Outcome, ...] = (_OPEN, "holds", "does not hold")
 
@@ -31,9 +33,10 @@ class Claim:
     outcome: Outcome = "not decidable here"
     """By the interval of the difference."""
     more_seeds: int | None = None
-    """How many more would decide it, if difference and scatter are what they seem; None: unknown, or decided."""
+    """How many more of every model would decide it about as often as not, if difference and scatter are what they seem;
+    None: unknown, or decided."""
     more_hours: float | None = None
-    """What they take on this machine."""
+    """What they take on this machine, one after the other."""
 
 
 def above(difference: Interval) -> Outcome:
@@ -107,23 +110,19 @@ class Evidence:
         at, table = self.places[place], self.table(measure)
         head = f"{measure}, {at:,} {'images' if self.study.axis == 'size' else 'steps'}"
         return [
-            self.claim(table, f"{head}: {a} against {b}", judge, terms, alike)
-            for (a, b), terms, alike in self._each(pairs, lambda pair: ((1, pair[0], at), (-1, pair[1], at)))
+            self.claim_of((a, b), table, f"{head}: {a} against {b}", judge, lambda a, b: ((1, a, at), (-1, b, at)))
+            for a, b in pairs
         ]
 
     def gains(self, measure: str, pairs: Iterable[Pair]) -> list[Claim]:
         """Whether the first of each pair gains on the second from the smallest of `places` to the largest."""
         low, high, table = self.places[0], self.places[-1], self.table(measure)
 
-        def terms(pair: Pair) -> tuple[Term, ...]:
-            a, b = pair
+        def terms(a: str, b: str) -> Terms:
             return (1, a, high), (-1, b, high), (-1, a, low), (1, b, low)
 
         head = f"{measure}, {high:,} images against {low:,}"
-        return [
-            self.claim(table, f"{head}: {a} on {b}", above, own, alike)
-            for (a, b), own, alike in self._each(pairs, terms)
-        ]
+        return [self.claim_of((a, b), table, f"{head}: {a} on {b}", above, terms) for a, b in pairs]
 
     def reaches(self, measure: str, pairs: Sequence[Pair]) -> list[Claim]:
         """`compare` at the largest place by `above`; what only comes nearer there is not contradicted."""
@@ -136,24 +135,20 @@ class Evidence:
             for claim, near in zip(claims, nearer, strict=True)
         ]
 
-    def _each(
-        self, pairs: Iterable[Pair], terms: Callable[[Pair], tuple[Term, ...]]
-    ) -> Iterable[tuple[Pair, tuple[Term, ...], list[tuple[Term, ...]]]]:
-        """Each pair, its terms, and those of further pairs of the same kinds that share no model, for their scatter."""
+    def alike(self, pair: Pair) -> list[Pair]:
+        """Further pairs of the same kinds that share no model with it or one another: they tell its scatter too."""
         kinds = {row["model"]: row["kind"] for row in self.rows}
-        every = list(pairs)
-        for pair in every:
-            taken, alike = set(pair), []
-            for other in every:
-                if [kinds.get(m) for m in other] == [kinds.get(m) for m in pair] and taken.isdisjoint(other):
-                    taken |= set(other)
-                    alike.append(terms(other))
-            yield pair, terms(pair), alike
+        sides = [[name for name, kind in kinds.items() if kind == kinds.get(one) and name not in pair] for one in pair]
+        if sides[0] == sides[1]:
+            sides = [sides[0][::2], sides[0][1::2]]
+        return list(zip(*sides, strict=False))
 
-    def claim(
-        self, table: Table, named: str, judge: Judge, terms: Sequence[Term], alike: Sequence[Sequence[Term]] = ()
-    ) -> Claim:
-        """What `judge` says of a sum of means, with its numbers."""
+    def claim_of(self, pair: Pair, table: Table, named: str, judge: Judge, terms: Callable[[str, str], Terms]) -> Claim:
+        """`claim` of a pair by its `terms`; scatter is that of all pairs `alike`."""
+        return self.claim(table, named, judge, terms(*pair), [terms(*other) for other in self.alike(pair)])
+
+    def claim(self, table: Table, named: str, judge: Judge, terms: Terms, alike: Sequence[Terms] = ()) -> Claim:
+        """What `judge` says of a sum of means, with its numbers; `alike` tell its scatter too."""
         try:
             found = table.contrast(*terms, alike=alike)
         except KeyError:
@@ -165,13 +160,14 @@ class Evidence:
         if outcome == _OPEN:
             needed = table.seeds_needed(lambda one: judge(one) != _OPEN, *terms, alike=alike)
             more = None if needed is None else max(needed - found.count, 1)
-        return Claim(text=f"{named}: {said}", outcome=outcome, more_seeds=more, more_hours=self._hours(terms, more))
+        hours = self._hours([term for each in (terms, *alike) for term in each], more)
+        return Claim(text=f"{named}: {said}", outcome=outcome, more_seeds=more, more_hours=hours)
 
     def _hours(self, terms: Sequence[Term], seeds: int | None) -> float | None:
         """Of so many more runs of each model and place in `terms`, by what those that are done took."""
         took = {
             (model, place): [
-                sum(row["seconds"].values())
+                sum(taken or 0.0 for taken in row["seconds"].values())
                 for row in self.rows
                 if (row["model"], row[self.study.axis]) == (model, place) and row.get("seconds")
             ]

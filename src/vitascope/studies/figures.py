@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from vitascope.studies.analysis import FINETUNED, OVERFIT, Table
@@ -30,7 +31,7 @@ def draw_study(evidence: Evidence) -> Figure:
     panels = {
         FINETUNED: "test accuracy, fine-tuned (%)",
         evidence.few: f"test accuracy, {min(evidence.study.shots)} per class (%)",
-        **({OVERFIT: "rise of validation loss after its least"} if by_size else {}),
+        **({OVERFIT: "rise of validation loss from its least, after as many steps"} if by_size else {}),
     }
     drawing = figure(4.4 * len(panels), 4.2)
     all_axes = drawing.subplots(1, len(panels), squeeze=False)[0]
@@ -60,7 +61,7 @@ def _panel(axes: Axes, evidence: Evidence, table: Table) -> None:
                 # A little apart, so that bars of the same size are all seen.
                 [at * 1.02 ** (number + 3 * side - 4) for at in x],
                 [scale * one.mean for one in means],
-                yerr=[scale * (one.half or 0.0) for one in means],
+                yerr=[math.nan if one.half is None else scale * one.half for one in means],
                 color=colours[number % len(colours)],
                 marker=marker,
                 markersize=5,

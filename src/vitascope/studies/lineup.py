@@ -56,17 +56,29 @@ def lineup(text: str, own: Mapping[str, Mapping[str, Any]] | None = None) -> tup
     """ "small" or "paper", or names with commas between: of `own` (name → model and fields), of those, or of the
     catalogue; raises `ConfigError`."""
     if text in LINEUPS:
+        if own:
+            raise ConfigError(
+                f"own_models has {', '.join(own)}, of which models {text!r} has none: name them in models"
+            )
         return LINEUPS[text]
     known = {contender.name: contender for group in LINEUPS.values() for contender in group}
     for name, fields in (own or {}).items():
         if not isinstance(fields, Mapping) or not isinstance(fields.get("model"), str):
             raise ConfigError(f"own_models has {name}: {fields}, expected a model of the catalogue and fields of it")
         rest = {key: value for key, value in fields.items() if key != "model"}
+        if "image_size" in rest:
+            raise ConfigError(
+                f"own_models has {name}: {fields}; leave image_size out, it is the study's and all models'"
+            )
         known[name] = Contender(name=name, model=fields["model"], fields=rest)
-    names = [name.strip() for name in text.split(",")]
+    names = [name.strip() if name.strip() in known else name.strip().replace("x0.5", "x½") for name in text.split(",")]
     contenders = tuple(known.get(name) or Contender(name=name, model=name) for name in names)
     for contender in contenders:
-        model_config(contender.model, **contender.fields)
-    if len(set(names)) < len(names):
+        try:
+            model_config(contender.model, **contender.fields)
+        except ConfigError as error:
+            besides = ", ".join((*LINEUPS, *(own or ())))
+            raise ConfigError(f"models has {contender.name!r}: {error}; besides there are {besides}") from None
+    if len({contender.file_name for contender in contenders}) < len(names):
         raise ConfigError(f"models is {text!r}, expected each once")
     return contenders

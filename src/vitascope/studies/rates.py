@@ -71,8 +71,10 @@ def trials(study: Study, cells: Sequence[Cell]) -> list[tuple[Cell, int, int]]:
             given.add("bit_lr")
         counts = {key: len(rates) for key, rates in _asked(study).items() if key not in given}
         if any(counts.values()):
-            pretraining = counts.pop("lr", 0)
-            left.append((cell, pretraining, sum(counts.values())))
+            pretraining, finetuning = counts.pop("lr", 0), sum(counts.values())
+            if counts.get("bit_lr") and not counts.get("finetune_lr"):
+                finetuning += 1  # the usual set-up at its one rate
+            left.append((cell, pretraining, finetuning))
     return left
 
 
@@ -109,22 +111,28 @@ def with_rates(study: Study, cells: Sequence[Cell], watch: Callable[[Cell], Obse
             entry["tried"]["lr"] = {f"{rate:g}": _number(value) for rate, value in tried.items()}
         if finetuning:
             so_far = _given(study, known)
-            _pretrained(so_far, cell, data, observer, so_far.rate(name, "lr"))
-            score = partial(_finetuned, so_far, cell, data, observer)
-            entry["finetune_lr"], tried = widened(study.finetune_rates or (study.finetune_lr,), score)
-            entry["tried"]["finetune_lr"] = {f"{rate:g}": _number(value) for rate, value in tried.items()}
-            if study.bit_lr is not None and cell.contender.kind == "ResNet":
-                bits = replace(
-                    so_far,
-                    own_rates={**so_far.own_rates, name: {**so_far.own_rates.get(name, {}), "bit_lr": study.bit_lr}},
-                )
-                second = _finetuned(bits, cell, data, observer, study.bit_lr)
-                entry["bit_lr"] = study.bit_lr if second > max(tried.values()) else None
-                entry["tried"]["bit_lr"] = {f"{study.bit_lr:g}": _number(second)}
+            entry["finetune_lr"] = entry["bit_lr"] = None  # where no pre-training came to its end
+            if _pretrained(so_far, cell, data, observer, so_far.rate(name, "lr")) > -math.inf:
+                _choose_finetuning(so_far, cell, data, observer, entry)
         asked = {key: list(rates) for key, rates in _asked(study).items()}
         write_json(Path(study.out) / RATES, {"asked": asked, "models": known})
         log.info("%s: %s", name, ", ".join(f"{key} {entry[key]:g}" for key in _asked(study) if entry.get(key)))
     return _given(study, known)
+
+
+def _choose_finetuning(
+    study: Study, cell: Cell, data: StudyData, observer: Observer | None, entry: dict[str, Any]
+) -> None:
+    """The best rate of fine-tuning into a model's `entry`, and BiT's own set-up where that is better."""
+    name = cell.contender.name
+    rates = study.finetune_rates or (study.finetune_lr,)
+    entry["finetune_lr"], tried = widened(rates, partial(_finetuned, study, cell, data, observer))
+    entry["tried"]["finetune_lr"] = {f"{rate:g}": _number(value) for rate, value in tried.items()}
+    if study.bit_lr is not None and cell.contender.kind == "ResNet":
+        own = {**study.own_rates, name: {**study.own_rates.get(name, {}), "bit_lr": study.bit_lr}}
+        second = _finetuned(replace(study, own_rates=own), cell, data, observer, study.bit_lr)
+        entry["bit_lr"] = study.bit_lr if second > max(tried.values()) else None
+        entry["tried"]["bit_lr"] = {f"{study.bit_lr:g}": _number(second)}
 
 
 def _asked(study: Study) -> dict[str, tuple[float, ...]]:
@@ -137,6 +145,7 @@ def _given(study: Study, known: dict[str, dict[str, Any]]) -> Study:
     chosen = {
         name: {key: entry[key] for key in _asked(study) if entry.get(key) and key not in _given_of(study, name)}
         for name, entry in known.items()
+        if name in {contender.name for contender in study.contenders}
     }
     own = {name: {**chosen.get(name, {}), **rates} for name, rates in study.own_rates.items()}
     return replace(study, own_rates=chosen | own)
@@ -153,7 +162,7 @@ def _number(score: float) -> float | None:
 
 
 def _folder(study: Study, cell: Cell, what: str) -> Path:
-    return Path(study.out) / "rates" / cell.contender.file_name / what
+    return Path(study.out) / "rates" / f"{cell.contender.file_name}-{cell.size}-{cell.steps}" / what
 
 
 def _pretrained(study: Study, cell: Cell, data: StudyData, observer: Observer | None, rate: float) -> float:

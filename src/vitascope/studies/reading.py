@@ -13,7 +13,24 @@ from vitascope.wording import duration
 
 def study_text(study: Study, result: dict[str, Any], rows: Sequence[Row]) -> str:
     """The README of a study's folder."""
-    models = [
+    measures = (FINETUNED, *(f"{shots}-shot" for shots in study.shots), "pre-training")
+    drawn = any("diverged" not in row for row in rows)
+    parts = [
+        f"# Study {study.kind}: {', '.join(study.sources)} to {', '.join(study.targets)}",
+        " ".join(filter(None, (_how(study, result), _seen(study, rows)))),
+        told_models(result),
+        _tried(study),
+        *(_measured(Table(rows, measure, study.axis)) for measure in measures),
+        listed("Where ViTs pass the ResNet of the nearest cost", map(_crossing, result["crossovers"])),
+        listed("The paper's statements, here", map(told_verdict, result["verdicts"])),
+        f"![{study.kind}]({study.kind}.png)" if drawn else "",
+    ]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def told_models(result: dict[str, Any]) -> str:
+    """The models of a study.json: their sizes, costs and rates."""
+    body = [
         (
             name,
             m["kind"],
@@ -24,19 +41,7 @@ def study_text(study: Study, result: dict[str, Any], rows: Sequence[Row]) -> str
         )
         for name, m in result["models"].items()
     ]
-    measures = (FINETUNED, *(f"{shots}-shot" for shots in study.shots), "pre-training")
-    drawn = any("diverged" not in row for row in rows)
-    parts = [
-        f"# Study {study.kind}: {', '.join(study.sources)} to {', '.join(study.targets)}",
-        " ".join(filter(None, (_how(study, result), _seen(study, rows)))),
-        table(("model", "kind", "parameters", "GFLOP an image", "training, images/s", "rate", "fine-tuning"), models),
-        _tried(study),
-        *(_measured(Table(rows, measure, study.axis)) for measure in measures),
-        listed("Where ViTs pass the ResNet of the nearest cost", map(_crossing, result["crossovers"])),
-        listed("The paper's statements, here", map(told_verdict, result["verdicts"])),
-        f"![{study.kind}]({study.kind}.png)" if drawn else "",
-    ]
-    return "\n\n".join(filter(None, parts)) + "\n"
+    return table(("model", "kind", "parameters", "GFLOP an image", "training, images/s", "rate", "fine-tuning"), body)
 
 
 def table(head: Iterable[object], body: Iterable[Iterable[object]]) -> str:
@@ -133,8 +138,9 @@ def told_verdict(entry: dict[str, Any]) -> str:
 
 
 def _more(claim: dict[str, Any]) -> str:
-    """What would decide it."""
+    """What would decide it, as often as not: the difference itself is uncertain."""
     if claim["more_seeds"] is None:
         return ""
-    hours = "" if claim["more_hours"] is None else f", about {duration(3600 * claim['more_hours'])},"
-    return f"; about {claim['more_seeds']} more seeds{hours} would decide it"
+    seeds = f"{claim['more_seeds']} more {'seed' if claim['more_seeds'] == 1 else 'seeds'} of every model"
+    hours = "" if claim["more_hours"] is None else f", {duration(3600 * claim['more_hours'])},"
+    return f"; about {seeds}{hours} would decide it as often as not"

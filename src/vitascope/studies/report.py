@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitascope.checkpoints.run_files import environment, write_json
-from vitascope.studies.analysis import FINETUNED, Row, Table, crossover, measures
+from vitascope.studies.analysis import FINETUNED, Row, Table, crossover, measured
 from vitascope.studies.cells import read_row
 from vitascope.studies.evidence import Evidence
 from vitascope.studies.figures import draw_study
@@ -60,7 +60,7 @@ def write_result(study: Study, plan: Plan, form: Form) -> dict[str, Any]:
     )
     result = study_result(plan, evidence, form.judge)
     write_json(folder / RESULT, result)
-    _write_text(folder / TABLE, csv_table(rows, result["models"]))
+    _write_text(folder / TABLE, csv_table(rows, result["models"], study.axis))
     if any("diverged" not in row for row in rows):
         save_figure(form.draw(evidence), folder / study.kind)
     _write_text(folder / README, form.tell(study, result, rows))
@@ -82,7 +82,11 @@ def study_result(
     return {
         "settings": study.kept(),
         "environment": environment(),
-        "rates": {name: {key: own.rate(name, key) for key in OWN_RATES} for name in {row["model"] for row in rows}},
+        "rates": {
+            contender.name: {key: contender.learning.get(key, own.rate(contender.name, key)) for key in OWN_RATES}
+            for contender in study.contenders
+            if contender.name in {row["model"] for row in rows}
+        },
         "models": {row["model"]: {"kind": row["kind"], **asdict(plan.costs[row["model"]])} for row in rows},
         "runs": {"done": len(rows), "left": len(plan.cells) - len(rows), "dropped": [c.key for c in plan.dropped]},
         "diverged": [f"{r['model']} {r['size']} {r['steps']} seed {r['seed']}" for r in rows if "diverged" in r],
@@ -95,7 +99,7 @@ def study_result(
 def summary_table(rows: Sequence[Row], axis: str) -> list[dict[str, Any]]:
     """One entry a model, place and measure: mean, half the 95 % interval, seeds."""
     entries = []
-    for measure in dict.fromkeys(name for row in rows for name in measures(row)):
+    for measure in dict.fromkeys(name for _, values in measured(rows, axis) for name in values):
         table = Table(rows, measure, axis)
         for model in table.values:
             for place in table.places(model):
@@ -105,16 +109,16 @@ def summary_table(rows: Sequence[Row], axis: str) -> list[dict[str, Any]]:
     return entries
 
 
-def csv_table(rows: Sequence[Row], models: dict[str, dict[str, Any]]) -> str:
+def csv_table(rows: Sequence[Row], models: dict[str, dict[str, Any]], axis: str) -> str:
     """One line a number, for whoever wants to plot it otherwise."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     of_runs, of_models = ("size", "steps", "seed"), ("parameters", "flops")
     writer.writerow(("model", "kind", *of_models, *of_runs, "measure", "value"))
-    for row in rows:
+    for row, values in measured(rows, axis):
         cost = models[row["model"]]
         head = [row["model"], row["kind"], *(cost[name] for name in of_models), *(row[name] for name in of_runs)]
-        writer.writerows((*head, measure, f"{value:.6g}") for measure, value in measures(row).items())
+        writer.writerows((*head, measure, f"{value:.6g}") for measure, value in values.items())
     return out.getvalue()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Annotated, Any, ClassVar
 
 from vitascope.errors import ConfigError
@@ -72,6 +72,9 @@ class Study(Learning):
         super().__post_init__()
         if len(set(self.targets)) < len(self.targets):
             raise ConfigError(f"targets are {', '.join(self.targets)}, expected each once")
+        known = {contender.name for contender in self.contenders} | self.grid_only().get("own_models", {}).keys()
+        if strangers := [name for name in self.own_rates if name not in known]:
+            raise ConfigError(f"own_rates has {', '.join(strangers)}, expected names of {', '.join(sorted(known))}")
         sizes = {self.image_size, self.image_size if self.finetune_size is None else self.finetune_size}
         for contender in self.contenders:
             for size in sizes:  # a model that cannot see them is not found out after hours of pre-training
@@ -98,9 +101,33 @@ class Study(Learning):
 
     def kept(self) -> dict[str, Any]:
         """All that must stay as it was when a study goes on; its grid may grow or shrink."""
-        values = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
-        grid = {"out", "models", "own_models", "own_rates", "sizes", "seeds", "steps", "size"}
-        return {"study": self.kind, **{name: v for name, v in values.items() if name not in grid}}
+        return {"study": self.kind, **{name: v for name, v in self._told().items() if name not in _GRID}}
+
+    def grid_only(self) -> dict[str, Any]:
+        """What may change when it goes on: who is compared, and where."""
+        return {name: v for name, v in self._told().items() if name in _GRID}
+
+    def defined(self) -> dict[str, Any]:
+        """What each contender is, by name: it must stay so while another may join."""
+        return {
+            contender.name: {
+                "model": contender.model,
+                "fields": contender.fields,
+                "learning": {name: _plain(value) for name, value in contender.learning.items()},
+                "own_rates": self.own_rates.get(contender.name, {}),
+            }
+            for contender in self.contenders
+        }
+
+    def _told(self) -> dict[str, Any]:
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items() if name != "out"}
+
+
+_GRID = {"models", "own_models", "own_rates", "sizes", "seeds", "steps", "size"}
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +189,13 @@ class DataScaling(OfLineup):
     def grid(self, images: int, *further: int) -> list[Cell]:
         """All seeds 0 first, then the next ones, so that what is done at any time covers all sizes."""
         quarters = sorted({max(images // 16, 2), max(images // 4, 2), images})
-        sizes = [images, *further] if further else sorted(self.sizes) or quarters
+        sizes = [images, *further] if further else list(self.sizes) or quarters
+        seeds = self.seeds * len(sizes) if len(self.seeds) == 1 else self.seeds
+        if len(seeds) != len(sizes):
+            raise ConfigError(f"seeds has {len(seeds)} numbers for {len(sizes)} sizes; give one, or one for each")
+        if not further:
+            by_size = dict(sorted(zip(sizes, seeds, strict=True)))
+            sizes, seeds = list(by_size), tuple(by_size.values())
         if sizes != sorted(set(sizes)):
             raise ConfigError(f"the sources have {sizes} images to train on; give them in ascending order of size")
         if not further and sizes[-1] > images:
@@ -170,9 +203,6 @@ class DataScaling(OfLineup):
                 f"sizes has {sizes[-1]}, but {self.source} has {images} images to train on besides "
                 f"{self.validation_images} for validation; give smaller --sizes"
             )
-        seeds = self.seeds * len(sizes) if len(self.seeds) == 1 else self.seeds
-        if len(seeds) != len(sizes):
-            raise ConfigError(f"seeds has {len(seeds)} numbers for {len(sizes)} sizes; give one, or one for each")
         return [
             Cell(contender=contender, size=size, steps=self.length(size), seed=seed, source=place if further else 0)
             for seed in range(max(seeds))

@@ -128,11 +128,13 @@ def run_study(
     refuse_other(study)
     with locked(folder):
         refuse_other(study, plan.contents)  # again, because another process may have come first
-        write_json(folder / SETTINGS, {**study.kept(), "data": plan.contents})
+        defined = {**_stored(folder).get("contenders", {}), **study.defined()}
+        told = {**study.kept(), "grid": study.grid_only(), "contenders": defined, "data": plan.contents}
+        write_json(folder / SETTINGS, told)
         costs = {name: asdict(cost) for name, cost in plan.costs.items()}
         write_json(folder / COSTS, {"on": measured_on(plan.jobs), "models": costs})
         if plan.left:
-            left, own = list(plan.left), with_rates(study, plan.cells, watch)
+            left, own = list(plan.left), with_rates(study, (*plan.cells, *plan.dropped), watch)
             run_cells(own, left, plan.jobs, lambda cell: done(cell, read_row(study.out, cell) or {}), watch)
 
 
@@ -148,18 +150,28 @@ def refuse_other(study: Study, contents: dict[str, str] | None = None) -> None:
         if folder.is_file() or any(p.name[0] != "." or not p.name.endswith(ours) for p in folder.iterdir()):
             raise ConfigError(f"{folder} exists and holds no study (no {SETTINGS}); choose another --out")
         return
-    stored = read_json(folder / SETTINGS, "put it back as it was, or choose another --out")
+    stored = _stored(folder)
     given = json.loads(json.dumps(study.kept()))
-    before = stored.pop("data", contents) or {}
+    stored.pop("grid", None)
+    known, before = stored.pop("contenders", {}), stored.pop("data", contents) or {}
     # A setting that the program did not have then was what it is by itself.
     later = {n: usual for n, usual in _usual(study).items() if n in given and n not in stored}
     changed = [f"{n}: {given.get(n)}, was {was}" for n, was in {**stored, **later}.items() if was != given.get(n)]
     other = [name for name, told in (contents or {}).items() if before.get(name, told) != told]
+    defined = json.loads(json.dumps(study.defined()))
+    changed += [f"{n}: {now}, was {known[n]}" for n, now in defined.items() if known.get(n, now) != now]
     changed += [f"data: other files, names or sizes in {' and '.join(other)}"] if other else []
     if changed:
         raise ConfigError(
             f"{folder} was started with other settings ({'; '.join(changed)}); repeat those, or choose another --out"
         )
+
+
+def _stored(folder: Path) -> dict[str, Any]:
+    """What a study's folder was started with; empty where there is none yet."""
+    if not (folder / SETTINGS).is_file():
+        return {}
+    return read_json(folder / SETTINGS, "put it back as it was, or choose another --out")
 
 
 def _usual(study: Study) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vitascope.studies.analysis import FINETUNED, OVERFIT
-from vitascope.studies.evidence import Claim, Evidence, Outcome, Pair, above, alike_accuracies, below
+from vitascope.studies.evidence import ALIKE_TOLD, Claim, Evidence, Outcome, Pair, above, alike_accuracies, below
 from vitascope.studies.saving import curves, saving
 
 
@@ -80,7 +80,7 @@ STATEMENTS: dict[str, dict[str, Claims]] = {
         "Small sets, fine-tuned: larger ViTs below the smaller one, ViTs below ResNets (Fig. 3)": lambda e: (
             _only_one(e) + e.compare(FINETUNED, _larger(e) + e.nearest("ViT", "ResNet"), 0, below)
         ),
-        "Medium sets, fine-tuned: ViTs and ResNets alike (Fig. 3)": lambda e: (
+        f"Medium sets, fine-tuned: ViTs and ResNets {ALIKE_TOLD} (Fig. 3)": lambda e: (
             e.compare(FINETUNED, _larger(e) + e.nearest("ViT", "ResNet"), len(e.places) // 2, alike_accuracies)
             if len(e.places) > 2
             else [Claim(text="only two sizes were seen whole")]
@@ -101,7 +101,7 @@ STATEMENTS: dict[str, dict[str, Claims]] = {
     },
     "steps": {  # Figure 5
         "ViTs reach the accuracy of ResNets with half to a quarter of the computation (Fig. 5)": _saving,
-        "Hybrids are ahead of ViTs with little computation, and no longer with much (Fig. 5)": lambda e: (
+        f"Hybrids are ahead of ViTs with little computation, and {ALIKE_TOLD}, with much (Fig. 5)": lambda e: (
             e.compare(FINETUNED, e.nearest("hybrid", "ViT"), 0, above)
             + e.compare(FINETUNED, e.nearest("hybrid", "ViT"), -1, alike_accuracies)
             or [Claim(text="no hybrid was run")]

@@ -42,7 +42,7 @@ def run_cells(study: Study, cells: list[Cell], jobs: int, done: Done, watch: Wat
                 raise _stopped(error.signal_number) from error
             done(cell)
     else:
-        _run_in_processes(study, cells, min(jobs, len(cells)), done)
+        _run_in_processes(study, cells, jobs, done)
 
 
 def _stopped(number: int) -> Stopped:
@@ -56,7 +56,7 @@ def _run_in_processes(study: Study, cells: list[Cell], jobs: int, done: Done) ->
     processes: list[SpawnProcess] = []
     with StopFlag() as stop:
         try:
-            for _ in range(jobs):
+            for _ in range(min(jobs, len(cells))):
                 here, there = context.Pipe()
                 process = context.Process(target=_work, args=(study, there, threads, os.getpid()), daemon=True)
                 process.start()

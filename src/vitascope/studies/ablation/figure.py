@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import cycle
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,7 @@ def _lines(axes: Axes, study: Ablation, evidence: Evidence, table: Table) -> Non
         axes.errorbar(
             [x for x, _ in ordered],
             [100 * one.mean for one in means],
-            yerr=[100 * (one.half or 0.0) for one in means],
+            yerr=[math.nan if one.half is None else 100 * one.half for one in means],
             color=INK if points == alone[:1] else colour,
             marker="o",
             markersize=5,
@@ -68,7 +69,7 @@ def _rows(axes: Axes, study: Ablation, table: Table) -> None:
     colours = dict(zip(dict.fromkeys(groups.values()), cycle(COLOURS), strict=False))
     for place, name in enumerate(names):
         one = table.mean(name, study.steps)
-        half = 100 * (one.half or 0.0)
+        half = math.nan if one.half is None else 100 * one.half
         axes.errorbar(
             [100 * one.mean],
             [place],

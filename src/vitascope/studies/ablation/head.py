@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vitascope.studies.ablation.variant import FEW, Base, Found, Kind, Variant, alike_accuracies, below
+from vitascope.studies.ablation.variant import ALIKE_TOLD, FEW, Base, Found, Kind, Variant, alike_accuracies, below
 from vitascope.studies.evidence import Claim
 
 TOKEN, MEAN = "class token", "mean of patches"
@@ -31,9 +31,9 @@ def _own_rates(found: Found) -> list[Claim]:
 
 
 def _other_rate(found: Found) -> list[Claim]:
-    token, mean = found.best(TOKEN), found.best(MEAN)
-    if token is None or mean is None:
-        return [Claim(text="one of the heads was not run")]
+    if open_still := found.unsettled(TOKEN, MEAN):
+        return open_still
+    token, mean = str(found.best(TOKEN)), str(found.best(MEAN))
     at_tokens = token.replace(TOKEN, MEAN)
     if at_tokens == mean:
         told = "both heads are best at the same of the rates that were run"
@@ -46,7 +46,7 @@ KIND = Kind(
     measure=FEW,
     variants=variants,
     statements={
-        "Class token and mean of patches, each at its own best rate: alike": _own_rates,
+        f"Class token and mean of patches, each at its own best rate: {ALIKE_TOLD}": _own_rates,
         "At the class token's best rate the mean of patches is worse than at its own": _other_rate,
     },
     x="learning rate of pre-training",

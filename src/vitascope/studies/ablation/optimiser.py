@@ -19,7 +19,7 @@ _RATES = {"Adam": (1.0, 3.0, 9.0, 27.0, 81.0), "SGD": (50.0, 150.0, 500.0, 1500.
 
 
 def variants(base: Base) -> list[Variant]:
-    """Both models with both optimisers at every rate; decay of weights is per step the same for both."""
+    """Both models with both optimisers at every rate; rate · decay, by which weights shrink, is the study's for all."""
     small: dict[str, Any] = {"base_width": 32, "small_images": True}
     resnet = replace(base, model="BiT-R50x1", fields=small)
     return [
@@ -28,7 +28,7 @@ def variants(base: Base) -> list[Variant]:
             f"{model}, {name}",
             x=factor * base.lr,
             fields=fields,
-            learning={**learning, "lr": factor * base.lr},
+            learning={**learning, "lr": factor * base.lr, "weight_decay": base.weight_decay / factor},
             paper=paper[name],
         )
         for model, (fields, paper) in _MODELS.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vitascope.studies.ablation.variant import FEW, Base, Found, Kind, Variant, above, alike_accuracies
+from vitascope.studies.ablation.variant import ALIKE_TOLD, FEW, Base, Found, Kind, Variant, above, alike_accuracies
 from vitascope.studies.evidence import Claim
 
 _STEM, _EVERY, _SHARED = "stem", "every layer", "every layer, shared"
@@ -48,7 +48,7 @@ KIND = Kind(
     variants=variants,
     statements={
         "Any positions are better than none": _any,
-        "1-D, 2-D and relative positions: alike": _forms,
-        "At the stem, in every layer, or shared by every layer: alike": _places,
+        f"1-D, 2-D and relative positions: {ALIKE_TOLD}": _forms,
+        f"At the stem, in every layer, or shared by every layer: {ALIKE_TOLD}": _places,
     },
 )

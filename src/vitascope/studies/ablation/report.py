@@ -36,7 +36,9 @@ def ablation_verdicts(study: Ablation, evidence: Evidence) -> list[Verdict]:
 def ablation_text(study: Ablation, result: dict[str, Any], rows: Sequence[Row]) -> str:
     """The README of its folder."""
     measures = list(dict.fromkeys((study.measure, FINETUNED, *(f"{n}-shot" for n in study.shots), "pre-training")))
-    tables = [Table(rows, measure, study.axis) for measure in measures]
+    # What learns from the target has other classes, so that its accuracy there is beside no other's.
+    of_source = [row for row in rows if row["source"] == study.source]
+    tables = [Table(of_source if measure == "pre-training" else rows, measure, study.axis) for measure in measures]
     beside = any(variant.paper is not None for variant in study.variants)
     body = []
     for variant in study.variants:
@@ -55,8 +57,8 @@ def ablation_text(study: Ablation, result: dict[str, Any], rows: Sequence[Row]) 
         f"# Ablation {study.name} ({study.ablation.where}): {study.source} to {', '.join(study.targets)}",
         _how(study, result),
         table(head, body),
-        f"Test accuracies on {onto(study)}, of pre-training on images kept out of it; mean and 95 % interval from the "
-        f"scatter of all variants of a kind, in brackets seeds. Judged is {study.measure} accuracy"
+        f"Test accuracies on {onto(study)}, of pre-training on the source's images kept out; mean and 95 % interval "
+        f"from the scatter of all variants of a kind, in brackets seeds. Judged is {study.measure} accuracy"
         + (", as in the paper, whose values are of its own models and data." if beside else "."),
         listed("The paper's statements, here", map(told_verdict, result["verdicts"])),
         f"![{study.name}]({study.kind}.png)" if any("diverged" not in row for row in rows) else "",

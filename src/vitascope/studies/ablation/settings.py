@@ -54,8 +54,10 @@ class Ablation(Study):
             raise ConfigError(
                 f"{self.name} also begins with the target's own images, of one; leave out further_targets"
             )
-        if self.rates and any("lr" in contender.learning for contender in self.contenders):
-            raise ConfigError(f"rates is {list(self.rates)}, but the variants of {self.name} have rates already")
+        if any("lr" in contender.learning for contender in self.contenders):
+            told = {"rates": list(self.rates), "own_rates": [n for n, own in self.own_rates.items() if "lr" in own]}
+            if wrong := [f"{name} is {values}" for name, values in told.items() if values]:
+                raise ConfigError(f"{' and '.join(wrong)}, but the variants of {self.name} have rates already")
 
     @property
     def ablation(self) -> Kind:
@@ -70,7 +72,9 @@ class Ablation(Study):
     @property
     def variants(self) -> list[Variant]:
         """The rows of its table."""
-        return self.ablation.variants(Base(model=self.model, fields=self.model_fields, lr=self.lr))
+        return self.ablation.variants(
+            Base(model=self.model, fields=self.model_fields, lr=self.lr, weight_decay=self.weight_decay)
+        )
 
     @property
     def contenders(self) -> tuple[Contender, ...]:
@@ -88,11 +92,10 @@ class Ablation(Study):
         size = images if self.size is None else self.size
         if not 2 <= size <= images:
             raise ConfigError(f"size is {size}, but {self.source} has {images} images to train on; give another --size")
-        of_target = min((images, *further)[-1], self.target_images or images)
         return [
             Cell(
                 contender=variant.contender,
-                size=of_target if variant.of_target else size,
+                size=further[-1] if variant.of_target and further else size,
                 steps=self.steps,
                 seed=seed,
                 source=self.sources.index(self.target) if variant.of_target else 0,

@@ -50,7 +50,7 @@ KIND = Kind(
     variants=variants,
     statements={
         "The deeper the better": _deeper,
-        "More depth brings more than more width of the same computation": _per_compute,
+        "More depth brings more than more width of less computation": _per_compute,
         "The smaller the patches the better": _patches,
         "All of them together bring more": _all,
     },

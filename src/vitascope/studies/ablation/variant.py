@@ -9,10 +9,21 @@ from typing import Any
 from vitascope.errors import ConfigError
 from vitascope.models.catalogue import model_config
 from vitascope.studies.analysis import FINETUNED
-from vitascope.studies.evidence import ALIKE, Claim, Evidence, Judge, above, alike_accuracies, below
+from vitascope.studies.evidence import ALIKE_TOLD, Claim, Evidence, Judge, above, alike_accuracies, below
 from vitascope.studies.lineup import Contender
 
-__all__ = ["ALIKE", "FEW", "FINETUNED", "Base", "Found", "Kind", "Variant", "above", "alike_accuracies", "below"]
+__all__ = [
+    "ALIKE_TOLD",
+    "FEW",
+    "FINETUNED",
+    "Base",
+    "Found",
+    "Kind",
+    "Variant",
+    "above",
+    "alike_accuracies",
+    "below",
+]
 
 FEW = "few-shot"
 """The judged measure of ablations that the paper tells by few-shot accuracy: that of the fewest shots."""
@@ -44,6 +55,8 @@ class Base:
     """What its config changes of the catalogue's."""
     lr: float
     """The study's rate of pre-training."""
+    weight_decay: float
+    """The study's, decoupled: kernels shrink by rate · decay a step."""
 
     def variant(
         self,
@@ -84,15 +97,9 @@ class Found:
 
     def compare(self, name: str, other: str, judge: Judge, measure: str | None = None) -> Claim:
         """What `judge` says of `name` less `other`; scatter is that of all disjoint pairs of variants of their kind."""
-        kinds = {row["model"]: row["kind"] for row in self.evidence.rows}
-        rest = [n for n, kind in kinds.items() if n not in (name, other) and kind == kinds.get(name)]
-        alike = [self._terms(a, b) for a, b in zip(rest[::2], rest[1::2], strict=False)]
-        told = measure or self.measure
-        table = self.evidence.table(told)
-        return self.evidence.claim(table, f"{told}: {name} against {other}", judge, self._terms(name, other), alike)
-
-    def _terms(self, name: str, other: str) -> tuple[tuple[int, str, int], ...]:
-        return (1, name, self._place), (-1, other, self._place)
+        told, at = measure or self.measure, self._place
+        named, table = f"{told}: {name} against {other}", self.evidence.table(told)
+        return self.evidence.claim_of((name, other), table, named, judge, lambda a, b: ((1, a, at), (-1, b, at)))
 
     @property
     def whole(self) -> bool:
@@ -107,14 +114,20 @@ class Found:
         return max(means, key=lambda name: means[name], default=None)
 
     def compare_best(self, group: str, other: str, judge: Judge) -> list[Claim]:
-        """What `judge` says of two groups, each at its best, which must not lie at an end of what was run."""
+        """What `judge` says of two groups, each at its best."""
         first, second = self.best(group), self.best(other)
-        if first is None or second is None:
-            return [Claim(text=f"{group} or {other} was not run")]
-        ends = {name for each in (group, other) for name in (self._of(each)[0], self._of(each)[-1])}
-        if last := [name for name in (first, second) if name in ends]:
-            return [Claim(text=f"{name} is the best of its kind and at an end of what was run") for name in last]
-        return [self.compare(first, second, judge)]
+        return self.unsettled(group, other) or [self.compare(str(first), str(second), judge)]
+
+    def unsettled(self, *groups: str) -> list[Claim]:
+        """Why the best of some groups is not known: nothing of it was run, or it lies at an end of what was."""
+        told = []
+        for group in groups:
+            best = self.best(group)
+            if best is None:
+                told.append(f"{group} was not run")
+            elif best in (self._of(group)[0], self._of(group)[-1]):
+                told.append(f"{best} is the best of its kind and at an end of what was run")
+        return [Claim(text=text) for text in told]
 
     def _of(self, group: str) -> list[str]:
         """Its variants that were run, in the order of what is varied."""
