@@ -56,7 +56,8 @@ FINDINGS = [
         "the same",
     ),
     Finding(
-        "digits after two minutes of fractals: all {fractals_demo[labelled_images]:,} labels, 10 labels per digit",
+        "digits after {fractals_demo[runs][pretrain][seconds]:.0f} s of fractals: all"
+        " {fractals_demo[labelled_images]:,} labels, 10 labels per digit",
         "{fractals_demo[pretrained_top1]:.1%}, {fractals_demo[few_labels][pretrained_top1]:.1%}; from scratch"
         " {fractals_demo[scratch_top1]:.1%}, {fractals_demo[few_labels][scratch_top1]:.1%}",
         "the demo of before, `results/demo/fractals.json`: {fractals_demo[processor]}",
@@ -94,8 +95,8 @@ FINDINGS = [
     ),
     Finding(
         "inductive bias of five such models, trained and untrained",
-        "items 16 to 18 of the paper hold of each layer by itself; from the image on, borders and GroupNorm take most"
-        " of a ResNet's equivariance",
+        "what Section 3.1 says of convolutions, MLPs, attention and positions holds of each layer by itself; from the"
+        " image on, borders and GroupNorm take most of a ResNet's equivariance",
         "`vitascope study inductive-bias`, [comparison](docs/comparison.md)",
     ),
     Finding(

@@ -43,7 +43,9 @@ def made() -> Iterator[tuple[Path, str]]:
     text = between(README.read_text(encoding="utf-8"), "results", "\n".join(findings.lines()))
     yield README, between(text, "speed", "\n".join(parts).rstrip())
     study = json.loads((findings.RESULTS / findings.FILES["comparison"]).read_text(encoding="utf-8"))
-    text = between(COMPARISON.read_text(encoding="utf-8"), "models", told_models(study))
+    runs = study["runs"]
+    left = f"**Not finished: {runs['done']} runs are done, {runs['left']} are left.**\n\n" if runs["left"] else ""
+    text = between(COMPARISON.read_text(encoding="utf-8"), "models", left + told_models(study))
     yield COMPARISON, between(text, "statements", "\n".join(map(told_verdict, study["verdicts"])))
 
 

@@ -28,11 +28,12 @@ def measured(rows: Iterable[Row], axis: str) -> list[tuple[Row, dict[str, float]
     ends: dict[tuple[int, int], int] = {}
     for row in found:
         place = row[axis], row["seed"]
-        ends[place] = min(ends.get(place, _taken(row)), _taken(row))
+        ends[place] = min(ends.get(place, taken(row)), taken(row))
     return [(row, _measures(row, ends[row[axis], row["seed"]])) for row in found]
 
 
-def _taken(row: Row) -> int:
+def taken(row: Row) -> int:
+    """Steps of a pre-training, which patience may have ended."""
     return int(row["pretraining"].get("steps", row["steps"]))
 
 
@@ -53,7 +54,7 @@ def _measures(row: Row, end: int) -> dict[str, float]:
 def _rise(row: Row, end: int) -> float | None:
     """Of the validation loss from its least to a step; None where it is not known of that step."""
     first = row["pretraining"]
-    if _taken(row) == end:
+    if taken(row) == end:
         return float(first["last_loss"] - first["least_loss"])
     losses = [loss for step, loss in first.get("looks", ()) if step <= end]
     return losses[-1] - min(losses) if losses else None

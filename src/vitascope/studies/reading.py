@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from vitascope.studies.analysis import FINETUNED, Row, Table
+from vitascope.studies.analysis import FINETUNED, Row, Table, taken
 from vitascope.studies.learning import OWN_RATES
 from vitascope.studies.settings import Study, passes
 from vitascope.wording import duration
@@ -99,7 +99,7 @@ def _seen(study: Study, rows: Sequence[Row]) -> str:
     """How much of its images a pre-training has time for: without it sizes cannot be told from lengths."""
     if not rows:
         return ""
-    often = [passes(study, row["size"], row["steps"]) for row in rows]
+    often = [passes(study, row["size"], row["steps"] if "diverged" in row else taken(row)) for row in rows]
     least, most = (f"{n:,.0f}" if n >= 10 else f"{n:.2g}" for n in (min(often), max(often)))
     said = f"On average an image is seen {least} times where that is least, {most} where it is most."
     return said if min(often) >= 1 else f"{said} Below once, a set is not seen whole, so more images cannot help."
