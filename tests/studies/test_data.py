@@ -12,6 +12,7 @@ import pytest
 
 from tiny import image_folder
 from tiny_study import data_scaling, values
+from vitascope.data import copies
 from vitascope.studies.ablation.settings import Ablation
 from vitascope.studies.data import StudyData, open_study
 
@@ -34,8 +35,11 @@ def opened(folders: Path, **changes: Any) -> StudyData:
 
 def test_what_is_among_the_test_images_is_not_trained_on(folders: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
-        assert opened(folders).sizes == (60 - 12,)
-    assert "5 of 65 images of" in caplog.text
+        data = opened(folders)
+    assert data.sizes == (60 - 12,)
+    assert len(data.notes) == 1
+    assert "5 of 65 images of" in data.notes[0]
+    assert data.notes[0] in caplog.text
     assert opened(folders, keep_copies=True).sizes == (65 - 12,)
 
 
@@ -65,6 +69,11 @@ def test_a_source_that_is_the_target_too_has_what_is_learned_of_it(folders: Path
     assert (len(whole.pools[1].train), len(whole.pools[1].validation)) == (30 - 12, 12)
 
 
-def test_a_target_with_fewer_images_than_asked_is_told(folders: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert len(opened(folders, target_images=50).targets[0].train) == 30
-    assert "has 30 images, fewer than 50: all are taken" in caplog.text
+def test_what_is_left_out_or_not_looked_for_is_told(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copies, "NEAR_LIMIT", 20)
+    data = opened(folders, target_images=50)
+    assert len(data.targets[0].train) == 30
+    few, unlooked, again = data.notes
+    assert "has 30 images, fewer than 50: all are taken" in few
+    assert "are 95 images, more than 20: only exact copies among them are looked for" in unlooked
+    assert "5 of 65 images of" in again

@@ -52,6 +52,8 @@ class StudyData:
     """In the study's order."""
     contents: dict[str, str] = field(default_factory=dict)
     """What stands for each of them as it was found (`Source.contents`)."""
+    notes: tuple[str, ...] = ()
+    """What was left out, and what was not looked for: a line each."""
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -62,54 +64,57 @@ class StudyData:
 def open_study(study: Study) -> StudyData:
     """Opens sources and targets; raises `DataError` where the study cannot be made of them."""
     sources = {source: open_data(source).train for source in study.sources}
-    named, targets, own = dict(sources), [], dict[str, Source]()
+    named, targets, own, notes = dict(sources), [], dict[str, Source](), list[str]()
     for target in study.targets:
-        learned, judged, test = _open_target(study, target)
+        learned, judged, test = _open_target(study, target, notes)
         own[target] = learned
         targets.append(Target(train=in_memory(learned, _MEMORY), test=in_memory(judged, _MEMORY)))
         named |= {f"{target} (train)": learned, f"{target} (test)": judged}
         if not study.keep_copies:
-            sources = {name: source and _without_copies(source, test) for name, source in sources.items()}
+            sources = {name: source and _without_copies(source, test, notes) for name, source in sources.items()}
+    for note in notes:
+        log.info("%s", note)
     return StudyData(
         pools=tuple(
             _open_pool(source, train, study.validation_images, own.get(source)) for source, train in sources.items()
         ),
         targets=tuple(targets),
         contents={name: source.contents() for name, source in named.items() if source is not None},
+        notes=tuple(notes),
     )
 
 
-def _open_target(study: Study, target: str) -> tuple[Source, Source, Source]:
+def _open_target(study: Study, target: str, notes: list[str]) -> tuple[Source, Source, Source]:
     """What is learned and what is judged of a target, and all of its test images."""
     data = open_data(target)
     test = data.test or data.validation
     if data.train is None or test is None:
         lacking = "training images" if data.train is None else "test split to judge on"
         raise DataError(f"{target} has no {lacking}; put its images into train/ and test/, or give another target")
-    learned = _part(data.train, study.target_images, Stream.STUDY_TARGET)
+    learned = _part(data.train, study.target_images, Stream.STUDY_TARGET, notes)
     require_shots(learned, labels_as_in(learned, test), max(study.shots))  # not found out after training
-    return learned, _part(test, study.test_images, Stream.STUDY_TEST), test
+    return learned, _part(test, study.test_images, Stream.STUDY_TEST, notes), test
 
 
-def _part(source: Source, count: int | None, stream: Stream) -> Source:
+def _part(source: Source, count: int | None, stream: Stream, notes: list[str]) -> Source:
     """So many images of `source`, drawn once; all of them where `count` is None or there are no more."""
     if count is None or count >= len(source):
         if count is not None and count > len(source):
-            log.warning("%s has %s images, fewer than %s: all are taken", source.name, f"{len(source):,}", f"{count:,}")
+            notes.append(f"{source.name} has {len(source):,} images, fewer than {count:,}: all are taken")
         return source
     chosen = generator(stream, 0).permutation(len(source))[:count]
     return View(source, np.sort(chosen), f"{source.name} ({count} images)")
 
 
-def _without_copies(source: Source, test: Source) -> Source:
+def _without_copies(source: Source, test: Source, notes: list[str]) -> Source:
     """`source` without what is among the test images too, as they are or nearly (Section 4.1)."""
     copies = find_copies([source, test])
     if copies.limits:
-        log.info("%s and %s: %s", source.name, test.name, copies.limits)
+        notes.append(f"{source.name} and {test.name} are {copies.limits}")
     again = np.isin(copies.of(source), copies.of(test))
     if not again.any():
         return source
-    log.info("%d of %d images of %s are also in %s: left out", again.sum(), len(source), source.name, test.name)
+    notes.append(f"{again.sum():,} of {len(source):,} images of {source.name} are also in {test.name}: left out")
     return View(source, np.flatnonzero(~again).astype(np.int64), source.name)
 
 

@@ -68,8 +68,13 @@ def _how(study: Study, result: dict[str, Any]) -> str:
         f"step that is best by {study.best_by} on {study.validation_images:,} images kept out{_patience(study)}; "
         f"then {study.finetune_steps:,} steps of SGD on {onto(study)}, and ridge regression on the frozen features. "
         f"Written by `{' '.join(where['command'])}` on {where['processor']}, torch {where['torch']}, "
-        f"commit {where.get('commit', 'unknown')}.{diverged}"
+        f"commit {where.get('commit', 'unknown')}.{diverged}{told_notes(result)}"
     )
+
+
+def told_notes(result: dict[str, Any]) -> str:
+    """What was left out of the images, as sentences after others."""
+    return "".join(f" {note[0].upper()}{note[1:]}." for note in result["notes"])
 
 
 def onto(study: Study) -> str:

@@ -70,7 +70,7 @@ def write_result(study: Study, plan: Plan, form: Form) -> dict[str, Any]:
 def study_result(
     plan: Plan, evidence: Evidence, judge: Callable[[Evidence], list[Verdict]] = verdicts
 ) -> dict[str, Any]:
-    """study.json: settings, models with their costs, what was dropped or is left, tables, crossovers, verdicts."""
+    """study.json: settings, models and costs, what was dropped, left out or is left, tables, crossovers, verdicts."""
     study, rows = evidence.study, evidence.rows
     own = with_known_rates(study)
     crossings = [
@@ -89,6 +89,7 @@ def study_result(
         },
         "models": {row["model"]: {"kind": row["kind"], **asdict(plan.costs[row["model"]])} for row in rows},
         "runs": {"done": len(rows), "left": len(plan.cells) - len(rows), "dropped": [c.key for c in plan.dropped]},
+        "notes": list(plan.notes),
         "diverged": [f"{r['model']} {r['size']} {r['steps']} seed {r['seed']}" for r in rows if "diverged" in r],
         "table": summary_table(rows, study.axis),
         "crossovers": crossings,

@@ -47,6 +47,8 @@ class Plan:
     """Estimated time of one job for each cell, by key."""
     contents: dict[str, str] = field(default_factory=dict)
     """What stands for the images that the study is made of."""
+    notes: tuple[str, ...] = ()
+    """What was left out of them."""
     jobs: int
     """Cells at a time."""
 
@@ -102,6 +104,7 @@ def plan_study(study: Study, *, jobs: int = 1, budget: float = math.inf) -> Plan
         jobs=jobs,
         trials=tried,
         contents=data.contents,
+        notes=data.notes,
     )
 
 

@@ -11,7 +11,7 @@ from vitascope.studies.ablation.settings import Ablation
 from vitascope.studies.ablation.variant import Found
 from vitascope.studies.analysis import FINETUNED, Row, Table
 from vitascope.studies.evidence import Claim, Evidence
-from vitascope.studies.reading import listed, onto, table, told_verdict
+from vitascope.studies.reading import listed, onto, table, told_notes, told_verdict
 from vitascope.studies.report import Form, write_result
 from vitascope.studies.study import Plan
 from vitascope.studies.verdicts import Verdict, verdict
@@ -76,5 +76,5 @@ def _how(study: Ablation, result: dict[str, Any]) -> str:
         f"{onto(study)}, or its frozen features taken for ridge regression; seed by seed on the same images in the "
         f"same order. Settings are in settings.json. "
         f"Written by `{' '.join(where['command'])}` on {where['processor']}, "
-        f"torch {where['torch']}, commit {where.get('commit', 'unknown')}.{diverged}"
+        f"torch {where['torch']}, commit {where.get('commit', 'unknown')}.{diverged}{told_notes(result)}"
     )
