@@ -111,7 +111,7 @@ def with_rates(study: Study, cells: Sequence[Cell], watch: Callable[[Cell], Obse
             entry["tried"]["lr"] = {f"{rate:g}": _number(value) for rate, value in tried.items()}
         if finetuning:
             so_far = _given(study, known)
-            entry["finetune_lr"] = entry["bit_lr"] = None  # where no pre-training came to its end
+            entry |= dict.fromkeys(key for key in _asked(study) if key in FINETUNING)  # if no pre-training has an end
             if _pretrained(so_far, cell, data, observer, so_far.rate(name, "lr")) > -math.inf:
                 _choose_finetuning(so_far, cell, data, observer, entry)
         asked = {key: list(rates) for key, rates in _asked(study).items()}
