@@ -75,7 +75,12 @@ FINDINGS = [
         "the same",
     ),
     Finding(
-        "CIFAR-100 → CIFAR-10, {cifar[runs][done]} runs of 400 steps: rise of the validation loss after its best",
+        "CIFAR-100 → CIFAR-10 at 8 px, {comparison[runs][done]} runs, each model at its own rates",
+        "{comparison[verdicts][0][claims][1][text]}; {comparison[verdicts][5][claims][0][text]}",
+        "`results/comparison/run.sh`, [comparison](docs/comparison.md): {comparison[environment][processor]}",
+    ),
+    Finding(
+        "CIFAR-100 → CIFAR-10, the attempt before, {cifar[runs][done]} runs of 400 steps: rise of the validation loss after its best",
         "{cifar[verdicts][3][claims][0][text]}",
         _STUDY,
     ),

@@ -169,7 +169,7 @@ def test_figures_are_drawn_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert [axes.get_ylabel() for axes in figure.axes] == [
         "test accuracy, fine-tuned (%)",
         "test accuracy, 2 per class (%)",
-        "rise of validation loss from its least, after as many steps",
+        "rise of validation loss from its least",
     ]
     assert tuned.get_xscale() == "log"
     assert [tick.get_text() for tick in tuned.get_xticklabels()] == ["10", "100", "1,000"]

@@ -31,7 +31,7 @@ def draw_study(evidence: Evidence) -> Figure:
     panels = {
         FINETUNED: "test accuracy, fine-tuned (%)",
         evidence.few: f"test accuracy, {min(evidence.study.shots)} per class (%)",
-        **({OVERFIT: "rise of validation loss from its least, after as many steps"} if by_size else {}),
+        **({OVERFIT: "rise of validation loss from its least"} if by_size else {}),
     }
     drawing = figure(4.4 * len(panels), 4.2)
     all_axes = drawing.subplots(1, len(panels), squeeze=False)[0]
