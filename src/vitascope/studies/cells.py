@@ -51,11 +51,12 @@ def read_row(out: str | Path, cell: Cell) -> dict[str, Any] | None:
         return None
     try:
         row = read_json(path, "it is made again")
-        if row.get("model", cell.contender.name) != cell.contender.name:
+        whole = "model" in row and ({"finetuning", "fewshot"} <= row.keys() or "diverged" in row)
+        if row.get("seed") != cell.seed or not whole:
+            raise ConfigError(f"{path} holds no row of this cell; it is made again")
+        if row["model"] != cell.contender.name:
             other = f"{path} is of {row['model']}, whose name is the same for files as {cell.contender.name}"
             raise UserError(f"{other}; give one of them another name")
-        if row.get("seed") != cell.seed or not ({"finetuning", "fewshot"} <= row.keys() or "diverged" in row):
-            raise ConfigError(f"{path} holds no row of this cell; it is made again")
         return row
     except ConfigError as error:
         log.warning("%s", error)
