@@ -80,7 +80,8 @@ FINDINGS = [
         "`results/comparison/run.sh`, [comparison](docs/comparison.md): {comparison[environment][processor]}",
     ),
     Finding(
-        "CIFAR-100 → CIFAR-10, the attempt before, {cifar[runs][done]} runs of 400 steps: rise of the validation loss after its best",
+        "CIFAR-100 → CIFAR-10, the attempt before, {cifar[runs][done]} runs of 400 steps: rise of the validation loss"
+        " after its best",
         "{cifar[verdicts][3][claims][0][text]}",
         _STUDY,
     ),
