@@ -27,6 +27,10 @@ class Interval:
     count: int
     """Values, n."""
 
+    def bar(self, scale: float = 100.0) -> float:
+        """Half of it in a figure, in percent unless told otherwise; NaN, which draws nothing, where it is unknown."""
+        return math.nan if self.half is None else scale * self.half
+
     @property
     def sign(self) -> int:
         """1 or −1 where the interval leaves 0 out, else 0."""

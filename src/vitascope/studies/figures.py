@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from vitascope.studies.analysis import FINETUNED, OVERFIT, Table
@@ -61,7 +60,7 @@ def _panel(axes: Axes, evidence: Evidence, table: Table) -> None:
                 # A little apart, so that bars of the same size are all seen.
                 [at * 1.02 ** (number + 3 * side - 4) for at in x],
                 [scale * one.mean for one in means],
-                yerr=[math.nan if one.half is None else scale * one.half for one in means],
+                yerr=[one.bar(scale) for one in means],
                 color=colours[number % len(colours)],
                 marker=marker,
                 markersize=5,

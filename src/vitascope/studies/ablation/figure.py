@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import cycle
 from typing import TYPE_CHECKING
 
@@ -45,7 +44,7 @@ def _lines(axes: Axes, study: Ablation, evidence: Evidence, table: Table) -> Non
         axes.errorbar(
             [x for x, _ in ordered],
             [100 * one.mean for one in means],
-            yerr=[math.nan if one.half is None else 100 * one.half for one in means],
+            yerr=[one.bar() for one in means],
             color=INK if points == alone[:1] else colour,
             marker="o",
             markersize=5,
@@ -69,11 +68,10 @@ def _rows(axes: Axes, study: Ablation, table: Table) -> None:
     colours = dict(zip(dict.fromkeys(groups.values()), cycle(COLOURS), strict=False))
     for place, name in enumerate(names):
         one = table.mean(name, study.steps)
-        half = math.nan if one.half is None else 100 * one.half
         axes.errorbar(
             [100 * one.mean],
             [place],
-            xerr=[half],
+            xerr=[one.bar()],
             color=colours[groups[name]],
             marker="o",
             markersize=6,
