@@ -1,6 +1,6 @@
 """Are copies of photographs found, and no others? Each kind planted among ants and bees; by pixels and by features.
 
-`near_copies.py DATA CHECKPOINT`: DATA holds ants_bees and cifar10. Writes near_copies.csv beside this file: of 100
+`near_copies.py DATA CHECKPOINT`: DATA holds ants_bees, cifar10 and cifar100. Writes near_copies.csv beside this file: of 100
 photographs changed in one way and put among the 397, how many are found by `vitascope.data.copies`, which pairs are
 false, and how many stand out by the cosine of CHECKPOINT's features, standardised, at the least threshold under which
 no two different photographs are taken for copies.
@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 import vitascope as vs
-from vitascope.data.copies import find_copies
+from vitascope.data.copies import copied, find_copies
 from vitascope.data.open import open_data
 from vitascope.data.source import Splits
 from vitascope.evaluation.features import FeatureStore
@@ -119,7 +119,16 @@ def main(data: Path, checkpoint: str) -> None:
         round(time.monotonic() - begun, 1),
     ]
     rows.append(row)
-    print(row)
+    print(row, flush=True)
+    hundred = open_data(str(data / "cifar100"))
+    for name, source, others in (
+        ("cifar100, test images that are among its training images", hundred.test, hundred.train),
+        ("cifar100, training images that are among cifar10's test images", hundred.train, splits.test),
+    ):
+        begun = time.monotonic()
+        again = int(copied(source, others)[0].sum())
+        rows.append([name, len(source) + len(others), 0, "", again, "", round(time.monotonic() - begun, 1)])
+        print(rows[-1], flush=True)
     with ROWS.open("w", newline="") as file:
         columns = ["data", "images", "planted", "found", "false", f"by_features_above_{least:.3f}", "seconds"]
         csv.writer(file, lineterminator="\n").writerows([columns, *rows])

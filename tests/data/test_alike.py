@@ -83,6 +83,17 @@ def test_pictures_of_one_light_are_not_copies() -> None:
         assert len(near_pairs(np.stack([small(x) for x in others]), mirrored=mirrored)) == 0
 
 
+def test_different_things_in_one_frame_or_before_one_background_are_not_copies() -> None:
+    """A white border, or one silhouette before white, is most of what such pictures show; only their insides differ."""
+    y, x = np.mgrid[-1:1:150j, -1:1:200j]
+    for inside in (np.maximum(abs(y), abs(x)) < 0.85, y**2 + x**2 < 0.8):
+        shown = [np.where(inside, np.asarray(scene(s).convert("L")), 255) for s in range(40)]
+        pictures = [Image.fromarray(each.astype(np.uint8)) for each in shown]
+        again = [encoded(x, 50) for x in pictures[:5]]
+        pairs = near_pairs(np.stack([small(x) for x in [*pictures, *again]]))
+        assert pairs.tolist() == [[i, 40 + i] for i in range(5)]
+
+
 def test_plain_pictures_and_few_pictures() -> None:
     plain = np.full((5, SIDE, SIDE), 90, np.uint8)
     assert near_pairs(plain).shape == (0, 2)

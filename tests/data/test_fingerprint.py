@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pictures import png
-from vitascope.data.kept import ArraySource
+from vitascope.data.kept import ArraySource, in_memory
 from vitascope.data.open import open_data
 from vitascope.data.shrunk import Shrunk
 from vitascope.data.source import Source, View
@@ -145,6 +145,21 @@ def test_contents_are_names_labels_and_sizes_wherever_they_lie(
     renamed = dataclasses.replace(again, classes=("a", "wasp"))
     other = View(first, classes=("b", "a"), labels=1 - first.labels)
     assert len({first.contents(), more.contents(), renamed.contents(), other.contents(), *parts}) == 7
+
+
+@pytest.mark.parametrize("kind", ["folder", "parquet", "webdataset"])
+def test_contents_are_the_same_where_images_are_kept(kind: str, tmp_path: Path) -> None:
+    place = write(kind, tmp_path / "data", [1, 2, 3, 4])
+    first = train(place)
+    kept = in_memory(first, 1 << 20)
+    before = kept.fingerprint()
+    for path in (tmp_path / "data").rglob("*.*"):
+        os.utime(path, ns=(10**18, 10**18))
+    again = in_memory(train(place), 1 << 20)
+    assert isinstance(kept, ArraySource)
+    assert before != again.fingerprint()
+    assert kept.contents() == again.contents() == first.contents()
+    assert View(kept, np.array([1, 0])).contents() == View(first, np.array([1, 0])).contents()
 
 
 def test_contents_of_a_folder_tell_a_moved_and_a_larger_file(tmp_path: Path) -> None:

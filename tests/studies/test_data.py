@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+from tests.data.test_alike import scene
 
 from tiny import image_folder
 from tiny_study import data_scaling, values
@@ -43,6 +45,20 @@ def test_what_is_among_the_test_images_is_not_trained_on(folders: Path, caplog: 
     assert opened(folders, keep_copies=True).sizes == (65 - 12,)
 
 
+def test_near_copies_of_test_images_are_left_out_of_large_sets_too(
+    folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A test picture that the source has saved anew and mirrored, which no comparison of files finds."""
+    picture = scene(3)
+    picture.save(folders / "target" / "test" / "ant" / "scene.png")
+    picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(folders / "source" / "ant" / "scene.jpg", quality=80)
+    monkeypatch.setattr(copies, "NEAR_LIMIT", 20)
+    data = opened(folders)
+    assert data.sizes == (60 - 12,)
+    assert "6 of 66 images" in data.notes[0]
+    assert len(data.notes) == 1
+
+
 def test_parts_of_the_target_are_drawn_once(folders: Path) -> None:
     one, other, whole = (
         opened(folders, target_images=24, test_images=9),
@@ -67,13 +83,16 @@ def test_a_source_that_is_the_target_too_has_what_is_learned_of_it(folders: Path
     assert data.sizes == (60 - 12, 15)
     whole = open_study(dataclasses.replace(study, target_images=None))
     assert (len(whole.pools[1].train), len(whole.pools[1].validation)) == (30 - 12, 12)
+    for file in sorted((folders / "target" / "test" / "ant").iterdir())[:5]:
+        shutil.copy(file, folders / "target" / "train" / "ant" / f"again {file.name}")
+    shared = open_study(dataclasses.replace(study, target_images=None))
+    assert len(shared.targets[0].train) == len(shared.pools[1].train) + 12 == 35  # fine-tuned on as it is, copies too
 
 
 def test_what_is_left_out_or_not_looked_for_is_told(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copies, "NEAR_LIMIT", 20)
+    monkeypatch.setattr(copies, "LIMIT", 20)
     data = opened(folders, target_images=50)
     assert len(data.targets[0].train) == 30
-    few, unlooked, again = data.notes
+    few, unlooked = data.notes
     assert "has 30 images, fewer than 50: all are taken" in few
-    assert "are 95 images, more than 20: only exact copies among them are looked for" in unlooked
-    assert "5 of 65 images of" in again
+    assert "more than 20 images: copies among them are not looked for" in unlooked

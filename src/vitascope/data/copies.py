@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import PIL
 from PIL import Image
 
 from vitascope.cache import cache_folder
-from vitascope.data.alike import LEAST_SIDE, SIDE, near_pairs
+from vitascope.data.alike import EVERYWHERE, LEAST_SIDE, SIDE, near_pairs
 from vitascope.data.images import UInt8
 from vitascope.data.labels import label_sets, set_name
 from vitascope.data.picture import Picture
@@ -33,7 +34,8 @@ from vitascope.whole import recall_arrays, remember_arrays
 log = logging.getLogger(__name__)
 
 NEAR_LIMIT = 20_000
-"""Images, of all splits together, above which only exact copies are looked for: near ones of 60,000 took minutes."""
+"""Images, of all splits together, above which only exact copies are looked for: near ones of 60,000 took minutes. Not
+between two sets (`copied`), where only pairs across them count: 10,000 among 50,000 took half a minute."""
 LIMIT = 250_000
 """Images above which no file is read to look for copies at all."""
 CHAINED = 0.1
@@ -121,7 +123,7 @@ def find_copies(sources: Iterable[Source], progress: Callable[[int, int], None] 
     if n > LIMIT or all(source.together for source in origins):
         said = f"{n:,} images, more than {LIMIT:,}: copies among them are not looked for" if n > LIMIT else ""
         return Copies(origins, alone, alone, alone, said)
-    path = _path(f"mirrored groups {LEAST_SIDE} {[source.fingerprint() for source in origins]}")
+    path = _path(f"groups {EVERYWHERE} {LEAST_SIDE} {[source.fingerprint() for source in origins]}")
     kept = recall_arrays(path)
     if not kept:
         read = [_marks(source, progress) for source in origins]
@@ -131,17 +133,36 @@ def find_copies(sources: Iterable[Source], progress: Callable[[int, int], None] 
     exact, near, upright, said = kept["exact"], kept["near"], kept["upright"], ""
     if n > NEAR_LIMIT:
         said = f"{n:,} images, more than {NEAR_LIMIT:,}: only exact copies among them are looked for"
-    elif largest := of_one_mould(exact, near):
-        said = f"{largest:,} of {n:,} images look alike, as of one mould; only exact copies are kept on one side"
+    elif said := _mould_told(exact, near):
         near = upright = exact
     return Copies(origins, exact, near, upright, said)
 
 
+def copied(source: Source, others: Source) -> tuple[npt.NDArray[np.bool_], str]:
+    """Which images of `source` are among `others` too, bool (len(source),); what was not looked for, in one line.
+
+    As they are, nearly, mirrored, or as a near copy of one that is.
+    """
+    if any(each.origin()[0].together for each in (source, others)):
+        return np.zeros(len(source), dtype=bool), ""
+    mine, theirs = looked_at(source), looked_at(others)
+    if mine is None or theirs is None:
+        return np.zeros(len(source), dtype=bool), f"more than {LIMIT:,} images: copies among them are not looked for"
+    longer, shorter = (mine, theirs) if len(source) >= len(others) else (theirs, mine)
+    exact, since = _exact(np.concatenate([longer[0], shorter[0]])), len(longer[0])
+    path = _path(f"across {EVERYWHERE} {LEAST_SIDE} {source.fingerprint()} {others.fingerprint()}")
+    kept = recall_arrays(path)
+    if not kept:
+        kept = {"near": _joined(exact, np.concatenate([longer[1], shorter[1]]), since)}
+        remember_arrays(path, kept)
+    said = _mould_told(exact, kept["near"])
+    first, last = np.split(exact if said else kept["near"], [since])
+    return (np.isin(first, last) if longer is mine else np.isin(last, first)), said
+
+
 def copies_among(marks: Int64, small: UInt8) -> tuple[Int64, Int64, Int64]:
     """Groups (n,) of exact, of near and of upright copies, as of `Copies`, by what `mark_of` gives of n images."""
-    # Unreadable ones are like no other.
-    alone = np.arange(len(marks), dtype=np.int64)
-    exact = np.unique(np.where(marks == 0, alone, marks), return_inverse=True)[1].astype(np.int64)
+    exact = _exact(marks)
     if len(marks) > NEAR_LIMIT:
         return exact, exact, exact
     first = np.unique(exact, return_index=True)[1]  # one of each; copies of it are no news
@@ -156,9 +177,8 @@ def joined_by_copies(known: Int64, small: UInt8, since: int) -> Int64:
     """
     if len(known) > NEAR_LIMIT:
         return known
-    pairs = [near_pairs(small, since=since), near_pairs(small, since=since, mirrored=True)]
     numbers = np.unique(known, return_inverse=True)[1].astype(np.int64)
-    near = _connected(numbers, np.concatenate(pairs))
+    near = _joined(numbers, small, since)
     return numbers if of_one_mould(numbers, near) else near
 
 
@@ -167,6 +187,14 @@ def of_one_mould(exact: Int64, near: Int64) -> int:
     largest = int(np.bincount(near).max(initial=0))
     chained = largest > max(CHAINED * len(near), 20) and largest > np.bincount(exact).max()
     return largest if chained else 0
+
+
+def _mould_told(exact: Int64, near: Int64) -> str:
+    """That near copies do not count, where they do not; else empty."""
+    largest = of_one_mould(exact, near)
+    return (
+        f"{largest:,} of {len(near):,} images look alike, as of one mould; only exact copies count" if largest else ""
+    )
 
 
 def digests(source: Source) -> Int64 | None:
@@ -237,6 +265,18 @@ def mark_of(image: Picture) -> tuple[int, UInt8 | int]:
 
 def _eight_bytes(content: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little", signed=True) or 1
+
+
+def _exact(marks: Int64) -> Int64:
+    """Groups (n,) of images with the same mark; unreadable ones are like no other."""
+    alone = np.arange(len(marks), dtype=np.int64)
+    return np.unique(np.where(marks == 0, alone, marks), return_inverse=True)[1].astype(np.int64)
+
+
+def _joined(groups: Int64, small: UInt8, since: int) -> Int64:
+    """Groups (n,) joined where an image from `since` on is a near copy of any other, mirrored or not."""
+    pairs = [near_pairs(small, since=since, mirrored=mirrored) for mirrored in (False, True)]
+    return _connected(groups, np.concatenate(pairs))
 
 
 def _connected(exact: Int64, pairs: Int64) -> Int64:

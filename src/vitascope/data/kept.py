@@ -79,6 +79,9 @@ class ArraySource(Source):
     def identity(self) -> Iterable[bytes | memoryview]:
         return super().identity() if self.source is None else [self.source.fingerprint().encode()]
 
+    def contents(self) -> str:
+        return super().contents() if self.source is None else self.source.contents()
+
 
 def in_memory(
     source: Source,

@@ -6,10 +6,9 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 
 from vitascope.checkpoints.load import load
-from vitascope.data.copies import digests, find_copies
+from vitascope.data.copies import copied, digests
 from vitascope.data.open import open_data
 from vitascope.data.source import Source
 from vitascope.device import resolve_device
@@ -37,8 +36,10 @@ def fewshot_checkpoint(
     if train is None or len(train) == 0:
         raise DataError(f"{asked.data} has no train split to draw shots from; give data that has one")
     split, judged = _judged(asked.data, asked.test, train)
-    copies = find_copies([train, judged])
-    twice = int(np.isin(copies.of(judged), copies.of(train)).sum())
+    again, unlooked = copied(judged, train)
+    if unlooked:
+        log.info("%s and %s: %s", judged.name, train.name, unlooked)
+    twice = int(again.sum())
     among = None if ck.shown is None else ck.shown.among(digests(judged))
     trained = None if among is None else int(among.sum())
     for count, what in (

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vitascope.data.copies import find_copies
+from vitascope.data.copies import copied
 from vitascope.data.kept import in_memory
 from vitascope.data.labels import single_labels
 from vitascope.data.open import open_data
@@ -71,7 +71,8 @@ def open_study(study: Study) -> StudyData:
         targets.append(Target(train=in_memory(learned, _MEMORY), test=in_memory(judged, _MEMORY)))
         named |= {f"{target} (train)": learned, f"{target} (test)": judged}
         if not study.keep_copies:
-            sources = {name: source and _without_copies(source, test, notes) for name, source in sources.items()}
+            # A target is fine-tuned on as it is; where it is a source too, so is it learned from the start.
+            sources |= {n: _without_copies(s, test, notes) for n, s in sources.items() if s and n != target}
     for note in notes:
         log.info("%s", note)
     return StudyData(
@@ -108,10 +109,9 @@ def _part(source: Source, count: int | None, stream: Stream, notes: list[str]) -
 
 def _without_copies(source: Source, test: Source, notes: list[str]) -> Source:
     """`source` without what is among the test images too, as they are or nearly (Section 4.1)."""
-    copies = find_copies([source, test])
-    if copies.limits:
-        notes.append(f"{source.name} and {test.name} are {copies.limits}")
-    again = np.isin(copies.of(source), copies.of(test))
+    again, said = copied(source, test)
+    if said:
+        notes.append(f"{source.name} and {test.name}: {said}")
     if not again.any():
         return source
     notes.append(f"{again.sum():,} of {len(source):,} images of {source.name} are also in {test.name}: left out")
