@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-
 from vitascope.checkpoints.load import load
 from vitascope.data.copies import copied, digests
 from vitascope.data.open import open_data
