@@ -24,8 +24,8 @@ LEAST_SIDE = 32
 ALIKE, DETAIL = 0.93, 0.8
 """Least correlations of near copies: of the pictures, and of what a blur of 9 pixels takes away from them."""
 EVERYWHERE, _WINDOW, _FAINT = 0.25, 3, 2.0
-"""Correlation under a window of 2 · `_WINDOW` + 1 pixels that nine of ten places reach; where both pictures vary by less
-than `_FAINT` grey levels nothing is asked."""
+"""Correlation under a window of 2 · `_WINDOW` + 1 pixels that nine of ten places reach; where both pictures vary by
+less than `_FAINT` grey levels nothing is asked."""
 PLAIN = 4.0
 """Standard deviation in grey levels below which a picture has nothing to compare."""
 _COARSE = 8
