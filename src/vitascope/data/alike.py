@@ -71,7 +71,7 @@ def _candidates(pictures: Tensor, others: Tensor, since: int) -> Tensor:
 
 def _coarse(pictures: Tensor) -> Tensor:
     """At 8×8, without mean and of length 1, (n, 64)."""
-    parts = pictures.split(_BLOCK)  # as numbers of four bytes all of them would take gigabytes
+    parts = torch.split(pictures, _BLOCK)  # as numbers of four bytes all of them would take gigabytes
     coarse = torch.cat([F.avg_pool2d(part.float(), SIDE // _COARSE).flatten(1) for part in parts])
     return F.normalize(coarse - coarse.mean(dim=1, keepdim=True))
 
