@@ -21,7 +21,8 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 import vitascope as vs
-from vitascope.data.copies import copied, find_copies
+from vitascope.data.among import copied
+from vitascope.data.copies import find_copies
 from vitascope.data.open import open_data
 from vitascope.data.source import Splits
 from vitascope.evaluation.features import FeatureStore
@@ -127,7 +128,7 @@ def main(data: Path, checkpoint: str) -> None:
     ):
         begun = time.monotonic()
         again = int(copied(source, others)[0].sum())
-        rows.append([name, len(source) + len(others), 0, "", again, "", round(time.monotonic() - begun, 1)])
+        rows.append([name, len(source) + len(others), 0, again, "", "", round(time.monotonic() - begun, 1)])
         print(rows[-1], flush=True)
     with ROWS.open("w", newline="") as file:
         columns = ["data", "images", "planted", "found", "false", f"by_features_above_{least:.3f}", "seconds"]

@@ -72,8 +72,8 @@ def test_of_what_is_added_only(mirrored: bool) -> None:
     pictures = np.concatenate([plain, np.stack([small(x) for x in [*scenes, *copies]])])
     expected = [[i, 12 + i] for i in range(1, 5)]
     assert near_pairs(pictures, mirrored=mirrored).tolist() == expected
-    assert near_pairs(pictures, mirrored=mirrored, since=15).tolist() == expected[2:]
-    assert near_pairs(pictures, mirrored=mirrored, since=17).tolist() == []
+    assert near_pairs(pictures, mirrored=mirrored, rows=np.arange(15, 17)).tolist() == expected[2:]
+    assert near_pairs(pictures, mirrored=mirrored, rows=np.arange(17, 17)).tolist() == []
 
 
 def test_pictures_of_one_light_are_not_copies() -> None:

@@ -14,7 +14,7 @@ from tests.data.test_alike import scene
 
 from tiny import image_folder
 from tiny_study import data_scaling, values
-from vitascope.data import copies
+from vitascope.data import among, copies
 from vitascope.studies.ablation.settings import Ablation
 from vitascope.studies.data import StudyData, open_study
 
@@ -42,7 +42,11 @@ def test_what_is_among_the_test_images_is_not_trained_on(folders: Path, caplog: 
     assert len(data.notes) == 1
     assert "5 of 65 images of" in data.notes[0]
     assert data.notes[0] in caplog.text
-    assert opened(folders, keep_copies=True).sizes == (65 - 12,)
+    whole = opened(folders, keep_copies=True)
+    assert whole.sizes == (65 - 12,)
+    # Where other copies are found, a study that has begun learns from other images: it must not go on.
+    differ = [name for name, told in whole.contents.items() if data.contents[name] != told]
+    assert differ == [f"{folders / 'source'} (pool)"]
 
 
 def test_near_copies_of_test_images_are_left_out_of_large_sets_too(
@@ -90,9 +94,9 @@ def test_a_source_that_is_the_target_too_has_what_is_learned_of_it(folders: Path
 
 
 def test_what_is_left_out_or_not_looked_for_is_told(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copies, "LIMIT", 20)
+    monkeypatch.setattr(among, "LIMIT", 20)
     data = opened(folders, target_images=50)
     assert len(data.targets[0].train) == 30
     few, unlooked = data.notes
     assert "has 30 images, fewer than 50: all are taken" in few
-    assert "more than 20 images: copies among them are not looked for" in unlooked
+    assert "has more than 20 images: copies not looked for" in unlooked

@@ -243,7 +243,7 @@ def test_everybody_hears_of_each_cell_and_its_row(tmp_path: Path, images: Path) 
     for key, found in heard:
         assert found == json.loads((tmp_path / "out" / "cells" / f"{key}.json").read_text())
     kept = json.loads((tmp_path / "out" / "settings.json").read_text())
-    assert len(kept.pop("data")) == 3
+    assert len(kept.pop("data")) == 4
     assert kept.pop("grid")["steps"] == [2, 4]
     assert kept.pop("contenders").keys() == {VIT}
     assert kept == json.loads(json.dumps(study.kept()))

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from vitascope.data.source import Int64
 
+SEARCH = 3
+"""Another number whenever the same pictures may have other pairs."""
 SIDE = 32
 """Pixels a side that are looked at."""
 LEAST_SIDE = 32
@@ -24,54 +26,60 @@ LEAST_SIDE = 32
 ALIKE, DETAIL = 0.93, 0.8
 """Least correlations of near copies: of the pictures, and of what a blur of 9 pixels takes away from them."""
 EVERYWHERE, _WINDOW, _FAINT = 0.25, 3, 2.0
-"""Correlation under a window of 2 · `_WINDOW` + 1 pixels that nine of ten places reach; where both pictures vary by
-less than `_FAINT` grey levels nothing is asked."""
+"""Correlation under a window of 2 · `_WINDOW` + 1 pixels, less where little varies, that all but a tenth of the places
+reach; where both pictures vary by less than `_FAINT` grey levels nothing is asked."""
 PLAIN = 4.0
 """Standard deviation in grey levels below which a picture has nothing to compare."""
 _COARSE = 8
 _CANDIDATES, _POSSIBLE = 4, 0.6  # the most similar at 8×8, from this correlation up
 _BLOCK, _PAIRS = 1024, 128  # at once; more pairs would leave the processor's cache
+_CELLS = 1 << 26  # similarities at once, 256 MB
 _PROMISING = 0.88  # correlation at 16×16 of pairs that are worth a closer look
 _STEPS, _HOPEFUL = 6, (0.4, 0.65, 0.78)  # of Gauss-Newton; pairs that correlate less after 0, 1, 2 … are given up
 _LARGEST_MOVE, _LEAST_OVERLAP = 0.25, 0.64  # in halves of a side; share of the picture
 
 
-def near_pairs(small: npt.NDArray[np.uint8], *, mirrored: bool = False, since: int = 0) -> Int64:
+def near_pairs(
+    small: npt.NDArray[np.uint8], *, mirrored: bool = False, rows: Int64 | None = None, columns: Int64 | None = None
+) -> Int64:
     """Pictures (n, SIDE, SIDE) → (m, 2) positions of near copies, the lower first, in order.
 
-    `mirrored` finds those of which one is the other's mirror image, left and right exchanged, instead; `since` those of
-    which one stands there or later. Copies of one picture need not all be paired with each other; what is plain
-    (`PLAIN`) has no pair.
+    `mirrored` finds those of which one is the other's mirror image, left and right exchanged, instead; `rows` and
+    `columns`, positions, those of which one is among the first and the other among the second, where they are given.
+    Copies of one picture need not all be paired with each other; what is plain (`PLAIN`) has no pair.
     """
-    kept = np.flatnonzero(small.std(axis=(1, 2)) >= PLAIN)
+    blocks = (small[at : at + _BLOCK] for at in range(0, len(small), _BLOCK))  # spread is counted in eight bytes
+    kept = np.flatnonzero(np.concatenate([np.zeros(0), *(part.std(axis=(1, 2)) for part in blocks)]) >= PLAIN)
     pictures = torch.from_numpy(small[kept])
     others = pictures.flip(-1) if mirrored else pictures
-    pairs = _candidates(pictures, others, int(np.searchsorted(kept, since)))
+    parts = (slice(None) if some is None else np.isin(kept, some) for some in (rows, columns))
+    pairs = _candidates(pictures, others, *(torch.from_numpy(np.arange(len(kept))[part]) for part in parts))
     found = [_copies(pictures, others, part) for part in torch.split(pairs, _PAIRS)]
     chosen = pairs[torch.cat(found)] if found else pairs
     return kept[chosen.numpy()].reshape(-1, 2).astype(np.int64)
 
 
-def _candidates(pictures: Tensor, others: Tensor, since: int) -> Tensor:
-    """(m, 2) rising positions of pictures, from `since` on, and others that are most similar to them at 8×8."""
-    if len(pictures) < 2 or since == len(pictures):
-        return torch.zeros((0, 2), dtype=torch.int64)
-    rows, compared = _coarse(pictures), _coarse(others)
-    found = []
-    for start in range(since, len(rows), _BLOCK):
-        similar = rows[start : start + _BLOCK] @ compared.T
-        here = torch.arange(len(similar)) + start
-        similar[torch.arange(len(similar)), here] = -1
-        best, other = similar.topk(min(_CANDIDATES, len(rows) - 1))
+def _candidates(pictures: Tensor, others: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """(m, 2) rising positions of pictures among `rows` and of others among `columns` that are most similar at 8×8."""
+    found = [torch.zeros((0, 2), dtype=torch.int64)]
+    if not len(rows) or not len(columns):
+        return found[0]
+    compared = _coarse(others[columns]).T
+    for here in torch.split(rows, max(min(_BLOCK, _CELLS // len(columns)), 1)):
+        similar = _coarse(pictures[here]) @ compared
+        itself = torch.searchsorted(columns, here).clamp(max=len(columns) - 1)
+        both = torch.nonzero(columns[itself] == here).flatten()
+        similar[both, itself[both]] = -1
+        best, other = similar.topk(min(_CANDIDATES, len(columns)))
         mine, place = torch.nonzero(best >= _POSSIBLE, as_tuple=True)
-        pair = torch.stack([here[mine], other[mine, place]], dim=1)
+        pair = torch.stack([here[mine], columns[other[mine, place]]], dim=1)
         found.append(pair.sort(dim=1).values)
     return torch.from_numpy(np.unique(torch.cat(found).numpy(), axis=0))
 
 
 def _coarse(pictures: Tensor) -> Tensor:
     """At 8×8, without mean and of length 1, (n, 64)."""
-    parts = torch.split(pictures, _BLOCK)  # as numbers of four bytes all of them would take gigabytes
+    parts = torch.split(pictures, _BLOCK)  # all of them in four bytes would take gigabytes
     coarse = torch.cat([F.avg_pool2d(part.float(), SIDE // _COARSE).flatten(1) for part in parts])
     return F.normalize(coarse - coarse.mean(dim=1, keepdim=True))
 

@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import PIL
 from PIL import Image
 
 from vitascope.cache import cache_folder
-from vitascope.data.alike import EVERYWHERE, LEAST_SIDE, SIDE, near_pairs
+from vitascope.data.alike import LEAST_SIDE, SEARCH, SIDE, near_pairs
 from vitascope.data.images import UInt8
 from vitascope.data.labels import label_sets, set_name
 from vitascope.data.picture import Picture
@@ -34,8 +33,8 @@ from vitascope.whole import recall_arrays, remember_arrays
 log = logging.getLogger(__name__)
 
 NEAR_LIMIT = 20_000
-"""Images, of all splits together, above which only exact copies are looked for: near ones of 60,000 took minutes. Not
-between two sets (`copied`), where only pairs across them count: 10,000 among 50,000 took half a minute."""
+"""Images, of all splits together, above which only exact copies are looked for: near ones of 60,000 took minutes.
+`data.among` looks for those of one set in another, which takes less."""
 LIMIT = 250_000
 """Images above which no file is read to look for copies at all."""
 CHAINED = 0.1
@@ -123,7 +122,7 @@ def find_copies(sources: Iterable[Source], progress: Callable[[int, int], None] 
     if n > LIMIT or all(source.together for source in origins):
         said = f"{n:,} images, more than {LIMIT:,}: copies among them are not looked for" if n > LIMIT else ""
         return Copies(origins, alone, alone, alone, said)
-    path = _path(f"groups {EVERYWHERE} {LEAST_SIDE} {[source.fingerprint() for source in origins]}")
+    path = kept_at(f"groups {SEARCH} {[source.fingerprint() for source in origins]}")
     kept = recall_arrays(path)
     if not kept:
         read = [_marks(source, progress) for source in origins]
@@ -133,41 +132,19 @@ def find_copies(sources: Iterable[Source], progress: Callable[[int, int], None] 
     exact, near, upright, said = kept["exact"], kept["near"], kept["upright"], ""
     if n > NEAR_LIMIT:
         said = f"{n:,} images, more than {NEAR_LIMIT:,}: only exact copies among them are looked for"
-    elif said := _mould_told(exact, near):
+    elif said := mould_told(exact, near):
         near = upright = exact
     return Copies(origins, exact, near, upright, said)
 
 
-def copied(source: Source, others: Source) -> tuple[npt.NDArray[np.bool_], str]:
-    """Which images of `source` are among `others` too, bool (len(source),); what was not looked for, in one line.
-
-    As they are, nearly, mirrored, or as a near copy of one that is.
-    """
-    if any(each.origin()[0].together for each in (source, others)):
-        return np.zeros(len(source), dtype=bool), ""
-    mine, theirs = looked_at(source), looked_at(others)
-    if mine is None or theirs is None:
-        return np.zeros(len(source), dtype=bool), f"more than {LIMIT:,} images: copies among them are not looked for"
-    longer, shorter = (mine, theirs) if len(source) >= len(others) else (theirs, mine)
-    exact, since = _exact(np.concatenate([longer[0], shorter[0]])), len(longer[0])
-    path = _path(f"across {EVERYWHERE} {LEAST_SIDE} {source.fingerprint()} {others.fingerprint()}")
-    kept = recall_arrays(path)
-    if not kept:
-        kept = {"near": _joined(exact, np.concatenate([longer[1], shorter[1]]), since)}
-        remember_arrays(path, kept)
-    said = _mould_told(exact, kept["near"])
-    first, last = np.split(exact if said else kept["near"], [since])
-    return (np.isin(first, last) if longer is mine else np.isin(last, first)), said
-
-
 def copies_among(marks: Int64, small: UInt8) -> tuple[Int64, Int64, Int64]:
     """Groups (n,) of exact, of near and of upright copies, as of `Copies`, by what `mark_of` gives of n images."""
-    exact = _exact(marks)
+    exact = exact_groups(marks)
     if len(marks) > NEAR_LIMIT:
         return exact, exact, exact
     first = np.unique(exact, return_index=True)[1]  # one of each; copies of it are no news
-    upright = _connected(exact, first[near_pairs(small[first])])
-    return exact, _connected(upright, first[near_pairs(small[first], mirrored=True)]), upright
+    upright = connected(exact, first[near_pairs(small[first])])
+    return exact, connected(upright, first[near_pairs(small[first], mirrored=True)]), upright
 
 
 def joined_by_copies(known: Int64, small: UInt8, since: int) -> Int64:
@@ -178,7 +155,9 @@ def joined_by_copies(known: Int64, small: UInt8, since: int) -> Int64:
     if len(known) > NEAR_LIMIT:
         return known
     numbers = np.unique(known, return_inverse=True)[1].astype(np.int64)
-    near = _joined(numbers, small, since)
+    rows = np.arange(since, len(small))
+    pairs = [near_pairs(small, mirrored=mirrored, rows=rows) for mirrored in (False, True)]
+    near = connected(numbers, np.concatenate(pairs))
     return numbers if of_one_mould(numbers, near) else near
 
 
@@ -189,7 +168,7 @@ def of_one_mould(exact: Int64, near: Int64) -> int:
     return largest if chained else 0
 
 
-def _mould_told(exact: Int64, near: Int64) -> str:
+def mould_told(exact: Int64, near: Int64) -> str:
     """That near copies do not count, where they do not; else empty."""
     largest = of_one_mould(exact, near)
     return (
@@ -232,7 +211,7 @@ def _marks(source: Source, progress: Callable[[int, int], None] | None = None) -
     if source.together:
         digests[:] = [_eight_bytes(f"{own} {index}".encode()) for index in range(n)]
         return digests, small
-    path = _path(f"marks {LEAST_SIDE} {own}")
+    path = kept_at(f"marks {LEAST_SIDE} {own}")
     if kept := recall_arrays(path):
         return kept["digests"], kept["small"]
     if n >= _SLOW:
@@ -267,29 +246,24 @@ def _eight_bytes(content: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little", signed=True) or 1
 
 
-def _exact(marks: Int64) -> Int64:
+def exact_groups(marks: Int64) -> Int64:
     """Groups (n,) of images with the same mark; unreadable ones are like no other."""
     alone = np.arange(len(marks), dtype=np.int64)
     return np.unique(np.where(marks == 0, alone, marks), return_inverse=True)[1].astype(np.int64)
 
 
-def _joined(groups: Int64, small: UInt8, since: int) -> Int64:
-    """Groups (n,) joined where an image from `since` on is a near copy of any other, mirrored or not."""
-    pairs = [near_pairs(small, since=since, mirrored=mirrored) for mirrored in (False, True)]
-    return _connected(groups, np.concatenate(pairs))
-
-
-def _connected(exact: Int64, pairs: Int64) -> Int64:
-    """Groups joined where a pair of images (m, 2) lies in two of them."""
+def connected(groups: Int64, pairs: Int64) -> Int64:
+    """Groups (n,) joined where a pair of images (m, 2) lies in two of them."""
     from scipy.sparse import coo_matrix  # comes with scikit-learn
     from scipy.sparse.csgraph import connected_components
 
-    a, b = exact[pairs].reshape(-1, 2).T
-    size = int(exact.max(initial=-1)) + 1
+    a, b = groups[pairs].reshape(-1, 2).T
+    size = int(groups.max(initial=-1)) + 1
     joined = coo_matrix((np.ones(len(a)), (a, b)), shape=(size, size))
-    return connected_components(joined, directed=False)[1].astype(np.int64)[exact]
+    return connected_components(joined, directed=False)[1].astype(np.int64)[groups]
 
 
-def _path(key: str) -> Path:
+def kept_at(key: str) -> Path:
+    """Where what is found under `key` is kept."""
     version = f"{__version__} Pillow {PIL.__version__} {key}"
     return cache_folder() / "copies" / f"{hashlib.sha256(version.encode()).hexdigest()[:32]}.npz"

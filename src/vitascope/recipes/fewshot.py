@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from vitascope.checkpoints.load import load
-from vitascope.data.copies import copied, digests
+from vitascope.data.among import copied
+from vitascope.data.copies import digests
 from vitascope.data.open import open_data
 from vitascope.data.source import Source
 from vitascope.device import resolve_device
@@ -37,8 +38,8 @@ def fewshot_checkpoint(
     split, judged = _judged(asked.data, asked.test, train)
     again, unlooked = copied(judged, train)
     if unlooked:
-        log.info("%s and %s: %s", judged.name, train.name, unlooked)
-    twice = int(again.sum())
+        log.info("%s", unlooked)
+    twice = None if unlooked else int(again.sum())
     among = None if ck.shown is None else ck.shown.among(digests(judged))
     trained = None if among is None else int(among.sum())
     for count, what in (

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vitascope.data.copies import copied
+from vitascope.data.among import copied
 from vitascope.data.kept import in_memory
 from vitascope.data.labels import single_labels
 from vitascope.data.open import open_data
@@ -51,7 +51,7 @@ class StudyData:
     targets: tuple[Target, ...]
     """In the study's order."""
     contents: dict[str, str] = field(default_factory=dict)
-    """What stands for each of them as it was found (`Source.contents`)."""
+    """What stands for each of them as it was found, and for what is left of a source (`Source.contents`)."""
     notes: tuple[str, ...] = ()
     """What was left out, and what was not looked for: a line each."""
 
@@ -73,6 +73,9 @@ def open_study(study: Study) -> StudyData:
         if not study.keep_copies:
             # A target is fine-tuned on as it is; where it is a source too, so is it learned from the start.
             sources |= {n: _without_copies(s, test, notes) for n, s in sources.items() if s and n != target}
+            if target in sources:
+                notes.append(f"{target} is learned as it is: of its own test images no copies are left out of it")
+    named |= {f"{name} (pool)": source for name, source in sources.items()}
     for note in notes:
         log.info("%s", note)
     return StudyData(
@@ -111,7 +114,7 @@ def _without_copies(source: Source, test: Source, notes: list[str]) -> Source:
     """`source` without what is among the test images too, as they are or nearly (Section 4.1)."""
     again, said = copied(source, test)
     if said:
-        notes.append(f"{source.name} and {test.name}: {said}")
+        notes.append(said)
     if not again.any():
         return source
     notes.append(f"{again.sum():,} of {len(source):,} images of {source.name} are also in {test.name}: left out")

@@ -66,7 +66,7 @@ class Study(Learning):
     """So many of each target's test images, drawn once; none: all."""
     keep_copies: bool = False
     """Pre-train on images that are also among a target's test images, exactly or nearly, instead of leaving them out
-    (Section 4.1)."""
+    (Section 4.1). A source that is the target itself keeps them: it is fine-tuned on as it is."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
