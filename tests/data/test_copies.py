@@ -154,9 +154,7 @@ def test_small_pictures_have_no_near_copies() -> None:
 def test_pictures_of_one_mould(longest: int, counts: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where near copies join a good part of all images into one group, they count for nothing, and that is said."""
     chain = np.array([[i, i + 1] for i in range(longest - 1)])
-    monkeypatch.setattr(
-        module, "near_pairs", lambda small, mirrored=False: chain[: len(chain) * (not mirrored)]
-    )
+    monkeypatch.setattr(module, "near_pairs", lambda small, mirrored=False: chain[: len(chain) * (not mirrored)])
     images = np.random.default_rng(longest).integers(0, 256, (60, 2, 2, 3), dtype=np.uint8)
     found = find_copies([ArraySource("s", ("a", "b"), np.arange(60) % 2, images)])
     assert ("only exact copies count" in found.limits) is not counts

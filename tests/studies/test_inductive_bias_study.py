@@ -21,7 +21,9 @@ from vitascope.cli.arguments import Arguments
 from vitascope.cli.commands.study import inductive_bias
 from vitascope.cli.console import Console
 from vitascope.errors import ConfigError, DataError
+from vitascope.models.catalogue import build_model
 from vitascope.models.config import BiTConfig, StemConfig, ViTConfig
+from vitascope.streams import Stream, seed_of
 from vitascope.studies.inductive_bias.reading import CLOSE, read
 from vitascope.studies.inductive_bias.report import COLUMNS, rows
 from vitascope.studies.inductive_bias.settings import OF_LAYERS, OF_MODELS, InductiveBias
@@ -161,6 +163,19 @@ def test_a_step_is_shared_where_it_fits() -> None:
     assert steps(VIT, BIT) == [8, 8]
     odd = replace(VIT, image_size=(12, 12), patch=3)
     assert steps(VIT, odd) == [4, 3], "12 pixels do not fit twice"
+
+
+def test_at_another_size_untrained_positions_are_resized_too(place: Path) -> None:
+    """Interpolated positions have two dimensions; of a model that has learned nothing both rows are the same."""
+    made = build_model(VIT, torch.Generator().manual_seed(seed_of(Stream.INITIAL, 0)))
+    images = example_pictures([(32, 32)])[1]
+    named = [("v", replace(checkpoint(VIT), model=made))]
+    trained, untrained = compare_models(named, images, InductiveBias(field_images=2), image_size=(32, 32))
+    assert trained.image_size == untrained.image_size == (32, 32)
+    assert trained.whole == untrained.whole
+    assert trained.layers == untrained.layers
+    assert untrained.whole["positions_correlation"] < -0.4
+    assert abs(compare_models(named, images, InductiveBias())[1].whole["positions_correlation"]) < 0.3
 
 
 def test_bad_requests_are_refused(place: Path, tmp_path: Path) -> None:

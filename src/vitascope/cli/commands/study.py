@@ -12,6 +12,7 @@ from vitascope.checkpoints.output import check_output
 from vitascope.cli.console import Console
 from vitascope.cli.runs import Schedule, checkpoint_names
 from vitascope.errors import ConfigError
+from vitascope.fields import height_width
 from vitascope.recipes.asked import Compared
 from vitascope.studies.ablation.settings import Ablation
 from vitascope.studies.image_sizes.settings import ImageSizes
@@ -169,16 +170,17 @@ def inductive_bias(asked: Compared, settings: InductiveBias, console: Console) -
     from vitascope.studies.inductive_bias.study import compare_models, example_pictures, pictures_of
 
     device = resolve_device(asked.device)
-    checkpoints = [load(path, image_size=asked.image_size) for path in asked.checkpoints]
+    checkpoints = [load(path) for path in asked.checkpoints]
+    size = None if asked.image_size is None else height_width(asked.image_size, "image_size")
     for checkpoint in checkpoints:
         checkpoint.model.to(device)
     if asked.data is None:
-        shown, images = example_pictures([checkpoint.preprocess.size for checkpoint in checkpoints])
+        shown, images = example_pictures([size or checkpoint.preprocess.size for checkpoint in checkpoints])
     else:
         shown, images = pictures_of(asked.data, asked.images, settings.seed)
     named = list(zip(checkpoint_names(asked.checkpoints), checkpoints, strict=True))
     with atomic_folder(out, what=WHAT, overwrite=asked.overwrite) as folder:
-        models = compare_models(named, images, settings, console.counter("measuring"))
+        models = compare_models(named, images, settings, console.counter("measuring"), size)
         reading = write_study(models, shown, settings, folder)
     console.table("inductive bias", ["statement", "verdict"], [(one.statement, one.verdict) for one in reading])
     console.say(f"figure, numbers and their reading lie in {out}")

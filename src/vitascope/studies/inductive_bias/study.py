@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vitascope.checkpoints.adapt import resize_model
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.data.images import ImageLike
 from vitascope.data.open import open_data
@@ -97,19 +98,22 @@ def compare_models(
     images: Sequence[ImageLike],
     settings: InductiveBias,
     progress: Callable[[int, int], None] | None = None,
+    image_size: Size | None = None,
 ) -> tuple[Measured, ...]:
     """Measures each of (name, checkpoint) on its model's device; the same settings give the same numbers.
 
-    Every model trained, and beside it untrained if that is asked. Raises `ConfigError` where the step does not fit a
-    model, `ImageError` for an unreadable image.
+    Every model trained, and beside it untrained if that is asked; at another `image_size` with the positions of both
+    resized, because resized ones have two dimensions whatever was learned. Raises `ConfigError` where the step does not
+    fit a model, `ImageError` for an unreadable image.
     """
     if len(images) < 2:
         raise ConfigError(f"images is {len(images)}, expected at least 2, whose difference is the yardstick")
     if any(getattr(checkpoint.config, "positions", "") == "rotary" for _, checkpoint in checkpoints):
         raise ConfigError("a layer with rotary positions cannot be measured by itself: give models of other positions")
     measured: list[Measured] = []
-    for (name, checkpoint), step in zip(checkpoints, steps_for(checkpoints, settings.step), strict=True):
-        model, preprocess = evaluated(checkpoint.model), checkpoint.preprocess
+    seen = [(name, _at(checkpoint, image_size)) for name, checkpoint in checkpoints]
+    for (name, checkpoint), (_, sized), step in zip(checkpoints, seen, steps_for(seen, settings.step), strict=True):
+        model, preprocess = evaluated(sized.model), sized.preprocess
         device = next(model.parameters()).device
         # One picture, seen in windows: nothing has to be invented where a shifted image ends.
         wider = preprocess.with_size((preprocess.size[0] + step, preprocess.size[1] + step))
@@ -119,12 +123,19 @@ def compare_models(
         for trained in (True, False)[: 1 + settings.untrained]:
             if not trained:
                 drawn = torch.Generator().manual_seed(seed_of(Stream.INITIAL, settings.seed))
-                model = build_model(model.config, drawn).eval().to(device)
+                model = resize_model(build_model(checkpoint.config, drawn), model.config.image_size).eval().to(device)
             layers, whole = _measure(model, inputs, larger, step, settings)
             measured.append(Measured(**head, trained=trained, layers=layers, whole=whole))
             if progress is not None:
                 progress(len(measured), len(checkpoints) * (1 + settings.untrained))
     return tuple(measured)
+
+
+def _at(checkpoint: Checkpoint, size: Size | None) -> Checkpoint:
+    if size is None or size == checkpoint.preprocess.size:
+        return checkpoint
+    model, preprocess = resize_model(checkpoint.model, size), checkpoint.preprocess.with_size(size)
+    return replace(checkpoint, model=model, preprocess=preprocess)
 
 
 def steps_for(checkpoints: Sequence[tuple[str, Checkpoint]], asked: int | None = None) -> list[int]:
