@@ -70,7 +70,12 @@ def _judged(model: Measured, demands: Sequence[Demand]) -> tuple[bool, str] | No
         met += (these := [demand.met(row) for row in rows])
         count = "" if demand.of == "model" else f"{sum(these)} of {len(rows)} layers ({demand.of}) bear it out: "
         known = {name: [row[name] for row in rows if row.get(name) is not None] for name in demand.measures}
-        texts.append(count + ", ".join(f"{name} {_range(values)}" for name, values in known.items() if values))
+        told = [
+            f"{name} {_range(values)}" + (f" (of the {len(values)} that have room for it)" * (len(values) < len(rows)))
+            for name, values in known.items()
+            if values
+        ]
+        texts.append(count + ", ".join(told))
     return all(met), "; ".join(texts)
 
 
