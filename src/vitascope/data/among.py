@@ -13,7 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from vitascope.data.alike import SEARCH, near_pairs
-from vitascope.data.copies import LIMIT, NEAR_LIMIT, connected, exact_groups, kept_at, looked_at, mould_told
+from vitascope.data.copies import (
+    LIMIT,
+    NEAR_LIMIT,
+    connected,
+    exact_groups,
+    kept_at,
+    looked_at,
+    unless_of_one_mould,
+)
 from vitascope.data.images import UInt8
 from vitascope.data.source import Int64, Source
 from vitascope.whole import recall_arrays, remember_arrays
@@ -41,8 +49,7 @@ def copied(source: Source, others: Source) -> tuple[npt.NDArray[np.bool_], str]:
             log.info("%s and %s: looking for near copies across %d images, once", source.name, others.name, len(marks))
         kept = {"near": _joined(exact, small, n)}
         remember_arrays(path, kept)
-    said = mould_told(exact, kept["near"])
-    groups = exact if said else kept["near"]
+    groups, said = unless_of_one_mould(exact, kept["near"])
     return np.isin(groups[:n], groups[n:]), said and f"{source.name} and {others.name}: {said}"
 
 

@@ -129,11 +129,12 @@ def find_copies(sources: Iterable[Source], progress: Callable[[int, int], None] 
         exact, near, upright = copies_among(*(np.concatenate(parts) for parts in zip(*read, strict=True)))
         kept = {"exact": exact, "near": near, "upright": upright}
         remember_arrays(path, kept)
-    exact, near, upright, said = kept["exact"], kept["near"], kept["upright"], ""
+    exact, near, upright = kept["exact"], kept["near"], kept["upright"]
     if n > NEAR_LIMIT:
         said = f"{n:,} images, more than {NEAR_LIMIT:,}: only exact copies among them are looked for"
-    elif said := mould_told(exact, near):
-        near = upright = exact
+    else:
+        near, said = unless_of_one_mould(exact, near)
+        upright = exact if said else upright
     return Copies(origins, exact, near, upright, said)
 
 
@@ -157,23 +158,15 @@ def joined_by_copies(known: Int64, small: UInt8, since: int) -> Int64:
     numbers = np.unique(known, return_inverse=True)[1].astype(np.int64)
     rows = np.arange(since, len(small))
     pairs = [near_pairs(small, mirrored=mirrored, rows=rows) for mirrored in (False, True)]
-    near = connected(numbers, np.concatenate(pairs))
-    return numbers if of_one_mould(numbers, near) else near
+    return unless_of_one_mould(numbers, connected(numbers, np.concatenate(pairs)))[0]
 
 
-def of_one_mould(exact: Int64, near: Int64) -> int:
-    """Images in the largest group of near copies where it holds so many that near says nothing, else 0."""
+def unless_of_one_mould(exact: Int64, near: Int64) -> tuple[Int64, str]:
+    """`near`; where its largest group holds so many that near says nothing, `exact`, and the reason in one line."""
     largest = int(np.bincount(near).max(initial=0))
-    chained = largest > max(CHAINED * len(near), 20) and largest > np.bincount(exact).max()
-    return largest if chained else 0
-
-
-def mould_told(exact: Int64, near: Int64) -> str:
-    """That near copies do not count, where they do not; else empty."""
-    largest = of_one_mould(exact, near)
-    return (
-        f"{largest:,} of {len(near):,} images look alike, as of one mould; only exact copies count" if largest else ""
-    )
+    if largest <= max(CHAINED * len(near), 20) or largest <= np.bincount(exact).max():
+        return near, ""
+    return exact, f"{largest:,} of {len(near):,} images look alike, as of one mould; only exact copies count"
 
 
 def digests(source: Source) -> Int64 | None:

@@ -20,10 +20,9 @@ from vitascope.checkpoints.answer import Answer, answers
 from vitascope.checkpoints.checkpoint import Checkpoint
 from vitascope.checkpoints.shown import shown_marks
 from vitascope.data.alike import SIDE
-from vitascope.data.copies import copies_among, mark_of, of_one_mould
+from vitascope.data.copies import copies_among, mark_of, unless_of_one_mould
 from vitascope.data.images import UInt8
 from vitascope.data.picture import open_image
-from vitascope.data.source import Int64
 from vitascope.errors import CheckpointError, ConfigError
 from vitascope.evaluation.features import made_by
 from vitascope.evaluation.neighbours import nearest
@@ -185,7 +184,7 @@ def _grouped(known: Known, photos: dict[int, Photo]) -> Known:
     for place, photo in zip(small, held, strict=True):
         place[:] = photo.small
     exact, near, _ = copies_among(known.marks[seen], small)
-    found: Int64 = exact if of_one_mould(exact, near) else near
+    found, _ = unless_of_one_mould(exact, near)
     groups = known.groups.copy()
     groups[seen] = found + int(known.groups[~seen].max(initial=-1)) + 1
     return replace(known, groups=groups)
