@@ -74,7 +74,7 @@ def open_study(study: Study) -> StudyData:
             # A target is fine-tuned on as it is; where it is a source too, so is it learned from the start.
             sources |= {n: _without_copies(s, test, notes) for n, s in sources.items() if s and n != target}
             if target in sources:
-                notes.append(f"{target} is learned as it is: of its own test images no copies are left out of it")
+                notes.append(f"copies of {target}'s own test images are not looked for in it: it is learned as it is")
     named |= {f"{name} (pool)": source for name, source in sources.items()}
     for note in notes:
         log.info("%s", note)
