@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,10 @@ def test_each_can_be_planned_and_drawn(name: str, tmp_path: Path, images: Path) 
     drawn = draw_ablation(study, evidence(study, means)).axes[0]
     lines = {variant.group for variant in study.variants}
     assert len(drawn.containers) == (len(lines) if study.ablation.x else len(means))
+    if study.ablation.x:  # no label lies over its neighbour
+        drawn.figure.draw_without_rendering()
+        boxes = [text.get_window_extent() for text in drawn.get_xticklabels() if text.get_text()]
+        assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
 
 
 def quick(out: Path, images: Path) -> Ablation:
