@@ -65,7 +65,7 @@ def _lines(axes: Axes, study: Ablation, evidence: Evidence, table: Table) -> Non
 
 def _apart(places: Sequence[float]) -> list[str]:
     """What stands below rising places on a logarithmic axis; nothing where it would lie over the one before."""
-    least = (places[-1] / places[0]) ** 0.09  # a label's share of the axis
+    least = (places[-1] / places[0]) ** 0.08  # a label's share of the axis
     texts, last = [], 0.0
     for place in places:
         texts.append(f"{place:g}" if place >= last * least else "")
