@@ -45,6 +45,7 @@ def honest(study: Any, connection: Connection, threads: int, parent: int) -> Non
         try:
             cell = connection.recv()
         except EOFError:
+            Path(study.out, f"left {os.getpid()}").touch()
             return
         Path(study.out, cell.key).write_text(f"{os.getpid()} {threads} {parent}")
         time.sleep(0.02)

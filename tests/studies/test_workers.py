@@ -41,6 +41,7 @@ def test_every_cell_is_done_once_in_the_plan_s_order(study: DataScaling, monkeyp
     said = [Path(study.out, key).read_text().split() for key in heard]
     assert len({pid for pid, _, _ in said}) == 2
     assert {(threads, parent) for _, threads, parent in said} == {("2", str(os.getpid()))}
+    assert all(Path(study.out, f"left {pid}").exists() for pid, _, _ in said)  # none was ended by force
     assert multiprocessing.active_children() == []
 
 

@@ -26,6 +26,7 @@ Done = Callable[[Cell], None]
 Watch = Callable[[Cell], Observer]
 
 _LISTEN = 0.5  # seconds between looks at signals
+_PARTING = 10.0  # seconds that a worker with nothing left to do has to end by itself
 
 
 def run_cells(study: Study, cells: list[Cell], jobs: int, done: Done, watch: Watch | None = None) -> None:
@@ -53,7 +54,7 @@ def _run_in_processes(study: Study, cells: list[Cell], jobs: int, done: Done) ->
     context = multiprocessing.get_context("spawn")  # a fork after torch has started its threads may hang
     threads = max(torch.get_num_threads() // jobs, 1)
     waiting, busy = list(cells), dict[Connection, Cell]()
-    processes: list[SpawnProcess] = []
+    processes: dict[Connection, SpawnProcess] = {}
     with StopFlag() as stop:
         try:
             for _ in range(min(jobs, len(cells))):
@@ -61,7 +62,7 @@ def _run_in_processes(study: Study, cells: list[Cell], jobs: int, done: Done) ->
                 process = context.Process(target=_work, args=(study, there, threads, os.getpid()), daemon=True)
                 process.start()
                 there.close()
-                processes.append(process)
+                processes[here] = process
                 busy[here] = _give(here, waiting)
             while busy:
                 heard = wait(list(busy), _LISTEN)
@@ -74,8 +75,11 @@ def _run_in_processes(study: Study, cells: list[Cell], jobs: int, done: Done) ->
                     done(cell)
                     if waiting:
                         busy[ready] = _give(ready, waiting)
+            for here, process in processes.items():  # not ended by force, it clears away what it holds
+                here.close()
+                process.join(_PARTING)
         finally:
-            while alive := [process for process in processes if process.is_alive()]:
+            while alive := [process for process in processes.values() if process.is_alive()]:
                 for process in alive:
                     process.terminate()  # one that trains saves first; again, since one that just has would not hear it
                 alive[0].join(_LISTEN)
