@@ -39,6 +39,23 @@ def test_every_copy_of_one_picture_is_found(others: int) -> None:
     assert among([scene(0), *scenes(200, others - 1)], [*again, *scenes(100, 6)]) == [0]
 
 
+def test_a_film_is_not_followed_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each image is a near copy of the next, so that the last has nothing of the first."""
+    searches: list[bool] = []
+
+    def near_pairs(pictures: np.ndarray, mirrored: bool, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        searches.append(mirrored)
+        place = pictures[:, 0, 0] // 5
+        pairs = [(row, column) for row in rows for column in columns if place[row] + 1 == place[column]]
+        return np.array([] if mirrored else pairs, dtype=np.int64).reshape(-1, 2)
+
+    monkeypatch.setattr(module, "near_pairs", near_pairs)
+    pictures = [Image.fromarray(np.full((32, 32), 5 * i, np.uint8)) for i in range(50)]
+    again = copied(source(pictures[1:]), source(pictures[:1]))[0]
+    assert np.flatnonzero(again).tolist() == list(range(9))
+    assert len(searches) == 2 * 9
+
+
 def test_repetitions_on_one_side_do_not_hide_the_other() -> None:
     repeated = [*6 * [scene(0)], *(encoded(scene(0), quality) for quality in range(20, 50, 5))]
     changed = CHANGES["blurred"](scene(0))

@@ -39,7 +39,7 @@ def fewshot_checkpoint(
     again, unlooked = copied(judged, train)
     if unlooked:
         log.info("%s", unlooked)
-    twice = None if unlooked else int(again.sum())
+    twice = None if unlooked and not again.any() else int(again.sum())
     among = None if ck.shown is None else ck.shown.among(digests(judged))
     trained = None if among is None else int(among.sum())
     for count, what in (
