@@ -1,7 +1,7 @@
 """Are copies of photographs found, and no others? Each kind planted among ants and bees; by pixels and by features.
 
-`near_copies.py DATA CHECKPOINT`: DATA holds ants_bees, cifar10 and cifar100. Writes near_copies.csv beside this file: of 100
-photographs changed in one way and put among the 397, how many are found by `vitascope.data.copies`, which pairs are
+`near_copies.py DATA CHECKPOINT`: DATA holds ants_bees, cifar10 and cifar100. Writes near_copies.csv beside this file: of
+100 photographs changed in one way and put among the 397, how many are found by `vitascope.data.copies`, which pairs are
 false, and how many stand out by the cosine of CHECKPOINT's features, standardised, at the least threshold under which
 no two different photographs are taken for copies.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import shutil
 import sys
 import tempfile
@@ -144,4 +145,6 @@ def test_of(data: Path) -> Splits:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    with tempfile.TemporaryDirectory() as empty:  # so that the seconds are those of a first search
+        os.environ["VITASCOPE_CACHE"] = empty
+        main(Path(sys.argv[1]), sys.argv[2])

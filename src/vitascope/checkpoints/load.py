@@ -79,6 +79,8 @@ def load(
     if stated is not None:
         free = (*_FREE, *_CONVENTIONS) if isinstance(model, str) else _FREE
         _refuse_other(checkpoint.config, stated, free, Path(path))
+    if classes is None:
+        _warn_of_zero_head(checkpoint.model)
     checkpoint = restated(adapt(checkpoint, classes=classes, image_size=size), labels, mean, std)
     return checkpoint if prior is None else with_prior(checkpoint, prior)
 
@@ -95,8 +97,6 @@ def adapt(checkpoint: Checkpoint, *, classes: int | None = None, image_size: Siz
         log.warning("%s: train it before it is used", new_head(classes, model.config.classes))
         model, labels = replace_head(model, classes), numbered_labels(classes)
         checkpoint = replace(checkpoint, activation="softmax", sets=None)
-    else:
-        _warn_of_zero_head(model)
     return replace(checkpoint, model=model, preprocess=preprocess, labels=labels)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vitascope.checkpoints.adapt import resize_model
 from vitascope.checkpoints.checkpoint import Checkpoint
+from vitascope.checkpoints.load import adapt
 from vitascope.data.images import ImageLike
 from vitascope.data.open import open_data
 from vitascope.errors import ConfigError, DataError
@@ -111,7 +112,7 @@ def compare_models(
     if any(getattr(checkpoint.config, "positions", "") == "rotary" for _, checkpoint in checkpoints):
         raise ConfigError("a layer with rotary positions cannot be measured by itself: give models of other positions")
     measured: list[Measured] = []
-    seen = [(name, _at(checkpoint, image_size)) for name, checkpoint in checkpoints]
+    seen = [(name, adapt(checkpoint, image_size=image_size)) for name, checkpoint in checkpoints]
     for (name, checkpoint), (_, sized), step in zip(checkpoints, seen, steps_for(seen, settings.step), strict=True):
         model, preprocess = evaluated(sized.model), sized.preprocess
         device = next(model.parameters()).device
@@ -129,13 +130,6 @@ def compare_models(
             if progress is not None:
                 progress(len(measured), len(checkpoints) * (1 + settings.untrained))
     return tuple(measured)
-
-
-def _at(checkpoint: Checkpoint, size: Size | None) -> Checkpoint:
-    if size is None or size == checkpoint.preprocess.size:
-        return checkpoint
-    model, preprocess = resize_model(checkpoint.model, size), checkpoint.preprocess.with_size(size)
-    return replace(checkpoint, model=model, preprocess=preprocess)
 
 
 def steps_for(checkpoints: Sequence[tuple[str, Checkpoint]], asked: int | None = None) -> list[int]:
